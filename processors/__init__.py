@@ -1,0 +1,1 @@
+"""The application: a pure core, and the shells that connect it to Kafka, Redis, Prometheus and people."""

@@ -1,0 +1,1 @@
+"""The contract: every message, value and error that crosses a process boundary."""

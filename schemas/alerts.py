@@ -1,0 +1,35 @@
+"""Alert transitions on `crm.sla.alerts`, keyed by alert_id, and the word for each state (S17)."""
+
+from typing import Literal
+
+import msgspec
+
+State = Literal["at_risk", "fired", "resolved", "retracted"]
+
+
+class Transition(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag_field="type", tag="alert.transition"):
+    """One step of one alert. Instants are integer microseconds since 1970. The same alert_id and revision is the same step."""
+
+    alert_id: str
+    """`<customer_id>/<request_id>/<turn>/<level>`: deterministic, so that saying it twice is harmless."""
+    revision: int
+    state: State
+    level: str
+    severity: str
+    request_id: str
+    turn: int
+    customer_id: str
+    rep_id: str
+    """The owner at the due instant."""
+    team: str
+    channel: str
+    priority: str
+    opened_us: int
+    due_us: int
+    at_us: int
+    """When the step became true: the due instant, the answer's, or the correction's."""
+    reason: str
+    """Why: `overdue`, `at_risk`, `answered`, `closed`, `answered_in_time`, `withdrawn`, `spam`, `corrected`."""
+    notify: bool = True
+    """False: history (S18); recorded, told to nobody."""
+    topic: str | None = None

@@ -1,0 +1,52 @@
+"""Whose fault it is, and what to do next.
+
+SalespulseError
+├── UsageError          the caller's: a wrong option, file or value; exit 2
+│   └── ConfigError     a wrong setting: file, key, value and what is allowed
+├── BadRecord           the sender's: goes to the dead letters with its reason; the stream goes on
+└── Unavailable         the surroundings': a broker, Redis or receiver that does not answer; exit 1 or retry
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a record is in the dead letters, or counted in the data quality."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_TYPE = "unknown_type"
+    TOO_LARGE = "too_large"
+    CONFLICT = "conflict"
+    ORPHAN = "orphan"
+    UNKNOWN_STAGE = "unknown_stage"
+    UNKNOWN_CURRENCY = "unknown_currency"
+    CLOCK_SKEW = "clock_skew"
+    TOO_LATE = "too_late"
+    DUPLICATE = "duplicate"
+    TOMBSTONE = "tombstone"
+    UNLINKED = "unlinked"
+
+
+class SalespulseError(Exception):
+    """Everything that Salespulse raises on purpose. The message is one line that names the value, the place and the mend."""
+
+
+class UsageError(SalespulseError):
+    """The caller's words are off."""
+
+
+class ConfigError(UsageError):
+    """A setting is off: the message names file, key, value and what is allowed."""
+
+
+class Unavailable(SalespulseError):
+    """Something that Salespulse needs does not answer."""
+
+
+class BadRecord(SalespulseError):
+    """A record that cannot count, with the reason that its dead letter carries."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail

@@ -1,0 +1,112 @@
+"""The read model: what workers write and the board reads. Every value is absolute, never an increment.
+
+A source partition owns five sections, each a Redis hash of field to msgpack bytes:
+
+| section | field | value |
+|---|---|---|
+| partials | `rep|<rep_id>|<day>`, `team|<team>|<day>`, `company||<day>` | Partial |
+| open | `<customer_id>|<request_id>` | OpenRequest |
+| standing | `<rep_id>` | Standing |
+| segments | `<segment>` | Segment |
+| quality | `<day>` | dict of reason to count |
+
+A day is the number of days since 1970-01-01, in the rep's zone. Team and company partials carry only the distinct
+counts (`customers_answered`, `recontactable_customers`): everything else is the sum over their reps. Distinct counts are
+attributed to the *last* day on which a customer qualified, so that a sum over the days of any window that reaches to the
+present counts every customer once.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Section = Literal["partials", "open", "standing", "segments", "quality"]
+SECTIONS: tuple[Section, ...] = ("partials", "open", "standing", "segments", "quality")
+Scope = Literal["rep", "team", "company"]
+
+RESPONSE_BUCKETS_SECONDS = (300, 900, 1800, 3600, 14400, 28800, 86400, 259200)
+"""Upper bounds (inclusive) of the response-time histogram; one more bucket is unbounded."""
+
+
+class Partial(msgspec.Struct, gc=False, omit_defaults=True):
+    """What one source partition adds to one rep and local day. Durations are integer microseconds, money integer cents."""
+
+    activities: dict[str, int] = {}
+    recontactable_customers: int = 0
+    responses: int = 0
+    customers_answered: int = 0
+    response_us: int = 0
+    business_us: int = 0
+    hold_us: int = 0
+    response_buckets: list[int] = []
+    """Not cumulative; empty, or one count for each of RESPONSE_BUCKETS_SECONDS and one beyond."""
+    answered_within: dict[str, int] = {}
+    due_met: dict[str, int] = {}
+    breaches: dict[str, int] = {}
+    closed_unanswered: dict[str, int] = {}
+    opportunities_created: int = 0
+    created_won: int = 0
+    won: int = 0
+    lost: int = 0
+    won_cents: int = 0
+    cycle_won_us: int = 0
+    cycle_won: int = 0
+    cycle_lost_us: int = 0
+    cycle_lost: int = 0
+    cycle_fallbacks: int = 0
+    stages: dict[str, dict[str, list[int]]] = {}
+    """pipeline -> stage -> [entered (reached), visited, advanced]"""
+
+
+class OpenRequest(msgspec.Struct, gc=False, omit_defaults=True):
+    """A turn that waits now. Instants are integer microseconds since 1970."""
+
+    request_id: str
+    turn: int
+    customer_id: str
+    rep_id: str
+    """The present owner; `_unassigned` without one."""
+    channel: str
+    priority: str
+    opened_us: int
+    due_us: dict[str, int] = {}
+    """The due instant of every level."""
+    topic: str | None = None
+
+
+class Standing(msgspec.Struct, gc=False, omit_defaults=True):
+    """What a rep has open now."""
+
+    opportunities: dict[str, dict[str, int]] = {}
+    """pipeline -> stage (`_none` before the first) -> open opportunities"""
+
+
+class Segment(msgspec.Struct, gc=False, omit_defaults=True):
+    """Customers with any revenue or cost, by present segment (S26)."""
+
+    customers: int = 0
+    revenue_cents: int = 0
+    cost_cents: int = 0
+
+
+class Changes(msgspec.Struct):
+    """Fields of the read model to write and to delete, by section; the values are msgpack bytes."""
+
+    puts: dict[Section, dict[str, bytes]]
+    deletes: dict[Section, list[str]]
+
+
+UNASSIGNED = "_unassigned"
+UNKNOWN_TEAM = "unknown"
+
+
+def partial_field(scope: Scope, subject: str, day: int) -> str:
+    """The field of a partial; `split_partial_field` takes it apart whatever the subject contains."""
+    return f"{scope}|{subject}|{day}"
+
+
+def split_partial_field(field: str) -> tuple[str, str, int]:
+    """Scope, subject and day of a partial's field."""
+    scope, rest = field.split("|", 1)
+    subject, day = rest.rsplit("|", 1)
+    return scope, subject, int(day)
