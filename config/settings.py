@@ -1,0 +1,224 @@
+"""Every dial of Salespulse, typed: defaults, then a TOML file, then the environment. `default.toml` explains each.
+
+`SALESPULSE_<SECTION>__<KEY>` overrides a key, as in `SALESPULSE_KAFKA__BOOTSTRAP=broker:9092`; an empty variable counts
+as unset. Secrets come from the environment or from files of their own, and are never shown.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from config.reading import read_environment, read_file, variable
+from config.values import (
+    Bootstrap,
+    Count,
+    Days,
+    FilePath,
+    Host,
+    Instant,
+    Label,
+    Port,
+    RedisUrl,
+    Seconds,
+    Secret,
+    SecretWord,
+    Speed,
+    Text,
+    TopicName,
+    TopicNames,
+    to_environment,
+)
+from schemas.errors import ConfigError
+
+HERE = Path(__file__).resolve().parent
+
+Problem = tuple[str, object, str]
+"""The dotted key, its value, and what is allowed."""
+
+
+class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The broker, the topics on it and how to reach it."""
+
+    bootstrap: Bootstrap = "127.0.0.1:9092"
+    events_topics: TopicNames = ("crm.events",)
+    reps_topic: TopicName = "crm.reps"
+    dead_letters_topic: TopicName = "crm.dead-letters"
+    alerts_topic: TopicName = "crm.sla.alerts"
+    group: Label = "salespulse"
+    partitions: Count = 4
+    replication_factor: Count = 1
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: Text | None = None
+    sasl_password: SecretWord | None = None
+    """What `sasl_password_file` holds, once loaded."""
+    sasl_password_file: FilePath | None = None
+    ssl_cafile: FilePath | None = None
+    ssl_certfile: FilePath | None = None
+    ssl_keyfile: FilePath | None = None
+
+
+class RedisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The read model's server."""
+
+    url: RedisUrl = "redis://127.0.0.1:6379/0"
+    prefix: Label = "salespulse"
+    password: SecretWord | None = None
+    """What `password_file` holds, once loaded."""
+    password_file: FilePath | None = None
+    tls_cafile: FilePath | None = None
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One worker process."""
+
+    metrics_host: Host = "127.0.0.1"
+    metrics_port: Port = 9101
+    publish_interval_seconds: Seconds = 0.25
+    checkpoint_interval_seconds: Seconds = 1.0
+    max_batch_records: Count = 4000
+    data_dir: FilePath = HERE.parent / "var"
+
+
+class BoardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The board's web server."""
+
+    host: Host = "127.0.0.1"
+    port: Port = 8080
+
+
+class ClockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What time it is: the wall's, a scaled one that was `at` when the wall said `wall_origin`, or always `at`."""
+
+    mode: Literal["wall", "scaled", "fixed"] = "wall"
+    at: Instant | None = None
+    wall_origin: Instant | None = None
+    speed: Speed = 1.0
+
+
+class PolicySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the policy is written: levels, calendars, stages."""
+
+    path: FilePath = HERE / "policy.toml"
+
+
+class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long facts are kept, in days."""
+
+    windows_days: Days = 365
+    slack_days: Days = 5
+    roots_days: Days = 400
+
+
+class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which alerts are still worth telling."""
+
+    max_age_seconds: Count = 3600
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All sections."""
+
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    worker: WorkerSettings = WorkerSettings()
+    board: BoardSettings = BoardSettings()
+    clock: ClockSettings = ClockSettings()
+    policy: PolicySettings = PolicySettings()
+    retention: RetentionSettings = RetentionSettings()
+    alerts: AlertsSettings = AlertsSettings()
+
+
+def load_settings(path: Path | None, env: Mapping[str, str]) -> Settings:
+    """The defaults, then the file if one is given, then the environment.
+
+    Raises ConfigError naming file (or variable), key, value and what is allowed.
+    """
+    values = {} if path is None else read_file(path, Settings)
+    for section, key, value in read_environment(env, Settings):
+        values.setdefault(section, {})[key] = value
+    kinds = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    settings = Settings(**{name: kinds[name](**keys) for name, keys in values.items()})
+    place = "environment" if path is None else f"{path} with environment"
+    for key, found, wanted in _problems(settings):
+        raise ConfigError(f"{place}: {key} = {found}: allowed is {wanted}")
+    return _with_secrets(settings, place)
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The variables that give a child process these very settings."""
+    sections = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    return {
+        variable(name, key): to_environment(value)
+        for name, section in sections.items()
+        for key, value in msgspec.structs.asdict(section).items()
+        if value is not None and getattr(section, f"{key}_file", None) is None
+    }
+
+
+def _problems(settings: Settings) -> Iterator[Problem]:
+    yield from _kafka_problems(settings.kafka)
+    clock, retention = settings.clock, settings.retention
+    if clock.mode != "wall" and clock.at is None:
+        yield "clock.at", "unset", f"an instant like 2026-11-23T09:00:00Z when clock.mode is {clock.mode}"
+    if clock.mode == "scaled" and clock.wall_origin is None:
+        yield "clock.wall_origin", "unset", "the wall's instant at which the clock shows clock.at, in mode scaled"
+    if retention.roots_days < retention.windows_days:
+        yield "retention.roots_days", retention.roots_days, f"retention.windows_days ({retention.windows_days}) or more"
+
+
+def _kafka_problems(kafka: KafkaSettings) -> Iterator[Problem]:
+    yield from _sasl_problems(kafka)
+    if (kafka.ssl_certfile is None) != (kafka.ssl_keyfile is None):
+        yield "kafka.ssl_certfile", kafka.ssl_certfile or "unset", "a certificate together with kafka.ssl_keyfile"
+    topics = [*kafka.events_topics, kafka.reps_topic, kafka.dead_letters_topic, kafka.alerts_topic]
+    for topic in topics:
+        if topics.count(topic) > 1:
+            yield "kafka.*_topic", topic, "a topic for one purpose only; here one name stands in two places"
+
+
+def _sasl_problems(kafka: KafkaSettings) -> Iterator[Problem]:
+    password = kafka.sasl_password or kafka.sasl_password_file
+    needed = {
+        "sasl_mechanism": kafka.sasl_mechanism,
+        "sasl_username": kafka.sasl_username,
+        "sasl_password_file": password,
+    }
+    sasl = kafka.security_protocol.startswith("SASL_")
+    for key, value in needed.items():
+        if sasl and value is None:
+            yield f"kafka.{key}", "unset", f"a value, since kafka.security_protocol is {kafka.security_protocol}"
+        if not sasl and value is not None:
+            yield (
+                "kafka.security_protocol",
+                kafka.security_protocol,
+                f"SASL_SSL or SASL_PLAINTEXT when kafka.{key} is set",
+            )
+
+
+def _with_secrets(settings: Settings, place: str) -> Settings:
+    kafka, redis = settings.kafka, settings.redis
+    sasl_password = _secret(kafka.sasl_password, kafka.sasl_password_file, f"{place}: kafka.sasl_password_file")
+    password = _secret(redis.password, redis.password_file, f"{place}: redis.password_file")
+    return msgspec.structs.replace(
+        settings,
+        kafka=msgspec.structs.replace(kafka, sasl_password=sasl_password),
+        redis=msgspec.structs.replace(redis, password=password),
+    )
+
+
+def _secret(given: Secret | None, path: Path | None, place: str) -> Secret | None:
+    """The file's first line wins over nothing only: two sources for one secret would hide a mistake."""
+    if path is None:
+        return given
+    if given is not None:
+        raise ConfigError(f"{place} = {path}: allowed is one source, but the variable without _FILE is set as well")
+    try:
+        word = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{place} = {path}: allowed is a readable text file ({error})") from error
+    if not word:
+        raise ConfigError(f"{place} = {path}: allowed is a file that holds the password, but it is empty")
+    return Secret(word)
