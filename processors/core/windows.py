@@ -1,0 +1,114 @@
+"""Windows: which local days a number covers, and the exact sum of partials over them.
+
+A window reaches to the present and is open at that end: it covers every day from its first one on.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from schemas.views import RESPONSE_BUCKETS_SECONDS, Partial
+
+ALL = "all"
+
+WINDOWS: Mapping[str, int | None] = {"today": 1, "7d": 7, "30d": 30, "90d": 90, "365d": 365, ALL: None}
+"""Window to its length in days, today included, from the shortest to the longest; None: no beginning."""
+
+_SCALARS = (
+    "recontactable_customers",
+    "responses",
+    "customers_answered",
+    "response_us",
+    "business_us",
+    "hold_us",
+    "opportunities_created",
+    "created_won",
+    "won",
+    "lost",
+    "won_cents",
+    "cycle_won_us",
+    "cycle_won",
+    "cycle_lost_us",
+    "cycle_lost",
+    "cycle_fallbacks",
+)
+_COUNTS = ("activities", "answered_within", "due_met", "breaches", "closed_unanswered")
+_BUCKETS = len(RESPONSE_BUCKETS_SECONDS) + 1
+
+
+def window_start(window: str, today: int) -> int | None:
+    """The first day of a window, in days since 1970 like `today`; None: it has no beginning. Raises KeyError."""
+    length = WINDOWS[window]
+    return None if length is None else today - length + 1
+
+
+def in_window(window: str, today: int, day: int) -> bool:
+    """Whether a day lies in a window."""
+    start = window_start(window, today)
+    return start is None or day >= start
+
+
+def add(into: Partial, part: Partial, sign: int = 1) -> Partial:
+    """Add a partial to a sum in place, or take it away with sign -1; exact. Returns the sum.
+
+    A count that comes to nothing is forgotten, so that equal sums are equal whatever way led to them.
+    """
+    for name in _SCALARS:
+        value = getattr(part, name)
+        if value:
+            setattr(into, name, getattr(into, name) + sign * value)
+    for name in _COUNTS:
+        counts = getattr(part, name)
+        if counts:
+            _add_counts(getattr(into, name), counts, sign)
+    if part.response_buckets:
+        _add_buckets(into, part.response_buckets, sign)
+    if part.stages:
+        _add_stages(into.stages, part.stages, sign)
+    return into
+
+
+def total(parts: Iterable[Partial]) -> Partial:
+    """The sum of partials, which stay as they are."""
+    result = Partial()
+    for part in parts:
+        add(result, part)
+    return result
+
+
+def sums(days: Mapping[int, Iterable[Partial]], today: int) -> dict[str, Partial]:
+    """The sum of each window over the partials of each day."""
+    result = {window: Partial() for window in WINDOWS}
+    for day, parts in days.items():
+        part = total(parts)
+        for window, into in result.items():
+            if in_window(window, today, day):
+                add(into, part)
+    return result
+
+
+def _add_counts(into: dict[str, int], counts: dict[str, int], sign: int) -> None:
+    for key, count in counts.items():
+        value = into.get(key, 0) + sign * count
+        if value:
+            into[key] = value
+        else:
+            into.pop(key, None)
+
+
+def _add_buckets(into: Partial, buckets: list[int], sign: int) -> None:
+    known = into.response_buckets or [0] * _BUCKETS
+    counts = [mine + sign * other for mine, other in zip(known, buckets, strict=True)]
+    into.response_buckets = counts if any(counts) else []
+
+
+def _add_stages(into: dict[str, dict[str, list[int]]], stages: dict[str, dict[str, list[int]]], sign: int) -> None:
+    for pipeline, counts in stages.items():
+        mine = into.setdefault(pipeline, {})
+        for stage, other in counts.items():
+            known = mine.get(stage, (0, 0, 0))
+            value = [a + sign * b for a, b in zip(known, other, strict=True)]
+            if any(value):
+                mine[stage] = value
+            else:
+                mine.pop(stage, None)
+        if not mine:
+            del into[pipeline]
