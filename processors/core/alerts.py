@@ -1,0 +1,174 @@
+"""What to say about deadlines, and when (S14 to S18): the steps of a turn, and the transitions of its alerts.
+
+A revision is made of the customer's number of facts and the state, so that it grows with what is known, and is the same
+again when a crashed worker says it again.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from processors.core.customers import Customer
+from processors.core.deadlines import Deadlines
+from processors.core.directory import Directory
+from processors.core.requests import Request, Turn
+from schemas.alerts import State, Transition
+
+Due = tuple[tuple[str, int, int | None], ...]
+"""Level, due instant and at-risk instant, ascending by due instant."""
+
+REVISIONS: dict[State, int] = {"at_risk": 0, "fired": 1, "resolved": 2, "retracted": 3}
+
+
+class Step(NamedTuple):
+    """An instant at which something becomes true of a turn that is still open after it."""
+
+    at_us: int
+    level: str
+    due_us: int
+
+    @property
+    def is_due(self) -> bool:
+        """Whether this is the deadline itself, not the warning before it."""
+        return self.at_us == self.due_us
+
+
+class Saying(NamedTuple):
+    """What is to be said of one level of a turn."""
+
+    level: str
+    due_us: int
+    state: State
+    at_us: int
+    reason: str
+
+
+class Alerts:
+    """Says each transition once, and keeps what was said at the request."""
+
+    def __init__(self, deadlines: Deadlines, directory: Directory, max_age_us: int) -> None:
+        self._deadlines = deadlines
+        self._directory = directory
+        self._max_age_us = max_age_us
+        self._said: list[Transition] = []
+        self.now_us = -(2**63)
+        """How far time has moved for this partition: what is due before has passed."""
+        self.clock_us = -(2**63)
+        """The clock itself, which says what is history (S18)."""
+
+    def due(self, turn: Turn) -> Due:
+        """Level, due instant and at-risk instant of a turn: the calendar is the team's at its start (S15)."""
+        opener = turn.opener
+        return self._deadlines.due(turn.start_us, self._directory.team(turn.owner), opener.priority, opener.channel)
+
+    def business_us(self, turn: Turn) -> int:
+        """The working time of an ended turn's wait (S12)."""
+        return self._deadlines.business_us(turn.start_us, turn.end_us, self._directory.team(turn.owner))
+
+    def steps(self, turn: Turn) -> list[Step]:
+        """The instants of a turn, ascending."""
+        steps = []
+        for level, due_us, at_risk_us in self.due(turn):
+            if at_risk_us is not None and at_risk_us < due_us:
+                steps.append(Step(at_risk_us, level, due_us))
+            steps.append(Step(due_us, level, due_us))
+        steps.sort()
+        return steps
+
+    def passed(self, customer: Customer, request: Request, turn: Turn, step: Step) -> None:
+        """An open turn went past one of its instants."""
+        last = _last(request, turn, step.level)
+        if step.is_due:
+            self._say(customer, request, turn, Saying(step.level, step.due_us, "fired", step.at_us, "overdue"))
+        elif last is None:
+            self._say(customer, request, turn, Saying(step.level, step.due_us, "at_risk", step.at_us, "at_risk"))
+
+    def ended(self, customer: Customer, request: Request, turn: Turn, due: Due) -> None:
+        """A turn ended: past a deadline its alert fired and resolves; before it, what was said is taken back (S17)."""
+        ending = turn.ending or "answered"
+        for level, due_us, _ in due:
+            last = _last(request, turn, level)
+            if turn.end_us > due_us:
+                if last is None or last.state in ("at_risk", "retracted"):
+                    self._say(customer, request, turn, Saying(level, due_us, "fired", due_us, "overdue"))
+                self._say(customer, request, turn, Saying(level, due_us, "resolved", turn.end_us, ending))
+            elif last is not None and last.state == "at_risk":
+                self._say(customer, request, turn, Saying(level, due_us, "resolved", turn.end_us, ending))
+            elif last is not None and last.state == "fired":
+                self._say(customer, request, turn, Saying(level, due_us, "retracted", turn.end_us, "answered_in_time"))
+            elif last is not None and last.state == "resolved" and last.at_us > due_us:
+                self._say(customer, request, turn, Saying(level, due_us, "retracted", turn.end_us, "answered_in_time"))
+
+    def corrected(self, customer: Customer, request: Request, due: Due) -> None:
+        """After a walk: what was said of turns that are no more, or are not due any more, is taken back.
+
+        `due` are the deadlines of the open turn, if there is one.
+        """
+        number = request.turn.number if request.turn is not None else 0
+        waiting = {level for level, due_us, _ in due if due_us >= self.now_us}
+        for (turn, level), last in list((request.alerts or {}).items()):
+            vanished = turn > request.turns
+            if last.state in ("fired", "at_risk", "resolved") and (vanished or (turn == number and level in waiting)):
+                self._record(customer, request, (turn, level), _taken_back(last, self.now_us))
+
+    def passed_deadlines(self, customer: Customer, copy: Request, as_of_us: int) -> Iterator[Transition]:
+        """The last word on each deadline of a request, whatever was said before; the request is walked."""
+        for turn in copy.walk(customer.unlinked or ()):
+            for level, due_us, _ in self.due(turn):
+                if turn.end_us > due_us:
+                    saying = Saying(level, due_us, "resolved", turn.end_us, turn.ending or "answered")
+                    yield self._transition(customer, copy, turn, saying)
+        for level, due_us, _ in self.due(copy.turn) if copy.turn is not None else ():
+            if copy.turn is not None and as_of_us > due_us:
+                yield self._transition(customer, copy, copy.turn, Saying(level, due_us, "fired", due_us, "overdue"))
+
+    def take(self) -> list[Transition]:
+        """What was said since the last call."""
+        said, self._said = self._said, []
+        return said
+
+    def _say(self, customer: Customer, request: Request, turn: Turn, saying: Saying) -> None:
+        last = _last(request, turn, saying.level)
+        owner = turn.owner_at(saying.due_us)
+        if last is not None and (last.state, last.due_us, last.rep_id) == (saying.state, saying.due_us, owner):
+            return
+        self._record(customer, request, (turn.number, saying.level), self._transition(customer, request, turn, saying))
+
+    def _transition(self, customer: Customer, request: Request, turn: Turn, saying: Saying) -> Transition:
+        opener, owner = turn.opener, turn.owner_at(saying.due_us)
+        return Transition(
+            alert_id=f"{customer.customer_id}/{request.request_id}/{turn.number}/{saying.level}",
+            revision=0,
+            state=saying.state,
+            level=saying.level,
+            severity=self._deadlines.severity(saying.level),
+            request_id=request.request_id,
+            turn=turn.number,
+            customer_id=customer.customer_id,
+            rep_id=owner,
+            team=self._directory.team(owner),
+            channel=opener.channel,
+            priority=opener.priority,
+            opened_us=turn.start_us,
+            due_us=saying.due_us,
+            at_us=saying.at_us,
+            reason=saying.reason,
+            topic=opener.topic,
+        )
+
+    def _record(self, customer: Customer, request: Request, key: tuple[int, str], transition: Transition) -> None:
+        transition.revision = 4 * customer.facts + REVISIONS[transition.state]
+        transition.notify = self.clock_us - transition.due_us <= self._max_age_us
+        if request.alerts is None:
+            request.alerts = {}
+        request.alerts[key] = transition
+        self._said.append(transition)
+
+
+def _last(request: Request, turn: Turn, level: str) -> Transition | None:
+    return request.alerts.get((turn.number, level)) if request.alerts is not None else None
+
+
+def _taken_back(last: Transition, at_us: int) -> Transition:
+    return msgspec.structs.replace(last, state="retracted", at_us=at_us, reason="corrected")

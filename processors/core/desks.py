@@ -1,0 +1,113 @@
+"""Partials by rep and local day, and the distinct counts of customers that ride on them.
+
+A desk is where one rep's numbers of one source partition lie: a Partial per local day and what stands open. Folding
+posts to a desk with a sign: +1 when a root begins to say something, -1 when it no longer does.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from processors.core.directory import Directory
+from processors.core.instants import DAY_US
+from processors.core.zones import ZoneDays, zone_days
+from schemas.views import Partial, Scope, Standing
+
+EMPTY = Partial()
+
+
+class Desk(msgspec.Struct, gc=False):
+    """One subject's partials by day, with the days that changed since the last publication."""
+
+    scope: Scope
+    subject: str
+    zone: ZoneDays
+    days: dict[int, Partial]
+    changed: set[int]
+    standing: Standing
+    standing_changed: bool = False
+    low_us: int = 1
+    high_us: int = 0
+    offset_us: int = 0
+
+    def day(self, at_us: int) -> int:
+        """The subject's local day at an instant (S19)."""
+        if not self.low_us <= at_us < self.high_us:
+            self.low_us, self.high_us, self.offset_us = self.zone.span(at_us)
+        return (at_us + self.offset_us) // DAY_US
+
+    def partial(self, day: int) -> Partial:
+        """The partial of a day, to be posted to: it counts as changed."""
+        self.changed.add(day)
+        partial = self.days.get(day)
+        if partial is None:
+            partial = self.days[day] = Partial()
+        return partial
+
+    def at(self, at_us: int) -> Partial:
+        """The partial of the local day of an instant, to be posted to."""
+        return self.partial(self.day(at_us))
+
+
+def bump(counts: dict[str, int], key: str, by: int) -> None:
+    """Add to a count, and forget it at zero: equal states have equal bytes."""
+    count = counts.get(key, 0) + by
+    if count:
+        counts[key] = count
+    else:
+        counts.pop(key, None)
+
+
+class Desks:
+    """All desks of one source partition."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self.reps: dict[str, Desk] = {}
+        self._teams: dict[str, Desk] = {}
+        self._company: dict[str, Desk] = {}
+
+    def rep(self, rep_id: str) -> Desk:
+        """The desk of a rep."""
+        desk = self.reps.get(rep_id)
+        if desk is None:
+            desk = self.reps[rep_id] = self._new("rep", rep_id, self._directory.zone(rep_id))
+        return desk
+
+    def team(self, team: str) -> Desk:
+        """The desk of a team: distinct counts only."""
+        desk = self._teams.get(team)
+        if desk is None:
+            desk = self._teams[team] = self._new("team", team, "UTC")
+        return desk
+
+    def company(self) -> Desk:
+        """The desk of the whole company: distinct counts only."""
+        desk = self._company.get("")
+        if desk is None:
+            desk = self._company[""] = self._new("company", "", "UTC")
+        return desk
+
+    def find(self, scope: Scope, subject: str) -> Desk | None:
+        """A desk, if there is one."""
+        scopes: dict[Scope, dict[str, Desk]] = {"rep": self.reps, "team": self._teams, "company": self._company}
+        return scopes[scope].get(subject)
+
+    def __iter__(self) -> Iterator[Desk]:
+        yield from self.reps.values()
+        yield from self._teams.values()
+        yield from self._company.values()
+
+    def clear(self) -> None:
+        """Empty every desk; what was there counts as changed. Zones and teams are looked up anew."""
+        for desk in self:
+            desk.changed.update(desk.days)
+            desk.days.clear()
+            desk.standing = Standing()
+            desk.standing_changed = True
+        for rep_id, desk in self.reps.items():
+            desk.zone = zone_days(self._directory.zone(rep_id))
+            desk.low_us, desk.high_us = 1, 0
+
+    def _new(self, scope: Scope, subject: str, zone: str) -> Desk:
+        return Desk(scope, subject, zone_days(zone), {}, set(), Standing())

@@ -1,0 +1,26 @@
+"""Instants as integer microseconds since 1970-01-01T00:00Z: sums are exact and do not depend on order."""
+
+from datetime import UTC, datetime, timedelta
+
+SECOND_US = 1_000_000
+HOUR_US = 3600 * SECOND_US
+DAY_US = 24 * HOUR_US
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def instant_us(moment: datetime) -> int:
+    """An aware datetime as microseconds since 1970."""
+    return (moment - EPOCH) // MICROSECOND
+
+
+def moment(at_us: int) -> datetime:
+    """Microseconds since 1970 as a UTC datetime."""
+    return EPOCH + timedelta(microseconds=at_us)
+
+
+def rfc3339(at_us: int) -> str:
+    """Microseconds since 1970 as RFC 3339 in UTC, with as few digits as the instant needs."""
+    text = moment(at_us).isoformat().removesuffix("+00:00")
+    return (text.rstrip("0") if "." in text else text) + "Z"

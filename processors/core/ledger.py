@@ -1,0 +1,340 @@
+"""All facts of one source partition, and the numbers that they fold to.
+
+State is the *set* of accepted facts: any order and any duplication of the same events gives the same numbers (S27). The
+ledger reads no clock: time comes in through `advance`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
+
+import msgspec
+
+from processors.core.activities import Activities
+from processors.core.alerts import Alerts
+from processors.core.customers import Customer
+from processors.core.deadlines import Deadlines
+from processors.core.desks import Desks
+from processors.core.directory import Directory
+from processors.core.distinct import Distinct
+from processors.core.instants import DAY_US, EPOCH, HOUR_US, MICROSECOND, SECOND_US, instant_us, rfc3339
+from processors.core.pipeline import Pipeline
+from processors.core.requests import Turn
+from processors.core.retention import Retention
+from processors.core.waiting import Waiting
+from processors.core.worth import Worth
+from schemas import events as ev
+from schemas.alerts import Transition
+from schemas.errors import BadRecord, Reason
+from schemas.policy import Policy
+from schemas.views import Changes, OpenRequest, Partial, Section, partial_field
+
+Applied = Literal["applied", "duplicate"]
+Take = Callable[[Customer, int, ev.Event], None]
+
+SKEW_US = 300 * SECOND_US
+FOREVER = 2**62
+
+_encode = msgspec.msgpack.Encoder().encode
+_EMPTY = Partial()
+
+
+class Ledger:
+    """The numbers of one source partition. Only its owner calls it, one call at a time."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        directory: Directory,
+        retention: Retention | None = None,
+        alerts_max_age_us: int = HOUR_US,
+    ) -> None:
+        self.facts: dict[str, ev.Event] = {}
+        self.customers: dict[str, Customer] = {}
+        self.quality: dict[int, dict[str, int]] = {}
+        self.stream_us = -FOREVER
+        self.retracted: dict[str, set[str]] = {}
+        """event_id to the customers in whose name it was retracted: only the fact's own customer can (S17)."""
+        self.retention = retention
+        self._directory = directory
+        self.desks = Desks(directory)
+        self.alerts = Alerts(Deadlines(policy), directory, alerts_max_age_us)
+        self.waiting = Waiting(self.desks, self.alerts, Distinct("customers_answered", self.desks, directory))
+        self.pipeline = Pipeline(self.desks, policy.pipelines)
+        self.worth = Worth(policy.currency)
+        recontactable = Distinct("recontactable_customers", self.desks, directory)
+        self.activities = Activities(self.desks, recontactable, self.pipeline)
+        self._earliest_us, self._latest_us = -FOREVER, FOREVER
+        self._quality_changed: set[int] = set()
+        self._rejected: list[tuple[ev.Event, BadRecord]] = []
+        self._takers, self._removers = self._routes("take"), self._routes("remove")
+
+    # -- facts in ---------------------------------------------------------------------------------
+
+    def apply(self, event: ev.Event) -> Applied:
+        """Add a fact. Raises BadRecord when it cannot count: nothing has changed then."""
+        known = self.facts.setdefault(event.event_id, event)
+        if known is not event:
+            return _same(known, event)
+        at_us = (event.occurred_at - EPOCH) // MICROSECOND
+        customer = self.customers.get(event.customer_id)
+        if customer is None:
+            customer = Customer(event.customer_id)
+            self.customers[event.customer_id] = customer
+        else:
+            event.customer_id = customer.customer_id
+        try:
+            if not self._earliest_us <= at_us <= self._latest_us:
+                self._refuse_odd(customer, at_us, event)
+            self._accept(customer, at_us, event)
+        except BadRecord:
+            del self.facts[event.event_id]
+            if not customer.facts:
+                del self.customers[customer.customer_id]
+            raise
+        return "applied"
+
+    def _accept(self, customer: Customer, at_us: int, event: ev.Event) -> None:
+        check, take = self._takers[type(event)]
+        if check is not None:
+            check(event)
+        customer.facts += 1
+        if at_us > customer.newest_us:
+            customer.newest_us = at_us
+            if at_us > self.stream_us:
+                self.stream_us = at_us
+        if self.retracted and self._is_retracted(event):
+            return
+        take(customer, at_us, event)
+
+    def note(self, reason: str, day: int) -> None:
+        """Count something of the data quality on a day (days since 1970, UTC) (S29)."""
+        counts = self.quality.setdefault(day, {})
+        counts[reason] = counts.get(reason, 0) + 1
+        self._quality_changed.add(day)
+
+    # -- time -------------------------------------------------------------------------------------
+
+    def set_clock(self, clock_us: int) -> None:
+        """Say what time it is: facts more than 5 minutes ahead are refused (S28), and so are those past retention."""
+        self.alerts.clock_us = clock_us
+        self._latest_us = clock_us + SKEW_US
+        if self.retention is not None:
+            self._earliest_us = clock_us - self.retention.shortest_us
+
+    def advance(self, now_us: int) -> None:
+        """Let time pass for this partition: deadlines, orphans, and what is too old to keep."""
+        self.settle()
+        self.waiting.advance(self.customers, now_us)
+        if self.retention is not None:
+            for customer, fact, reason in self.retention.sweep(self.facts, self.customers, now_us):
+                self._drop(customer, fact, reason)
+            self.settle()
+
+    def begin(self, advanced_us: int, quality: dict[int, dict[str, int]]) -> None:
+        """After the facts were restored: time stands where it stood, and nothing of that is said again."""
+        self.quality = quality
+        self.alerts.clock_us = max(self.alerts.clock_us, advanced_us)
+        self.settle()
+        self.waiting.advance(self.customers, advanced_us)
+        self.alerts.take()
+        self._rejected.clear()
+        self.pipeline.rejected.clear()
+
+    @property
+    def advanced_us(self) -> int:
+        """How far `advance` has come."""
+        return self.alerts.now_us
+
+    # -- results out ------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Fold what was withdrawn. Every reader of numbers does this first."""
+        self.waiting.settle()
+        self.pipeline.settle()
+
+    def take_transitions(self) -> list[Transition]:
+        """Alert transitions since the last call."""
+        self.settle()
+        return self.alerts.take()
+
+    def take_rejected(self) -> list[tuple[ev.Event, BadRecord]]:
+        """Facts that were accepted and turned out bad since the last call: they belong into the dead letters."""
+        rejected = [*self._rejected, *self.pipeline.rejected]
+        self._rejected, self.pipeline.rejected = [], []
+        return rejected
+
+    def take_changes(self) -> Changes:
+        """The read model's fields that changed since the last call."""
+        self.settle()
+        changes = Changes({}, {})
+        for desk in self.desks:
+            for day in desk.changed:
+                _put(changes, "partials", partial_field(desk.scope, desk.subject, day), desk.days.get(day), _EMPTY)
+                _forget_empty(desk.days, day)
+            desk.changed.clear()
+            if desk.standing_changed:
+                desk.standing_changed = False
+                standing = desk.standing if desk.standing.opportunities else None
+                _put(changes, "standing", desk.subject, standing)
+        self._take_rest(changes)
+        return changes
+
+    def everything(self) -> Changes:
+        """All fields of the read model."""
+        self.settle()
+        for desk in self.desks:
+            desk.changed.update(desk.days)
+            desk.standing_changed = True
+        self.worth.changed.update(self.worth.segments)
+        self._quality_changed.update(self.quality)
+        for customer in self.customers.values():
+            for request_id in customer.open or ():
+                self.waiting.changed[customer.customer_id, request_id] = None
+        return self.take_changes()
+
+    def _take_rest(self, changes: Changes) -> None:
+        for customer_id, request_id in self.waiting.changed:
+            customer = self.customers.get(customer_id)
+            view = self.waiting.view(customer, request_id) if customer is not None else None
+            _put(changes, "open", f"{customer_id}|{request_id}", view)
+        self.waiting.changed.clear()
+        for name in self.worth.changed:
+            segment = self.worth.segments[name]
+            _put(changes, "segments", name, segment if segment.customers else None)
+        self.worth.changed.clear()
+        for day in self._quality_changed:
+            _put(changes, "quality", str(day), self.quality.get(day))
+        self._quality_changed.clear()
+
+    def open_requests(self) -> Iterator[OpenRequest]:
+        """Who waits now."""
+        self.settle()
+        for customer in self.customers.values():
+            for request_id in customer.open or ():
+                view = self.waiting.view(customer, request_id)
+                if view is not None:
+                    yield view
+
+    def turns(self) -> Iterator[Turn]:
+        """All turns that ended."""
+        self.settle()
+        for customer in self.customers.values():
+            for request in self.waiting.copies(customer):
+                yield from request.walk(customer.unlinked or ())
+
+    def passed_deadlines(self, as_of_us: int) -> Iterator[Transition]:
+        """The last word on every deadline that was passed, from the facts alone."""
+        self.settle()
+        for customer in self.customers.values():
+            for request in self.waiting.copies(customer):
+                yield from self.alerts.passed_deadlines(customer, request, as_of_us)
+
+    def sizes(self) -> dict[str, int]:
+        """How many roots and facts there are."""
+        everyone = self.customers.values()
+        return {
+            "facts": len(self.facts),
+            "customers": len(self.customers),
+            "requests": sum(len(customer.requests or ()) for customer in everyone),
+            "open_requests": sum(len(customer.open or ()) for customer in everyone),
+            "opportunities": sum(len(customer.opportunities or ()) for customer in everyone),
+        }
+
+    def reps_changed(self, rep_ids: Iterable[str]) -> None:
+        """Reps have another team or zone: if they have numbers here, everything is folded again."""
+        if any(rep_id in self.desks.reps for rep_id in rep_ids):
+            self.refold()
+
+    def refold(self) -> None:
+        """Fold everything from the facts: 2 to 3 s per million facts."""
+        self.desks.clear()
+        self.worth.changed.update(self.worth.segments)
+        for customer in self.customers.values():
+            customer.answered = customer.recontactable = None
+        for event in self.facts.values():
+            if isinstance(event, ev.ActivityLogged) and not self._is_retracted(event):
+                self.activities.post(self.customers[event.customer_id], instant_us(event.occurred_at), event, 1)
+        self.waiting.unpost_all(self.customers)
+        self.pipeline.unpost_all(self.customers)
+        self.settle()
+        self.waiting.advance(self.customers, self.alerts.now_us)
+
+    # -- corrections ------------------------------------------------------------------------------
+
+    def _is_retracted(self, event: ev.Event) -> bool:
+        if isinstance(event, ev.EventRetracted):
+            return False
+        return event.customer_id in self.retracted.get(event.event_id, ())
+
+    def _retract(self, customer: Customer, _at_us: int, event: ev.Event) -> None:
+        if not isinstance(event, ev.EventRetracted):
+            return
+        names = self.retracted.setdefault(event.retracts, set())
+        if customer.customer_id in names:
+            return
+        names.add(customer.customer_id)
+        target = self.facts.get(event.retracts)
+        if target is not None and target.customer_id == customer.customer_id:
+            self._removers[type(target)][1](customer, instant_us(target.occurred_at), target)
+
+    def _unretract(self, _customer: Customer, _at_us: int, event: ev.Event) -> None:
+        """A retraction is dropped after its target: nothing is left to give back. Nor can one be retracted."""
+
+    def _drop(self, customer: Customer, fact: ev.Event, reason: BadRecord | None) -> None:
+        """Forget a fact: it is past retention, or an orphan (then it is also rejected)."""
+        del self.facts[fact.event_id]
+        if isinstance(fact, ev.EventRetracted):
+            self.retracted.pop(fact.retracts, None)
+        elif not self._is_retracted(fact):
+            self._removers[type(fact)][1](customer, instant_us(fact.occurred_at), fact)
+        customer.facts -= 1
+        if not customer.facts:
+            self.customers.pop(customer.customer_id, None)
+        if reason is not None:
+            self._rejected.append((fact, reason))
+            self.note(reason.reason, instant_us(fact.occurred_at) // DAY_US)
+
+    def _refuse_odd(self, customer: Customer, at_us: int, event: ev.Event) -> None:
+        if at_us > self._latest_us:
+            raise BadRecord(Reason.CLOCK_SKEW, f"occurred_at {rfc3339(at_us)} is more than 5 minutes in the future")
+        if self.retention is not None and self.retention.too_late(customer, at_us, event, self.alerts.clock_us):
+            raise BadRecord(Reason.TOO_LATE, f"occurred_at {rfc3339(at_us)} is past the retention of its kind")
+
+    def _routes(self, verb: Literal["take", "remove"]) -> dict[type, tuple[Callable[[ev.Event], None] | None, Take]]:
+        """What checks a fact and what takes (or removes) it, by its type."""
+        request, opportunity = getattr(self.waiting, verb), getattr(self.pipeline, verb)
+        money, activity = getattr(self.worth, verb), getattr(self.activities, verb)
+        routes: dict[type, tuple[Callable[[ev.Event], None] | None, Take]] = {
+            ev.ActivityLogged: (None, activity),
+            ev.EventRetracted: (None, self._retract if verb == "take" else self._unretract),
+            ev.OpportunityWon: (self.worth.check, opportunity),
+        }
+        for kind in (ev.RequestOpened, ev.RequestAnswered, ev.RequestAssigned, ev.RequestClosed):
+            routes[kind] = (None, request)
+        for kind in (ev.OpportunityLost, ev.OpportunityReopened, ev.OpportunityAssigned):
+            routes[kind] = (None, opportunity)
+        for kind in (ev.OpportunityCreated, ev.OpportunityStageEntered):
+            routes[kind] = (self.pipeline.check, opportunity)
+        for kind in (ev.CustomerUpdated, ev.CustomerRevenue, ev.CustomerCost):
+            routes[kind] = (self.worth.check, money)
+        return routes
+
+
+def _same(known: ev.Event, event: ev.Event) -> Applied:
+    if known == event:
+        return "duplicate"
+    raise BadRecord(Reason.CONFLICT, f"event_id {event.event_id!r} was already used for another {type(known).__name__}")
+
+
+def _put(
+    changes: Changes, section: Section, field: str, value: msgspec.Struct | dict[str, int] | None, empty: object = None
+) -> None:
+    if value is None or value == empty:
+        changes.deletes.setdefault(section, []).append(field)
+    else:
+        changes.puts.setdefault(section, {})[field] = _encode(value)
+
+
+def _forget_empty(days: dict[int, Partial], day: int) -> None:
+    if days.get(day) == _EMPTY:
+        del days[day]

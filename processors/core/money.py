@@ -1,0 +1,24 @@
+"""Amounts as integer cents of the configured currency."""
+
+from decimal import Decimal
+
+from schemas.errors import BadRecord, Reason
+
+LARGEST = Decimal(10) ** 15
+CENT = Decimal("0.01")
+
+
+def cents(amount: Decimal) -> int:
+    """An amount with at most 2 decimal places and at most 10^15 units, as cents; raises BadRecord."""
+    if not amount.is_finite() or abs(amount) > LARGEST:
+        raise BadRecord(Reason.MALFORMED, f"amount {amount} is not a number of at most 10^15 - at `$.amount`")
+    quantized = amount.quantize(CENT)
+    if quantized != amount:
+        raise BadRecord(Reason.MALFORMED, f"amount {amount} has more than 2 decimal places - at `$.amount`")
+    return int(quantized * 100)
+
+
+def amount_text(value_cents: int) -> str:
+    """Cents as a decimal string with two places: 105 is `1.05`, -5 is `-0.05`."""
+    sign = "-" if value_cents < 0 else ""
+    return f"{sign}{abs(value_cents) // 100}.{abs(value_cents) % 100:02d}"

@@ -1,0 +1,174 @@
+"""Opportunities: created, moved through stages, closed (S20 to S25).
+
+An opportunity is small, so its course is folded from all facts whenever one changes, at most once per publication.
+"""
+
+from bisect import bisect_left
+from typing import NamedTuple
+
+import msgspec
+
+from processors.core.money import cents
+from schemas.events import (
+    OpportunityAssigned,
+    OpportunityCreated,
+    OpportunityFact,
+    OpportunityLost,
+    OpportunityReopened,
+    OpportunityStageEntered,
+    OpportunityWon,
+)
+
+Entry = tuple[int, int, str, OpportunityFact]
+
+RANKS: dict[type[OpportunityFact], int] = {
+    OpportunityCreated: 0,
+    OpportunityAssigned: 1,
+    OpportunityStageEntered: 2,
+    OpportunityReopened: 3,
+    OpportunityWon: 4,
+    OpportunityLost: 4,
+}
+DEFAULT_PIPELINE = "default"
+
+
+class Mark(NamedTuple):
+    """Something that a rep did at an instant."""
+
+    rep_id: str
+    at_us: int
+
+
+class Close(NamedTuple):
+    """The close in force: no later reopening withdrew it."""
+
+    rep_id: str
+    at_us: int
+    won: bool
+    cents: int
+    follow_up_us: int | None
+    """The first follow-up (S24); None: the creation stands in for it."""
+
+
+class Course(msgspec.Struct, gc=False):
+    """What an opportunity's facts come to."""
+
+    pipeline: str
+    created: Mark | None
+    owner: str | None
+    stage: str | None
+    """The present stage."""
+    reached: list[Mark]
+    """By stage in order: who brought it at least that far, and when (S20)."""
+    visited: list[tuple[str, Mark]]
+    """Stage and first actual entry."""
+    close: Close | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it stands open now."""
+        return self.close is None and (self.created is not None or bool(self.visited))
+
+
+class Opportunity(msgspec.Struct, gc=False):
+    """One opportunity: its facts in order, instants of the activities linked to it, and the course last posted."""
+
+    opportunity_id: str
+    facts: list[Entry]
+    linked: list[int] | None = None
+    posted: Course | None = None
+    settled: bool = True
+
+
+def entry_of(at_us: int, fact: OpportunityFact) -> Entry:
+    """A fact with its place in the order (S27)."""
+    return (at_us, RANKS[type(fact)], fact.event_id, fact)
+
+
+def pipeline_of(facts: list[Entry]) -> str:
+    """The pipeline that the first creation names."""
+    for entry in facts:
+        if isinstance(entry[3], OpportunityCreated):
+            return entry[3].pipeline
+    return DEFAULT_PIPELINE
+
+
+def foreign_stages(facts: list[Entry], stages: tuple[str, ...]) -> list[OpportunityStageEntered]:
+    """Entries of stages that the opportunity's pipeline does not have (S22): they count for nothing."""
+    return [fact for *_, fact in facts if isinstance(fact, OpportunityStageEntered) and fact.stage not in stages]
+
+
+def course_of(root: Opportunity, pipelines: dict[str, tuple[str, ...]], touches: list[int]) -> Course:
+    """Fold an opportunity; `touches` are the instants of its customer's activities that name no opportunity."""
+    pipeline = pipeline_of(root.facts)
+    course = Course(pipeline, None, None, None, [], [], None)
+    close = _close_in_force(root.facts)
+    stages = pipelines.get(pipeline, ())
+    for entry in root.facts:
+        _take(course, entry, stages, entry is close)
+    if close is not None:
+        course.close = _close(close, course.created, root.linked or [], touches)
+    return course
+
+
+def _take(course: Course, entry: Entry, stages: tuple[str, ...], in_force: bool) -> None:
+    at_us, _, _, fact = entry
+    match fact:
+        case OpportunityStageEntered():
+            if fact.stage in stages:
+                _enter(course, fact, at_us, stages)
+        case OpportunityCreated():
+            course.owner = fact.rep_id
+            if course.created is None:
+                course.created = Mark(fact.rep_id, at_us)
+        case OpportunityWon() if in_force:
+            _reach(course, len(stages), Mark(fact.rep_id, at_us))
+        case OpportunityAssigned() | OpportunityReopened():
+            course.owner = fact.rep_id
+        case OpportunityWon() | OpportunityLost():
+            pass
+
+
+def _enter(course: Course, fact: OpportunityStageEntered, at_us: int, stages: tuple[str, ...]) -> None:
+    mark = Mark(fact.rep_id, at_us)
+    course.stage = fact.stage
+    course.owner = course.owner or fact.rep_id
+    if all(stage != fact.stage for stage, _ in course.visited):
+        course.visited.append((fact.stage, mark))
+    _reach(course, stages.index(fact.stage) + 1, mark)
+
+
+def _reach(course: Course, count: int, mark: Mark) -> None:
+    """Entering a stage implies the earlier ones; winning implies all (S20)."""
+    while len(course.reached) < count:
+        course.reached.append(mark)
+
+
+def _close_in_force(facts: list[Entry]) -> Entry | None:
+    for entry in reversed(facts):
+        match entry[3]:
+            case OpportunityWon() | OpportunityLost():
+                return entry
+            case OpportunityReopened():
+                return None
+            case _:
+                continue
+    return None
+
+
+def _close(entry: Entry, created: Mark | None, linked: list[int], touches: list[int]) -> Close:
+    at_us, _, _, fact = entry
+    won = isinstance(fact, OpportunityWon)
+    value = cents(fact.amount) if isinstance(fact, OpportunityWon) and fact.amount is not None else 0
+    follow_up = None
+    if created is not None:
+        firsts = [first for first in (_first(linked, created.at_us), _first(touches, created.at_us)) if first is not None]
+        follow_up = min(firsts, default=None)
+    if follow_up is not None and follow_up > at_us:
+        follow_up = None
+    return Close(fact.rep_id, at_us, won=won, cents=value, follow_up_us=follow_up)
+
+
+def _first(instants: list[int], since_us: int) -> int | None:
+    index = bisect_left(instants, since_us)
+    return instants[index] if index < len(instants) else None

@@ -1,0 +1,206 @@
+"""Opportunities folded to numbers: win rates, sales cycle, stage conversion, what stands open (S20 to S25)."""
+
+from bisect import bisect_left, insort
+
+from processors.core.customers import Customer
+from processors.core.desks import Desk, Desks, bump
+from processors.core.opportunities import Close, Course, Mark, Opportunity, course_of, entry_of, foreign_stages
+from schemas.errors import BadRecord, Reason
+from schemas.events import ActivityLogged, Event, OpportunityCreated, OpportunityFact, OpportunityStageEntered
+from schemas.views import Partial
+
+NO_STAGE = "_none"
+ENTERED, VISITED, ADVANCED = 0, 1, 2
+
+
+class Pipeline:
+    """All opportunities of one source partition."""
+
+    def __init__(self, desks: Desks, pipelines: dict[str, tuple[str, ...]]) -> None:
+        self._desks = desks
+        self._pipelines = pipelines
+        self._stages = {stage for stages in pipelines.values() for stage in stages}
+        self._unsettled: list[tuple[Customer, Opportunity]] = []
+        self._foreign: dict[str, None] = {}
+        self.rejected: list[tuple[Event, BadRecord]] = []
+        """Stage entries that turned out to be of another pipeline than their opportunity's."""
+
+    def check(self, fact: OpportunityFact) -> None:
+        """Raises BadRecord for a stage or pipeline that no policy knows (S22)."""
+        if isinstance(fact, OpportunityStageEntered) and fact.stage not in self._stages:
+            raise BadRecord(Reason.UNKNOWN_STAGE, f"stage {fact.stage!r} is none of {', '.join(sorted(self._stages))}")
+        if isinstance(fact, OpportunityCreated) and fact.pipeline not in self._pipelines:
+            known = ", ".join(sorted(self._pipelines))
+            raise BadRecord(Reason.UNKNOWN_STAGE, f"pipeline {fact.pipeline!r} is none of {known}")
+
+    def take(self, customer: Customer, at_us: int, fact: OpportunityFact) -> None:
+        """Add a fact."""
+        root = self._root(customer, fact.opportunity_id)
+        self._withdraw(customer, root)
+        entry = entry_of(at_us, fact)
+        if not root.facts or entry > root.facts[-1]:
+            root.facts.append(entry)
+        else:
+            insort(root.facts, entry)
+
+    def remove(self, customer: Customer, at_us: int, fact: OpportunityFact) -> None:
+        """Take a fact back."""
+        root = self._root(customer, fact.opportunity_id)
+        self._withdraw(customer, root)
+        entry = entry_of(at_us, fact)
+        index = bisect_left(root.facts, entry)
+        if index < len(root.facts) and root.facts[index] == entry:
+            del root.facts[index]
+
+    def touch(self, customer: Customer, at_us: int, activity: ActivityLogged) -> None:
+        """An activity that may be a first follow-up (S24)."""
+        instants = self._instants(customer, activity.opportunity_id)
+        if at_us <= customer.newest_close_us:
+            self._withdraw_closed(customer, at_us, activity.opportunity_id)
+        if not instants or at_us >= instants[-1]:
+            instants.append(at_us)
+        else:
+            insort(instants, at_us)
+
+    def untouch(self, customer: Customer, at_us: int, activity: ActivityLogged) -> None:
+        """An activity is taken back."""
+        self._withdraw_closed(customer, at_us, activity.opportunity_id)
+        instants = self._instants(customer, activity.opportunity_id)
+        index = bisect_left(instants, at_us)
+        if index < len(instants) and instants[index] == at_us:
+            del instants[index]
+
+    def settle(self) -> None:
+        """Fold again what was withdrawn."""
+        unsettled, self._unsettled = self._unsettled, []
+        for customer, root in unsettled:
+            course = course_of(root, self._pipelines, customer.touches or [])
+            root.posted, root.settled = course, True
+            self._post(course, 1)
+            if course.close is not None:
+                customer.newest_close_us = max(customer.newest_close_us, course.close.at_us)
+            if len(self._pipelines) > 1:
+                self._reject_foreign(root, course)
+            if not root.facts and not root.linked and customer.opportunities is not None:
+                del customer.opportunities[root.opportunity_id]
+
+    def unpost_all(self, customers: dict[str, Customer]) -> None:
+        """Everything was cleared: fold all of it again at the next `settle`."""
+        self._unsettled = []
+        for customer in customers.values():
+            for root in (customer.opportunities or {}).values():
+                root.posted, root.settled = None, False
+                self._unsettled.append((customer, root))
+
+    def _root(self, customer: Customer, opportunity_id: str) -> Opportunity:
+        if customer.opportunities is None:
+            customer.opportunities = {}
+        root = customer.opportunities.get(opportunity_id)
+        if root is None:
+            root = customer.opportunities[opportunity_id] = Opportunity(opportunity_id, [])
+        return root
+
+    def _instants(self, customer: Customer, opportunity_id: str | None) -> list[int]:
+        if opportunity_id is not None:
+            root = self._root(customer, opportunity_id)
+            if root.linked is None:
+                root.linked = []
+            return root.linked
+        if customer.touches is None:
+            customer.touches = []
+        return customer.touches
+
+    def _withdraw_closed(self, customer: Customer, at_us: int, opportunity_id: str | None) -> None:
+        """Withdraw the closed opportunities whose first follow-up an activity may be: all, or the one it names."""
+        for root in (customer.opportunities or {}).values():
+            if opportunity_id not in (None, root.opportunity_id) or root.posted is None:
+                continue
+            close, created = root.posted.close, root.posted.created
+            if close is not None and created is not None and created.at_us <= at_us <= close.at_us:
+                self._withdraw(customer, root)
+
+    def _withdraw(self, customer: Customer, root: Opportunity) -> None:
+        if not root.settled:
+            return
+        root.settled = False
+        self._unsettled.append((customer, root))
+        if root.posted is not None:
+            self._post(root.posted, -1)
+
+    def _reject_foreign(self, root: Opportunity, course: Course) -> None:
+        stages = self._pipelines[course.pipeline]
+        for fact in foreign_stages(root.facts, stages):
+            if fact.event_id not in self._foreign:
+                self._foreign[fact.event_id] = None
+                detail = f"stage {fact.stage!r} is not of pipeline {course.pipeline!r}: {', '.join(stages)}"
+                self.rejected.append((fact, BadRecord(Reason.UNKNOWN_STAGE, detail)))
+
+    def _post(self, course: Course, sign: int) -> None:
+        won = course.close is not None and course.close.won
+        if course.created is not None:
+            partial = self._partial(course.created)
+            partial.opportunities_created += sign
+            partial.created_won += sign * won
+        self._post_stages(course, won, sign)
+        if course.close is not None:
+            self._post_close(course.close, course.created, sign)
+        if course.is_open and course.owner is not None:
+            _stand(self._desks.rep(course.owner), course, sign)
+
+    def _post_stages(self, course: Course, won: bool, sign: int) -> None:
+        stages = self._pipelines.get(course.pipeline, ())
+        for index, mark in enumerate(course.reached):
+            counts = _stage(self._partial(mark), course.pipeline, stages[index])
+            counts[ENTERED] += sign
+            last = index + 1 == len(stages)
+            counts[ADVANCED] += sign * (won if last else index + 1 < len(course.reached))
+        for stage, mark in course.visited:
+            _stage(self._partial(mark), course.pipeline, stage)[VISITED] += sign
+        for mark in {*course.reached, *(mark for _, mark in course.visited)}:
+            _tidy(self._partial(mark), course.pipeline)
+
+    def _post_close(self, close: Close, created: Mark | None, sign: int) -> None:
+        partial = self._desks.rep(close.rep_id).at(close.at_us)
+        if close.won:
+            partial.won += sign
+            partial.won_cents += sign * close.cents
+        else:
+            partial.lost += sign
+        if created is None or created.at_us > close.at_us:
+            return
+        partial.cycle_fallbacks += sign * (close.follow_up_us is None)
+        cycle_us = close.at_us - (created.at_us if close.follow_up_us is None else close.follow_up_us)
+        if close.won:
+            partial.cycle_won += sign
+            partial.cycle_won_us += sign * cycle_us
+        else:
+            partial.cycle_lost += sign
+            partial.cycle_lost_us += sign * cycle_us
+
+    def _partial(self, mark: Mark) -> Partial:
+        return self._desks.rep(mark.rep_id).at(mark.at_us)
+
+
+def _stage(partial: Partial, pipeline: str, stage: str) -> list[int]:
+    stages = partial.stages.setdefault(pipeline, {})
+    counts = stages.get(stage)
+    if counts is None:
+        counts = stages[stage] = [0, 0, 0]
+    return counts
+
+
+def _tidy(partial: Partial, pipeline: str) -> None:
+    """Forget what is zero: equal states have equal bytes."""
+    stages = partial.stages.get(pipeline, {})
+    for stage in [stage for stage, counts in stages.items() if not any(counts)]:
+        del stages[stage]
+    if not stages:
+        partial.stages.pop(pipeline, None)
+
+
+def _stand(desk: Desk, course: Course, sign: int) -> None:
+    stages = desk.standing.opportunities.setdefault(course.pipeline, {})
+    bump(stages, course.stage or NO_STAGE, sign)
+    if not stages:
+        del desk.standing.opportunities[course.pipeline]
+    desk.standing_changed = True

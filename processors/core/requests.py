@@ -1,0 +1,173 @@
+"""Requests and their turns: who waited, from when, how long, on whom (S01 to S10).
+
+A request is a sorted list of facts and the state after the newest of them. In the common case a fact is newer than
+all others and the state takes one step; otherwise the whole request is walked again. Both use `Request.step`.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from schemas.alerts import Transition
+from schemas.events import (
+    RequestAnswered,
+    RequestAssigned,
+    RequestClosed,
+    RequestFact,
+    RequestOpened,
+)
+from schemas.views import UNASSIGNED
+
+Entry = tuple[int, int, str, RequestFact]
+"""A fact behind its place in the order inside a root (S27): instant, rank of the kind, event_id. Ids differ, so
+that tuples compare without ever looking at the fact."""
+
+RANKS: dict[type[RequestFact], int] = {RequestOpened: 0, RequestAssigned: 1, RequestAnswered: 2, RequestClosed: 3}
+
+Ending = Literal["answered", "resolved", "no_reply_needed", "withdrawn", "spam"]
+
+
+class Hold(NamedTuple):
+    """A stretch of a turn's wait that one owner held (S07)."""
+
+    owner: str
+    from_us: int
+    to_us: int
+
+
+class Turn(msgspec.Struct, gc=False):
+    """A customer waits: since when, on whom. Ended turns also say when, how and by whom."""
+
+    number: int
+    opener: RequestOpened
+    start_us: int
+    owner: str
+    """The owner at the start."""
+    changes: list[tuple[int, str]] | tuple[()] = ()
+    """Later owners: (since, owner), ascending."""
+    end_us: int = 0
+    ending: Ending | None = None
+    responder: str = ""
+
+    @property
+    def wait_us(self) -> int:
+        """The customer's wait, from the oldest unanswered message to the end (S02)."""
+        return self.end_us - self.start_us
+
+    def changed_hands(self, since_us: int, owner: str) -> None:
+        """A later owner takes over the wait."""
+        if isinstance(self.changes, tuple):
+            self.changes = [(since_us, owner)]
+        else:
+            self.changes.append((since_us, owner))
+
+    def owner_at(self, at_us: int) -> str:
+        """The owner at an instant, after all that happened up to and including it (S08)."""
+        owner = self.owner
+        for since_us, later in self.changes:
+            if since_us > at_us:
+                break
+            owner = later
+        return owner
+
+    def holds(self, until_us: int) -> Iterator[Hold]:
+        """The stretches of each owner up to an instant: they add up to the wait (S07)."""
+        owner, from_us = self.owner, self.start_us
+        for since_us, later in self.changes:
+            yield Hold(owner, from_us, since_us)
+            owner, from_us = later, since_us
+        yield Hold(owner, from_us, until_us)
+
+
+class Request(msgspec.Struct, gc=False):
+    """One request: its facts in order, and the state after the newest."""
+
+    request_id: str
+    facts: list[Entry]
+    owner: str = UNASSIGNED
+    turns: int = 0
+    turn: Turn | None = None
+    """The open turn."""
+    passed: int = 0
+    """How many of the open turn's instants (at risk, due) have passed."""
+    next_us: int = 0
+    """The open turn's next instant, as the heap knows it; 0: there is none."""
+    settled: bool = True
+    """False: the numbers were withdrawn, and facts are being added before the next walk."""
+    alerts: dict[tuple[int, str], Transition] | None = None
+    """What was last said of (turn, level)."""
+
+    def step(self, at_us: int, fact: RequestFact) -> Turn | None:
+        """Take a fact that is newer than all before it; the turn that it ends, if it ends one."""
+        match fact:
+            case RequestAnswered():
+                return self._end(at_us, "answered", fact.rep_id) if qualifies(fact) else None
+            case RequestOpened():
+                return self._opened(at_us, fact)
+            case RequestAssigned():
+                return self._own(at_us, fact.rep_id or UNASSIGNED)
+            case RequestClosed():
+                return self._end(at_us, fact.reason, "")
+
+    def _opened(self, at_us: int, fact: RequestOpened) -> None:
+        if fact.automated:
+            return
+        if fact.rep_id is not None:
+            self._own(at_us, fact.rep_id)
+        if self.turn is None:
+            self.turns += 1
+            self.turn = Turn(self.turns, fact, at_us, self.owner)
+            self.passed = 0
+
+    def _own(self, at_us: int, owner: str) -> None:
+        if owner != self.owner:
+            self.owner = owner
+            if self.turn is not None:
+                self.turn.changed_hands(at_us, owner)
+
+    def _end(self, at_us: int, ending: Ending, responder: str) -> Turn | None:
+        turn = self.turn
+        if turn is not None:
+            turn.end_us, turn.ending, turn.responder = at_us, ending, responder
+            self.turn = None
+        return turn
+
+    def walk(self, unlinked: Sequence[Entry]) -> Iterator[Turn]:
+        """Fold all facts from the beginning, with the customer's unlinked answers; the turns that ended, in order."""
+        self.owner, self.turns, self.turn, self.passed = UNASSIGNED, 0, None, 0
+        for index, entry in enumerate(self.facts):
+            if self.turn is not None and unlinked:
+                yield from self._first_unlinked(unlinked, self.facts[index - 1], entry)
+            ended = self.step(entry[0], entry[3])
+            if ended is not None:
+                yield ended
+        if self.turn is not None and unlinked:
+            yield from self._first_unlinked(unlinked, self.facts[-1], None)
+
+    def _first_unlinked(self, unlinked: Sequence[Entry], after: Entry, before: Entry | None) -> Iterator[Turn]:
+        """The open turn, ended by the first unlinked answer to it between two facts, if there is one (S05)."""
+        for index in range(bisect_right(unlinked, after), len(unlinked)):
+            answer = unlinked[index]
+            if self.turn is None or (before is not None and answer > before):
+                return
+            if answers(answer[3], self.turn):
+                ended = self.step(answer[0], answer[3])
+                if ended is not None:
+                    yield ended
+
+
+def qualifies(fact: RequestAnswered) -> bool:
+    """Only a person's message that the customer sees is a response (S03)."""
+    return not (fact.automated or fact.internal)
+
+
+def answers(fact: RequestFact, turn: Turn) -> bool:
+    """Whether an unlinked answer is meant for a turn: on its channel, or on any when it names none (S05)."""
+    return isinstance(fact, RequestAnswered) and fact.channel in (None, turn.opener.channel)
+
+
+def entry_of(at_us: int, fact: RequestFact) -> Entry:
+    """A fact with its place in the order."""
+    return (at_us, RANKS[type(fact)], fact.event_id, fact)

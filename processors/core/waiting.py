@@ -1,0 +1,268 @@
+"""Requests folded to numbers: who answered how fast, who let whom wait, who waits now (S01 to S18)."""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
+
+from processors.core.alerts import Alerts, Due
+from processors.core.customers import Customer
+from processors.core.desks import Desk, Desks, bump
+from processors.core.distinct import Distinct
+from processors.core.instants import SECOND_US
+from processors.core.requests import Entry, Request, Turn, answers, entry_of, qualifies
+from schemas.events import RequestAnswered, RequestFact
+from schemas.views import RESPONSE_BUCKETS_SECONDS, OpenRequest
+
+BUCKETS_US = tuple(seconds * SECOND_US for seconds in RESPONSE_BUCKETS_SECONDS)
+NONE: Sequence[Entry] = ()
+
+
+class Waiting:
+    """All requests of one source partition, and the heap of their next instants."""
+
+    def __init__(self, desks: Desks, alerts: Alerts, answered: Distinct) -> None:
+        self._desks = desks
+        self._alerts = alerts
+        self._answered = answered
+        self._unsettled: list[tuple[Customer, Request]] = []
+        self._heap: list[tuple[int, str, str]] = []
+        self.changed: dict[tuple[str, str], None] = {}
+        """(customer_id, request_id) of what is to be published."""
+
+    def take(self, customer: Customer, at_us: int, fact: RequestFact) -> None:
+        """Add a fact."""
+        if isinstance(fact, RequestAnswered) and fact.request_id is None:
+            self._take_unlinked(customer, entry_of(at_us, fact))
+            return
+        request = self._request(customer, fact.request_id or "")
+        entry = entry_of(at_us, fact)
+        if request.settled and _is_newest(customer, request, entry):
+            request.facts.append(entry)
+            self._follow(customer, request, entry)
+        else:
+            self._withdraw(customer, request)
+            insort(request.facts, entry)
+        customer.newest_request_us = max(customer.newest_request_us, at_us)
+
+    def remove(self, customer: Customer, at_us: int, fact: RequestFact) -> None:
+        """Take a fact back (it was retracted, or is too old to keep)."""
+        entry = entry_of(at_us, fact)
+        if isinstance(fact, RequestAnswered) and fact.request_id is None:
+            self._withdraw_since(customer, entry)
+            _discard(customer.unlinked or [], entry)
+            return
+        request = self._request(customer, fact.request_id or "")
+        self._withdraw(customer, request)
+        _discard(request.facts, entry)
+
+    def settle(self) -> None:
+        """Fold again what was withdrawn."""
+        unsettled, self._unsettled = self._unsettled, []
+        for customer, request in unsettled:
+            ended = list(request.walk(customer.unlinked or NONE))
+            request.settled = True
+            for turn in ended:
+                self._end(customer, request, turn)
+            self._begin(customer, request)
+            self._alerts.corrected(customer, request, self._alerts.due(request.turn) if request.turn else ())
+            if not request.facts and customer.requests is not None:
+                del customer.requests[request.request_id]
+
+    def unpost_all(self, customers: dict[str, Customer]) -> None:
+        """Everything was cleared: fold all of it again at the next `settle`."""
+        self._unsettled, self._heap = [], []
+        for customer in customers.values():
+            for request in (customer.requests or {}).values():
+                request.settled = False
+                self._unsettled.append((customer, request))
+
+    def advance(self, customers: dict[str, Customer], now_us: int) -> None:
+        """Let time pass: turns still open after one of their instants become at risk or overdue."""
+        self._alerts.now_us = max(self._alerts.now_us, now_us)
+        heap = self._heap
+        while heap and heap[0][0] < now_us:
+            at_us, customer_id, request_id = heappop(heap)
+            customer = customers.get(customer_id)
+            request = (customer.requests or {}).get(request_id) if customer is not None else None
+            if customer is not None and request is not None and request.next_us == at_us:
+                self._pass(customer, request)
+
+    def view(self, customer: Customer, request_id: str) -> OpenRequest | None:
+        """What the read model says of a request: its open turn."""
+        request = (customer.requests or {}).get(request_id)
+        if request is None or request.turn is None:
+            return None
+        turn, opener = request.turn, request.turn.opener
+        return OpenRequest(
+            request_id=request_id,
+            turn=turn.number,
+            customer_id=customer.customer_id,
+            rep_id=request.owner,
+            channel=opener.channel,
+            priority=opener.priority,
+            opened_us=turn.start_us,
+            due_us={level: due_us for level, due_us, _ in self._alerts.due(turn)},
+            topic=opener.topic,
+        )
+
+    def copies(self, customer: Customer) -> Iterator[Request]:
+        """A customer's requests before their first step, to be walked without touching the numbers."""
+        for request in (customer.requests or {}).values():
+            yield Request(request.request_id, request.facts)
+
+    def _request(self, customer: Customer, request_id: str) -> Request:
+        if customer.requests is None:
+            customer.requests = {}
+        request = customer.requests.get(request_id)
+        if request is None:
+            request = customer.requests[request_id] = Request(request_id, [])
+        return request
+
+    def _take_unlinked(self, customer: Customer, entry: Entry) -> None:
+        if customer.unlinked is None:
+            customer.unlinked = []
+        newest = not customer.unlinked or entry > customer.unlinked[-1]
+        if newest and entry[0] > customer.newest_request_us:
+            customer.unlinked.append(entry)
+            for request in list((customer.open or {}).values()):
+                if request.settled and request.turn is not None and answers(entry[3], request.turn):
+                    self._follow(customer, request, entry)
+        else:
+            self._withdraw_since(customer, entry)
+            insort(customer.unlinked, entry)
+
+    def _withdraw_since(self, customer: Customer, entry: Entry) -> None:
+        """Withdraw the requests that an unlinked answer can concern: those that began before it."""
+        if isinstance(entry[3], RequestAnswered) and qualifies(entry[3]):
+            for request in (customer.requests or {}).values():
+                if request.facts and request.facts[0] < entry:
+                    self._withdraw(customer, request)
+
+    def _follow(self, customer: Customer, request: Request, entry: Entry) -> None:
+        """The common case: one step from the present state."""
+        before = request.turn
+        ended = request.step(entry[0], entry[3])
+        self.changed[customer.customer_id, request.request_id] = None
+        if ended is not None:
+            self._post_passed(ended, request.passed, -1)
+            self._end(customer, request, ended)
+        elif request.turn is not before:
+            self._begin(customer, request)
+
+    def _begin(self, customer: Customer, request: Request) -> None:
+        """A turn may be open now: it waits for its next instant."""
+        self.changed[customer.customer_id, request.request_id] = None
+        if request.turn is None:
+            request.next_us = 0
+            if customer.open is not None:
+                customer.open.pop(request.request_id, None)
+            return
+        if customer.open is None:
+            customer.open = {}
+        customer.open[request.request_id] = request
+        self._pass(customer, request)
+
+    def _end(self, customer: Customer, request: Request, turn: Turn) -> None:
+        due = self._alerts.due(turn)
+        self._post(customer, turn, due, 1)
+        if request.alerts is not None or (due and turn.end_us > due[0][1]):
+            self._alerts.ended(customer, request, turn, due)
+        if request.turn is None and customer.open is not None:
+            request.next_us = 0
+            customer.open.pop(request.request_id, None)
+
+    def _withdraw(self, customer: Customer, request: Request) -> None:
+        """Take back what a request says, until `settle` folds it again."""
+        if not request.settled:
+            return
+        request.settled = False
+        self._unsettled.append((customer, request))
+        if request.turn is not None:
+            self._post_passed(request.turn, request.passed, -1)
+        for turn in request.walk(customer.unlinked or NONE):
+            self._post(customer, turn, self._alerts.due(turn), -1)
+
+    def _pass(self, customer: Customer, request: Request) -> None:
+        """Go past the open turn's instants up to now, and wait for the next."""
+        turn = request.turn
+        if turn is None:
+            return
+        steps = self._alerts.steps(turn)
+        while request.passed < len(steps) and steps[request.passed].at_us < self._alerts.now_us:
+            step = steps[request.passed]
+            if step.is_due:
+                self._breach(turn, step.level, step.due_us, 1)
+            self._alerts.passed(customer, request, turn, step)
+            request.passed += 1
+        request.next_us = steps[request.passed].at_us if request.passed < len(steps) else 0
+        if request.next_us:
+            heappush(self._heap, (request.next_us, customer.customer_id, request.request_id))
+
+    def _post_passed(self, turn: Turn, passed: int, sign: int) -> None:
+        if passed:
+            for step in self._alerts.steps(turn)[:passed]:
+                if step.is_due:
+                    self._breach(turn, step.level, step.due_us, sign)
+
+    def _breach(self, turn: Turn, level: str, due_us: int, sign: int) -> None:
+        """A breach belongs to the owner at the due instant (S08)."""
+        bump(self._desks.rep(turn.owner_at(due_us)).at(due_us).breaches, level, sign)
+
+    def _post(self, customer: Customer, turn: Turn, due: Due, sign: int) -> None:
+        if turn.ending == "answered":
+            self._post_answer(customer, turn, due, sign)
+        else:
+            desk = self._desks.rep(turn.owner_at(turn.end_us))
+            bump(desk.at(turn.end_us).closed_unanswered, turn.ending or "", sign)
+        if turn.ending in ("withdrawn", "spam"):
+            return
+        for level, due_us, _ in due:
+            if turn.end_us > due_us:
+                self._breach(turn, level, due_us, sign)
+
+    def _post_answer(self, customer: Customer, turn: Turn, due: Due, sign: int) -> None:
+        """The response time is the responder's (S08), on the responder's day."""
+        desk = self._desks.rep(turn.responder)
+        day = desk.day(turn.end_us)
+        partial = desk.partial(day)
+        wait_us = turn.end_us - turn.start_us
+        partial.responses += sign
+        partial.response_us += sign * wait_us
+        partial.business_us += sign * self._alerts.business_us(turn)
+        _count_wait(partial.response_buckets, wait_us, sign)
+        for level, due_us, _ in due:
+            if turn.end_us <= due_us:
+                bump(partial.answered_within, level, sign)
+                bump(partial.due_met, level, sign)
+        if customer.answered is None:
+            customer.answered = {}
+        self._answered.post(customer.answered, turn.responder, day, sign)
+        self._post_holds(turn, desk, sign)
+
+    def _post_holds(self, turn: Turn, responder: Desk, sign: int) -> None:
+        """Every owner's share of the wait, on the owner's local day of the answer (S07)."""
+        if not turn.changes and turn.owner == turn.responder:
+            responder.at(turn.end_us).hold_us += sign * turn.wait_us
+            return
+        for hold in turn.holds(turn.end_us):
+            self._desks.rep(hold.owner).at(turn.end_us).hold_us += sign * (hold.to_us - hold.from_us)
+
+
+def _is_newest(customer: Customer, request: Request, entry: Entry) -> bool:
+    if request.facts and entry < request.facts[-1]:
+        return False
+    return not customer.unlinked or entry > customer.unlinked[-1]
+
+
+def _discard(entries: list[Entry], entry: Entry) -> None:
+    index = bisect_left(entries, entry)
+    if index < len(entries) and entries[index] == entry:
+        del entries[index]
+
+
+def _count_wait(buckets: list[int], wait_us: int, sign: int) -> None:
+    if not buckets:
+        buckets.extend([0] * (len(BUCKETS_US) + 1))
+    buckets[bisect_left(BUCKETS_US, wait_us)] += sign
+    if not any(buckets):
+        buckets.clear()
