@@ -1,0 +1,82 @@
+"""Kafka clients for administration, imports and tools: everything beside the workers' hot path."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError
+
+from config.settings import KafkaSettings
+from config.tls import kafka_ssl_context
+from schemas.errors import Unavailable
+
+DEFAULT_TIMEOUT_SECONDS = 10.0
+
+
+def client_options(kafka: KafkaSettings, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> dict[str, Any]:
+    """What every client needs to reach the broker. A secret is in it: never log it."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": kafka.bootstrap.split(","),
+        "security_protocol": kafka.security_protocol,
+        "ssl_context": kafka_ssl_context(kafka),
+        "bootstrap_timeout_ms": int(timeout_seconds * 1000),
+    }
+    if kafka.sasl_mechanism is not None and kafka.sasl_password is not None:
+        options["sasl_mechanism"] = kafka.sasl_mechanism
+        options["sasl_plain_username"] = kafka.sasl_username
+        options["sasl_plain_password"] = kafka.sasl_password.reveal()
+    return options
+
+
+@contextmanager
+def admin_client(kafka: KafkaSettings, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> Iterator[KafkaAdminClient]:
+    """An administration client; raises Unavailable when the broker does not answer within the time or refuses us."""
+    with reported(kafka):
+        client = KafkaAdminClient(
+            **client_options(kafka, timeout_seconds),
+            request_timeout_ms=int(timeout_seconds * 1000),
+        )
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+@contextmanager
+def producer(kafka: KafkaSettings, **options: Any) -> Iterator[KafkaProducer]:
+    """A producer of raw bytes whose records are all acknowledged when the block ends; raises Unavailable."""
+    with reported(kafka):
+        client = KafkaProducer(**client_options(kafka), acks="all", **options)
+        try:
+            yield client
+            client.flush()
+        finally:
+            client.close()
+
+
+@contextmanager
+def consumer(kafka: KafkaSettings, **options: Any) -> Iterator[KafkaConsumer]:
+    """A consumer of raw bytes without a group; raises Unavailable."""
+    with reported(kafka):
+        client = KafkaConsumer(**client_options(kafka), enable_auto_commit=False, **options)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+@contextmanager
+def reported(kafka: KafkaSettings) -> Iterator[None]:
+    """Errors of the Kafka client become one line that names the broker and the mend."""
+    try:
+        yield
+    except KafkaError as error:
+        raise Unavailable(
+            f"Kafka at {kafka.bootstrap} ({kafka.security_protocol}): {type(error).__name__}: {_first_line(error)}; "
+            "is it running, and are kafka.bootstrap and kafka.security_protocol right?",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]

@@ -1,0 +1,92 @@
+"""What tests share: a broker and a Redis server for the whole run, and names of their own for each test.
+
+`SALESPULSE_TEST_BROKER=kafka` puts Apache Kafka (Maven and Java needed) in the place of the embedded broker.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+import pytest
+import redis
+
+from config.settings import KafkaSettings, RedisSettings, Settings, WorkerSettings
+from processors.dev.broker import embedded_broker
+from processors.dev.redis_server import embedded_redis
+from schemas.errors import Unavailable
+from tests.kafka.apache_kafka import apache_kafka
+
+
+class RunningBroker(Protocol):
+    """What both brokers have."""
+
+    bootstrap: str
+
+
+BROKER = os.environ.get("SALESPULSE_TEST_BROKER") or "embedded"
+BROKERS: dict[str, Callable[[Path], AbstractContextManager[RunningBroker]]] = {
+    "embedded": embedded_broker,
+    "kafka": apache_kafka,
+}
+
+
+def pytest_configure() -> None:
+    """Refuse a broker that we do not know before any test runs."""
+    if BROKER not in BROKERS:
+        raise pytest.UsageError(f"SALESPULSE_TEST_BROKER = {BROKER!r}; allowed are {', '.join(BROKERS)}")
+
+
+def pytest_report_header() -> str:
+    """Say which broker the integration tests use."""
+    return f"broker: {BROKER}"
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The bootstrap address of a running broker, shared by all tests: use `topic_prefix` for names."""
+    try:
+        with BROKERS[BROKER](tmp_path_factory.mktemp("broker")) as running:
+            yield running.bootstrap
+    except Unavailable as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a running Redis server, shared by all tests: ask for `redis_url` to have it empty."""
+    with embedded_redis(tmp_path_factory.mktemp("redis")) as running:
+        yield running.url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """The URL of an empty Redis server."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """The first part of names that no other test uses."""
+    return f"t{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def settings(broker: str, redis_url: str, topic_prefix: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings for the running broker and an empty Redis, with topics, group and keys of this test's own."""
+    return Settings(
+        kafka=KafkaSettings(
+            bootstrap=broker,
+            events_topics=(f"{topic_prefix}.events",),
+            reps_topic=f"{topic_prefix}.reps",
+            dead_letters_topic=f"{topic_prefix}.dead-letters",
+            alerts_topic=f"{topic_prefix}.sla.alerts",
+            group=topic_prefix,
+        ),
+        redis=RedisSettings(url=redis_url, prefix=topic_prefix),
+        worker=WorkerSettings(metrics_port=0, data_dir=tmp_path_factory.mktemp("worker")),
+    )
