@@ -1,0 +1,1 @@
+"""The world outside: where numbers and alerts go."""

@@ -1,0 +1,225 @@
+"""The reading side of the read model: load everything once, then follow the changes.
+
+Entries of the changes stream are numbered without gaps. A gap, an emptied Redis or a lost connection means: load
+again. A partition that is not in Redis just now keeps its last state, so that boards do not blink while workers publish
+everything again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from processors.sinks.keys import Keys, unpack_names
+from processors.sinks.redis_client import Connection, Entry
+from schemas.errors import Unavailable
+from schemas.views import SECTIONS, Section
+
+FIELDS_AT_ONCE = 250
+"""How many fields are read before the event loop gets its turn."""
+ENTRIES_AT_ONCE = 64
+BLOCK_MS = 1000
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 2.0
+
+_START = b"0-0"
+
+
+class View(Protocol):
+    """Who holds the state that is read. Values are msgpack bytes; None: the field is gone."""
+
+    def put(self, partition: str, section: Section, field: str, raw: bytes | None) -> None:
+        """A field's present value."""
+
+    def put_rep(self, rep_id: str, raw: bytes | None) -> None:
+        """A rep's present entry in the directory."""
+
+    def published(self, partition: str, offset: int, stream_us: int) -> None:
+        """Up to which source offset and event time the partition's state goes."""
+
+    def fields(self, partition: str, section: Section) -> Iterable[str]:
+        """The fields that are held."""
+
+    def rep_ids(self) -> Iterable[str]:
+        """The reps whose entries are held."""
+
+    def drop(self, partition: str) -> None:
+        """The partition is no more."""
+
+
+class Status(msgspec.Struct):
+    """How the follower is. Instants are microseconds of the wall's clock."""
+
+    loaded: bool = False
+    """Whether everything was read at least once."""
+    down_since_us: int | None = None
+    """Since when Redis does not answer."""
+    why_down: str | None = None
+    emptied: bool = False
+    """Redis answers, but what was there is gone: the last state is kept until workers publish again."""
+    loads: int = 0
+    position: int = 0
+    """The number of the newest entry that was taken in."""
+
+
+class Follower:
+    """Keeps a view up to date, for as long as `run` runs."""
+
+    def __init__(self, connection: Connection, prefix: str, view: View, wall_us: Callable[[], int]) -> None:
+        self.status = Status()
+        self._connection = connection
+        self._keys = Keys(prefix)
+        self._view = view
+        self._wall_us = wall_us
+        self._last_id = _START
+
+    async def run(self) -> None:
+        """Follow until cancelled. Redis may be away at any time."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self._load()
+                pause = FIRST_PAUSE_SECONDS
+                while await self._follow():
+                    self._up()
+            except Unavailable as error:
+                self._down(str(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _load(self) -> None:
+        """Everything, from a position taken before: what changes meanwhile is read again."""
+        newest = await self._connection.newest(self._keys.changes)
+        self._last_id = newest[0] if newest else _START
+        self.status.position = _number(newest) if newest else 0
+        partitions = await self._connection.members(self._keys.partitions)
+        for partition in sorted(partitions):
+            await self._load_partition(partition)
+        await self._load_reps()
+        self.status.emptied = self.status.loaded and not partitions
+        self.status.loaded = True
+        self.status.loads += 1
+        self._up()
+
+    async def _load_partition(self, partition: str) -> None:
+        for section in SECTIONS:
+            seen = set()
+            async for fields in self._connection.slices(self._keys.section(partition, section), FIELDS_AT_ONCE):
+                for field, raw in fields.items():
+                    self._view.put(partition, section, name := field.decode(), raw)
+                    seen.add(name)
+                await asyncio.sleep(0)
+            for name in [name for name in self._view.fields(partition, section) if name not in seen]:
+                self._view.put(partition, section, name, None)
+        offset, stream_us = await self._connection.fields(self._keys.fence(partition), ["offset", "stream_us"])
+        if offset is not None and stream_us is not None:
+            self._view.published(partition, int(offset), int(stream_us))
+
+    async def _load_reps(self) -> None:
+        seen = set()
+        async for fields in self._connection.slices(self._keys.reps, FIELDS_AT_ONCE):
+            for rep_id, raw in fields.items():
+                self._view.put_rep(name := rep_id.decode(), raw)
+                seen.add(name)
+            await asyncio.sleep(0)
+        for name in [name for name in self._view.rep_ids() if seen and name not in seen]:
+            self._view.put_rep(name, None)
+
+    async def _follow(self) -> bool:
+        """Take in what is new, waiting for it up to BLOCK_MS; false: entries are missing, load again."""
+        entries = await self._next(BLOCK_MS)
+        if not entries:
+            return await self._nothing_missed()
+        return await self._take(entries)
+
+    async def _next(self, block_ms: int | None) -> list[Entry]:
+        return await self._connection.after(self._keys.changes, self._last_id, ENTRIES_AT_ONCE, block_ms)
+
+    async def _nothing_missed(self) -> bool:
+        """After a silence: whether the numbering stands where we are, or goes on right after."""
+        number = int(await self._connection.get(self._keys.sequence) or 0)
+        if number == self.status.position:
+            return True
+        entries = await self._next(None)
+        return bool(entries) and await self._take(entries)
+
+    async def _take(self, entries: list[Entry]) -> bool:
+        changes = _Changes()
+        for entry in entries:
+            if _number(entry) != self.status.position + 1:
+                return False
+            changes.add(entry[1])
+            self.status.position += 1
+        await self._read(changes)
+        self._last_id = entries[-1][0]
+        return True
+
+    async def _read(self, changes: "_Changes") -> None:
+        for partition in changes.resets:
+            self._view.drop(partition)
+        for partition in changes.wholes:
+            await self._load_partition(partition)
+        for (partition, section), names in changes.fields.items():
+            async for name, raw in self._values(self._keys.section(partition, section), list(names)):
+                self._view.put(partition, section, name, raw)
+        async for name, raw in self._values(self._keys.reps, list(changes.reps)):
+            self._view.put_rep(name, raw)
+        for partition, (offset, stream_us) in changes.published.items():
+            self._view.published(partition, offset, stream_us)
+        self.status.emptied = self.status.emptied and not changes.wholes
+
+    async def _values(self, key: str, names: list[str]) -> AsyncIterator[tuple[str, bytes | None]]:
+        for first in range(0, len(names), FIELDS_AT_ONCE):
+            some = names[first : first + FIELDS_AT_ONCE]
+            for name, raw in zip(some, await self._connection.fields(key, some), strict=True):
+                yield name, raw
+            await asyncio.sleep(0)
+
+    def _up(self) -> None:
+        self.status.down_since_us = self.status.why_down = None
+
+    def _down(self, why: str) -> None:
+        if self.status.down_since_us is None:
+            self.status.down_since_us = self._wall_us()
+        self.status.why_down = why
+
+
+class _Changes:
+    """What some entries name, each thing once: only present values are read, however often they changed."""
+
+    def __init__(self) -> None:
+        self.fields: dict[tuple[str, Section], dict[str, None]] = {}
+        self.wholes: dict[str, None] = {}
+        self.resets: dict[str, None] = {}
+        self.reps: dict[str, None] = {}
+        self.published: dict[str, tuple[int, int]] = {}
+
+    def add(self, entry: Mapping[bytes, bytes]) -> None:
+        """Take note of one entry."""
+        kind = entry[b"kind"]
+        if kind == b"reps":
+            self.reps |= dict.fromkeys(msgspec.msgpack.decode(entry[b"names"], type=list[str]))
+            return
+        partition = entry[b"partition"].decode()
+        if kind == b"delta":
+            self._add_names(partition, unpack_names(entry[b"names"]))
+        else:
+            self._begin_anew(partition, kind)
+        if kind != b"reset":
+            self.published[partition] = (int(entry[b"offset"]), int(entry[b"stream_us"]))
+
+    def _add_names(self, partition: str, names: dict[Section, list[str]]) -> None:
+        for section, some in names.items():
+            self.fields.setdefault((partition, section), {}).update(dict.fromkeys(some))
+
+    def _begin_anew(self, partition: str, kind: bytes) -> None:
+        for section in SECTIONS:
+            self.fields.pop((partition, section), None)
+        self.published.pop(partition, None)
+        self.wholes.pop(partition, None)
+        (self.resets if kind == b"reset" else self.wholes)[partition] = None
+
+
+def _number(entry: Entry) -> int:
+    return int(entry[1][b"number"])

@@ -1,0 +1,99 @@
+-- One step of publishing a partition's read model, all or nothing.
+--
+-- A delta goes straight into the live hashes. A whole read model is written beside them (begin, part...) and takes
+-- their place at its end, so that no reader sees half of it and leftovers vanish.
+--
+-- KEYS: fence, changes stream, sequence, partitions, live hashes..., hashes being loaded... (as many)
+-- ARGV: step (delta, begin, part, finish, reset), partition, offset, event time in us, writer, the writer's count of
+--       steps, names of the changed fields for readers, entries to keep in the stream, values by section
+-- Answers: accepted, stale (the live state is newer), empty (what this writer put there before is not there)
+
+local fence, stream, sequence, partitions = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local step, partition, offset, stream_us, writer, count = unpack(ARGV, 1, 6)
+local names, keep, values = ARGV[7], ARGV[8], ARGV[9]
+local sections = (#KEYS - 4) / 2
+local FIELDS_AT_ONCE = 1000
+
+local function say(kind)
+  local number = redis.call('INCR', sequence)
+  redis.call('XADD', stream, 'MAXLEN', '~', keep, '*', 'number', number, 'kind', kind, 'partition', partition,
+    'offset', offset, 'stream_us', stream_us, 'names', names)
+end
+
+local function slices(list, command, key)
+  for first = 1, #list, FIELDS_AT_ONCE do
+    redis.call(command, key, unpack(list, first, math.min(first + FIELDS_AT_ONCE - 1, #list)))
+  end
+end
+
+local function write(first_key)
+  for _, change in ipairs(cmsgpack.unpack(values)) do
+    local key = KEYS[first_key + change[1]]
+    slices(change[2], 'HSET', key)
+    slices(change[3], 'HDEL', key)
+  end
+end
+
+local function drop(first_key)
+  for index = first_key, first_key + sections - 1 do
+    redis.call('UNLINK', KEYS[index])
+  end
+end
+
+local live = redis.call('HGET', fence, 'offset')
+local newer = live and tonumber(live) > tonumber(offset)
+
+if step == 'reset' then
+  drop(5)
+  drop(5 + sections)
+  redis.call('DEL', fence)
+  redis.call('SREM', partitions, partition)
+  say('reset')
+  return 'accepted'
+end
+
+if step == 'begin' then
+  if newer then
+    return 'stale'
+  end
+  drop(5 + sections)
+  redis.call('HSET', fence, 'loader', writer, 'load', count)
+  return 'accepted'
+end
+
+if step == 'delta' then
+  local last = redis.call('HMGET', fence, 'writer', 'count')
+  if newer then
+    return 'stale'
+  end
+  if last[1] ~= writer or tonumber(last[2]) ~= tonumber(count) - 1 then
+    return 'empty'
+  end
+  write(5)
+else
+  local last = redis.call('HMGET', fence, 'loader', 'load')
+  if newer then
+    return 'stale'
+  end
+  if last[1] ~= writer or tonumber(last[2]) ~= tonumber(count) - 1 then
+    return 'empty'
+  end
+  if step == 'part' then
+    write(5 + sections)
+    redis.call('HSET', fence, 'load', count)
+    return 'accepted'
+  end
+  drop(5)
+  for index = 5, 4 + sections do
+    if redis.call('EXISTS', KEYS[index + sections]) == 1 then
+      redis.call('RENAME', KEYS[index + sections], KEYS[index])
+    end
+  end
+  redis.call('HDEL', fence, 'loader', 'load')
+  redis.call('SADD', partitions, partition)
+  step = 'whole'
+end
+
+redis.call('HSET', fence, 'offset', offset, 'stream_us', stream_us, 'writer', writer, 'count', count)
+say(step)
+return 'accepted'

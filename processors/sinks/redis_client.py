@@ -1,0 +1,111 @@
+"""The connection to Redis: made from the settings, typed, and every failure of it is Unavailable."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from ssl import TLSVersion
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from config.settings import RedisSettings
+from schemas.errors import Unavailable
+
+Entry = tuple[bytes, Mapping[bytes, bytes]]
+"""An entry of a stream: its id and its fields."""
+
+TIMEOUT_SECONDS = 5.0
+"""For connecting and for each answer; longer than any blocking read asks for."""
+
+
+class Connection:
+    """The few commands that the read model needs. All of them raise Unavailable when Redis does not do them."""
+
+    def __init__(self, redis: Redis, place: str) -> None:
+        self._redis = redis
+        self._place = place
+
+    async def run(self, script: str, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> bytes:
+        """Run a Lua script, which Redis keeps after the first time; its answer as bytes, whole numbers in digits."""
+        with self._errors():
+            known = self._redis.register_script(script)
+            answer = await known(keys=list(keys), args=list(arguments))
+        return answer if isinstance(answer, bytes) else str(answer).encode()
+
+    async def get(self, key: str) -> bytes | None:
+        """A plain value."""
+        with self._errors():
+            return cast("bytes | None", await self._redis.get(key))
+
+    async def members(self, key: str) -> set[str]:
+        """The members of a set."""
+        with self._errors():
+            return {cast("bytes", member).decode() for member in await self._redis.smembers(key)}
+
+    async def fields(self, key: str, names: Sequence[str]) -> list[bytes | None]:
+        """Fields of a hash, None for those that it lacks."""
+        with self._errors():
+            return cast("list[bytes | None]", await self._redis.hmget(key, list(names)))
+
+    async def slices(self, key: str, count: int) -> AsyncIterator[dict[bytes, bytes]]:
+        """A hash, some fields at a time; what stays throughout comes at least once."""
+        cursor = 0
+        while True:
+            with self._errors():
+                cursor, fields = await self._redis.hscan(key, cursor, count=count)
+            yield cast("dict[bytes, bytes]", fields)
+            if not cursor:
+                return
+
+    async def newest(self, stream: str) -> Entry | None:
+        """The newest entry of a stream."""
+        with self._errors():
+            entries = cast("list[Entry]", await self._redis.xrevrange(stream, count=1))
+        return entries[0] if entries else None
+
+    async def after(self, stream: str, last_id: bytes, count: int, block_ms: int | None) -> list[Entry]:
+        """Entries after an id, oldest first; without any, waits for at most `block_ms` milliseconds, if given."""
+        with self._errors():
+            answer = await self._redis.xread({stream: last_id}, count=count, block=block_ms)
+        return cast("list[tuple[bytes, list[Entry]]]", answer)[0][1] if answer else []
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        with self._errors():
+            await self._redis.aclose()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            raise Unavailable(f"Redis at {self._place} does not answer: {error or type(error).__name__}") from error
+
+
+def connect(settings: RedisSettings) -> Connection:
+    """A connection made at its first use. Raises Unavailable when the certificate authority's file cannot be read."""
+    retry: Retry = Retry(
+        NoBackoff(), 1
+    )  # one: a connection that Redis closed meanwhile; more is the caller's to decide
+    redis = Redis.from_url(
+        settings.url,
+        protocol=2,
+        password=settings.password.reveal() if settings.password else None,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        retry=retry,
+        **_tls(settings),
+    )
+    return Connection(redis, settings.url)
+
+
+def _tls(settings: RedisSettings) -> dict[str, Any]:
+    """What `rediss://` needs beyond the URL: the authority that signed the server's certificate, if it is a private one."""
+    path = settings.tls_cafile
+    if path is None or not settings.url.startswith("rediss://"):
+        return {}
+    if not path.is_file():
+        raise Unavailable(f"Redis at {settings.url}: redis.tls_cafile = {path} is no file")
+    return {"ssl_ca_certs": str(path), "ssl_min_version": TLSVersion.TLSv1_2}
