@@ -14,14 +14,14 @@ LevelClock = Literal["calendar", "business"]
 Severity = Literal["info", "warning", "critical"]
 
 Hours = tuple[tuple[int, int], ...]
-"""Working intervals of one local day: (start, end) in minutes since local midnight, half-open, ascending, 1440 at most."""
+"""Working intervals of one local day: (start, end) in minutes since midnight, half-open, ascending, at most 1440."""
 
 DEFAULT_AT_RISK_SHARE = 0.8
 CLOSED: Hours = ()
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
-    """One deadline of a turn: it fires when a customer has waited `seconds` (S14). An empty filter lets everything pass."""
+    """One deadline of a turn: it fires when a customer has waited `seconds` (S14). An empty filter lets all pass."""
 
     name: str
     seconds: int
@@ -53,7 +53,7 @@ class TeamPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PolicyVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds for the turns that start at `effective_from_us` (microseconds since 1970) or later, complete in itself."""
+    """What holds for turns that start at `effective_from_us` (microseconds since 1970) or later, complete in itself."""
 
     effective_from_us: int
     levels: tuple[Level, ...]
@@ -63,7 +63,7 @@ class PolicyVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds. The levels, calendars and teams here are those from the beginning of time; `versions` supersede them."""
+    """What holds. Levels, calendars and teams here are those from the beginning of time; `versions` supersede them."""
 
     levels: tuple[Level, ...]
     pipelines: dict[str, tuple[str, ...]]
@@ -77,6 +77,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     currency: str = "USD"
     versions: tuple[PolicyVersion, ...] = ()
     """Ascending by `effective_from_us`. A turn keeps the version in force at its start."""
+
+    @property
+    def level_names(self) -> tuple[str, ...]:
+        """The names of the levels of all versions, each once, in the order of the file."""
+        versions = (self.levels, *(version.levels for version in self.versions))
+        return tuple(dict.fromkeys(level.name for levels in versions for level in levels))
 
 
 DEFAULT_POLICY = Policy(

@@ -1,4 +1,4 @@
-"""Local days: which date the wall clock of a zone shows at an instant, by integer arithmetic, right across DST nights."""
+"""Local days: which date the wall clock of a zone shows at an instant, in integers, right across DST nights."""
 
 from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
@@ -30,34 +30,29 @@ class UnknownZone(SalespulseError):
 
 
 class ZoneDays:
-    """The days of one zone.
+    """The days of one zone. Hot code may keep a span, and take `(us + offset_us) // DAY_US` itself while it lasts."""
 
-    `lo_us`, `hi_us` and `offset_us` are the span of the latest look-up: hot code may take
-    `(us + offset_us) // DAY_US` itself while `lo_us <= us < hi_us`.
-    """
-
-    __slots__ = ("_years", "_zone", "hi_us", "lo_us", "name", "offset_us")
+    __slots__ = ("_latest", "_years", "_zone", "name")
 
     def __init__(self, name: str) -> None:
         """Raises UnknownZone."""
         self.name = name
         self._zone = _load(name)
         self._years: dict[int, tuple[list[int], list[Span]]] = {}
-        self.lo_us = self.hi_us = self.offset_us = 0
+        self._latest: Span = (0, 0, 0)
 
     def day(self, us: int) -> int:
         """The local date at an instant (microseconds since 1970), as days since 1970-01-01."""
-        if not self.lo_us <= us < self.hi_us:
-            self.span(us)
-        return (us + self.offset_us) // DAY_US
+        lo_us, hi_us, offset_us = self._latest
+        if not lo_us <= us < hi_us:
+            lo_us, hi_us, offset_us = self._latest = self.span(us)
+        return (us + offset_us) // DAY_US
 
     def span(self, us: int) -> Span:
         """A span of constant offset that contains the instant; it need not be the longest one."""
         year = us // _YEAR_US
         starts, spans = self._years.get(year) or self._learn(year)
-        span = spans[bisect_right(starts, us) - 1]
-        self.lo_us, self.hi_us, self.offset_us = span
-        return span
+        return spans[bisect_right(starts, us) - 1]
 
     def _learn(self, year: int) -> tuple[list[int], list[Span]]:
         """The spans of 366 days, kept."""

@@ -1,0 +1,170 @@
+"""When a waiting turn is due, by level (S14), and how much working time a wait took (S12).
+
+A policy is compiled once: versions by instant, levels by what their filters tell apart, and, where all levels are in
+calendar time, due instants as mere sums.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable
+
+from processors.core.calendar import WorkingCalendar
+from processors.core.zones import SECOND_US
+from schemas.policy import CalendarSpec, Level, Policy, PolicyVersion
+
+Due = tuple[tuple[str, int, int | None], ...]
+"""(level, due_us, at_risk_us or None if it is never at risk), ascending by due instant, then by level."""
+
+_Sums = tuple[tuple[str, int, int | None], ...]
+"""(level, due - start, at risk - start) of levels in calendar time."""
+
+_ALWAYS = -(2**63)
+_Key = tuple[str | None, str, str | None]
+
+
+class Deadlines:
+    """The due instants of turns under a policy. Instants and durations are microseconds."""
+
+    __slots__ = ("_first", "_later", "_second_us", "_severities", "_starts")
+
+    def __init__(self, policy: Policy) -> None:
+        """Raises UnknownZone and NoWorkingTime for a calendar that cannot be."""
+        versions = (_from_the_beginning(policy), *policy.versions)
+        compiled: dict[int, WorkingCalendar] = {}
+        terms = [_Terms(version, compiled) for version in versions]
+        self._first = terms[0]
+        self._later = terms
+        self._starts = [version.effective_from_us for version in versions]
+        self._second_us = self._starts[1] if len(versions) > 1 else 2**63
+        self._severities = {level.name: level.severity for version in versions for level in version.levels}
+
+    def due(self, start_us: int, team: str, priority: str, channel: str) -> Due:
+        """The deadlines of a turn that starts then; `team` is the one at that instant (S15)."""
+        terms = self._first if start_us < self._second_us else self._at(start_us)
+        return terms.due(start_us, team, priority, channel)
+
+    def business_us(self, start_us: int, end_us: int, team: str) -> int:
+        """The working time of a wait by the team's calendar at its start; with no calendar it is all of it."""
+        terms = self._first if start_us < self._second_us else self._at(start_us)
+        calendar = terms.calendar(team)
+        return end_us - start_us if calendar is None else calendar.business_us(start_us, end_us)
+
+    def severity(self, level: str) -> str:
+        """The severity of a level, as the newest version that has it says; raises KeyError for no level."""
+        return self._severities[level]
+
+    def _at(self, start_us: int) -> "_Terms":
+        return self._later[bisect_right(self._starts, start_us) - 1]
+
+
+class _Terms:
+    """One version, compiled."""
+
+    __slots__ = ("_by_key", "_calendars", "_channels", "_default", "_levels", "_teams", "due")
+
+    def __init__(self, version: PolicyVersion, compiled: dict[int, WorkingCalendar]) -> None:
+        named = {name: _compile(spec, compiled) for name, spec in version.calendars.items()}
+        self._default = named[version.calendar] if version.calendar is not None else None
+        self._calendars = {
+            team: named[spec.calendar] for team, spec in version.teams.items() if spec.calendar is not None
+        }
+        self._levels = version.levels
+        self._teams = {team for level in version.levels for team in level.teams} | self._calendars.keys()
+        self._channels = {channel for level in version.levels for channel in level.channels}
+        self._by_key: dict[_Key, Callable[[int], Due]] = {}
+        self.due: Callable[[int, str, str, str], Due] = _same_for_all(version.levels) or self._due_by_key
+
+    def calendar(self, team: str) -> WorkingCalendar | None:
+        """The team's calendar, else the policy's."""
+        return self._calendars.get(team, self._default)
+
+    def _due_by_key(self, start_us: int, team: str, priority: str, channel: str) -> Due:
+        """Teams and channels that no filter and no calendar names are one, so that free words fill no memory."""
+        key = (
+            team if team in self._teams else None,
+            priority,
+            channel if channel in self._channels else None,
+        )
+        rule = self._by_key.get(key)
+        if rule is None:
+            rule = self._by_key[key] = self._rule(key)
+        return rule(start_us)
+
+    def _rule(self, key: _Key) -> Callable[[int], Due]:
+        team, priority, channel = key
+        levels = tuple(
+            level
+            for level in self._levels
+            if (not level.teams or team in level.teams)
+            and (not level.priorities or priority in level.priorities)
+            and (not level.channels or channel in level.channels)
+        )
+        calendar = self._default if team is None else self.calendar(team)
+        if calendar is None or all(level.clock == "calendar" for level in levels):
+            return _summing(_sums(levels))
+        business = frozenset(level.name for level in levels if level.clock == "business")
+        return _counting(_sums(levels), business, calendar)
+
+
+def _from_the_beginning(policy: Policy) -> PolicyVersion:
+    return PolicyVersion(
+        effective_from_us=_ALWAYS,
+        levels=policy.levels,
+        calendars=policy.calendars,
+        teams=policy.teams,
+        calendar=policy.calendar,
+    )
+
+
+def _compile(spec: CalendarSpec, compiled: dict[int, WorkingCalendar]) -> WorkingCalendar:
+    """The calendar of a spec: one for all versions that share it."""
+    known = compiled.get(id(spec))
+    if known is None:
+        known = compiled[id(spec)] = WorkingCalendar(spec)
+    return known
+
+
+def _same_for_all(levels: tuple[Level, ...]) -> Callable[[int, str, str, str], Due] | None:
+    """The way without look-ups, when every level is in calendar time and filters nothing."""
+    if any(level.clock != "calendar" or level.priorities or level.teams or level.channels for level in levels):
+        return None
+    rule = _summing(_sums(levels))
+    return lambda start_us, _team, _priority, _channel: rule(start_us)
+
+
+def _sums(levels: tuple[Level, ...]) -> _Sums:
+    by_due = sorted(levels, key=lambda level: (level.seconds, level.name))
+    return tuple((level.name, level.seconds * SECOND_US, _at_risk_us(level)) for level in by_due)
+
+
+def _at_risk_us(level: Level) -> int | None:
+    return None if level.at_risk_share is None else round(level.seconds * SECOND_US * level.at_risk_share)
+
+
+def _summing(sums: _Sums) -> Callable[[int], Due]:
+    """Due instants in calendar time. The usual two levels are written out: this is asked of every turn, repeatedly."""
+    match sums:
+        case ((first, due, int(at_risk)), (second, later, int(later_at_risk))):
+            return lambda start_us: (
+                (first, start_us + due, start_us + at_risk),
+                (second, start_us + later, start_us + later_at_risk),
+            )
+    return lambda start_us: tuple(
+        [(name, start_us + due, None if at_risk is None else start_us + at_risk) for name, due, at_risk in sums],
+    )
+
+
+def _counting(sums: _Sums, business: frozenset[str], calendar: WorkingCalendar) -> Callable[[int], Due]:
+    """Due instants where some levels count working time."""
+
+    def after(start_us: int, name: str, span_us: int) -> int:
+        return calendar.add_business(start_us, span_us) if name in business else start_us + span_us
+
+    def rule(start_us: int) -> Due:
+        due = [
+            (name, after(start_us, name, span_us), None if risk_us is None else after(start_us, name, risk_us))
+            for name, span_us, risk_us in sums
+        ]
+        due.sort(key=lambda entry: (entry[1], entry[0]))
+        return tuple(due)
+
+    return rule
