@@ -73,10 +73,11 @@ def reported(kafka: KafkaSettings) -> Iterator[None]:
         yield
     except KafkaError as error:
         raise Unavailable(
-            f"Kafka at {kafka.bootstrap} ({kafka.security_protocol}): {type(error).__name__}: {_first_line(error)}; "
+            f"Kafka at {kafka.bootstrap} ({kafka.security_protocol}): {type(error).__name__}{_said(error)}; "
             "is it running, and are kafka.bootstrap and kafka.security_protocol right?",
         ) from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0]
+def _said(error: Exception) -> str:
+    line = (str(error).splitlines() or [""])[0].removeprefix(type(error).__name__).removeprefix(": ")
+    return f": {line}" if line else ""

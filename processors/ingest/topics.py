@@ -1,0 +1,202 @@
+"""The topics: what they should be, what they are, and how to get from one to the other."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import TopicAlreadyExistsError, for_code
+from rich.console import Console
+from rich.table import Table
+
+from config.settings import KafkaSettings, RetentionSettings, Settings
+from processors.ingest.clients import admin_client
+from schemas.errors import Unavailable
+
+DAY_MS = 86_400_000
+DEAD_LETTER_DAYS = 30
+LARGEST_RECORD_BYTES = 8 * 1024 * 1024
+"""A record that is far too large must reach the dead letters, so these topics take it."""
+READY_MS = 30_000
+
+
+class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a topic should be."""
+
+    name: str
+    purpose: str
+    cleanup: frozenset[str]
+    """`delete`, `compact` or both."""
+    partitions: int
+    """The number to create it with."""
+    exact: bool = False
+    """Whether another number of partitions is wrong."""
+    replication_factor: int = 1
+    configs: dict[str, str] = {}
+    """What else to create it with; an existing topic may differ."""
+
+
+class TopicState(msgspec.Struct, frozen=True):
+    """What a topic is."""
+
+    partitions: int
+    cleanup: frozenset[str]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A topic as it should be and as it is (None: missing), and what is wrong with its mend (None: nothing)."""
+
+    spec: TopicSpec
+    state: TopicState | None
+    problem: str | None
+
+
+def wanted_topics(kafka: KafkaSettings, retention: RetentionSettings) -> tuple[TopicSpec, ...]:
+    """Every topic that Salespulse reads or writes, but for the workers' changelog, which they make themselves."""
+    copies = kafka.replication_factor
+    safe = {"min.insync.replicas": str(max(1, copies - 1))}
+    large = safe | {"max.message.bytes": str(LARGEST_RECORD_BYTES)}
+    kept = {"retention.ms": str((retention.roots_days + retention.slack_days) * DAY_MS)}
+    delete, compact = frozenset({"delete"}), frozenset({"compact"})
+    events = (
+        TopicSpec(
+            name=name,
+            purpose="events of customers",
+            cleanup=delete,
+            partitions=kafka.partitions,
+            exact=True,
+            replication_factor=copies,
+            configs=large | kept,
+        )
+        for name in kafka.events_topics
+    )
+    return (
+        *events,
+        TopicSpec(
+            name=kafka.reps_topic,
+            purpose="directory of reps",
+            cleanup=compact,
+            partitions=1,
+            replication_factor=copies,
+            configs=safe,
+        ),
+        TopicSpec(
+            name=kafka.dead_letters_topic,
+            purpose="dead letters",
+            cleanup=delete,
+            partitions=1,
+            replication_factor=copies,
+            configs=large | {"retention.ms": str(DEAD_LETTER_DAYS * DAY_MS)},
+        ),
+        TopicSpec(
+            name=kafka.alerts_topic,
+            purpose="alert transitions",
+            cleanup=delete | compact,
+            partitions=1,
+            replication_factor=copies,
+            configs=safe | kept,
+        ),
+    )
+
+
+def create_missing(admin: KafkaAdminClient, specs: Sequence[TopicSpec]) -> list[str]:
+    """Create those that are missing and wait until they can be used; gives their names. What exists stays as it is."""
+    present = set(admin.list_topics())
+    missing = [spec for spec in specs if spec.name not in present]
+    created = [spec.name for spec in missing if _create(admin, spec)]
+    admin.wait_for_topics([spec.name for spec in missing], timeout_ms=READY_MS)
+    return created
+
+
+def examine(admin: KafkaAdminClient, specs: Sequence[TopicSpec]) -> list[Finding]:
+    """What the topics are beside what they should be. It asks for existing ones only: some brokers create on asking."""
+    present = sorted({spec.name for spec in specs} & set(admin.list_topics()))
+    partitions = (
+        {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(present)} if present else {}
+    )
+    cleanup = {name: _cleanup(admin, name) for name in present}
+    states = {name: TopicState(partitions[name], cleanup[name]) for name in present}
+    return [Finding(spec, states.get(spec.name), _problem(spec, states.get(spec.name))) for spec in specs]
+
+
+def ensure_topics(settings: Settings) -> list[str]:
+    """Create missing topics; gives their names. Raises Unavailable with the mend if one is not as it should be."""
+    specs = wanted_topics(settings.kafka, settings.retention)
+    with admin_client(settings.kafka) as admin:
+        created = create_missing(admin, specs)
+        problems = [finding.problem for finding in examine(admin, specs) if finding.problem]
+    if problems:
+        raise Unavailable("; ".join(problems))
+    return created
+
+
+def run_topics(settings: Settings, console: Console, *, create: bool) -> int:
+    """Create what is missing if so asked, print what is and what should be; the exit code is 1 if something is wrong."""
+    specs = wanted_topics(settings.kafka, settings.retention)
+    with admin_client(settings.kafka) as admin:
+        created = create_missing(admin, specs) if create else []
+        findings = examine(admin, specs)
+    console.print(_table(findings, created))
+    problems = [finding.problem for finding in findings if finding.problem]
+    for problem in problems:
+        console.print(problem, soft_wrap=True, highlight=False, markup=False)
+    return 1 if problems else 0
+
+
+def _create(admin: KafkaAdminClient, spec: TopicSpec) -> bool:
+    options = {
+        "num_partitions": spec.partitions,
+        "replication_factor": spec.replication_factor,
+        "configs": {"cleanup.policy": ",".join(sorted(spec.cleanup)), **spec.configs},
+    }
+    result = admin.create_topics({spec.name: options}, raise_errors=False)["topics"][0]
+    if result["error_code"] == TopicAlreadyExistsError.errno:  # somebody else was faster
+        return False
+    if result["error_code"]:
+        raise Unavailable(f"{spec.name} cannot be created: {result['error_message'] or for_code(result['error_code'])}")
+    return True
+
+
+def _cleanup(admin: KafkaAdminClient, name: str) -> frozenset[str]:
+    """The cleanup policy. A broker that does not tell has Kafka's default."""
+    resource = ConfigResource(ConfigResourceType.TOPIC, name)
+    answer = admin.describe_configs([resource], config_filter="all")
+    told = answer["topic"][name].get("cleanup.policy", {}).get("value") or "delete"
+    return frozenset(told.replace(" ", "").split(","))
+
+
+def _problem(spec: TopicSpec, state: TopicState | None) -> str | None:
+    if state is None:
+        return f"{spec.name} is missing: run `salespulse topics`"
+    return next(_faults(spec, state), None)
+
+
+def _faults(spec: TopicSpec, state: TopicState) -> Iterator[str]:
+    if spec.exact and state.partitions != spec.partitions:
+        yield (
+            f"{spec.name} has {state.partitions} partitions, kafka.partitions is {spec.partitions}: set the latter to "
+            f"{state.partitions}; adding partitions to a topic in use would move customers away from their history"
+        )
+    if state.cleanup != spec.cleanup:
+        policy = ",".join(sorted(spec.cleanup))
+        yield (
+            f"{spec.name} has cleanup.policy {','.join(sorted(state.cleanup))}, it must be {policy}: run "
+            f"`kafka-configs.sh --bootstrap-server ... --alter --entity-type topics --entity-name {spec.name} "
+            f"--add-config cleanup.policy=[{policy}]`"
+        )
+
+
+def _table(findings: Sequence[Finding], created: Sequence[str]) -> Table:
+    table = Table("topic", "for", "partitions", "should be", "cleanup", "should be", "")
+    for finding in findings:
+        spec, state = finding.spec, finding.state
+        table.add_row(
+            spec.name,
+            spec.purpose,
+            str(state.partitions) if state else "-",
+            str(spec.partitions) if spec.exact else "any",
+            ",".join(sorted(state.cleanup)) if state else "-",
+            ",".join(sorted(spec.cleanup)),
+            "wrong" if finding.problem else "created" if spec.name in created else "ok",
+        )
+    return table
