@@ -1,0 +1,1 @@
+"""Where events come from: the simulator, CSV imports and what puts them onto Kafka."""

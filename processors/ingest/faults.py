@@ -1,0 +1,69 @@
+"""What a real stream does to messages: some come late, some twice, and some were never right. For tests and drills."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from processors.ingest.outgoing import Outgoing
+from processors.ingest.simulator.dice import Dice
+from schemas.errors import UsageError
+
+FARTHEST = 200
+"""A message is overtaken by at most this many others."""
+
+
+class Faults(msgspec.Struct, frozen=True):
+    """Shares of messages (0 to 1) that something happens to."""
+
+    disorder: float = 0.0
+    """Come after up to 200 others that should follow."""
+    duplicates: float = 0.0
+    """Come a second time, later."""
+    malformed: float = 0.0
+    """Are followed by a damaged copy, which no decoder accepts."""
+
+
+def with_faults(outgoing: Iterable[Outgoing], faults: Faults, seed: int) -> Iterator[Outgoing]:
+    """The same messages, and what the faults add. Every original arrives whole, exactly once more than its duplicates.
+
+    Raises UsageError for a share outside 0 to 1.
+    """
+    for name, share in msgspec.structs.asdict(faults).items():
+        if not 0 <= share <= 1:
+            raise UsageError(f"{name} {share}: a share from 0 to 1 is allowed")
+    return _scramble(outgoing, faults, Dice(f"{seed}/faults"))
+
+
+def _scramble(outgoing: Iterable[Outgoing], faults: Faults, dice: Dice) -> Iterator[Outgoing]:
+    held: dict[int, list[Outgoing]] = {}
+    for place, message in enumerate(outgoing):
+        if dice.chance(faults.duplicates):
+            held.setdefault(_later(place, dice), []).append(message)
+        if dice.chance(faults.disorder):
+            held.setdefault(_later(place, dice), []).append(message)
+        else:
+            yield message
+        if dice.chance(faults.malformed):
+            at_us, key, value = message
+            yield at_us, key, damaged(value, dice)
+        yield from held.pop(place, ())
+    for late in sorted(held):
+        yield from held[late]
+
+
+def _later(place: int, dice: Dice) -> int:
+    return place + 1 + int(dice.random() * FARTHEST)
+
+
+def damaged(value: bytes, dice: Dice) -> bytes:
+    """A copy that is wrong in one of the ways that senders get things wrong."""
+    return dice.pick(
+        (
+            value[: len(value) // 2],
+            b"\xff\xfe" + value,
+            value.replace(b'"type":"', b'"type":"x', 1),
+            value.replace(b'"occurred_at":"', b'"at":"', 1),
+            value.replace(b'Z","customer_id', b'","customer_id', 1),
+            value.replace(b'"event_id":"', b'"event_id":"' + b"9" * 200, 1),
+        )
+    )
