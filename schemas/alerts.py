@@ -7,7 +7,7 @@ import msgspec
 State = Literal["at_risk", "fired", "resolved", "retracted"]
 
 
-class Transition(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag_field="type", tag="alert.transition"):
+class Transition(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag="alert.transition"):
     """One step of one alert. Instants are integer microseconds since 1970. The same alert_id and revision is the same step."""
 
     alert_id: str

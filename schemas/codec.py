@@ -12,9 +12,9 @@ T = TypeVar("T")
 MAX_EVENT_BYTES = 64 * 1024
 """No honest event comes near it; what is larger is a dead letter, so that no single one can fill the journal."""
 
-_event = msgspec.json.Decoder(Event)
+_event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _rep = msgspec.json.Decoder(RepUpdated)
-_message = msgspec.json.Decoder(Message)
+_message: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 _encoder = msgspec.json.Encoder()
 
 parse_event = _event.decode
@@ -48,7 +48,7 @@ def why(error: Exception) -> BadRecord:
     return BadRecord(Reason.UNKNOWN_TYPE if unknown else Reason.MALFORMED, text)
 
 
-def _decode(decoder: "msgspec.json.Decoder[T]", raw: bytes) -> T:
+def _decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
     if len(raw) > MAX_EVENT_BYTES:
         raise BadRecord(Reason.TOO_LARGE, f"{len(raw)} bytes, at most {MAX_EVENT_BYTES} are allowed")
     try:

@@ -28,7 +28,7 @@ class Reason(StrEnum):
 
 
 class SalespulseError(Exception):
-    """Everything that Salespulse raises on purpose. The message is one line that names the value, the place and the mend."""
+    """Everything that Salespulse raises on purpose: one line that names the value, the place and the mend."""
 
 
 class UsageError(SalespulseError):

@@ -10,10 +10,10 @@ A source partition owns five sections, each a Redis hash of field to msgpack byt
 | segments | `<segment>` | Segment |
 | quality | `<day>` | dict of reason to count |
 
-A day is the number of days since 1970-01-01, in the rep's zone. Team and company partials carry only the distinct
-counts (`customers_answered`, `recontactable_customers`): everything else is the sum over their reps. Distinct counts are
-attributed to the *last* day on which a customer qualified, so that a sum over the days of any window that reaches to the
-present counts every customer once.
+A day is the number of days since 1970-01-01, in the rep's zone. Team and company partials carry only the
+distinct counts (`customers_answered`, `recontactable_customers`): everything else is the sum over their reps. Distinct
+counts are attributed to the *last* day on which a customer qualified, so that a sum over the days of any window that
+reaches to the present counts every customer once.
 """
 
 from typing import Literal
@@ -29,7 +29,7 @@ RESPONSE_BUCKETS_SECONDS = (300, 900, 1800, 3600, 14400, 28800, 86400, 259200)
 
 
 class Partial(msgspec.Struct, gc=False, omit_defaults=True):
-    """What one source partition adds to one rep and local day. Durations are integer microseconds, money integer cents."""
+    """What one source partition adds to one rep and local day. Durations in integer microseconds, money in cents."""
 
     activities: dict[str, int] = {}
     recontactable_customers: int = 0

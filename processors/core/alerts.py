@@ -66,6 +66,15 @@ class Alerts:
         """The working time of an ended turn's wait (S12)."""
         return self._deadlines.business_us(turn.start_us, turn.end_us, self._directory.team(turn.owner))
 
+    def first_us(self, turn: Turn) -> int:
+        """The first instant of a turn, 0 if it has none."""
+        first_us = 0
+        for _, due_us, at_risk_us in self.due(turn):
+            at_us = due_us if at_risk_us is None else at_risk_us
+            if not first_us or at_us < first_us:
+                first_us = at_us
+        return first_us
+
     def steps(self, turn: Turn) -> list[Step]:
         """The instants of a turn, ascending."""
         steps = []
@@ -81,24 +90,14 @@ class Alerts:
         last = _last(request, turn, step.level)
         if step.is_due:
             self._say(customer, request, turn, Saying(step.level, step.due_us, "fired", step.at_us, "overdue"))
-        elif last is None:
+        elif last is None and not self._is_history(step.due_us):
             self._say(customer, request, turn, Saying(step.level, step.due_us, "at_risk", step.at_us, "at_risk"))
 
     def ended(self, customer: Customer, request: Request, turn: Turn, due: Due) -> None:
         """A turn ended: past a deadline its alert fired and resolves; before it, what was said is taken back (S17)."""
-        ending = turn.ending or "answered"
         for level, due_us, _ in due:
-            last = _last(request, turn, level)
-            if turn.end_us > due_us:
-                if last is None or last.state in ("at_risk", "retracted"):
-                    self._say(customer, request, turn, Saying(level, due_us, "fired", due_us, "overdue"))
-                self._say(customer, request, turn, Saying(level, due_us, "resolved", turn.end_us, ending))
-            elif last is not None and last.state == "at_risk":
-                self._say(customer, request, turn, Saying(level, due_us, "resolved", turn.end_us, ending))
-            elif last is not None and last.state == "fired":
-                self._say(customer, request, turn, Saying(level, due_us, "retracted", turn.end_us, "answered_in_time"))
-            elif last is not None and last.state == "resolved" and last.at_us > due_us:
-                self._say(customer, request, turn, Saying(level, due_us, "retracted", turn.end_us, "answered_in_time"))
+            for saying in _last_sayings(turn, level, due_us, _last(request, turn, level)):
+                self._say(customer, request, turn, saying)
 
     def corrected(self, customer: Customer, request: Request, due: Due) -> None:
         """After a walk: what was said of turns that are no more, or are not due any more, is taken back.
@@ -135,6 +134,10 @@ class Alerts:
             return
         self._record(customer, request, (turn.number, saying.level), self._transition(customer, request, turn, saying))
 
+    def _is_history(self, due_us: int) -> bool:
+        """Long past due: recorded, told to nobody; a warning before it is not even recorded (S18)."""
+        return self.clock_us - due_us > self._max_age_us
+
     def _transition(self, customer: Customer, request: Request, turn: Turn, saying: Saying) -> Transition:
         opener, owner = turn.opener, turn.owner_at(saying.due_us)
         return Transition(
@@ -159,11 +162,25 @@ class Alerts:
 
     def _record(self, customer: Customer, request: Request, key: tuple[int, str], transition: Transition) -> None:
         transition.revision = 4 * customer.facts + REVISIONS[transition.state]
-        transition.notify = self.clock_us - transition.due_us <= self._max_age_us
+        transition.notify = not self._is_history(transition.due_us)
         if request.alerts is None:
             request.alerts = {}
         request.alerts[key] = transition
         self._said.append(transition)
+
+
+def _last_sayings(turn: Turn, level: str, due_us: int, last: Transition | None) -> Iterator[Saying]:
+    """What is to be said of a level when its turn has ended, after what was said last."""
+    ending = turn.ending or "answered"
+    state = last.state if last is not None else None
+    if turn.end_us > due_us:
+        if state not in ("fired", "resolved"):
+            yield Saying(level, due_us, "fired", due_us, "overdue")
+        yield Saying(level, due_us, "resolved", turn.end_us, ending)
+    elif state == "at_risk":
+        yield Saying(level, due_us, "resolved", turn.end_us, ending)
+    elif state == "fired" or (last is not None and state == "resolved" and last.at_us > due_us):
+        yield Saying(level, due_us, "retracted", turn.end_us, "answered_in_time")
 
 
 def _last(request: Request, turn: Turn, level: str) -> Transition | None:

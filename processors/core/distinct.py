@@ -60,6 +60,14 @@ class Distinct:
 
     def _move(self, by_rep: dict[str, Days], rep_id: str, old: int | None, new: int | None) -> None:
         """The customer's last day with the rep moves; so may the last days with the team and the company."""
+        if not by_rep or (len(by_rep) == 1 and rep_id in by_rep):
+            for desk in (
+                self._desks.rep(rep_id),
+                self._desks.team(self._directory.team(rep_id)),
+                self._desks.company(),
+            ):
+                self._shift(desk, old, new)
+            return
         others = {rep: days.last for rep, days in by_rep.items() if rep != rep_id}
         team = self._directory.team(rep_id)
         mates = [last for rep, last in others.items() if self._directory.team(rep) == team]

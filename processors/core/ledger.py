@@ -4,13 +4,12 @@ State is the *set* of accepted facts: any order and any duplication of the same 
 ledger reads no clock: time comes in through `advance`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
-
-import msgspec
 
 from processors.core.activities import Activities
 from processors.core.alerts import Alerts
+from processors.core.changes import Outbox
 from processors.core.customers import Customer
 from processors.core.deadlines import Deadlines
 from processors.core.desks import Desks
@@ -20,22 +19,19 @@ from processors.core.instants import DAY_US, EPOCH, HOUR_US, MICROSECOND, SECOND
 from processors.core.pipeline import Pipeline
 from processors.core.requests import Turn
 from processors.core.retention import Retention
+from processors.core.routes import Route, routes
 from processors.core.waiting import Waiting
 from processors.core.worth import Worth
 from schemas import events as ev
 from schemas.alerts import Transition
 from schemas.errors import BadRecord, Reason
 from schemas.policy import Policy
-from schemas.views import Changes, OpenRequest, Partial, Section, partial_field
+from schemas.views import Changes, OpenRequest
 
 Applied = Literal["applied", "duplicate"]
-Take = Callable[[Customer, int, ev.Event], None]
 
 SKEW_US = 300 * SECOND_US
 FOREVER = 2**62
-
-_encode = msgspec.msgpack.Encoder().encode
-_EMPTY = Partial()
 
 
 class Ledger:
@@ -50,7 +46,6 @@ class Ledger:
     ) -> None:
         self.facts: dict[str, ev.Event] = {}
         self.customers: dict[str, Customer] = {}
-        self.quality: dict[int, dict[str, int]] = {}
         self.stream_us = -FOREVER
         self.retracted: dict[str, set[str]] = {}
         """event_id to the customers in whose name it was retracted: only the fact's own customer can (S17)."""
@@ -64,9 +59,10 @@ class Ledger:
         recontactable = Distinct("recontactable_customers", self.desks, directory)
         self.activities = Activities(self.desks, recontactable, self.pipeline)
         self._earliest_us, self._latest_us = -FOREVER, FOREVER
-        self._quality_changed: set[int] = set()
+        self._outbox = Outbox(self.desks, self.waiting, self.worth, {})
         self._rejected: list[tuple[ev.Event, BadRecord]] = []
-        self._takers, self._removers = self._routes("take"), self._routes("remove")
+        self._routes = routes(self.waiting, self.pipeline, self.activities, self.worth)
+        self._routes[ev.EventRetracted] = Route(None, self._retract, self._unretract)
 
     # -- facts in ---------------------------------------------------------------------------------
 
@@ -78,39 +74,45 @@ class Ledger:
         at_us = (event.occurred_at - EPOCH) // MICROSECOND
         customer = self.customers.get(event.customer_id)
         if customer is None:
-            customer = Customer(event.customer_id)
-            self.customers[event.customer_id] = customer
+            customer = self.customers[event.customer_id] = Customer(event.customer_id)
         else:
             event.customer_id = customer.customer_id
-        try:
-            if not self._earliest_us <= at_us <= self._latest_us:
-                self._refuse_odd(customer, at_us, event)
-            self._accept(customer, at_us, event)
-        except BadRecord:
-            del self.facts[event.event_id]
-            if not customer.facts:
-                del self.customers[customer.customer_id]
-            raise
-        return "applied"
-
-    def _accept(self, customer: Customer, at_us: int, event: ev.Event) -> None:
-        check, take = self._takers[type(event)]
-        if check is not None:
-            check(event)
+        check, take, _ = self._routes[type(event)]
+        if check is not None or not self._earliest_us <= at_us <= self._latest_us:
+            self._check(customer, at_us, event)
         customer.facts += 1
         if at_us > customer.newest_us:
             customer.newest_us = at_us
             if at_us > self.stream_us:
                 self.stream_us = at_us
-        if self.retracted and self._is_retracted(event):
-            return
-        take(customer, at_us, event)
+        if not self.retracted or not self._is_retracted(event):
+            take(customer, at_us, event)
+        return "applied"
+
+    def _check(self, customer: Customer, at_us: int, event: ev.Event) -> None:
+        """Raises BadRecord, and leaves everything as it was, for a fact that cannot count."""
+        check = self._routes[type(event)].check
+        try:
+            if not self._earliest_us <= at_us <= self._latest_us:
+                self._refuse_odd(customer, at_us, event)
+            if check is not None:
+                check(event)
+        except BadRecord:
+            del self.facts[event.event_id]
+            if not customer.facts:
+                del self.customers[customer.customer_id]
+            raise
+
+    @property
+    def quality(self) -> dict[int, dict[str, int]]:
+        """Day (since 1970, UTC) to reason to count."""
+        return self._outbox.quality
 
     def note(self, reason: str, day: int) -> None:
         """Count something of the data quality on a day (days since 1970, UTC) (S29)."""
         counts = self.quality.setdefault(day, {})
         counts[reason] = counts.get(reason, 0) + 1
-        self._quality_changed.add(day)
+        self._outbox.quality_changed.add(day)
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -132,7 +134,7 @@ class Ledger:
 
     def begin(self, advanced_us: int, quality: dict[int, dict[str, int]]) -> None:
         """After the facts were restored: time stands where it stood, and nothing of that is said again."""
-        self.quality = quality
+        self._outbox.quality = quality
         self.alerts.clock_us = max(self.alerts.clock_us, advanced_us)
         self.settle()
         self.waiting.advance(self.customers, advanced_us)
@@ -166,45 +168,13 @@ class Ledger:
     def take_changes(self) -> Changes:
         """The read model's fields that changed since the last call."""
         self.settle()
-        changes = Changes({}, {})
-        for desk in self.desks:
-            for day in desk.changed:
-                _put(changes, "partials", partial_field(desk.scope, desk.subject, day), desk.days.get(day), _EMPTY)
-                _forget_empty(desk.days, day)
-            desk.changed.clear()
-            if desk.standing_changed:
-                desk.standing_changed = False
-                standing = desk.standing if desk.standing.opportunities else None
-                _put(changes, "standing", desk.subject, standing)
-        self._take_rest(changes)
-        return changes
+        return self._outbox.take(self.customers)
 
     def everything(self) -> Changes:
         """All fields of the read model."""
         self.settle()
-        for desk in self.desks:
-            desk.changed.update(desk.days)
-            desk.standing_changed = True
-        self.worth.changed.update(self.worth.segments)
-        self._quality_changed.update(self.quality)
-        for customer in self.customers.values():
-            for request_id in customer.open or ():
-                self.waiting.changed[customer.customer_id, request_id] = None
-        return self.take_changes()
-
-    def _take_rest(self, changes: Changes) -> None:
-        for customer_id, request_id in self.waiting.changed:
-            customer = self.customers.get(customer_id)
-            view = self.waiting.view(customer, request_id) if customer is not None else None
-            _put(changes, "open", f"{customer_id}|{request_id}", view)
-        self.waiting.changed.clear()
-        for name in self.worth.changed:
-            segment = self.worth.segments[name]
-            _put(changes, "segments", name, segment if segment.customers else None)
-        self.worth.changed.clear()
-        for day in self._quality_changed:
-            _put(changes, "quality", str(day), self.quality.get(day))
-        self._quality_changed.clear()
+        self._outbox.mark_all(self.customers)
+        return self._outbox.take(self.customers)
 
     def open_requests(self) -> Iterator[OpenRequest]:
         """Who waits now."""
@@ -275,7 +245,7 @@ class Ledger:
         names.add(customer.customer_id)
         target = self.facts.get(event.retracts)
         if target is not None and target.customer_id == customer.customer_id:
-            self._removers[type(target)][1](customer, instant_us(target.occurred_at), target)
+            self._routes[type(target)].remove(customer, instant_us(target.occurred_at), target)
 
     def _unretract(self, _customer: Customer, _at_us: int, event: ev.Event) -> None:
         """A retraction is dropped after its target: nothing is left to give back. Nor can one be retracted."""
@@ -286,7 +256,7 @@ class Ledger:
         if isinstance(fact, ev.EventRetracted):
             self.retracted.pop(fact.retracts, None)
         elif not self._is_retracted(fact):
-            self._removers[type(fact)][1](customer, instant_us(fact.occurred_at), fact)
+            self._routes[type(fact)].remove(customer, instant_us(fact.occurred_at), fact)
         customer.facts -= 1
         if not customer.facts:
             self.customers.pop(customer.customer_id, None)
@@ -300,41 +270,8 @@ class Ledger:
         if self.retention is not None and self.retention.too_late(customer, at_us, event, self.alerts.clock_us):
             raise BadRecord(Reason.TOO_LATE, f"occurred_at {rfc3339(at_us)} is past the retention of its kind")
 
-    def _routes(self, verb: Literal["take", "remove"]) -> dict[type, tuple[Callable[[ev.Event], None] | None, Take]]:
-        """What checks a fact and what takes (or removes) it, by its type."""
-        request, opportunity = getattr(self.waiting, verb), getattr(self.pipeline, verb)
-        money, activity = getattr(self.worth, verb), getattr(self.activities, verb)
-        routes: dict[type, tuple[Callable[[ev.Event], None] | None, Take]] = {
-            ev.ActivityLogged: (None, activity),
-            ev.EventRetracted: (None, self._retract if verb == "take" else self._unretract),
-            ev.OpportunityWon: (self.worth.check, opportunity),
-        }
-        for kind in (ev.RequestOpened, ev.RequestAnswered, ev.RequestAssigned, ev.RequestClosed):
-            routes[kind] = (None, request)
-        for kind in (ev.OpportunityLost, ev.OpportunityReopened, ev.OpportunityAssigned):
-            routes[kind] = (None, opportunity)
-        for kind in (ev.OpportunityCreated, ev.OpportunityStageEntered):
-            routes[kind] = (self.pipeline.check, opportunity)
-        for kind in (ev.CustomerUpdated, ev.CustomerRevenue, ev.CustomerCost):
-            routes[kind] = (self.worth.check, money)
-        return routes
-
 
 def _same(known: ev.Event, event: ev.Event) -> Applied:
     if known == event:
         return "duplicate"
     raise BadRecord(Reason.CONFLICT, f"event_id {event.event_id!r} was already used for another {type(known).__name__}")
-
-
-def _put(
-    changes: Changes, section: Section, field: str, value: msgspec.Struct | dict[str, int] | None, empty: object = None
-) -> None:
-    if value is None or value == empty:
-        changes.deletes.setdefault(section, []).append(field)
-    else:
-        changes.puts.setdefault(section, {})[field] = _encode(value)
-
-
-def _forget_empty(days: dict[int, Partial], day: int) -> None:
-    if days.get(day) == _EMPTY:
-        del days[day]

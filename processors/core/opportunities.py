@@ -77,6 +77,8 @@ class Opportunity(msgspec.Struct, gc=False):
     facts: list[Entry]
     linked: list[int] | None = None
     posted: Course | None = None
+    contributions: frozenset[tuple[str, int, str, str, str, int]] = frozenset()
+    """What was posted."""
     settled: bool = True
 
 
@@ -162,7 +164,9 @@ def _close(entry: Entry, created: Mark | None, linked: list[int], touches: list[
     value = cents(fact.amount) if isinstance(fact, OpportunityWon) and fact.amount is not None else 0
     follow_up = None
     if created is not None:
-        firsts = [first for first in (_first(linked, created.at_us), _first(touches, created.at_us)) if first is not None]
+        firsts = [
+            first for first in (_first(linked, created.at_us), _first(touches, created.at_us)) if first is not None
+        ]
         follow_up = min(firsts, default=None)
     if follow_up is not None and follow_up > at_us:
         follow_up = None

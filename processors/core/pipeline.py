@@ -2,15 +2,16 @@
 
 from bisect import bisect_left, insort
 
+from processors.core.contributions import Contribution, contributions
 from processors.core.customers import Customer
 from processors.core.desks import Desk, Desks, bump
-from processors.core.opportunities import Close, Course, Mark, Opportunity, course_of, entry_of, foreign_stages
+from processors.core.opportunities import Course, Opportunity, course_of, entry_of, foreign_stages
 from schemas.errors import BadRecord, Reason
 from schemas.events import ActivityLogged, Event, OpportunityCreated, OpportunityFact, OpportunityStageEntered
 from schemas.views import Partial
 
-NO_STAGE = "_none"
-ENTERED, VISITED, ADVANCED = 0, 1, 2
+STAGE_MEASURES = {"entered": 0, "visited": 1, "advanced": 2}
+"""Their places in a stage's counts."""
 
 
 class Pipeline:
@@ -75,8 +76,8 @@ class Pipeline:
         unsettled, self._unsettled = self._unsettled, []
         for customer, root in unsettled:
             course = course_of(root, self._pipelines, customer.touches or [])
+            self._post(course, root)
             root.posted, root.settled = course, True
-            self._post(course, 1)
             if course.close is not None:
                 customer.newest_close_us = max(customer.newest_close_us, course.close.at_us)
             if len(self._pipelines) > 1:
@@ -89,7 +90,7 @@ class Pipeline:
         self._unsettled = []
         for customer in customers.values():
             for root in (customer.opportunities or {}).values():
-                root.posted, root.settled = None, False
+                root.posted, root.settled, root.contributions = None, False, frozenset()
                 self._unsettled.append((customer, root))
 
     def _root(self, customer: Customer, opportunity_id: str) -> Opportunity:
@@ -124,8 +125,6 @@ class Pipeline:
             return
         root.settled = False
         self._unsettled.append((customer, root))
-        if root.posted is not None:
-            self._post(root.posted, -1)
 
     def _reject_foreign(self, root: Opportunity, course: Course) -> None:
         stages = self._pipelines[course.pipeline]
@@ -135,72 +134,44 @@ class Pipeline:
                 detail = f"stage {fact.stage!r} is not of pipeline {course.pipeline!r}: {', '.join(stages)}"
                 self.rejected.append((fact, BadRecord(Reason.UNKNOWN_STAGE, detail)))
 
-    def _post(self, course: Course, sign: int) -> None:
-        won = course.close is not None and course.close.won
-        if course.created is not None:
-            partial = self._partial(course.created)
-            partial.opportunities_created += sign
-            partial.created_won += sign * won
-        self._post_stages(course, won, sign)
-        if course.close is not None:
-            self._post_close(course.close, course.created, sign)
-        if course.is_open and course.owner is not None:
-            _stand(self._desks.rep(course.owner), course, sign)
+    def _post(self, course: Course, root: Opportunity) -> None:
+        """Post what an opportunity newly says, and take back what it no longer says."""
+        old = root.contributions
+        new = root.contributions = frozenset(contributions(course, self._pipelines.get(course.pipeline, ())))
+        for contribution in old - new:
+            self._add(contribution, -1)
+        for contribution in new - old:
+            self._add(contribution, 1)
 
-    def _post_stages(self, course: Course, won: bool, sign: int) -> None:
-        stages = self._pipelines.get(course.pipeline, ())
-        for index, mark in enumerate(course.reached):
-            counts = _stage(self._partial(mark), course.pipeline, stages[index])
-            counts[ENTERED] += sign
-            last = index + 1 == len(stages)
-            counts[ADVANCED] += sign * (won if last else index + 1 < len(course.reached))
-        for stage, mark in course.visited:
-            _stage(self._partial(mark), course.pipeline, stage)[VISITED] += sign
-        for mark in {*course.reached, *(mark for _, mark in course.visited)}:
-            _tidy(self._partial(mark), course.pipeline)
-
-    def _post_close(self, close: Close, created: Mark | None, sign: int) -> None:
-        partial = self._desks.rep(close.rep_id).at(close.at_us)
-        if close.won:
-            partial.won += sign
-            partial.won_cents += sign * close.cents
-        else:
-            partial.lost += sign
-        if created is None or created.at_us > close.at_us:
+    def _add(self, contribution: Contribution, sign: int) -> None:
+        rep_id, at_us, measure, pipeline, stage, amount = contribution
+        desk = self._desks.rep(rep_id)
+        if measure == "open":
+            _stand(desk, pipeline, stage, sign)
             return
-        partial.cycle_fallbacks += sign * (close.follow_up_us is None)
-        cycle_us = close.at_us - (created.at_us if close.follow_up_us is None else close.follow_up_us)
-        if close.won:
-            partial.cycle_won += sign
-            partial.cycle_won_us += sign * cycle_us
+        partial = desk.at(at_us)
+        index = STAGE_MEASURES.get(measure)
+        if index is None:
+            setattr(partial, measure, getattr(partial, measure) + sign * amount)
         else:
-            partial.cycle_lost += sign
-            partial.cycle_lost_us += sign * cycle_us
-
-    def _partial(self, mark: Mark) -> Partial:
-        return self._desks.rep(mark.rep_id).at(mark.at_us)
+            _count_stage(partial, pipeline, stage, index, sign)
 
 
-def _stage(partial: Partial, pipeline: str, stage: str) -> list[int]:
+def _count_stage(partial: Partial, pipeline: str, stage: str, index: int, sign: int) -> None:
     stages = partial.stages.setdefault(pipeline, {})
     counts = stages.get(stage)
     if counts is None:
         counts = stages[stage] = [0, 0, 0]
-    return counts
-
-
-def _tidy(partial: Partial, pipeline: str) -> None:
-    """Forget what is zero: equal states have equal bytes."""
-    stages = partial.stages.get(pipeline, {})
-    for stage in [stage for stage, counts in stages.items() if not any(counts)]:
+    counts[index] += sign
+    if sign < 0 and not any(counts):
         del stages[stage]
-    if not stages:
-        partial.stages.pop(pipeline, None)
+        if not stages:
+            del partial.stages[pipeline]
 
 
-def _stand(desk: Desk, course: Course, sign: int) -> None:
-    stages = desk.standing.opportunities.setdefault(course.pipeline, {})
-    bump(stages, course.stage or NO_STAGE, sign)
+def _stand(desk: Desk, pipeline: str, stage: str, sign: int) -> None:
+    stages = desk.standing.opportunities.setdefault(pipeline, {})
+    bump(stages, stage, sign)
     if not stages:
-        del desk.standing.opportunities[course.pipeline]
+        del desk.standing.opportunities[pipeline]
     desk.standing_changed = True

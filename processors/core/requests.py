@@ -105,11 +105,12 @@ class Request(msgspec.Struct, gc=False):
             case RequestAnswered():
                 return self._end(at_us, "answered", fact.rep_id) if qualifies(fact) else None
             case RequestOpened():
-                return self._opened(at_us, fact)
+                self._opened(at_us, fact)
             case RequestAssigned():
-                return self._own(at_us, fact.rep_id or UNASSIGNED)
+                self._own(at_us, fact.rep_id or UNASSIGNED)
             case RequestClosed():
                 return self._end(at_us, fact.reason, "")
+        return None
 
     def _opened(self, at_us: int, fact: RequestOpened) -> None:
         if fact.automated:

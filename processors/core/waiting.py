@@ -6,12 +6,12 @@ from heapq import heappop, heappush
 
 from processors.core.alerts import Alerts, Due
 from processors.core.customers import Customer
-from processors.core.desks import Desk, Desks, bump
+from processors.core.desks import Desks, bump
 from processors.core.distinct import Distinct
 from processors.core.instants import SECOND_US
-from processors.core.requests import Entry, Request, Turn, answers, entry_of, qualifies
+from processors.core.requests import RANKS, Entry, Request, Turn, answers, entry_of, qualifies
 from schemas.events import RequestAnswered, RequestFact
-from schemas.views import RESPONSE_BUCKETS_SECONDS, OpenRequest
+from schemas.views import RESPONSE_BUCKETS_SECONDS, OpenRequest, Partial
 
 BUCKETS_US = tuple(seconds * SECOND_US for seconds in RESPONSE_BUCKETS_SECONDS)
 NONE: Sequence[Entry] = ()
@@ -31,18 +31,21 @@ class Waiting:
 
     def take(self, customer: Customer, at_us: int, fact: RequestFact) -> None:
         """Add a fact."""
-        if isinstance(fact, RequestAnswered) and fact.request_id is None:
+        if fact.request_id is None:
             self._take_unlinked(customer, entry_of(at_us, fact))
             return
-        request = self._request(customer, fact.request_id or "")
-        entry = entry_of(at_us, fact)
-        if request.settled and _is_newest(customer, request, entry):
-            request.facts.append(entry)
+        request = self._request(customer, fact.request_id)
+        fact.request_id = request.request_id
+        entry = (at_us, RANKS[type(fact)], fact.event_id, fact)
+        facts, unlinked = request.facts, customer.unlinked
+        if request.settled and (not facts or entry > facts[-1]) and (not unlinked or entry > unlinked[-1]):
+            facts.append(entry)
             self._follow(customer, request, entry)
         else:
             self._withdraw(customer, request)
-            insort(request.facts, entry)
-        customer.newest_request_us = max(customer.newest_request_us, at_us)
+            insort(facts, entry)
+        if at_us > customer.newest_request_us:
+            customer.newest_request_us = at_us
 
     def remove(self, customer: Customer, at_us: int, fact: RequestFact) -> None:
         """Take a fact back (it was retracted, or is too old to keep)."""
@@ -187,6 +190,14 @@ class Waiting:
         turn = request.turn
         if turn is None:
             return
+        next_us = self._alerts.first_us(turn) if not request.passed else 0
+        if next_us <= self._alerts.now_us:
+            next_us = self._pass_steps(customer, request, turn)
+        request.next_us = next_us
+        if next_us:
+            heappush(self._heap, (next_us, customer.customer_id, request.request_id))
+
+    def _pass_steps(self, customer: Customer, request: Request, turn: Turn) -> int:
         steps = self._alerts.steps(turn)
         while request.passed < len(steps) and steps[request.passed].at_us < self._alerts.now_us:
             step = steps[request.passed]
@@ -194,9 +205,7 @@ class Waiting:
                 self._breach(turn, step.level, step.due_us, 1)
             self._alerts.passed(customer, request, turn, step)
             request.passed += 1
-        request.next_us = steps[request.passed].at_us if request.passed < len(steps) else 0
-        if request.next_us:
-            heappush(self._heap, (request.next_us, customer.customer_id, request.request_id))
+        return steps[request.passed].at_us if request.passed < len(steps) else 0
 
     def _post_passed(self, turn: Turn, passed: int, sign: int) -> None:
         if passed:
@@ -237,21 +246,15 @@ class Waiting:
         if customer.answered is None:
             customer.answered = {}
         self._answered.post(customer.answered, turn.responder, day, sign)
-        self._post_holds(turn, desk, sign)
+        self._post_holds(turn, partial, sign)
 
-    def _post_holds(self, turn: Turn, responder: Desk, sign: int) -> None:
+    def _post_holds(self, turn: Turn, partial: Partial, sign: int) -> None:
         """Every owner's share of the wait, on the owner's local day of the answer (S07)."""
         if not turn.changes and turn.owner == turn.responder:
-            responder.at(turn.end_us).hold_us += sign * turn.wait_us
+            partial.hold_us += sign * turn.wait_us
             return
         for hold in turn.holds(turn.end_us):
             self._desks.rep(hold.owner).at(turn.end_us).hold_us += sign * (hold.to_us - hold.from_us)
-
-
-def _is_newest(customer: Customer, request: Request, entry: Entry) -> bool:
-    if request.facts and entry < request.facts[-1]:
-        return False
-    return not customer.unlinked or entry > customer.unlinked[-1]
 
 
 def _discard(entries: list[Entry], entry: Entry) -> None:
@@ -264,5 +267,5 @@ def _count_wait(buckets: list[int], wait_us: int, sign: int) -> None:
     if not buckets:
         buckets.extend([0] * (len(BUCKETS_US) + 1))
     buckets[bisect_left(BUCKETS_US, wait_us)] += sign
-    if not any(buckets):
+    if sign < 0 and not any(buckets):
         buckets.clear()

@@ -1,0 +1,69 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. They need Python 3.11+, make and a package registry.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-dev
+DEMO_ARGS ?=
+ARGS ?=
+
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+$(STAMP): requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Salespulse needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: $(STAMP)  ## the environment, from the lock file
+
+demo: $(STAMP)  ## everything on this machine: broker, Redis, worker, board and a simulated sales team (DEMO_ARGS="--seconds 30")
+	@$(BIN)/salespulse demo $(DEMO_ARGS)
+
+test: $(STAMP)  ## unit, property and integration tests on the embedded broker and a real Redis server
+	$(BIN)/python -m pytest -m "not slow and not browser" $(ARGS)
+
+test-kafka: $(STAMP)  ## the integration tests on Apache Kafka (needs Java 17 and Maven)
+	@command -v mvn >/dev/null && command -v java >/dev/null || { echo "make test-kafka needs Java 17 and Maven (mvn) on PATH: install them, or run make test" >&2; exit 1; }
+	SALESPULSE_TEST_BROKER=kafka $(BIN)/python -m pytest tests/integration -m "not slow and not browser" $(ARGS)
+
+test-browser: $(STAMP)  ## the live page in headless Chromium (needs chromium on PATH)
+	@command -v chromium >/dev/null || { echo "make test-browser needs chromium on PATH" >&2; exit 1; }
+	$(BIN)/python -m pytest tests/browser $(ARGS)
+
+test-long: $(STAMP)  ## the long forms: 20,000 property examples, a simulated month of a million events, many kills
+	SALESPULSE_LONG=1 $(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)  ## formatting, lint, types, layers, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/salespulse schemas --check
+
+format: $(STAMP)  ## write the code as ruff wants it
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schemas: $(STAMP)  ## generate schemas/json from the contract
+	$(BIN)/salespulse schemas
+
+dashboards: $(STAMP)  ## generate grafana/dashboards
+	$(BIN)/python -m grafana.build
+
+bench: $(STAMP)  ## throughput and latency, end to end, beside a naive agent and the ceiling
+	$(BIN)/python -m benchmarks.throughput $(ARGS)
+	$(BIN)/python -m benchmarks.latency $(ARGS)
+
+lock:  ## compile the lock files anew (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/runtime.lock pyproject.toml
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev -c requirements/runtime.lock -o requirements/dev.lock pyproject.toml
+
+clean:  ## remove what was built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/kafka/target
+
+.PHONY: help install demo test test-kafka test-browser test-long check format schemas dashboards bench lock clean

@@ -1,0 +1,41 @@
+"""The contract as JSON Schema files, generated from the structs: `salespulse schemas`."""
+
+from pathlib import Path
+
+import msgspec
+
+from schemas import events
+from schemas.alerts import Transition
+
+DIRECTORY = Path("schemas/json")
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema_files() -> dict[str, bytes]:
+    """File name to content, for every message that crosses a topic, and for the event union."""
+    types: dict[str, object] = {"event": events.Event, "rep.updated": events.RepUpdated, "alert.transition": Transition}
+    for kind in events.Event.__args__:
+        types[str(kind.__struct_config__.tag)] = kind
+    return {f"{name}.schema.json": _render(name, kind) for name, kind in types.items()}
+
+
+def write(directory: Path) -> list[str]:
+    """Write all files; the names of those that changed."""
+    directory.mkdir(parents=True, exist_ok=True)
+    changed = stale(directory)
+    for name, content in schema_files().items():
+        (directory / name).write_bytes(content)
+    return changed
+
+
+def stale(directory: Path) -> list[str]:
+    """The names of files that are missing or do not say what the structs say, and of files that should not be there."""
+    wanted = schema_files()
+    there = {path.name: path.read_bytes() for path in directory.glob("*.schema.json")}
+    return sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
+
+
+def _render(name: str, kind: object) -> bytes:
+    schema = msgspec.json.schema(kind)
+    ordered = {"$schema": DIALECT, "title": name, **schema}
+    return msgspec.json.format(msgspec.json.encode(ordered, order="sorted"), indent=2) + b"\n"

@@ -1,0 +1,61 @@
+"""JSONL files as messages, with a progress bar on a terminal and bad lines told apart from good ones."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from schemas.codec import decode_message
+from schemas.errors import BadRecord, UsageError
+from schemas.events import Message
+
+STDIN = "-"
+CHUNK_LINES = 5000
+
+Line = tuple[str, Message | BadRecord]
+"""Where it stands (`file:line`), and what it says."""
+
+
+def read_messages(files: tuple[str, ...]) -> Iterator[Line]:
+    """Every line of every file in turn; `-` is standard input. Empty lines are passed over. Raises UsageError."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    ) as progress:
+        for name in files:
+            with _open(name) as stream:
+                size = Path(name).stat().st_size if name != STDIN else None
+                yield from _read(name, stream, progress, progress.add_task(name, total=size))
+
+
+def _open(name: str) -> BinaryIO:
+    if name == STDIN:
+        return sys.stdin.buffer
+    try:
+        return Path(name).open("rb")
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror}; a JSONL file or - for standard input is expected") from error
+
+
+def _read(name: str, stream: BinaryIO, progress: Progress, task: TaskID) -> Iterator[Line]:
+    done = 0
+    for number, line in enumerate(stream, 1):
+        done += len(line)
+        if number % CHUNK_LINES == 0:
+            progress.update(task, completed=done)
+        raw = line.strip()
+        if not raw:
+            continue
+        try:
+            yield f"{name}:{number}", decode_message(raw)
+        except BadRecord as error:
+            yield f"{name}:{number}", error
+    progress.update(task, completed=done)

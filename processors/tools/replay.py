@@ -1,0 +1,136 @@
+"""`salespulse replay`: the report over JSONL events, as JSON for programs or as tables for people."""
+
+import sys
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from processors.core.replay import Replay
+from processors.tools.lines import read_messages
+from schemas.errors import BadRecord
+from schemas.policy import Policy
+
+SHOWN_BAD_LINES = 5
+SHOWN_OPEN_REQUESTS = 20
+
+
+def replay_files(files: tuple[str, ...], policy: Policy, as_of_us: int | None) -> dict[str, Any]:
+    """The report over files. The first bad lines are said on stderr; all are counted."""
+    run = Replay(policy, as_of_us)
+    bad = 0
+    for place, message in read_messages(files):
+        if isinstance(message, BadRecord):
+            run.counts["read"] += 1
+            run.count_bad(message)
+            error: BadRecord | None = message
+        else:
+            rejected = len(run.rejected)
+            run.take(message)
+            error = run.rejected[-1][1] if len(run.rejected) > rejected else None
+        if error is not None:
+            bad += 1
+            _say_bad(bad, place, error)
+    return run.report()
+
+
+def _say_bad(count: int, place: str, error: BadRecord) -> None:
+    if count <= SHOWN_BAD_LINES:
+        print(f"{place}: {error}", file=sys.stderr)  # noqa: T201 -- the command's own words
+    elif count == SHOWN_BAD_LINES + 1:
+        print("more lines cannot count; they are in the report's counts", file=sys.stderr)  # noqa: T201
+
+
+def as_json(report: dict[str, Any]) -> str:
+    """The report as JSON with sorted keys: equal reports are equal byte for byte."""
+    return msgspec.json.format(msgspec.json.encode(report, order="sorted"), indent=2).decode()
+
+
+def print_tables(report: dict[str, Any], window: str, console: Console) -> None:
+    """The report for people: reps, stages, segments and who waits, for one window."""
+    console.print(f"[bold]as of {report['as_of']}[/], window {window}")
+    console.print(", ".join(f"{name} {count:,}" for name, count in report["events"].items()))
+    console.print(_reps(report, window))
+    console.print(_stages(report, window))
+    if report["segments"]:
+        console.print(_segments(report))
+    if report["open_requests"]:
+        console.print(_open_requests(report))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column(columns[0])
+    for column in columns[1:]:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _reps(report: dict[str, Any], window: str) -> Table:
+    columns = ("rep", "activities", "responses", "per turn", "per customer", "p90", "within 1st level", "breaches")
+    table = _table("Reps", *columns, "won / created", "won / closed", "cycle", "won amount")
+    for name, windows in {**report["reps"], "company": report["company"]}.items():
+        n = windows[window]
+        table.add_row(
+            name,
+            str(sum(n["activities"].values())),
+            str(n["responses"]),
+            span(n["response_seconds_per_turn"]),
+            span(n["response_seconds_per_customer"]),
+            span(n["response_seconds_p90"]),
+            share(next(iter(n["answered_within"].values()), 0), n["responses"]),
+            " ".join(f"{level}:{count}" for level, count in n["breaches"].items()),
+            percent(n["win_rate_created"]),
+            percent(n["win_rate_closed"]),
+            span(n["sales_cycle_won_seconds"]),
+            n["won_amount"],
+        )
+    return table
+
+
+def _stages(report: dict[str, Any], window: str) -> Table:
+    table = _table("Stages of the company", "stage", "entered", "visited", "advanced", "conversion")
+    for pipeline, stages in report["company"][window]["stages"].items():
+        for stage, counts in stages.items():
+            row = (str(counts[key]) for key in ("entered", "visited", "advanced"))
+            table.add_row(f"{pipeline} / {stage}", *row, percent(counts["conversion"]))
+    return table
+
+
+def _segments(report: dict[str, Any]) -> Table:
+    table = _table("Lifetime value", "segment", "customers", "revenue", "cost", "per customer")
+    for name, segment in report["segments"].items():
+        value = segment["lifetime_value"] or "-"
+        table.add_row(name, str(segment["customers"]), segment["revenue"], segment["cost"], value)
+    return table
+
+
+def _open_requests(report: dict[str, Any]) -> Table:
+    waiting = report["open_requests"]
+    shown = f", the {SHOWN_OPEN_REQUESTS} longest" if len(waiting) > SHOWN_OPEN_REQUESTS else ""
+    table = _table(f"Waiting now: {len(waiting)}{shown}", "request", "customer", "rep", "since", "waiting", "past")
+    for row in waiting[:SHOWN_OPEN_REQUESTS]:
+        since, waited, past = row["opened_at"], span(row["waiting_seconds"]), " ".join(row["levels"])
+        table.add_row(row["request_id"], row["customer_id"], row["rep_id"], since, waited, past)
+    return table
+
+
+def span(seconds: float | None) -> str:
+    """A duration as people say it: `45 s`, `12 min`, `3.5 h`, `9.2 d`; `-` for none."""
+    if seconds is None:
+        return "-"
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def percent(value: float | None) -> str:
+    """A ratio in percent; `-` for none."""
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def share(part: int, whole: int) -> str:
+    """Part of a whole in percent; `-` of nothing."""
+    return percent(part / whole if whole else None)
