@@ -13,7 +13,8 @@ import redis
 from config.settings import RedisSettings
 from config.values import Secret
 from processors.dev.redis_server import EmbeddedRedis
-from processors.sinks.read_model import Outcome, ReadModel
+from processors.sinks.publication import Outcome
+from processors.sinks.read_model import ReadModel
 from processors.sinks.redis_client import connect
 from schemas.errors import Unavailable
 from schemas.events import RepUpdated

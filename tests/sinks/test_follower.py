@@ -1,0 +1,263 @@
+"""A follower holds what was published, whatever happens to Redis meanwhile."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import redis
+from hypothesis import HealthCheck, given
+from hypothesis import settings as checks
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from processors.dev.redis_server import EmbeddedRedis
+from processors.sinks.publication import Outcome
+from processors.sinks.read_model import ReadModel
+from processors.sinks.redis_client import Connection, Entry
+from schemas.events import RepUpdated
+from tests.sinks.mirror import PREFIX, Mirror, changes, connection, following, partials, until, writing
+
+ONE, TWO = "crm.events/0", "crm.events/1"
+
+
+@pytest.fixture
+def server(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+class Gated(Connection):
+    """A reader that is held up until its gate opens."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(Redis.from_url(url, protocol=2), url)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.held = 0
+
+    async def after(self, stream: str, last_id: bytes, count: int, block_ms: int | None) -> list[Entry]:
+        if not self.gate.is_set():
+            self.held += 1
+        await self.gate.wait()
+        return await super().after(stream, last_id, count, min(block_ms or 0, 50) or None)
+
+
+def test_what_was_there_before_is_loaded_and_what_comes_after_is_followed(redis_url: str) -> None:
+    async def scene() -> None:
+        view = Mirror()
+        async with writing(redis_url) as model, following(connection(redis_url), view) as follower:
+            await model.put_rep(RepUpdated(rep_id="ann", name="Ann"), 1)
+            await model.publish(ONE, 1, partials(a="1", b="2"), whole=True, stream_us=11)
+            await until(lambda: view.holds(ONE) == {"a": b"1", "b": b"2"})
+            news = changes({"partials": {"a": b"3"}, "open": {"c|r": b"x"}}, {"partials": ["b"]})
+            await model.publish(ONE, 2, news, whole=False, stream_us=22)
+            await until(lambda: view.offsets.get(ONE) == (2, 22))
+            assert view.holds(ONE) == {"a": b"3"}
+            assert view.holds(ONE, "open") == {"c|r": b"x"}
+            assert msgspec.msgpack.decode(view.reps["ann"], type=RepUpdated).name == "Ann"
+            assert follower.status.loaded
+        late = Mirror()
+        async with following(connection(redis_url), late):
+            await until(lambda: late.state == view.state and late.reps == view.reps and late.offsets == view.offsets)
+
+    asyncio.run(scene())
+
+
+def test_a_whole_replaces_the_partition_and_leaves_the_others_alone(redis_url: str) -> None:
+    async def scene() -> None:
+        view = Mirror()
+        async with writing(redis_url) as model, following(connection(redis_url), view):
+            await model.publish(ONE, 1, partials(a="1"), whole=True)
+            await model.publish(TWO, 1, partials(z="1"), whole=True)
+            await until(lambda: view.holds(ONE) and view.holds(TWO))
+            await model.publish(ONE, 2, partials(b="1"), whole=True)
+            await until(lambda: view.holds(ONE) == {"b": b"1"})
+            assert view.holds(TWO) == {"z": b"1"}
+            await model.reset(TWO)
+            await until(lambda: TWO not in view.offsets)
+            assert view.holds(TWO) == {}
+
+    asyncio.run(scene())
+
+
+def test_a_rep_that_left_the_directory_leaves_the_view(redis_url: str) -> None:
+    async def scene() -> None:
+        view = Mirror()
+        async with writing(redis_url) as model, following(connection(redis_url), view):
+            await model.put_reps([(RepUpdated(rep_id=rep, name=rep), 1) for rep in ("ann", "bob")])
+            await until(lambda: set(view.reps) == {"ann", "bob"})
+            await model.remove_rep("ann", 2)
+            await until(lambda: set(view.reps) == {"bob"})
+
+    asyncio.run(scene())
+
+
+def test_a_gap_in_the_stream_makes_it_load_everything_again(redis_url: str, server: redis.Redis) -> None:
+    async def scene() -> None:
+        view, reader = Mirror(), Gated(redis_url)
+        async with writing(redis_url) as model, following(reader, view) as follower:
+            await model.publish(ONE, 1, partials(a="1"), whole=True)
+            await until(lambda: view.holds(ONE))
+            loads = follower.status.loads
+            reader.gate.clear()
+            await until(lambda: reader.held)
+            await model.publish(ONE, 2, changes({"partials": {"b": b"2"}}, {"partials": ["a"]}), whole=False)
+            await model.publish(ONE, 3, partials(c="3"), whole=False)
+            server.xtrim(f"{PREFIX}:changes", maxlen=1, approximate=False)
+            reader.gate.set()
+            await until(lambda: follower.status.loads > loads)
+            await until(lambda: view.holds(ONE) == {"b": b"2", "c": b"3"})
+
+    asyncio.run(scene())
+
+
+def test_a_stream_that_vanished_after_news_is_a_gap_too(redis_url: str, server: redis.Redis) -> None:
+    async def scene() -> None:
+        view, reader = Mirror(), Gated(redis_url)
+        async with writing(redis_url) as model, following(reader, view):
+            await model.publish(ONE, 1, partials(a="1"), whole=True)
+            await until(lambda: view.holds(ONE))
+            reader.gate.clear()
+            await until(lambda: reader.held)
+            await model.publish(ONE, 2, partials(b="2"), whole=False)
+            server.delete(f"{PREFIX}:changes")
+            reader.gate.set()
+            await until(lambda: view.holds(ONE) == {"a": b"1", "b": b"2"})
+
+    asyncio.run(scene())
+
+
+def test_an_emptied_redis_keeps_the_last_state_until_workers_publish_again(redis_url: str, server: redis.Redis) -> None:
+    async def scene() -> None:
+        view, reader = Mirror(), Gated(redis_url)
+        async with writing(redis_url) as model, following(reader, view) as follower:
+            await model.put_rep(RepUpdated(rep_id="ann", name="Ann"), 1)
+            await model.publish(ONE, 1, partials(a="1"), whole=True)
+            await model.publish(TWO, 1, partials(z="1"), whole=True)
+            await until(lambda: view.holds(ONE) and view.holds(TWO))
+            server.flushall()
+            await until(lambda: follower.status.emptied)
+            assert (view.holds(ONE), view.holds(TWO), set(view.reps)) == ({"a": b"1"}, {"z": b"1"}, {"ann"})
+            assert await model.publish(ONE, 2, partials(b="2"), whole=False) is Outcome.EMPTY
+            await model.publish(ONE, 2, partials(b="2"), whole=True)
+            await until(lambda: view.holds(ONE) == {"b": b"2"})
+            assert view.holds(TWO) == {"z": b"1"}
+            assert not follower.status.emptied
+
+    asyncio.run(scene())
+
+
+def test_a_redis_that_dies_is_told_and_its_return_mends_everything(tmp_path: Path) -> None:
+    first = EmbeddedRedis.start(tmp_path / "first")
+
+    async def scene() -> None:
+        view = Mirror()
+        async with writing(first.url) as model, following(connection(first.url), view) as follower:
+            await model.publish(ONE, 1, partials(a="1"), whole=True)
+            await until(lambda: view.holds(ONE))
+            first.process.kill()
+            await until(lambda: follower.status.down_since_us)
+            assert follower.status.down_since_us == 77
+            assert view.holds(ONE) == {"a": b"1"}
+            second = await asyncio.to_thread(EmbeddedRedis.start, tmp_path / "second", first.port)
+            try:
+                await until(lambda: follower.status.down_since_us is None)
+                assert view.holds(ONE) == {"a": b"1"}
+                await model.publish(ONE, 2, partials(b="2"), whole=True)
+                await until(lambda: view.holds(ONE) == {"b": b"2"})
+            finally:
+                second.stop()
+
+    asyncio.run(scene())
+
+
+def test_a_follower_that_starts_before_redis_waits_for_it(tmp_path: Path) -> None:
+    first = EmbeddedRedis.start(tmp_path / "first")
+    first.process.kill()
+
+    async def scene() -> None:
+        view = Mirror()
+        async with following(connection(first.url), view) as follower:
+            await until(lambda: follower.status.why_down)
+            assert not follower.status.loaded
+            second = await asyncio.to_thread(EmbeddedRedis.start, tmp_path / "second", first.port)
+            try:
+                await until(lambda: follower.status.loaded)
+            finally:
+                second.stop()
+
+    asyncio.run(scene())
+
+
+def test_a_reader_slower_than_the_writers_reads_each_field_once(redis_url: str) -> None:
+    async def scene() -> None:
+        view, reader = Mirror(), Gated(redis_url)
+        async with writing(redis_url) as model, following(reader, view) as follower:
+            await model.publish(ONE, 0, changes(), whole=True)
+            await until(lambda: follower.status.position == 1)
+            reader.gate.clear()
+            await until(lambda: reader.held)
+            for offset in range(1, 60):
+                await model.publish(ONE, offset, partials(a=str(offset)), whole=False)
+            told = []
+            view.put = lambda *change: told.append(change)  # type: ignore[method-assign]
+            reader.gate.set()
+            await until(lambda: view.offsets[ONE][0] == 59)
+            assert told == [(ONE, "partials", "a", b"59")]
+
+    asyncio.run(scene())
+
+
+fields = st.dictionaries(st.sampled_from("abcdé|"), st.binary(max_size=3), max_size=4)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("whole"), st.sampled_from([ONE, TWO]), fields),
+        st.tuples(st.just("delta"), st.sampled_from([ONE, TWO]), fields),
+        st.tuples(st.just("reset"), st.sampled_from([ONE, TWO]), st.just({})),
+        st.tuples(st.just("flush"), st.just(ONE), st.just({})),
+    ),
+    max_size=12,
+)
+
+
+@given(steps)
+@checks(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_after_any_course_of_publications_reader_and_writer_agree(
+    redis_url: str, server: redis.Redis, course: list[tuple[str, str, dict[str, bytes]]]
+) -> None:
+    server.flushall()
+
+    async def scene() -> None:
+        view, truth = Mirror(), {ONE: dict[str, bytes](), TWO: dict[str, bytes]()}
+        async with writing(redis_url) as model, following(Gated(redis_url), view):
+            for offset, (kind, partition, some) in enumerate(course):
+                if kind == "flush":
+                    server.flushall()
+                elif kind == "reset":
+                    truth[partition] = {}
+                    await model.reset(partition)
+                else:
+                    await play(model, truth, kind, partition, offset, some)
+            for partition, held in truth.items():
+                await model.publish(partition, 100, changes({"partials": held}), whole=True)
+            await until(lambda: all(view.offsets.get(partition, (0, 0))[0] == 100 for partition in truth))
+            assert {partition: view.holds(partition) for partition in truth} == truth
+
+    asyncio.run(scene())
+
+
+async def play(
+    model: ReadModel, truth: dict[str, dict[str, bytes]], kind: str, partition: str, offset: int, some: dict[str, bytes]
+) -> None:
+    """One publication as a worker does it: changes first, and everything when Redis asks for it."""
+    gone = [] if kind == "whole" else [name for name in truth[partition] if name not in some][:1]
+    truth[partition] = (
+        some if kind == "whole" else {k: v for k, v in (truth[partition] | some).items() if k not in gone}
+    )
+    news = changes({"partials": some}, {"partials": gone})
+    outcome = await model.publish(partition, offset, news, whole=kind == "whole")
+    if outcome is Outcome.EMPTY:
+        everything = changes({"partials": truth[partition]})
+        assert await model.publish(partition, offset, everything, whole=True) is Outcome.ACCEPTED
