@@ -16,7 +16,7 @@ def wall_us() -> int:
 
 
 class Clock:
-    """Virtual time: the wall's own, a scaled one that all processes with the same settings share, or one that stands still."""
+    """The wall's own time, a scaled one that all processes with the same settings share, or one that stands still."""
 
     def __init__(self, settings: ClockSettings, wall: Callable[[], int] = wall_us) -> None:
         self._wall = wall
@@ -43,7 +43,7 @@ class Clock:
         return self._origin_us + (elapsed_us if self._speed == 1.0 else int(elapsed_us * self._speed))
 
     def to_wall_us(self, virtual_us: int) -> int:
-        """The wall's instant that is as old as this one is here: what to export, so that an age is `time() - x` anywhere.
+        """The wall's instant that is as old as this one is here: exported so, an age is `time() - x` anywhere.
 
         With a scaled clock the answer moves; `shown_at_wall_us` does not.
         """

@@ -1,4 +1,4 @@
-"""Values of settings from a TOML file and from the environment, with errors that name place, key, value and what is allowed."""
+"""Settings from a TOML file and from the environment; errors name place, key, value and what is allowed."""
 
 import re
 import tomllib

@@ -59,6 +59,11 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ssl_certfile: FilePath | None = None
     ssl_keyfile: FilePath | None = None
 
+    @property
+    def journal_topic(self) -> str:
+        """The changelog topic of the group's workers: their durable state, partitioned as the events topics are."""
+        return f"{self.group}-journal-changelog"
+
 
 class RedisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The read model's server."""

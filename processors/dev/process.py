@@ -34,7 +34,7 @@ class ChildProcess:
         self.log_path = log_path
         log_path.parent.mkdir(parents=True, exist_ok=True)
         with log_path.open("ab") as log:
-            self._popen = subprocess.Popen(  # noqa: S603  # the command is ours
+            self._popen = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -28,7 +28,7 @@ class EmbeddedRedis:
 
     @classmethod
     def start(cls, directory: Path, port: int = 0) -> "EmbeddedRedis":
-        """Start one that logs into the directory, and wait until it answers; raises Unavailable. Port 0: any free one."""
+        """Start one that logs into the directory and wait until it answers (port 0: any). Raises Unavailable."""
         return on_free_port(partial(cls._start, redis_program(), directory), port)
 
     @classmethod

@@ -18,6 +18,16 @@ DEAD_LETTER_DAYS = 30
 LARGEST_RECORD_BYTES = 8 * 1024 * 1024
 """A record that is far too large must reach the dead letters, so these topics take it."""
 READY_MS = 30_000
+JOURNAL_CONFIGS = {"segment.bytes": str(64 * 1024 * 1024), "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
+"""The end of the journal is written again and again: small segments let compaction drop what is superseded soon."""
+EVENTS_MEND = (
+    "set kafka.partitions to what the topic has; adding partitions to a topic in use would move customers away from "
+    "their history"
+)
+JOURNAL_MEND = (
+    "while no worker runs, delete {topic} and the offsets of the group {group}, then run `salespulse topics`: "
+    "the workers read all events anew"
+)
 
 
 class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,8 +39,8 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
     """`delete`, `compact` or both."""
     partitions: int
     """The number to create it with."""
-    exact: bool = False
-    """Whether another number of partitions is wrong."""
+    exact: str | None = None
+    """If another number of partitions is wrong: how to mend that."""
     replication_factor: int = 1
     configs: dict[str, str] = {}
     """What else to create it with; an existing topic may differ."""
@@ -52,7 +62,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def wanted_topics(kafka: KafkaSettings, retention: RetentionSettings) -> tuple[TopicSpec, ...]:
-    """Every topic that Salespulse reads or writes, but for the workers' changelog, which they make themselves."""
+    """Every topic that Salespulse reads or writes."""
     copies = kafka.replication_factor
     safe = {"min.insync.replicas": str(max(1, copies - 1))}
     large = safe | {"max.message.bytes": str(LARGEST_RECORD_BYTES)}
@@ -64,7 +74,7 @@ def wanted_topics(kafka: KafkaSettings, retention: RetentionSettings) -> tuple[T
             purpose="events of customers",
             cleanup=delete,
             partitions=kafka.partitions,
-            exact=True,
+            exact=EVENTS_MEND,
             replication_factor=copies,
             configs=large | kept,
         )
@@ -72,6 +82,15 @@ def wanted_topics(kafka: KafkaSettings, retention: RetentionSettings) -> tuple[T
     )
     return (
         *events,
+        TopicSpec(
+            name=kafka.journal_topic,
+            purpose="the workers' state",
+            cleanup=compact,
+            partitions=kafka.partitions,
+            exact=JOURNAL_MEND.format(topic=kafka.journal_topic, group=kafka.group),
+            replication_factor=copies,
+            configs=large | JOURNAL_CONFIGS,
+        ),
         TopicSpec(
             name=kafka.reps_topic,
             purpose="directory of reps",
@@ -131,7 +150,7 @@ def ensure_topics(settings: Settings) -> list[str]:
 
 
 def run_topics(settings: Settings, console: Console, *, create: bool) -> int:
-    """Create what is missing if so asked, print what is and what should be; the exit code is 1 if something is wrong."""
+    """Create what is missing if so asked, print what is and what should be; the exit code is 1 if one is wrong."""
     specs = wanted_topics(settings.kafka, settings.retention)
     with admin_client(settings.kafka) as admin:
         created = create_missing(admin, specs) if create else []
@@ -173,10 +192,7 @@ def _problem(spec: TopicSpec, state: TopicState | None) -> str | None:
 
 def _faults(spec: TopicSpec, state: TopicState) -> Iterator[str]:
     if spec.exact and state.partitions != spec.partitions:
-        yield (
-            f"{spec.name} has {state.partitions} partitions, kafka.partitions is {spec.partitions}: set the latter to "
-            f"{state.partitions}; adding partitions to a topic in use would move customers away from their history"
-        )
+        yield (f"{spec.name} has {state.partitions} partitions, kafka.partitions is {spec.partitions}: {spec.exact}")
     if state.cleanup != spec.cleanup:
         policy = ",".join(sorted(spec.cleanup))
         yield (

@@ -30,7 +30,7 @@ def test_a_right_stack_is_said_to_be_right(settings: Settings) -> None:
     assert code == 0
     assert lines[0].split()[:2] == ["ok", "kafka"]
     assert settings.kafka.bootstrap in lines[0]
-    assert lines[1].split()[:3] == ["ok", "topics", "4"]
+    assert lines[1].split()[:3] == ["ok", "topics", "5"]
     assert lines[2] == "everything is in place"
 
 

@@ -35,9 +35,16 @@ def make(admin: KafkaAdminClient, name: str, partitions: int, cleanup: str) -> N
 def test_every_topic_of_the_settings_is_wanted_once_with_its_policy() -> None:
     kafka = KafkaSettings(events_topics=("crm.a", "crm.b"), partitions=6, replication_factor=3)
     specs = {spec.name: spec for spec in wanted_topics(kafka, RetentionSettings())}
-    assert list(specs) == ["crm.a", "crm.b", "crm.reps", "crm.dead-letters", "crm.sla.alerts"]
-    assert [specs[name].partitions for name in ("crm.a", "crm.b", "crm.reps")] == [6, 6, 1]
-    assert specs["crm.reps"].cleanup == {"compact"}
+    assert list(specs) == [
+        "crm.a",
+        "crm.b",
+        "salespulse-journal-changelog",
+        "crm.reps",
+        "crm.dead-letters",
+        "crm.sla.alerts",
+    ]
+    assert [specs[name].partitions for name in ("crm.a", "crm.b", kafka.journal_topic)] == [6, 6, 6]
+    assert specs["crm.reps"].cleanup == specs[kafka.journal_topic].cleanup == {"compact"}
     assert specs["crm.a"].cleanup == {"delete"}
     assert specs["crm.a"].configs["min.insync.replicas"] == "2"
     assert int(specs["crm.a"].configs["retention.ms"]) >= 400 * 86_400_000
@@ -48,7 +55,7 @@ def test_missing_topics_are_created_once_and_then_left_alone(settings: Settings)
     assert ensure_topics(settings) == []
     with admin_client(settings.kafka) as admin:
         findings = examine(admin, wanted_topics(settings.kafka, settings.retention))
-    assert [finding.problem for finding in findings] == [None] * 4
+    assert [finding.problem for finding in findings] == [None] * 5
     assert findings[0].state is not None
     assert findings[0].state.partitions == settings.kafka.partitions
 
@@ -64,10 +71,10 @@ def test_looking_does_not_create(settings: Settings) -> None:
 def test_the_table_says_what_is_and_what_should_be(settings: Settings) -> None:
     code, text = printed(settings, create=True)
     assert code == 0
-    assert text.count("created") == 4
+    assert text.count("created") == 5
     code, text = printed(settings, create=True)
     assert code == 0
-    assert text.count("ok") == 4
+    assert text.count(" ok ") == 5
     row = next(line for line in text.splitlines() if settings.kafka.alerts_topic in line)
     assert row.count("compact,delete") == 2
 
@@ -76,8 +83,10 @@ def test_a_wrong_number_of_partitions_is_told_with_its_mend(settings: Settings) 
     ensure_topics(settings)
     code, text = printed(kafka_of(settings, partitions=6), create=True)
     assert code == 1
-    assert "has 4 partitions, kafka.partitions is 6: set the latter to 4" in text
-    with pytest.raises(Unavailable, match="set the latter to 4"):
+    events, journal = settings.kafka.events_topics[0], settings.kafka.journal_topic
+    assert f"{events} has 4 partitions, kafka.partitions is 6: set kafka.partitions to what the topic has" in text
+    assert f"{journal} has 4 partitions, kafka.partitions is 6: while no worker runs, delete" in text
+    with pytest.raises(Unavailable, match=r"set kafka\.partitions to"):
         ensure_topics(kafka_of(settings, partitions=6))
 
 

@@ -111,7 +111,7 @@ def program(name: str) -> str:
 def run(command: Sequence[str], within_seconds: float) -> None:
     """Run a program to its end; raises Unavailable with what it said last."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=within_seconds, check=False)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, timeout=within_seconds, check=False)
     except subprocess.TimeoutExpired as error:
         raise Unavailable(f"{command[0]} did not end within {within_seconds:g} s") from error
     if done.returncode:
