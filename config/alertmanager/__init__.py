@@ -1,0 +1,1 @@
+"""Alertmanager: who is told what, and the copy of its configuration for a run without containers."""
