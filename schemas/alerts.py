@@ -8,7 +8,7 @@ State = Literal["at_risk", "fired", "resolved", "retracted"]
 
 
 class Transition(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag="alert.transition"):
-    """One step of one alert. Instants are integer microseconds since 1970. The same alert_id and revision is the same step."""
+    """One step of one alert. Instants are integer microseconds since 1970; equal id and revision: the same step."""
 
     alert_id: str
     """`<customer_id>/<request_id>/<turn>/<level>`: deterministic, so that saying it twice is harmless."""
@@ -30,6 +30,4 @@ class Transition(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag
     """When the step became true: the due instant, the answer's, or the correction's."""
     reason: str
     """Why: `overdue`, `at_risk`, `answered`, `closed`, `answered_in_time`, `withdrawn`, `spam`, `corrected`."""
-    notify: bool = True
-    """False: history (S18); recorded, told to nobody."""
     topic: str | None = None

@@ -14,6 +14,7 @@ from processors.core.deadlines import Deadlines
 from processors.core.directory import Directory
 from processors.core.requests import Request, Turn
 from schemas.alerts import State, Transition
+from schemas.views import UNKNOWN_TEAM
 
 Due = tuple[tuple[str, int, int | None], ...]
 """Level, due instant and at-risk instant, ascending by due instant."""
@@ -49,7 +50,7 @@ class Alerts:
 
     def __init__(self, deadlines: Deadlines, directory: Directory, max_age_us: int) -> None:
         self._deadlines = deadlines
-        self._directory = directory
+        self._teams = directory.teams
         self._max_age_us = max_age_us
         self._said: list[Transition] = []
         self.now_us = -(2**63)
@@ -60,11 +61,12 @@ class Alerts:
     def due(self, turn: Turn) -> Due:
         """Level, due instant and at-risk instant of a turn: the calendar is the team's at its start (S15)."""
         opener = turn.opener
-        return self._deadlines.due(turn.start_us, self._directory.team(turn.owner), opener.priority, opener.channel)
+        team = self._teams.get(turn.owner, UNKNOWN_TEAM)
+        return self._deadlines.due(turn.start_us, team, opener.priority, opener.channel)
 
     def business_us(self, turn: Turn) -> int:
         """The working time of an ended turn's wait (S12)."""
-        return self._deadlines.business_us(turn.start_us, turn.end_us, self._directory.team(turn.owner))
+        return self._deadlines.business_us(turn.start_us, turn.end_us, self._teams.get(turn.owner, UNKNOWN_TEAM))
 
     def first_us(self, turn: Turn) -> int:
         """The first instant of a turn, 0 if it has none."""
@@ -90,7 +92,7 @@ class Alerts:
         last = _last(request, turn, step.level)
         if step.is_due:
             self._say(customer, request, turn, Saying(step.level, step.due_us, "fired", step.at_us, "overdue"))
-        elif last is None and not self._is_history(step.due_us):
+        elif last is None:
             self._say(customer, request, turn, Saying(step.level, step.due_us, "at_risk", step.at_us, "at_risk"))
 
     def ended(self, customer: Customer, request: Request, turn: Turn, due: Due) -> None:
@@ -129,13 +131,15 @@ class Alerts:
 
     def _say(self, customer: Customer, request: Request, turn: Turn, saying: Saying) -> None:
         last = _last(request, turn, saying.level)
+        if last is None and self._is_history(saying.due_us):
+            return
         owner = turn.owner_at(saying.due_us)
         if last is not None and (last.state, last.due_us, last.rep_id) == (saying.state, saying.due_us, owner):
             return
         self._record(customer, request, (turn.number, saying.level), self._transition(customer, request, turn, saying))
 
     def _is_history(self, due_us: int) -> bool:
-        """Long past due: recorded, told to nobody; a warning before it is not even recorded (S18)."""
+        """Long past due: counted as a breach, and told to nobody (S18)."""
         return self.clock_us - due_us > self._max_age_us
 
     def _transition(self, customer: Customer, request: Request, turn: Turn, saying: Saying) -> Transition:
@@ -150,7 +154,7 @@ class Alerts:
             turn=turn.number,
             customer_id=customer.customer_id,
             rep_id=owner,
-            team=self._directory.team(owner),
+            team=self._teams.get(owner, UNKNOWN_TEAM),
             channel=opener.channel,
             priority=opener.priority,
             opened_us=turn.start_us,
@@ -162,7 +166,6 @@ class Alerts:
 
     def _record(self, customer: Customer, request: Request, key: tuple[int, str], transition: Transition) -> None:
         transition.revision = 4 * customer.facts + REVISIONS[transition.state]
-        transition.notify = not self._is_history(transition.due_us)
         if request.alerts is None:
             request.alerts = {}
         request.alerts[key] = transition

@@ -16,6 +16,8 @@ class Directory:
         self._default_zone = default_zone
         self._team_zones = team_zones or {}
         self._reps: dict[str, RepUpdated] = {}
+        self.teams: dict[str, str] = {}
+        """Present team by rep, of those that have one."""
 
     def put(self, rep: RepUpdated) -> bool:
         """Take a rep's newest entry; true when it says something new. Raises BadRecord for an unknown time zone."""
@@ -23,6 +25,10 @@ class Directory:
             _check_zone(rep.time_zone)
         known = self._reps.get(rep.rep_id)
         self._reps[rep.rep_id] = rep
+        if rep.team is None:
+            self.teams.pop(rep.rep_id, None)
+        else:
+            self.teams[rep.rep_id] = rep.team
         return known != rep
 
     def get(self, rep_id: str) -> RepUpdated | None:
@@ -31,8 +37,7 @@ class Directory:
 
     def team(self, rep_id: str) -> str:
         """The rep's present team."""
-        rep = self._reps.get(rep_id)
-        return rep.team if rep is not None and rep.team is not None else UNKNOWN_TEAM
+        return self.teams.get(rep_id, UNKNOWN_TEAM)
 
     def zone(self, rep_id: str) -> str:
         """The rep's IANA time zone: its own, else its team's, else the default."""

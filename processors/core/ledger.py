@@ -85,7 +85,7 @@ class Ledger:
             customer.newest_us = at_us
             if at_us > self.stream_us:
                 self.stream_us = at_us
-        if not self.retracted or not self._is_retracted(event):
+        if event.event_id not in self.retracted or not self._is_retracted(event):
             take(customer, at_us, event)
         return "applied"
 

@@ -73,7 +73,9 @@ class Report:
     def _rep_waits(self, rep_id: str) -> dict[str, list[int]]:
         today = zone_days(self._directory.zone(rep_id)).day(self._as_of_us)
         days = self._waits.get(rep_id, {})
-        return {window: [w for day, ws in days.items() if in_window(window, today, day) for w in ws] for window in WINDOWS}
+        return {
+            window: [w for day, ws in days.items() if in_window(window, today, day) for w in ws] for window in WINDOWS
+        }
 
     def _windows(self, sums: Sums, waits: dict[str, list[int]]) -> dict[str, Any]:
         pipelines = self._policy.pipelines
