@@ -90,9 +90,10 @@ class Follower:
 
     async def _load(self) -> None:
         """Everything, from a position taken before: what changes meanwhile is read again."""
+        number = int(await self._connection.get(self._keys.sequence) or 0)
         newest = await self._connection.newest(self._keys.changes)
         self._last_id = newest[0] if newest else _START
-        self.status.position = _number(newest) if newest else 0
+        self.status.position = _number(newest) if newest else number
         partitions = await self._connection.members(self._keys.partitions)
         for partition in sorted(partitions):
             await self._load_partition(partition)

@@ -1,5 +1,6 @@
 """The connection to Redis: made from the settings, typed, and every failure of it is Unavailable."""
 
+from asyncio import CancelledError, current_task
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ssl import TLSVersion
@@ -78,10 +79,19 @@ class Connection:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
+        before = _cancellations()
         try:
             yield
         except (RedisError, OSError) as error:
             raise Unavailable(f"Redis at {self._place} does not answer: {error or type(error).__name__}") from error
+        finally:
+            if _cancellations() > before:  # redis-py's own timeouts now and then swallow the cancellation of our task
+                raise CancelledError
+
+
+def _cancellations() -> int:
+    task = current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def connect(settings: RedisSettings) -> Connection:

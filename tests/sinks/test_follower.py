@@ -116,7 +116,7 @@ def test_a_gap_in_the_stream_makes_it_load_everything_again(redis_url: str, serv
 def test_a_stream_that_vanished_after_news_is_a_gap_too(redis_url: str, server: redis.Redis) -> None:
     async def scene() -> None:
         view, reader = Mirror(), Gated(redis_url)
-        async with writing(redis_url) as model, following(reader, view):
+        async with writing(redis_url) as model, following(reader, view) as follower:
             await model.publish(ONE, 1, partials(a="1"), whole=True)
             await until(lambda: view.holds(ONE))
             reader.gate.clear()
@@ -125,8 +125,21 @@ def test_a_stream_that_vanished_after_news_is_a_gap_too(redis_url: str, server: 
             server.delete(f"{PREFIX}:changes")
             reader.gate.set()
             await until(lambda: view.holds(ONE) == {"a": b"1", "b": b"2"})
+            await model.publish(ONE, 3, partials(a="3"), whole=False)
+            await until(lambda: view.holds(ONE) == {"a": b"3", "b": b"2"})
+            assert follower.status.loads == 2
 
     asyncio.run(scene())
+
+
+def test_cancelling_always_ends_it(redis_url: str) -> None:
+    async def scene(turns: int) -> None:
+        async with asyncio.timeout(20), following(Gated(redis_url), Mirror()):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    for turns in range(60):
+        asyncio.run(scene(turns))
 
 
 def test_an_emptied_redis_keeps_the_last_state_until_workers_publish_again(redis_url: str, server: redis.Redis) -> None:
