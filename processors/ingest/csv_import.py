@@ -1,0 +1,249 @@
+"""CSV files to events, by a mapping: every row gives all of its events or none, and everything is accounted for."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import blake2b
+from operator import itemgetter
+from pathlib import Path
+
+import msgspec
+
+from processors.core.money import cents
+from processors.ingest.cells import BadCell, reader_of
+from processors.ingest.csv_rows import read_rows
+from processors.ingest.mapping import Conditions, EventRule, Mapping, event_types
+from processors.ingest.templates import Template
+from schemas.errors import BadRecord, UsageError
+from schemas.events import Message
+
+MOST_PROBLEMS = 20
+"""Rows that the report shows with line, column and value; all are counted."""
+MOST_ID_LENGTH = 128
+ZERO = Decimal(0)
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
+class RowProblem(Exception):
+    """Why a row gives no events."""
+
+    def __init__(self, column: str, value: str, reason: str) -> None:
+        super().__init__(reason)
+        self.column = column
+        self.value = value
+        self.reason = reason
+
+
+class SkippedRow(msgspec.Struct, frozen=True):
+    """A row that gave no events."""
+
+    line: int
+    column: str
+    value: str
+    reason: str
+
+
+class ImportReport(msgspec.Struct):
+    """What became of the rows."""
+
+    rows: int = 0
+    events: dict[str, int] = {}
+    """By type."""
+    skipped: dict[str, int] = {}
+    """Rows without events, by reason."""
+    fallbacks: dict[str, int] = {}
+    """Cells that were empty and filled in, by column and note, in rows that gave events."""
+    problems: list[SkippedRow] = []
+    """The first rows without events."""
+
+
+class Row:
+    """One row, read cell by cell as its events ask for them."""
+
+    def __init__(self, cells: dict[str, str], readers: "Readers") -> None:
+        self._cells = cells
+        self._readers = readers
+        self._read: dict[str, str] = {}
+        self.fallbacks: set[str] = set()
+        """The columns that were empty and filled in."""
+
+    def text(self, column: str) -> str:
+        """The cell as it is written, with `values` applied; raises RowProblem."""
+        settings = self._readers.mapping.column(column)
+        text = self._cells[column]
+        if text in settings.empty:
+            return ""
+        replaced = settings.values.get(text, text)
+        if text and settings.only_values and replaced not in settings.values.values():
+            raise RowProblem(column, text, f"{column} is none of the known values")
+        return replaced
+
+    def cell(self, column: str) -> str:
+        """The cell as the contract wants it, perhaps filled in; empty if it stays empty; raises RowProblem."""
+        known = self._read.get(column)
+        if known is None:
+            known = self._read[column] = self._readers.read(column, self.text(column) or self._fallback(column))
+        return known
+
+    def needed(self, column: str) -> str:
+        """The cell, which must not be empty; raises RowProblem."""
+        value = self.cell(column)
+        if not value:
+            raise RowProblem(column, "", f"{column} is empty")
+        return value
+
+    def meets(self, conditions: Conditions) -> bool:
+        """Whether every condition holds; raises RowProblem."""
+        return all(self.text(column) in allowed for column, allowed in conditions.items())
+
+    def _fallback(self, column: str) -> str:
+        missing = self._readers.mapping.column(column).missing
+        if missing is None or not self.meets(missing.when):
+            return ""
+        self.fallbacks.add(column)
+        return Template(missing.fallback).fill(self.text, self.needed) or ""
+
+
+class Readers:
+    """What reads each column of a mapping."""
+
+    def __init__(self, mapping: Mapping) -> None:
+        self.mapping = mapping
+        self._readers = {name: reader_of(mapping.column(name)) for name in mapping.needed_columns()}
+
+    def read(self, column: str, text: str) -> str:
+        """A cell's text as the contract wants it; raises RowProblem."""
+        try:
+            return self._readers[column](text) if text else ""
+        except BadCell as error:
+            raise RowProblem(column, text, f"{column} {error}") from error
+
+
+class CsvImport:
+    """The events of CSV files, and a report that grows as they are read."""
+
+    def __init__(self, mapping: Mapping, *, strict: bool = False) -> None:
+        """`strict`: the first row that gives no events is an error."""
+        self.report = ImportReport()
+        self._mapping = mapping
+        self._strict = strict
+        self._readers = Readers(mapping)
+        self._writers = [RuleWriter(rule, mapping) for rule in mapping.events]
+        self._lines: dict[str, str] = {}
+
+    def messages(self, path: Path) -> Iterator[Message]:
+        """The events of a file, row by row in its order.
+
+        Raises UsageError for a file that cannot be read as the mapping says, and in strict mode for a row.
+        """
+        for line, cells in read_rows(path, self._mapping):
+            self.report.rows += 1
+            try:
+                yield from self._row(cells, f"{path}:{line}")
+            except RowProblem as problem:
+                self._skip(path, line, problem)
+
+    def _row(self, cells: dict[str, str] | None, place: str) -> list[Message]:
+        """All events of a row, before any is given out."""
+        if cells is None:
+            raise RowProblem("", "", "the row has more or fewer fields than the header")
+        row = Row(cells, self._readers)
+        identity = "/".join(row.needed(column) for column in self._mapping.identity)
+        earlier = self._lines.setdefault(identity, place)
+        if earlier != place:
+            raise RowProblem("/".join(self._mapping.identity), identity, "an earlier row has the same identity")
+        events = [writer.write(row, identity) for writer in self._writers if writer.applies(row)]
+        if not events:
+            raise RowProblem("", "", "no rule of the mapping applies")
+        self._count(row, events)
+        return events
+
+    def _count(self, row: Row, events: list[Message]) -> None:
+        for event in events:
+            kind = str(type(event).__struct_config__.tag)
+            self.report.events[kind] = self.report.events.get(kind, 0) + 1
+        for column in row.fallbacks:
+            missing = self._mapping.column(column).missing
+            note = f"{column}: {(missing and missing.note) or 'the fallback of the mapping'}"
+            self.report.fallbacks[note] = self.report.fallbacks.get(note, 0) + 1
+
+    def _skip(self, path: Path, line: int, problem: RowProblem) -> None:
+        if self._strict:
+            what = f"column {problem.column}, value {problem.value!r}: " if problem.column else ""
+            raise UsageError(f"{path}:{line}: {what}{problem.reason}") from problem
+        self.report.skipped[problem.reason] = self.report.skipped.get(problem.reason, 0) + 1
+        if len(self.report.problems) < MOST_PROBLEMS:
+            self.report.problems.append(SkippedRow(line, problem.column, problem.value, problem.reason))
+
+
+class RuleWriter:
+    """Writes the event of one rule."""
+
+    def __init__(self, rule: EventRule, mapping: Mapping) -> None:
+        self._rule = rule
+        self._source = mapping.source
+        self._templates = {name: Template(value) for name, value in rule.fields.items() if isinstance(value, str)}
+        self._given = {"type": rule.type}
+        if "source" in event_types()[rule.type].__struct_fields__:
+            self._given["source"] = mapping.source
+
+    def applies(self, row: Row) -> bool:
+        """Whether the row has this event; raises RowProblem."""
+        return row.meets(self._rule.when)
+
+    def write(self, row: Row, identity: str) -> Message:
+        """The row's event; raises RowProblem."""
+        fields: dict[str, object] = {**self._given, "event_id": self._event_id(identity)}
+        for name, value in self._rule.fields.items():
+            template = self._templates.get(name)
+            filled = value if template is None else template.fill(row.cell, row.needed)
+            if filled is not None:
+                fields[name] = filled
+        try:
+            message: Message = msgspec.convert(fields, Message, strict=False)
+            cents(getattr(message, "amount", None) or ZERO)
+        except (msgspec.ValidationError, BadRecord) as error:
+            raise self._blame(str(error), fields) from error
+        return message
+
+    def _event_id(self, identity: str) -> str:
+        """The same row and rule have the same id in every import; a long one becomes a digest."""
+        event_id = f"{self._source}/{identity}/{self._rule.name}"
+        if len(event_id) <= MOST_ID_LENGTH:
+            return event_id
+        return f"{self._source}/{blake2b(event_id.encode(), digest_size=20).hexdigest()}"
+
+    def _blame(self, error: str, fields: dict[str, object]) -> RowProblem:
+        """The columns behind the field that the contract refuses."""
+        name = error.partition("`$.")[2].rstrip("`")
+        template = self._templates.get(name)
+        columns = ", ".join(template.columns) if template else ""
+        return RowProblem(columns, str(fields.get(name, "")), f"{self._rule.type}: {error}")
+
+
+def in_order_of_time(messages: Iterator[Message]) -> list[Message]:
+    """Oldest first, so that a history passes as it happened; entries without an instant come before all."""
+    return sorted(messages, key=_occurred)
+
+
+def _occurred(message: Message) -> datetime:
+    return message.occurred_at or EARLIEST
+
+
+def report_lines(report: ImportReport) -> Iterator[str]:
+    """The report for people, line by line."""
+    yield f"{report.rows} rows read, {sum(report.events.values())} events"
+    for kind, count in sorted(report.events.items()):
+        yield f"  {count} {kind}"
+    yield f"{sum(report.skipped.values())} rows skipped"
+    for reason, count in sorted(report.skipped.items(), key=itemgetter(1), reverse=True):
+        yield f"  {count}: {reason}"
+    for row in report.problems:
+        yield (
+            f"  line {row.line}"
+            + (f", column {row.column}, value {row.value!r}" if row.column else "")
+            + f": {row.reason}"
+        )
+    yield f"{sum(report.fallbacks.values())} empty cells filled in"
+    for note, count in sorted(report.fallbacks.items()):
+        yield f"  {count}: {note}"

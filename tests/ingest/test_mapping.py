@@ -1,0 +1,128 @@
+"""What a mapping may say, and how mistakes in it are told."""
+
+from pathlib import Path
+
+import pytest
+
+from processors.ingest.mapping import load_mapping
+from processors.ingest.templates import Template, TemplateError
+from schemas.errors import ConfigError
+
+MAPPINGS = Path("config/mappings")
+
+GOOD = """
+source = "crm"
+identity = ["id"]
+[columns.day]
+kind = "date"
+zone = "UTC"
+[columns.status]
+missing = { fallback = "{id}" }
+[[events]]
+name = "created"
+type = "opportunity.created"
+[events.fields]
+occurred_at = "{day}"
+customer_id = "{account}"
+opportunity_id = "{id}"
+rep_id = "{owner}"
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "m.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_mapping_knows_every_column_that_a_file_must_have(tmp_path: Path) -> None:
+    assert load_mapping(write(tmp_path, GOOD)).needed_columns() == {"id", "day", "account", "owner", "status"}
+
+
+@pytest.mark.parametrize("name", ["maven-crm.toml", "maven-crm-reps.toml"])
+def test_the_shipped_mappings_are_good(name: str) -> None:
+    assert load_mapping(MAPPINGS / name).events
+
+
+def test_the_template_of_the_readme_is_good(tmp_path: Path) -> None:
+    text = (MAPPINGS / "README.md").read_text(encoding="utf-8")
+    example = text.split("```toml\n")[1].split("```")[0]
+    assert [rule.name for rule in load_mapping(write(tmp_path, example)).events] == ["created", "won"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('source = "crm"', 'sauce = "crm"', r"unknown field `sauce`"),
+        ('identity = ["id"]', "identity = []", r"`\$.identity`"),
+        ('kind = "date"', 'kind = "day"', r"'day' - at `\$.columns\[...\].kind`"),
+        ('zone = "UTC"', 'zone = "Mars/Base"', r"columns.day: zone = 'Mars/Base'"),
+        ('zone = "UTC"', "", r"columns.day: a date needs a zone"),
+        ('type = "opportunity.created"', 'type = "opportunity.made"', r"events 'created': type = 'opportunity.made'"),
+        ('rep_id = "{owner}"', "", r"events 'created': opportunity.created needs the field 'rep_id'"),
+        ('rep_id = "{owner}"', 'rep_id = "{owner}"\nmood = "fine"', r"opportunity.created has no field 'mood'"),
+        ('rep_id = "{owner}"', 'rep_id = "{owner}"\nevent_id = "{id}"', r"has no field 'event_id' to fill"),
+        ('rep_id = "{owner}"', 'rep_id = "{owner"', r"'\{owner': a brace stands alone"),
+        ('fallback = "{id}"', 'fallback = "{status}"', r"columns.status: the fallback uses 'status'"),
+        (
+            'occurred_at = "{day}"',
+            'occurred_at = "{id}"',
+            r"occurred_at = '\{id\}': one column of kind date or instant",
+        ),
+        ('occurred_at = "{day}"', 'occurred_at = "2026-01-31"', r"occurred_at = '2026-01-31'"),
+        ('occurred_at = "{day}"', "occurred_at = 43100", r"occurred_at = 43100"),
+        ("[columns.day]", '[file]\nencoding = "utf-9"\n[columns.day]', r"file.encoding: 'utf-9' is no encoding"),
+        ("[columns.day]", '[file]\ndelimiter = "::"\n[columns.day]', r"`\$.file.delimiter`"),
+        ("[[events]]", "[[events]", r"is no TOML"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in GOOD
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_mapping(write(tmp_path, GOOD.replace(old, new)))
+    assert str(caught.value).startswith(f"{tmp_path / 'm.toml'}: ")
+
+
+def test_two_rules_of_one_name_are_refused(tmp_path: Path) -> None:
+    rule = GOOD[GOOD.index("[[events]]") :]
+    with pytest.raises(ConfigError, match="several rules have this name"):
+        load_mapping(write(tmp_path, GOOD + rule))
+
+
+def test_an_absent_mapping_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none.toml: cannot be read"):
+        load_mapping(tmp_path / "none.toml")
+
+
+def fill(text: str, **cells: str) -> str | None:
+    def needed(column: str) -> str:
+        if not cells[column]:
+            raise LookupError(column)
+        return cells[column]
+
+    return Template(text).fill(cells.__getitem__, needed)
+
+
+def test_templates_fill_columns_between_texts_and_double_braces_are_one() -> None:
+    assert fill("a {b} {{c}} {d e}", b="1", **{"d e": "2"}) == "a 1 {c} 2"
+    assert fill("plain") == "plain"
+    assert fill("") == ""
+
+
+def test_an_empty_optional_column_leaves_no_text_and_a_needed_one_is_missed() -> None:
+    assert fill("x{b?}", b="") is None
+    assert fill("x{b?}", b="1") == "x1"
+    with pytest.raises(LookupError):
+        fill("x{b}", b="")
+
+
+@pytest.mark.parametrize("text", ["{", "a}b", "{}", "{ }", "{?}", "{a{b}}"])
+def test_lonely_braces_are_refused(text: str) -> None:
+    with pytest.raises(TemplateError, match="a brace stands alone"):
+        Template(text)
+
+
+def test_a_template_that_is_one_column_knows_it() -> None:
+    assert Template("{day}").sole == "day"
+    assert Template("{day} ").sole is None
+    assert Template("{a}{b}").columns == ("a", "b")
