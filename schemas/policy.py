@@ -18,6 +18,8 @@ Hours = tuple[tuple[int, int], ...]
 
 DEFAULT_AT_RISK_SHARE = 0.8
 CLOSED: Hours = ()
+ALWAYS_US = -(2**63)
+"""The `effective_from_us` of what holds from the beginning of time."""
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):

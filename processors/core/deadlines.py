@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from processors.core.calendar import WorkingCalendar
 from processors.core.zones import SECOND_US
-from schemas.policy import CalendarSpec, Level, Policy, PolicyVersion
+from schemas.policy import ALWAYS_US, CalendarSpec, Level, Policy, PolicyVersion
 
 Due = tuple[tuple[str, int, int | None], ...]
 """(level, due_us, at_risk_us or None if it is never at risk), ascending by due instant, then by level."""
@@ -17,7 +17,6 @@ Due = tuple[tuple[str, int, int | None], ...]
 _Sums = tuple[tuple[str, int, int | None], ...]
 """(level, due - start, at risk - start) of levels in calendar time."""
 
-_ALWAYS = -(2**63)
 _Key = tuple[str | None, str, str | None]
 
 
@@ -107,7 +106,7 @@ class _Terms:
 
 def _from_the_beginning(policy: Policy) -> PolicyVersion:
     return PolicyVersion(
-        effective_from_us=_ALWAYS,
+        effective_from_us=ALWAYS_US,
         levels=policy.levels,
         calendars=policy.calendars,
         teams=policy.teams,
