@@ -3,13 +3,12 @@
 import msgspec
 
 from processors.core.customers import Customer
-from processors.core.desks import Desks
+from processors.core.desks import EMPTY, Desks
 from processors.core.waiting import Waiting
 from processors.core.worth import Worth
-from schemas.views import Changes, Partial, Section, partial_field
+from schemas.views import Changes, Section, partial_field
 
 _encode = msgspec.msgpack.Encoder().encode
-_EMPTY = Partial()
 
 
 class Outbox:
@@ -51,7 +50,7 @@ class Outbox:
         for desk in self._desks:
             for day in desk.changed:
                 partial = desk.days.get(day)
-                if partial is not None and partial == _EMPTY:
+                if partial is not None and partial == EMPTY:
                     del desk.days[day]
                     partial = None
                 _put(changes, "partials", partial_field(desk.scope, desk.subject, day), partial)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from processors.core.desks import Desk
+from processors.core.desks import EMPTY, Desk
 from processors.core.directory import Directory
 from processors.core.instants import SECOND_US, rfc3339
 from processors.core.ledger import Ledger
@@ -55,7 +55,7 @@ class Report:
 
     def _rep_ids(self) -> list[str]:
         """Reps with any number, and all of the directory."""
-        active = {desk.subject for ledger in self._ledgers for desk in ledger.desks.reps.values() if desk.days}
+        active = {desk.subject for ledger in self._ledgers for desk in ledger.desks.reps.values() if _has_numbers(desk)}
         return sorted(active | {rep.rep_id for rep in self._directory})
 
     def _rep_sums(self, rep_id: str) -> Sums:
@@ -141,6 +141,10 @@ class Report:
             }
             for last in passed
         ]
+
+
+def _has_numbers(desk: Desk) -> bool:
+    return any(partial != EMPTY for partial in desk.days.values())
 
 
 def _waits(ledgers: Iterable[Ledger]) -> Waits:

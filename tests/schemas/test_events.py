@@ -43,7 +43,9 @@ GOLDEN: list[tuple[bytes, ev.Event]] = [
         ev.RequestClosed(event_id="e1", occurred_at=AT, customer_id="c1", request_id="r1", reason="spam"),
     ),
     (
-        b'{"type":"activity.logged","rep_id":"bob","kind":"call","recontactable":true,"duration_seconds":61.5,' + HEAD + b"}",
+        b'{"type":"activity.logged","rep_id":"bob","kind":"call","recontactable":true,"duration_seconds":61.5,'
+        + HEAD
+        + b"}",
         ev.ActivityLogged(
             event_id="e1",
             occurred_at=AT,

@@ -13,6 +13,8 @@ def test_a_partial_field_splits_into_what_it_was_made_of(scope: Scope, subject: 
     assert split_partial_field(partial_field(scope, subject, day)) == (scope, subject, day)
 
 
-@pytest.mark.parametrize("partial", [Partial(), Partial(responses=2, activities={"call": 3}, stages={"p": {"s": [1, 2, 3]}})])
+@pytest.mark.parametrize(
+    "partial", [Partial(), Partial(responses=2, activities={"call": 3}, stages={"p": {"s": [1, 2, 3]}})]
+)
 def test_a_partial_survives_the_trip_through_msgpack(partial: Partial) -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(partial), type=Partial) == partial
