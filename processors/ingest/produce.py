@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.partitioner import murmur2
 
 from config.settings import KafkaSettings
@@ -115,7 +115,7 @@ class Batches:
 
     def _landed(self, done: "asyncio.Future[Any]", records: int) -> None:
         self._flying.discard(done)
-        failure = asyncio.CancelledError() if done.cancelled() else done.exception()
+        failure = ProducerClosed() if done.cancelled() else done.exception()
         if failure is not None:
             self._failure = self._failure or failure
             return

@@ -3,12 +3,15 @@
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from itertools import islice, pairwise
+from pathlib import Path
 from typing import get_args
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from config.load_policy import load_policy
 from processors.core.instants import DAY_US, HOUR_US, instant_us, moment
+from processors.core.replay import Replay
 from processors.ingest.simulate import Simulator
 from schemas.codec import decode_event, decode_rep, encode
 from schemas.errors import UsageError
@@ -96,6 +99,18 @@ def test_events_come_in_order_of_time_and_none_before_the_start(history: list[Ev
 def test_every_type_of_the_contract_occurs_and_decodes(history: list[Event]) -> None:
     assert {type(event) for event in history} == set(get_args(Event))
     assert all(decode_event(encode(event)) == event for event in history)
+
+
+def test_the_core_takes_every_event_and_finds_nothing_wrong(history: list[Event]) -> None:
+    run = Replay(load_policy(Path("config/policy.toml")), None)
+    for message in (*Simulator(7, START_US).directory(), *history):
+        run.take(message)
+    report = run.report()
+    assert run.rejected == []
+    assert report["events"]["applied"] == len(history) + 24
+    assert report["company"]["all"]["cycle_fallbacks"] == 0
+    assert 0 < len(report["open_requests"]) < 150
+    assert set(report["segments"]) == {"small", "medium", "enterprise", "unknown"}
 
 
 def test_event_ids_are_unique_and_those_of_another_simulation_are_different(history: list[Event]) -> None:

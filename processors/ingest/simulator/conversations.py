@@ -16,6 +16,8 @@ FATES = (*("answered",) * 184, *("no_reply_needed",) * 4, *("spam",) * 3, *("wit
 UNOWNED, BOT, NOTE, NUDGE, REASSIGNED, UNLINKED = 0.12, 0.3, 0.12, 0.3, 0.08, 0.5
 """Probabilities; an answer is unlinked only by a rep who is careless at that moment."""
 RELEASED, RETRACTED, REPLY, AWAY, RESOLVED, MOST_TURNS = 0.2, 0.008, 0.3, 0.02, 0.75, 4
+TIDIED = 0.8
+"""Share of forgotten requests that somebody closes days later."""
 NUDGE_AFTER_US = 45 * HOUR_US // 60
 
 
@@ -41,6 +43,8 @@ class Conversation:
             self._converse(at_us, queue)
         elif fate != "forgotten":
             self._close(self._desk.worked(at_us, 1.5), fate)
+        elif self._desk.dice.chance(TIDIED):
+            self._close(self._desk.worked(at_us, 20.0), "no_reply_needed")
 
     def _converse(self, at_us: int, queue: int) -> None:
         desk = self._desk

@@ -1,0 +1,130 @@
+"""What `salespulse simulate` and `salespulse import csv` do: to standard output, or straight into Kafka."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from config.clock import Clock
+from config.settings import Settings
+from processors.ingest.csv_import import CsvImport, ImportReport, in_order_of_time
+from processors.ingest.faults import Faults, with_faults
+from processors.ingest.mapping import load_mapping
+from processors.ingest.outgoing import FullSpeed, Live, Outgoing, Pace, Steady, from_events, from_messages
+from processors.ingest.produce import Delivery, produce, write_lines
+from processors.ingest.simulate import Simulator
+from schemas.errors import UsageError
+from schemas.events import RepUpdated
+
+T = TypeVar("T")
+
+TOLD_EVERY = 1000
+"""Messages between two steps of a progress bar."""
+
+
+class SimulateOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What to simulate. Instants are microseconds since 1970."""
+
+    start_us: int
+    until_us: int | None = None
+    """The last instant; None with no `count`: for ever."""
+    count: int | None = None
+    """Events at most."""
+    seed: int = 1
+    reps: int = 24
+    customers: int | None = None
+    intensity: float = 1.0
+    rate: float | None = None
+    """Events a second, evenly; None: as fast as possible."""
+    live: bool = False
+    """Each event when the clock shows its instant; history leaves at once."""
+    faults: Faults = Faults()
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where messages go: a stream that takes lines, or Kafka."""
+
+    settings: Settings
+    stream: BinaryIO | None = None
+
+    def send_reps(self, reps: Iterable[RepUpdated]) -> Delivery:
+        """Entries of the directory; raises Unavailable, UsageError."""
+        return self._send(self.settings.kafka.reps_topic, from_messages(reps), FullSpeed())
+
+    def send_events(self, outgoing: Iterable[Outgoing], pace: Pace) -> Delivery:
+        """Events; raises Unavailable, UsageError."""
+        return self._send(self.settings.kafka.events_topics[0], outgoing, pace)
+
+    def _send(self, topic: str, outgoing: Iterable[Outgoing], pace: Pace) -> Delivery:
+        if self.stream is not None:
+            return write_lines(outgoing, self.stream, pace)
+        return produce(self.settings.kafka, topic, outgoing, pace)
+
+
+def run_simulate(options: SimulateOptions, target: Target) -> Delivery:
+    """The team's directory and then its events; what became of the events. Raises UsageError, Unavailable."""
+    simulator = Simulator(
+        options.seed,
+        options.start_us,
+        reps=options.reps,
+        customers=options.customers,
+        intensity=options.intensity,
+    )
+    pace = _pace(options, target.settings)
+    outgoing = with_faults(from_events(simulator.timed(options.until_us)), options.faults, options.seed)
+    target.send_reps(simulator.directory())
+    with _shown("events", options.count) as shown:
+        return target.send_events(shown(islice(outgoing, options.count)), pace)
+
+
+def run_import_csv(files: Iterable[Path], mapping: Path, target: Target, *, strict: bool = False) -> ImportReport:
+    """All rows of the files as messages, oldest first; what became of the rows. Raises UsageError, Unavailable."""
+    imported = CsvImport(load_mapping(mapping), strict=strict)
+    with _shown("events read", None) as shown:
+        messages = in_order_of_time(shown(message for path in files for message in imported.messages(path)))
+    reps = [message for message in messages if isinstance(message, RepUpdated)]
+    events = [message for message in messages if not isinstance(message, RepUpdated)]
+    if reps:
+        target.send_reps(reps)
+    if events:
+        with _shown("events sent", len(events)) as shown:
+            target.send_events(from_messages(shown(events)), FullSpeed())
+    return imported.report
+
+
+def _pace(options: SimulateOptions, settings: Settings) -> Pace:
+    if options.live and options.rate is not None:
+        raise UsageError("--rate and --live exclude each other: events leave evenly, or when they occur")
+    if options.live:
+        return Live(Clock(settings.clock))
+    return FullSpeed() if options.rate is None else Steady(options.rate)
+
+
+class _Bar:
+    """Passes things on and moves a progress bar with them."""
+
+    def __init__(self, progress: Progress, what: str, total: int | None) -> None:
+        self._progress = progress
+        self._task = progress.add_task(what, total=total)
+
+    def __call__(self, things: Iterable[T]) -> Iterator[T]:
+        number = 0
+        for number, thing in enumerate(things, 1):
+            yield thing
+            if number % TOLD_EVERY == 0:
+                self._progress.update(self._task, completed=number)
+        self._progress.update(self._task, completed=number)
+
+
+@contextmanager
+def _shown(what: str, total: int | None) -> Iterator[_Bar]:
+    """A progress bar on standard error, if that is a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        yield _Bar(progress, what, total)

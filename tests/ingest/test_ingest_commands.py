@@ -1,0 +1,112 @@
+"""`simulate` and `import csv` as a whole, onto a stream and into Kafka."""
+
+import io
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from config.settings import Settings
+from processors.core.instants import DAY_US, SECOND_US, instant_us
+from processors.ingest.clients import admin_client, consumer
+from processors.ingest.commands import SimulateOptions, Target, run_import_csv, run_simulate
+from processors.ingest.faults import Faults
+from processors.ingest.simulate import Simulator
+from schemas.codec import decode_message, encode
+from schemas.errors import UsageError
+from schemas.events import Message, RepUpdated
+
+START_US = 1_760_000_000 * SECOND_US
+MAPPING = """
+source = "crm"
+identity = ["id"]
+[columns.at]
+kind = "instant"
+[[events]]
+name = "rep"
+type = "rep.updated"
+fields = { rep_id = "{rep}", name = "{rep}" }
+[[events]]
+name = "call"
+type = "activity.logged"
+fields = { occurred_at = "{at}", customer_id = "C-{id}", rep_id = "{rep}", kind = "call" }
+"""
+ROWS = "id,at,rep\n1,2026-02-03T00:00:00Z,Ada\n2,2026-02-01T00:00:00Z,Bo\n3,someday,Cy\n"
+
+
+def lines(stream: io.BytesIO) -> list[Message]:
+    return [decode_message(line) for line in stream.getvalue().splitlines()]
+
+
+def test_simulate_writes_the_directory_and_then_the_events_until_the_instant() -> None:
+    stream = io.BytesIO()
+    until_us = START_US + 2 * DAY_US
+    delivery = run_simulate(
+        SimulateOptions(start_us=START_US, until_us=until_us, reps=3, seed=4), Target(Settings(), stream)
+    )
+    simulator = Simulator(4, START_US, reps=3)
+    expected = [*simulator.directory(), *simulator.events(until_us)]
+    assert lines(stream) == expected
+    assert delivery.acknowledged == len(expected) - 3
+
+
+def test_simulate_ends_after_the_count_asked_for() -> None:
+    stream = io.BytesIO()
+    options = SimulateOptions(start_us=START_US, count=500, rate=100_000.0)
+    assert run_simulate(options, Target(Settings(), stream)).sent == 500
+    assert lines(stream)[24:] == list(islice(Simulator(1, START_US).events(), 500))
+
+
+def test_simulate_adds_the_faults_asked_for() -> None:
+    stream = io.BytesIO()
+    options = SimulateOptions(start_us=START_US, until_us=START_US + 2 * DAY_US, faults=Faults(duplicates=0.5))
+    run_simulate(options, Target(Settings(), stream))
+    written = stream.getvalue().splitlines()
+    assert 1.3 < len(written) / len(set(written)) < 1.7
+
+
+def test_live_and_a_rate_exclude_each_other() -> None:
+    options = SimulateOptions(start_us=START_US, live=True, rate=5.0)
+    with pytest.raises(UsageError, match="--rate and --live"):
+        run_simulate(options, Target(Settings(), io.BytesIO()))
+
+
+def test_an_import_writes_oldest_first_with_reps_before_all(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text(MAPPING, encoding="utf-8")
+    (tmp_path / "rows.csv").write_text(ROWS, encoding="utf-8")
+    stream = io.BytesIO()
+    report = run_import_csv([tmp_path / "rows.csv"], tmp_path / "m.toml", Target(Settings(), stream))
+    written = lines(stream)
+    assert [entry.rep_id for entry in written if isinstance(entry, RepUpdated)] == ["Ada", "Bo"]
+    assert [event.event_id for event in written[2:]] == ["crm/2/call", "crm/1/call"]
+    assert report.rows == 3
+    assert report.skipped == {"at is no instant written as ISO 8601": 1}
+
+
+def test_into_kafka_reps_and_events_go_to_their_own_topics(settings: Settings, tmp_path: Path) -> None:
+    kafka = settings.kafka
+    with admin_client(kafka) as admin:
+        admin.create_topics(
+            {
+                topic: {"num_partitions": 2, "replication_factor": 1}
+                for topic in (kafka.events_topics[0], kafka.reps_topic)
+            }
+        )
+    (tmp_path / "m.toml").write_text(MAPPING, encoding="utf-8")
+    (tmp_path / "rows.csv").write_text(ROWS, encoding="utf-8")
+    run_import_csv([tmp_path / "rows.csv"], tmp_path / "m.toml", Target(settings))
+    simulated = run_simulate(SimulateOptions(start_us=START_US, count=100, reps=2), Target(settings))
+    assert simulated.acknowledged == 100
+    assert len(read(settings, kafka.reps_topic, 4)) == 4
+    events = read(settings, kafka.events_topics[0], 102)
+    calls = [msgspec.json.decode(encode(event)) for event in events if event.event_id in ("crm/1/call", "crm/2/call")]
+    assert sorted(call["customer_id"] for call in calls) == ["C-1", "C-2"]
+    assert len(events) == 102
+    assert all(not isinstance(event, RepUpdated) and instant_us(event.occurred_at) for event in events)
+
+
+def read(settings: Settings, topic: str, count: int) -> list[Message]:
+    with consumer(settings.kafka, auto_offset_reset="earliest", consumer_timeout_ms=20_000) as client:
+        client.subscribe([topic])
+        return [decode_message(record.value) for record in islice(client, count)]
