@@ -38,7 +38,7 @@ class EmbeddedBroker:
             command += [option, f"tcp://{address}"]
         process = ChildProcess("the embedded broker", command, directory / "broker.log", {})
         try:
-            process.wait_ready(partial(brokers_answer, address), READY_SECONDS)
+            process.wait_ready(partial(brokers_answer, KafkaSettings(bootstrap=address)), READY_SECONDS)
         except BaseException:
             process.kill()
             raise
@@ -59,13 +59,13 @@ def embedded_broker(directory: Path, port: int = 0) -> Iterator[EmbeddedBroker]:
         broker.stop()
 
 
-def brokers_answer(bootstrap: str, brokers: int = 1) -> bool:
+def brokers_answer(kafka: KafkaSettings, brokers: int = 1) -> bool:
     """Whether a metadata request finds so many brokers and a controller."""
     kafka_log = logging.getLogger("kafka")
     level = kafka_log.level
     kafka_log.setLevel(logging.CRITICAL)  # a refused connection is what we expect while it starts
     try:
-        with admin_client(KafkaSettings(bootstrap=bootstrap), PROBE_SECONDS) as client:
+        with admin_client(kafka, PROBE_SECONDS) as client:
             cluster = client.describe_cluster()
             return len(cluster["brokers"]) >= brokers and cluster["controller_id"] >= 0
     except Unavailable:

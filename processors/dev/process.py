@@ -53,15 +53,19 @@ class ChildProcess:
         """None while it runs; negative: the signal that ended it."""
         return self._popen.poll()
 
-    def wait_ready(self, ready: Callable[[], bool], within_seconds: float) -> None:
+    def wait_ready(self, ready: Callable[[], bool], within_seconds: float, poll_seconds: float = POLL_SECONDS) -> None:
         """Return once `ready()` is true; raises Unavailable with the log's end if it dies first or takes too long."""
         deadline = time.monotonic() + within_seconds
         while not (ready() and self.exit_code is None):
-            if self.exit_code is not None:
-                raise Unavailable(f"{self.name} ended with exit code {self.exit_code} {self._told()}")
+            self.raise_if_ended()
             if time.monotonic() > deadline:
                 raise Unavailable(f"{self.name} is not ready after {within_seconds:g} s {self._told()}")
-            time.sleep(POLL_SECONDS)
+            time.sleep(poll_seconds)
+
+    def raise_if_ended(self) -> None:
+        """Raise Unavailable with the log's end if it does not run any more."""
+        if self.exit_code is not None:
+            raise Unavailable(f"{self.name} ended with exit code {self.exit_code} {self._told()}")
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it still runs."""

@@ -74,8 +74,14 @@ def reported(kafka: KafkaSettings) -> Iterator[None]:
     except KafkaError as error:
         raise Unavailable(
             f"Kafka at {kafka.bootstrap} ({kafka.security_protocol}): {type(error).__name__}{_said(error)}; "
-            "is it running, and are kafka.bootstrap and kafka.security_protocol right?",
+            f"is it running, and are kafka.bootstrap{_sought(kafka)} and kafka.security_protocol right?",
         ) from error
+
+
+def _sought(kafka: KafkaSettings) -> str:
+    """Settings that may be wrong as well: a broker hangs up on a wrong password without a word."""
+    sasl = ", kafka.sasl_username and its password" if kafka.security_protocol.startswith("SASL_") else ""
+    return sasl + (", kafka.ssl_cafile" if kafka.security_protocol.endswith("SSL") else "")
 
 
 def _said(error: Exception) -> str:

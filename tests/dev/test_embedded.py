@@ -32,9 +32,10 @@ def test_the_broker_keeps_what_it_is_given(tmp_path: Path) -> None:
 
 def test_a_stopped_broker_does_not_answer(tmp_path: Path) -> None:
     broker = EmbeddedBroker.start(tmp_path)
-    assert brokers_answer(broker.bootstrap)
+    kafka = KafkaSettings(bootstrap=broker.bootstrap)
+    assert brokers_answer(kafka)
     broker.stop()
-    assert not brokers_answer(broker.bootstrap)
+    assert not brokers_answer(kafka)
     assert port_is_free(*address(broker.bootstrap))
 
 

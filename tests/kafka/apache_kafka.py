@@ -3,10 +3,11 @@
 import fcntl
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from config.settings import KafkaSettings
 from processors.dev.broker import brokers_answer
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
 from schemas.errors import Unavailable
@@ -37,19 +38,25 @@ class ApacheKafka:
 @contextmanager
 def apache_kafka(directory: Path, node_count: int = 1) -> Iterator[ApacheKafka]:
     """A cluster for the length of a block, with its data and logs in the directory; raises Unavailable."""
-    java, jars = program("java"), resolved_jars()
     ports = [(free_port(), free_port()) for _ in range(node_count)]
-    files = [write_properties(directory, node, ports) for node in range(1, node_count + 1)]
-    command = [java, *JVM_OPTIONS, "-cp", f"{jars}/*"]
+    bootstrap = ",".join(f"{LOOPBACK}:{broker}" for broker, _ in ports)
+    files = [write_properties(directory, node, ports, {}) for node in range(1, node_count + 1)]
+    with running_nodes(files, KafkaSettings(bootstrap=bootstrap)) as nodes:
+        yield ApacheKafka(bootstrap, nodes)
+
+
+@contextmanager
+def running_nodes(files: Sequence[Path], client: KafkaSettings) -> Iterator[list[ChildProcess]]:
+    """Nodes with these properties for the length of a block, once this client sees all of them; raises Unavailable."""
+    command = [program("java"), *JVM_OPTIONS, "-cp", f"{resolved_jars()}/*"]
     for path in files:
         format_storage(command, path)
-    bootstrap = ",".join(f"{LOOPBACK}:{broker}" for broker, _ in ports)
     with ExitStack() as stack:
         nodes = [start_node(command, path) for path in files]
         for node in nodes:
             stack.callback(node.kill)  # what it holds is thrown away: no need to wait for an orderly end
-        nodes[0].wait_ready(lambda: brokers_answer(bootstrap, node_count), READY_SECONDS)
-        yield ApacheKafka(bootstrap, nodes)
+        nodes[0].wait_ready(lambda: brokers_answer(client, len(files)), READY_SECONDS)
+        yield nodes
 
 
 def resolved_jars() -> Path:
@@ -66,8 +73,13 @@ def resolved_jars() -> Path:
     return JARS
 
 
-def write_properties(directory: Path, node: int, ports: Sequence[tuple[int, int]]) -> Path:
-    """The shipped file and what this node needs beyond it: of two lines with one key the later counts."""
+def write_properties(
+    directory: Path,
+    node: int,
+    ports: Sequence[tuple[int, int]],
+    more: Mapping[str, object],
+) -> Path:
+    """The shipped file, what this node needs beyond it, and more: of two lines with one key the later counts."""
     broker, controller = ports[node - 1]
     replicas = len(ports)
     own = {
@@ -84,7 +96,11 @@ def write_properties(directory: Path, node: int, ports: Sequence[tuple[int, int]
     }
     path = directory / f"node-{node}" / "server.properties"
     path.parent.mkdir(parents=True)
-    lines = [SHIPPED_PROPERTIES.read_text(encoding="utf-8"), *(f"{key}={value}" for key, value in own.items()), ""]
+    lines = [
+        SHIPPED_PROPERTIES.read_text(encoding="utf-8"),
+        *(f"{key}={value}" for key, value in (own | dict(more)).items()),
+        "",
+    ]
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
