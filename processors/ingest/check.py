@@ -1,13 +1,16 @@
 """`salespulse check`: whether everything that Salespulse needs is there, and for what is not, how to mend it."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import msgspec
 from rich.console import Console
 
+from config.load_policy import load_policy
 from config.settings import Settings
 from processors.ingest.clients import DEFAULT_TIMEOUT_SECONDS, admin_client
 from processors.ingest.topics import examine, wanted_topics
+from processors.sinks.redis_client import connect
 from schemas.errors import SalespulseError, Unavailable
 
 Probe = Callable[[], str]
@@ -29,12 +32,37 @@ def run_checks(checks: Sequence[Check], console: Console) -> int:
     return 1 if wrong else 0
 
 
+def all_checks(settings: Settings) -> tuple[Check, ...]:
+    """Everything that a worker and a board need. That the settings are right is known, or they were not here."""
+    return (
+        Check("policy", lambda: policy_is_right(settings)),
+        *kafka_checks(settings),
+        Check("redis", lambda: redis_answers(settings)),
+    )
+
+
 def kafka_checks(settings: Settings, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> tuple[Check, ...]:
     """The broker and the topics."""
     return (
         Check("kafka", lambda: broker_answers(settings, timeout_seconds)),
         Check("topics", lambda: topics_are_right(settings, timeout_seconds)),
     )
+
+
+def policy_is_right(settings: Settings) -> str:
+    """What the policy says in short; raises ConfigError."""
+    policy = load_policy(settings.policy.path)
+    levels, pipelines = ", ".join(level.name for level in policy.levels), ", ".join(policy.pipelines)
+    return f"{settings.policy.path}: levels {levels or 'none'}; pipelines {pipelines or 'none'}"
+
+
+def redis_answers(settings: Settings) -> str:
+    """Where Redis is; raises Unavailable with the mend if it does not answer."""
+    try:
+        asyncio.run(_ask_redis(settings))
+    except Unavailable as error:
+        raise Unavailable(f"{error}; is it running, and are redis.url and redis.password_file right?") from error
+    return f"answers at {settings.redis.url}, keys begin with {settings.redis.prefix}:"
 
 
 def broker_answers(settings: Settings, timeout_seconds: float) -> str:
@@ -58,6 +86,14 @@ def topics_are_right(settings: Settings, timeout_seconds: float) -> str:
     if problems:
         raise Unavailable("; ".join(problems))
     return f"{len(findings)} topics with the right partitions and cleanup policies"
+
+
+async def _ask_redis(settings: Settings) -> None:
+    connection = connect(settings.redis)
+    try:
+        await connection.get(f"{settings.redis.prefix}:check")
+    finally:
+        await connection.close()
 
 
 def _look(check: Check, console: Console) -> bool:

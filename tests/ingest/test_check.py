@@ -1,12 +1,13 @@
 """`salespulse check` looks at everything, and says for what is wrong how to mend it."""
 
 import io
+from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
-from config.settings import KafkaSettings, Settings
-from processors.ingest.check import Check, kafka_checks, run_checks
+from config.settings import KafkaSettings, PolicySettings, RedisSettings, Settings
+from processors.ingest.check import Check, all_checks, kafka_checks, policy_is_right, redis_answers, run_checks
 from processors.ingest.topics import ensure_topics
 from schemas.errors import ConfigError
 
@@ -26,12 +27,13 @@ def broken() -> str:
 
 def test_a_right_stack_is_said_to_be_right(settings: Settings) -> None:
     ensure_topics(settings)
-    code, lines = outcome(*kafka_checks(settings))
+    code, lines = outcome(*all_checks(settings))
     assert code == 0
-    assert lines[0].split()[:2] == ["ok", "kafka"]
-    assert settings.kafka.bootstrap in lines[0]
-    assert lines[1].split()[:3] == ["ok", "topics", "5"]
-    assert lines[2] == "everything is in place"
+    assert [line.split()[:2] for line in lines[:4]] == [["ok", name] for name in ("policy", "kafka", "topics", "redis")]
+    assert "levels 1h, 24h; pipelines default" in lines[0]
+    assert settings.kafka.bootstrap in lines[1]
+    assert settings.redis.url in lines[3]
+    assert lines[4] == "everything is in place"
 
 
 def test_missing_topics_are_told_with_the_mend(settings: Settings) -> None:
@@ -61,3 +63,21 @@ def test_a_broker_that_is_not_there_is_one_line() -> None:
     assert code == 1
     assert len(lines) == 2
     assert lines[0].startswith("wrong kafka    Kafka at 127.0.0.1:1")
+
+
+def test_a_redis_that_is_not_there_is_told_with_the_mend() -> None:
+    settings = Settings(redis=RedisSettings(url="redis://127.0.0.1:1/0"))
+    code, lines = outcome(Check("redis", lambda: redis_answers(settings)))
+    assert code == 1
+    assert lines[0].startswith("wrong redis    Redis at redis://127.0.0.1:1/0")
+    assert "redis.url" in lines[0]
+
+
+def test_a_mistake_in_the_policy_is_told_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text('[[levels]]\nname = "1h"\nseconds = 3600\n', encoding="utf-8")
+    settings = Settings(policy=PolicySettings(path=path))
+    code, lines = outcome(Check("policy", lambda: policy_is_right(settings)))
+    assert code == 1
+    assert str(path) in lines[0]
+    assert "pipelines" in lines[0]
