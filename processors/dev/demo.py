@@ -1,0 +1,272 @@
+"""`salespulse demo`: the whole stack on this machine with a simulated team, and plain words about what to open."""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from config.clock import Clock, wall_us
+from config.settings import ClockSettings, Settings, as_environment
+from processors.core.instants import DAY_US, HOUR_US, moment
+from processors.dev.broker import embedded_broker
+from processors.dev.feed import Feed, Team
+from processors.dev.monitoring import Monitoring, MonitoringPorts, monitoring
+from processors.dev.process import LOOPBACK, ChildProcess, free_port, port_is_free
+from processors.dev.redis_server import embedded_redis
+from processors.dev.scrape import get, metrics
+from processors.dev.words import Outcome, Places, counted, introduction, read_numbers, summary, ticker
+from processors.ingest.topics import ensure_topics
+from schemas.errors import SalespulseError, Unavailable, UsageError
+
+READY_SECONDS = 60.0
+SLOWEST_EVENTS_PER_SECOND = 1000
+"""A worker that reads the history more slowly than this on top of READY_SECONDS has a fault."""
+POLL_SECONDS = 0.2
+TICK_SECONDS = 1.0
+INTERRUPTED = 130
+LIVE_HOUR = 14
+LIVE_WEEKDAYS = (1, 2, 3)
+"""Live time begins at 14:00 UTC of a Tuesday, Wednesday or Thursday: Berlin, London and New York are at work."""
+
+
+class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller may choose. A port 0 is any free one; `seconds` of live time, None: until it is interrupted."""
+
+    port: int = 8080
+    worker_port: int = 0
+    broker_port: int = 0
+    redis_port: int = 0
+    prometheus_port: int = 0
+    alertmanager_port: int = 0
+    speed: float = 60.0
+    seconds: float | None = None
+    reps: int = 24
+    days: int = 30
+    seed: int = 1
+
+
+class Running(msgspec.Struct, frozen=True):
+    """The stack, once everything answers."""
+
+    places: Places
+    processes: tuple[ChildProcess, ...]
+    clock: Clock
+    feed: Feed
+    history_events: int
+    history_seconds: float
+
+
+def run_demo(settings: Settings, options: DemoOptions, console: Console) -> int:
+    """Run the demo; gives the exit code, 0 also after Ctrl-C once it was running.
+
+    Policy, retention and alert settings hold as given; broker, Redis and clock are the demo's own. Nothing is left
+    behind, but for the logs when something fails. Raises UsageError for options that make no sense, Unavailable for a
+    taken port or a part that fails.
+    """
+    _check(options)
+    directory = Path(tempfile.mkdtemp(prefix="salespulse-demo-"))
+    try:
+        with _one_interrupt(), ExitStack() as stack:
+            running = _start(stack, settings, options, directory, console)
+            _live(running, options, console)
+    except KeyboardInterrupt:
+        console.print("stopped before it was running")
+        shutil.rmtree(directory)
+        return INTERRUPTED
+    except SalespulseError as error:
+        raise Unavailable(f"{error}; logs are in {directory}") from error
+    shutil.rmtree(directory)
+    return 0
+
+
+def live_origin_us(now_us: int) -> int:
+    """The last instant, microseconds since 1970, at which live time may begin."""
+    day = (now_us - LIVE_HOUR * HOUR_US) // DAY_US
+    while moment(day * DAY_US).weekday() not in LIVE_WEEKDAYS:
+        day -= 1
+    return day * DAY_US + LIVE_HOUR * HOUR_US
+
+
+def _check(options: DemoOptions) -> None:
+    for name in ("speed", "seconds", "days"):
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            raise UsageError(f"--{name} {value:g}: more than 0 is allowed")
+    for name in ("port", "worker_port", "broker_port", "redis_port", "prometheus_port", "alertmanager_port"):
+        port = getattr(options, name)
+        if port and not port_is_free(LOOPBACK, port):
+            option = name.replace("_", "-")
+            raise Unavailable(f"--{option} {port}: the port is taken; choose another one, or 0 for any that is free")
+
+
+def _start(stack: ExitStack, given: Settings, options: DemoOptions, directory: Path, console: Console) -> Running:
+    """Start everything, what stops last first, and wait until the history is counted."""
+    broker = stack.enter_context(embedded_broker(directory, options.broker_port))
+    redis = stack.enter_context(embedded_redis(directory, options.redis_port))
+    settings = _settings(given, options, directory, (broker.bootstrap, redis.url))
+    ensure_topics(settings)
+    origin_us = live_origin_us(wall_us())
+    feed = Feed(settings.kafka, Team(options.seed, options.reps, options.days), origin_us)
+    with _progress(console) as progress:
+        sent = _send_history(feed, options.days, progress)
+        settings = _with_clock(settings, origin_us, options.speed)
+        clock, began = Clock(settings.clock), time.monotonic()
+        worker, board = (_child(stack, name, settings, directory) for name in ("worker", "board"))
+        stack.callback(feed.stop)
+        feed.start_live(clock)
+        _wait_until_counted(worker, settings.worker.metrics_port, sent, progress)
+        seconds = time.monotonic() - began
+        board.wait_ready(lambda: get(settings.board.port, "/readyz") is not None, READY_SECONDS, POLL_SECONDS)
+    watching = stack.enter_context(_monitoring(settings, options, directory))
+    processes = (broker.process, redis.process, worker, board, *watching.processes)
+    return Running(_places(settings, watching), processes, clock, feed, sent, seconds)
+
+
+def _monitoring(settings: Settings, options: DemoOptions, directory: Path) -> AbstractContextManager[Monitoring]:
+    ports = {"board": settings.board.port, "worker": settings.worker.metrics_port}
+    targets = {name: [f"{LOOPBACK}:{port}"] for name, port in ports.items()}
+    return monitoring(directory, targets, MonitoringPorts(options.prometheus_port, options.alertmanager_port))
+
+
+def _places(settings: Settings, watching: Monitoring) -> Places:
+    board, worker = settings.board.port, settings.worker.metrics_port
+    return Places(board, worker, watching.prometheus_port, watching.alertmanager_port)
+
+
+def _settings(given: Settings, options: DemoOptions, directory: Path, addresses: tuple[str, str]) -> Settings:
+    replace = msgspec.structs.replace
+    bootstrap, redis_url = addresses
+    worker = replace(
+        given.worker,
+        metrics_host=LOOPBACK,
+        metrics_port=options.worker_port or free_port(),
+        data_dir=directory / "worker",
+    )
+    return Settings(
+        kafka=replace(Settings().kafka, bootstrap=bootstrap),
+        redis=replace(Settings().redis, url=redis_url),
+        worker=worker,
+        board=replace(given.board, host=LOOPBACK, port=options.port or free_port()),
+        policy=given.policy,
+        retention=given.retention,
+        alerts=given.alerts,
+    )
+
+
+def _with_clock(settings: Settings, origin_us: int, speed: float) -> Settings:
+    clock = ClockSettings(mode="scaled", at=moment(origin_us), wall_origin=moment(wall_us()), speed=speed)
+    return msgspec.structs.replace(settings, clock=clock)
+
+
+def _child(stack: ExitStack, name: str, settings: Settings, directory: Path) -> ChildProcess:
+    others = {key: value for key, value in os.environ.items() if not key.startswith("SALESPULSE_")}
+    command = [sys.executable, "-m", "processors.cli", name]
+    return stack.enter_context(
+        ChildProcess(f"the {name}", command, directory / f"{name}.log", others | as_environment(settings))
+    )
+
+
+def _send_history(feed: Feed, days: int, progress: Progress) -> int:
+    task = progress.add_task(f"{days} days of history", total=1.0)
+    return feed.send_history(lambda share: progress.update(task, completed=share))
+
+
+def _wait_until_counted(worker: ChildProcess, port: int, events: int, progress: Progress) -> None:
+    task = progress.add_task("the worker counts them", total=events)
+
+    def done() -> bool:
+        count = counted(metrics(port))
+        progress.update(task, completed=count)
+        return count >= events
+
+    worker.wait_ready(done, READY_SECONDS + events / SLOWEST_EVENTS_PER_SECOND, POLL_SECONDS)
+
+
+def _live(running: Running, options: DemoOptions, console: Console) -> None:
+    """Say what to open, stay until the time is over or Ctrl-C, and say what it came to."""
+    _print(console, introduction(running.places, options.reps, options.days, options.speed))
+    began, sent_before = time.monotonic(), running.feed.delivery.acknowledged
+    try:
+        _watch(running, options.seconds, console)
+    except KeyboardInterrupt:
+        console.print("stopping")
+    outcome = Outcome(
+        history_events=running.history_events,
+        history_seconds=running.history_seconds,
+        live_events=running.feed.delivery.acknowledged - sent_before,
+        live_seconds=time.monotonic() - began,
+        speed=options.speed,
+    )
+    _print(console, summary(outcome, read_numbers(running.places.board)))
+
+
+def _print(console: Console, parts: Iterable[Text]) -> None:
+    for part in parts:
+        console.print(part, soft_wrap=True)
+
+
+def _watch(running: Running, seconds: float | None, console: Console) -> None:
+    """Return after so many seconds; raises Unavailable as soon as a part fails."""
+    end = None if seconds is None else time.monotonic() + seconds
+    with _line(console) as line:
+        while end is None or time.monotonic() < end:
+            _raise_failure(running)
+            if line is not None:
+                numbers = read_numbers(running.places.board)
+                line.update(ticker(running.clock.now_us(), running.feed.delivery.acknowledged, numbers))
+            time.sleep(TICK_SECONDS if end is None else max(0.0, min(TICK_SECONDS, end - time.monotonic())))
+
+
+def _raise_failure(running: Running) -> None:
+    if running.feed.failure is not None:
+        raise running.feed.failure
+    for process in running.processes:
+        process.raise_if_ended()
+
+
+@contextmanager
+def _line(console: Console) -> Iterator[Live | None]:
+    """A line that changes in place, on a terminal only."""
+    if not console.is_terminal:
+        yield None
+        return
+    with Live(console=console, transient=True, auto_refresh=False) as line:
+        yield line
+
+
+def _progress(console: Console) -> Progress:
+    """Bars on a terminal, nothing on a pipe."""
+    columns = (TextColumn("{task.description:24}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    return Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal)
+
+
+@contextmanager
+def _one_interrupt() -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM raises KeyboardInterrupt; further ones do not disturb the stopping."""
+    raised = False
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal raised
+        if not raised:
+            raised = True
+            raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, interrupt) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

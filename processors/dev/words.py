@@ -1,0 +1,131 @@
+"""What the demo says: what to open, how it goes, and what it came to."""
+
+from collections.abc import Iterator
+from operator import itemgetter
+
+import msgspec
+from rich.text import Text
+
+from processors.core.instants import moment
+from processors.dev.process import LOOPBACK
+from processors.dev.scrape import Page, metrics
+
+COUNTED = "salespulse_events_total"
+REP_UPDATED = "rep.updated"
+PAST_1H = ("1h_24h", "gt24h")
+
+
+class Places(msgspec.Struct, frozen=True):
+    """The ports on loopback; None for what does not run."""
+
+    board: int
+    worker: int
+    prometheus: int | None
+    alertmanager: int | None
+
+
+class Numbers(msgspec.Struct, frozen=True):
+    """What the boards say now."""
+
+    reps: int
+    waiting: int
+    past_1h: int
+    past_24h: int
+    breaches: dict[str, int]
+    """Level to the turns that missed it in the last 30 days."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What the demo came to."""
+
+    history_events: int
+    history_seconds: float
+    live_events: int
+    live_seconds: float
+    speed: float
+
+
+def introduction(places: Places, reps: int, days: int, speed: float) -> Iterator[Text]:
+    """What runs and what to open."""
+    yield Text(f"Salespulse is running: {reps} simulated reps with {days} days of history, and now live.")
+    yield Text(f"A second here is {_span(speed)} for them.")
+    yield from _pairs(
+        ("See the boards", f"http://{LOOPBACK}:{places.board}/"),
+        ("Who waits for over an hour", f"http://{LOOPBACK}:{places.board}/api/v1/requests?state=open&min_age=3600"),
+        ("Numbers of every rep", f"http://{LOOPBACK}:{places.board}/metrics"),
+        ("What the worker does", f"http://{LOOPBACK}:{places.worker}/metrics"),
+        *_addresses("Prometheus", places.prometheus),
+        *_addresses("Alertmanager", places.alertmanager),
+    )
+    yield Text("Ctrl-C stops it and removes everything.")
+
+
+def ticker(now_us: int, live_events: int, numbers: Numbers | None) -> Text:
+    """One line on how it goes."""
+    waiting = "" if numbers is None else f"   {numbers.waiting} wait, {numbers.past_1h} of them for over an hour"
+    return Text(f"{moment(now_us):%A %H:%M} UTC   {live_events:,} live events{waiting}   (Ctrl-C stops)", "dim")
+
+
+def summary(outcome: Outcome, numbers: Numbers | None) -> Iterator[Text]:
+    """What it came to."""
+    rate = outcome.live_events / outcome.live_seconds if outcome.live_seconds else 0.0
+    lived = _span(outcome.live_seconds * outcome.speed)
+    yield Text(f"{outcome.live_seconds:.0f} s of live time, {lived} for the team:")
+    rows = [
+        (
+            "events",
+            f"{outcome.history_events:,} of history, counted within {outcome.history_seconds:.0f} s of the start",
+        ),
+        ("", f"{outcome.live_events:,} live"),
+        ("rate", f"{rate:,.1f} live events a second"),
+    ]
+    if numbers is not None:
+        missed = ", ".join(
+            f"{count:,} past {level}"
+            for level, count in sorted(numbers.breaches.items(), key=itemgetter(1), reverse=True)
+        )
+        rows += [
+            ("reps", f"{numbers.reps:,}"),
+            ("open requests", f"{numbers.waiting:,}; {numbers.past_1h:,} past 1h, {numbers.past_24h:,} past 24h"),
+            ("breaches", f"{missed or 'none'}, in 30 days"),
+        ]
+    yield from _pairs(*rows)
+
+
+def counted(page: Page | None) -> int:
+    """Events that the worker has counted, with any result."""
+    by_type = {} if page is None else page.totals_by(COUNTED, "type")
+    return int(sum(count for kind, count in by_type.items() if kind != REP_UPDATED))
+
+
+def read_numbers(board_port: int) -> Numbers | None:
+    """What the board says; None when it does not answer."""
+    page = metrics(board_port)
+    if page is None:
+        return None
+    ages = page.totals_by("crm_requests_open", "age")
+    missed = page.totals_by("crm_requests_due", "level", result="missed", window="30d")
+    return Numbers(
+        reps=int(page.total("crm_rep_info")),
+        waiting=int(sum(ages.values())),
+        past_1h=int(sum(ages.get(age, 0) for age in PAST_1H)),
+        past_24h=int(ages.get(PAST_1H[-1], 0)),
+        breaches={level: int(count) for level, count in missed.items()},
+    )
+
+
+def _addresses(name: str, port: int | None) -> tuple[tuple[str, str], ...]:
+    return () if port is None else ((name, f"http://{LOOPBACK}:{port}/"),)
+
+
+def _pairs(*rows: tuple[str, str]) -> Iterator[Text]:
+    """Names and values in two columns. Lines stay whole, however narrow the terminal: an address must be."""
+    width = max(len(name) for name, _ in rows)
+    return (Text(f"  {name:{width}}  {value}") for name, value in rows)
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g} {unit}"
+    return "a minute" if seconds == 60 else f"{seconds:.3g} s"

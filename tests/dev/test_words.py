@@ -1,0 +1,62 @@
+"""What the demo says is plain, complete and right."""
+
+import io
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.text import Text
+
+from processors.dev.scrape import Page
+from processors.dev.words import Numbers, Outcome, Places, counted, introduction, summary
+
+NUMBERS = Numbers(reps=24, waiting=17, past_1h=3, past_24h=1, breaches={"1h": 112, "24h": 9})
+
+
+def said(parts: Iterable[Text]) -> list[str]:
+    """The lines, without the space around them."""
+    console = Console(file=io.StringIO(), width=60)
+    for part in parts:
+        console.print(part, soft_wrap=True)
+    assert isinstance(console.file, io.StringIO)
+    return [line.strip() for line in console.file.getvalue().splitlines()]
+
+
+def test_the_introduction_names_every_page_that_there_is_whole_on_one_line() -> None:
+    lines = said(introduction(Places(8080, 9101, 9090, None), reps=24, days=30, speed=60.0))
+    assert lines[0] == "Salespulse is running: 24 simulated reps with 30 days of history, and now live."
+    assert lines[1] == "A second here is a minute for them."
+    assert any(line.endswith("http://127.0.0.1:8080/") for line in lines)
+    assert any(line.endswith("http://127.0.0.1:8080/api/v1/requests?state=open&min_age=3600") for line in lines)
+    assert any(line.startswith("Prometheus") for line in lines)
+    assert not any("Alertmanager" in line for line in lines)
+
+
+def test_the_summary_says_events_rate_reps_open_requests_and_breaches() -> None:
+    outcome = Outcome(history_events=43_512, history_seconds=9.2, live_events=96, live_seconds=30.0, speed=60.0)
+    assert said(summary(outcome, NUMBERS)) == [
+        "30 s of live time, 30 minutes for the team:",
+        "events         43,512 of history, counted within 9 s of the start",
+        "96 live",
+        "rate           3.2 live events a second",
+        "reps           24",
+        "open requests  17; 3 past 1h, 1 past 24h",
+        "breaches       112 past 1h, 9 past 24h, in 30 days",
+    ]
+
+
+def test_the_summary_of_a_board_that_is_gone_says_what_is_known() -> None:
+    outcome = Outcome(history_events=1, history_seconds=1.0, live_events=0, live_seconds=0.0, speed=1.0)
+    lines = said(summary(outcome, None))
+    assert lines[0] == "0 s of live time, 0 s for the team:"
+    assert not any(line.startswith("open requests") for line in lines)
+
+
+def test_counted_are_all_events_but_not_the_directory() -> None:
+    text = (
+        "# TYPE salespulse_events_total counter\n"
+        'salespulse_events_total{type="request.opened",result="applied"} 5\n'
+        'salespulse_events_total{type="request.opened",result="duplicate"} 2\n'
+        'salespulse_events_total{type="rep.updated",result="applied"} 9\n'
+    )
+    assert counted(Page(text)) == 7
+    assert counted(None) == 0
