@@ -5,14 +5,17 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from config.load_policy import load_policy
 from rich.console import Console
 
+from config.load_policy import load_policy
 from config.settings import Settings, load_settings
 from schemas.errors import SalespulseError, UsageError
+
+if TYPE_CHECKING:
+    from processors.ingest.commands import SimulateOptions
 
 CONFIG = click.option(
     "--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="settings in TOML"
@@ -114,6 +117,152 @@ def _board() -> Callable[[Settings], int | None]:
 
 _runner("worker", "One Faust worker against the configured Kafka and Redis.", _worker)
 _runner("board", "The board: metrics, API and live page.", _board)
+
+
+@main.command()
+@click.argument("wanted", metavar="ID")
+@click.option("--opportunity", is_flag=True, help="ID is an opportunity's; default: a request's")
+@click.option("--from", "files", multiple=True, help="JSONL file (- for standard input); default: the live topics")
+@click.option("--format", "form", type=click.Choice(["json", "text"]), default="text", show_default=True)
+@CONFIG
+def explain(wanted: str, opportunity: bool, files: tuple[str, ...], form: str, config_file: Path | None) -> None:
+    """Every event, interval and rule behind one request or opportunity."""
+    from processors.tools import explain as tool  # noqa: PLC0415
+    from processors.tools.lines import read_messages  # noqa: PLC0415
+    from processors.tools.topic import read_lines  # noqa: PLC0415
+
+    settings = settings_of(config_file)
+    lines = read_messages(files) if files else read_lines(settings.kafka)
+    explanation = tool.explain(lines, load_policy(settings.policy.path), wanted, opportunity=opportunity)
+    if form == "json":
+        click.echo(tool.as_json(explanation))
+    else:
+        tool.print_explanation(explanation, Console())
+
+
+@main.command()
+@CONFIG
+def verify(config_file: Path | None) -> None:
+    """Fold the topic again and compare the live read model with it; exit 1 if they differ."""
+    from processors.tools import verify as tool  # noqa: PLC0415
+
+    result = tool.verify(settings_of(config_file))
+    tool.print_verification(result, Console())
+    raise SystemExit(1 if result.differences else 0)
+
+
+@main.command("dead-letters")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True)
+@click.option("--reason", help="only of this reason")
+@click.option("--replay", "mended", metavar="FILE", help="put mended events (JSONL, - for standard input) back")
+@CONFIG
+def dead_letters(limit: int, reason: str | None, mended: str | None, config_file: Path | None) -> None:
+    """List the latest dead letters with their reasons, or put mended ones back."""
+    from processors.tools import dead_letters as tool  # noqa: PLC0415
+
+    settings = settings_of(config_file)
+    if mended is not None:
+        click.echo(f"{tool.replay_mended(settings, mended)} events sent to {settings.kafka.events_topics[0]}")
+        return
+    tool.print_dead_letters(*tool.latest(settings, limit, reason), Console())
+
+
+@main.command()
+@click.option("--check", "only_check", is_flag=True, help="create nothing; exit 1 if a topic is missing or wrong")
+@CONFIG
+def topics(only_check: bool, config_file: Path | None) -> None:
+    """Create and check the topics with the right partitions and cleanup policies."""
+    from processors.ingest.topics import run_topics  # noqa: PLC0415
+
+    raise SystemExit(run_topics(settings_of(config_file), Console(), create=not only_check))
+
+
+@main.command()
+@CONFIG
+def check(config_file: Path | None) -> None:
+    """Validate configuration and connections; says what is wrong and how to mend it."""
+    from processors.ingest.check import all_checks, run_checks  # noqa: PLC0415
+
+    raise SystemExit(run_checks(all_checks(settings_of(config_file)), Console()))
+
+
+@main.group("import")
+def import_() -> None:
+    """Bring history in."""
+
+
+TO = click.option("--to", type=click.Choice(["stdout", "kafka"]), default="stdout", show_default=True)
+
+
+@import_.command("csv")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--mapping", required=True, type=click.Path(path_type=Path, dir_okay=False), help="mapping in TOML")
+@click.option("--strict", is_flag=True, help="stop at the first row that does not fit")
+@TO
+@CONFIG
+def import_csv(files: tuple[Path, ...], mapping: Path, strict: bool, to: str, config_file: Path | None) -> None:
+    """CSV files plus a mapping file to events, as JSONL or straight into Kafka."""
+    from processors.ingest.commands import Target, run_import_csv  # noqa: PLC0415
+    from processors.ingest.csv_import import report_lines  # noqa: PLC0415
+
+    target = Target(settings_of(config_file), sys.stdout.buffer if to == "stdout" else None)
+    for line in report_lines(run_import_csv(files, mapping, target, strict=strict)):
+        click.echo(line, err=True)
+
+
+@main.command()
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--reps", type=int, default=24, show_default=True)
+@click.option("--customers", type=int, help="default: 40 for each rep")
+@click.option("--intensity", type=float, default=1.0, show_default=True, help="how much a day brings")
+@click.option("--start", callback=_instant, help="the first instant; default: 30 days before now")
+@click.option("--until", callback=_instant, help="the last instant")
+@click.option("--count", type=int, help="events at most")
+@click.option("--rate", type=float, help="events a second, evenly; default: as fast as possible")
+@click.option("--live", is_flag=True, help="each event when the clock shows its instant")
+@click.option("--disorder", type=click.FloatRange(0, 1), default=0.0, help="share that comes late")
+@click.option("--duplicates", type=click.FloatRange(0, 1), default=0.0, help="share that comes twice")
+@click.option("--malformed", type=click.FloatRange(0, 1), default=0.0, help="share followed by a damaged copy")
+@TO
+@CONFIG
+def simulate(to: str, config_file: Path | None, **options: Any) -> None:
+    """A seeded, believable team of reps and customers as events."""
+    from processors.ingest.commands import Target, run_simulate  # noqa: PLC0415
+
+    settings = settings_of(config_file)
+    target = Target(settings, sys.stdout.buffer if to == "stdout" else None)
+    delivery = run_simulate(_simulation(settings, options), target)
+    click.echo(f"{delivery.acknowledged:,} events", err=True)
+
+
+def _simulation(settings: Settings, options: dict[str, Any]) -> "SimulateOptions":
+    from config.clock import Clock  # noqa: PLC0415
+    from processors.core.instants import DAY_US  # noqa: PLC0415
+    from processors.ingest.commands import SimulateOptions  # noqa: PLC0415
+    from processors.ingest.faults import Faults  # noqa: PLC0415
+
+    faults = Faults(**{name: options.pop(name) for name in ("disorder", "duplicates", "malformed")})
+    now_us = Clock(settings.clock).now_us()
+    start_us, until_us = options.pop("start"), options.pop("until")
+    start_us = now_us - 30 * DAY_US if start_us is None else start_us
+    if until_us is None and options["count"] is None and not options["live"]:
+        until_us = now_us
+    return SimulateOptions(start_us=start_us, until_us=until_us, faults=faults, **options)
+
+
+@main.command()
+@click.option("--seconds", type=click.FloatRange(min=1), help="end after this much live time, with a summary")
+@click.option("--speed", type=click.FloatRange(min=1), default=60.0, show_default=True, help="times real time")
+@click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True, help="of history")
+@click.option("--reps", type=click.IntRange(1, 1000), default=24, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="of the board")
+@CONFIG
+def demo(config_file: Path | None, **options: Any) -> None:
+    """Everything on this machine: embedded broker and Redis, a simulated team, worker and board."""
+    from processors.dev.demo import DemoOptions, run_demo  # noqa: PLC0415
+
+    raise SystemExit(run_demo(settings_of(config_file), DemoOptions(**options), Console()))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Report:
         self._directory = directory
         self._policy = policy
         self._as_of_us = as_of_us
-        self._levels = [level.name for level in policy.levels]
+        self._levels = policy.level_names
         self._today = zone_days(policy.time_zone).day(as_of_us)
         self._waits = _waits(ledgers)
 

@@ -36,6 +36,11 @@ class Retention:
         """Nothing younger than this is ever too late."""
         return min(self.windows_us, self.roots_us)
 
+    @property
+    def is_sweeping(self) -> bool:
+        """Whether the present look at all facts is not finished."""
+        return bool(self._todo)
+
     def too_late(self, customer: Customer, at_us: int, event: ev.Event, clock_us: int) -> bool:
         """Whether a fact that arrives now has no living root to belong to, and is too old to begin one."""
         match event:

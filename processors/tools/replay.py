@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from processors.core.replay import Replay
@@ -51,7 +52,8 @@ def print_tables(report: dict[str, Any], window: str, console: Console) -> None:
     """The report for people: reps, stages, segments and who waits, for one window."""
     console.print(f"[bold]as of {report['as_of']}[/], window {window}")
     console.print(", ".join(f"{name} {count:,}" for name, count in report["events"].items()))
-    console.print(_reps(report, window))
+    console.print(_responses(report, window))
+    console.print(_selling(report, window))
     console.print(_stages(report, window))
     if report["segments"]:
         console.print(_segments(report))
@@ -61,19 +63,18 @@ def print_tables(report: dict[str, Any], window: str, console: Console) -> None:
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column(columns[0])
+    table.add_column(columns[0], no_wrap=True)
     for column in columns[1:]:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
-def _reps(report: dict[str, Any], window: str) -> Table:
-    columns = ("rep", "activities", "responses", "per turn", "per customer", "p90", "within 1st level", "breaches")
-    table = _table("Reps", *columns, "won / created", "won / closed", "cycle", "won amount")
-    for name, windows in {**report["reps"], "company": report["company"]}.items():
-        n = windows[window]
+def _responses(report: dict[str, Any], window: str) -> Table:
+    columns = ("rep", "calls etc.", "responses", "per turn", "per customer", "p90", "in time", "breaches")
+    table = _table("How customers are treated", *columns)
+    for name, n in _rows(report, window):
         table.add_row(
-            name,
+            escape(name),
             str(sum(n["activities"].values())),
             str(n["responses"]),
             span(n["response_seconds_per_turn"]),
@@ -81,6 +82,17 @@ def _reps(report: dict[str, Any], window: str) -> Table:
             span(n["response_seconds_p90"]),
             share(next(iter(n["answered_within"].values()), 0), n["responses"]),
             " ".join(f"{level}:{count}" for level, count in n["breaches"].items()),
+        )
+    return table
+
+
+def _selling(report: dict[str, Any], window: str) -> Table:
+    columns = ("rep", "created", "won", "lost", "won/created", "won/closed", "cycle", "amount")
+    table = _table("How customers are won", *columns)
+    for name, n in _rows(report, window):
+        table.add_row(
+            escape(name),
+            *(str(n[key]) for key in ("opportunities_created", "won", "lost")),
             percent(n["win_rate_created"]),
             percent(n["win_rate_closed"]),
             span(n["sales_cycle_won_seconds"]),
@@ -89,12 +101,17 @@ def _reps(report: dict[str, Any], window: str) -> Table:
     return table
 
 
+def _rows(report: dict[str, Any], window: str) -> list[tuple[str, dict[str, Any]]]:
+    """The numbers of each rep, and last of the company."""
+    return [(name, windows[window]) for name, windows in {**report["reps"], "company": report["company"]}.items()]
+
+
 def _stages(report: dict[str, Any], window: str) -> Table:
     table = _table("Stages of the company", "stage", "entered", "visited", "advanced", "conversion")
     for pipeline, stages in report["company"][window]["stages"].items():
         for stage, counts in stages.items():
             row = (str(counts[key]) for key in ("entered", "visited", "advanced"))
-            table.add_row(f"{pipeline} / {stage}", *row, percent(counts["conversion"]))
+            table.add_row(escape(f"{pipeline} / {stage}"), *row, percent(counts["conversion"]))
     return table
 
 
@@ -102,7 +119,7 @@ def _segments(report: dict[str, Any]) -> Table:
     table = _table("Lifetime value", "segment", "customers", "revenue", "cost", "per customer")
     for name, segment in report["segments"].items():
         value = segment["lifetime_value"] or "-"
-        table.add_row(name, str(segment["customers"]), segment["revenue"], segment["cost"], value)
+        table.add_row(escape(name), str(segment["customers"]), segment["revenue"], segment["cost"], value)
     return table
 
 
@@ -112,7 +129,7 @@ def _open_requests(report: dict[str, Any]) -> Table:
     table = _table(f"Waiting now: {len(waiting)}{shown}", "request", "customer", "rep", "since", "waiting", "past")
     for row in waiting[:SHOWN_OPEN_REQUESTS]:
         since, waited, past = row["opened_at"], span(row["waiting_seconds"]), " ".join(row["levels"])
-        table.add_row(row["request_id"], row["customer_id"], row["rep_id"], since, waited, past)
+        table.add_row(*(escape(row[key]) for key in ("request_id", "customer_id", "rep_id")), since, waited, past)
     return table
 
 

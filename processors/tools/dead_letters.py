@@ -1,0 +1,72 @@
+"""`salespulse dead-letters`: what could not count, with its reason; mended ones go back to where they came from."""
+
+import sys
+from collections import Counter, deque
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from config.settings import Settings
+from processors.ingest.clients import producer
+from processors.tools.topic import TopicRecord, read_topics
+from schemas.codec import decode_event
+from schemas.errors import BadRecord, UsageError
+from schemas.events import Event
+
+SHOWN_VALUE = 100
+
+
+def latest(settings: Settings, limit: int, reason: str | None) -> tuple[list[TopicRecord], Counter[str]]:
+    """The newest dead letters of a reason (or of all), and how many there are of each reason."""
+    newest: deque[TopicRecord] = deque(maxlen=limit)
+    counts: Counter[str] = Counter()
+    for record in read_topics(settings.kafka, (settings.kafka.dead_letters_topic,)):
+        why = record.headers.get("reason", "unknown")
+        counts[why] += 1
+        if reason in (None, why):
+            newest.append(record)
+    return list(newest), counts
+
+
+def print_dead_letters(records: list[TopicRecord], counts: Counter[str], console: Console) -> None:
+    """A table for people."""
+    table = Table("from", "reason", "detail", "value", title="Dead letters", title_justify="left")
+    for record in records:
+        headers = record.headers
+        place = f"{headers.get('topic', '?')}/{headers.get('partition', '?')}@{headers.get('offset', '?')}"
+        value = (record.value or b"")[:SHOWN_VALUE].decode("utf-8", "replace")
+        table.add_row(place, headers.get("reason", "?"), escape(headers.get("detail", "")), escape(value))
+    console.print(table)
+    console.print(", ".join(f"{reason} {count}" for reason, count in counts.most_common()) or "there are none")
+
+
+def replay_mended(settings: Settings, file: str) -> int:
+    """Put mended events (JSONL, one a line, `-` for standard input) back to the events topic; how many.
+
+    All lines are checked first: with one bad line nothing is sent. Raises UsageError, Unavailable.
+    """
+    lines = sys.stdin.buffer.read().splitlines() if file == "-" else _lines(file)
+    events = [_mended(file, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    topic = settings.kafka.events_topics[0]
+    with producer(settings.kafka) as client:
+        sent = [client.send(topic, key=event.customer_id.encode(), value=line) for event, line in events]
+        client.flush()
+        for future in sent:
+            future.get(timeout=30)
+    return len(events)
+
+
+def _lines(file: str) -> list[bytes]:
+    try:
+        return Path(file).read_bytes().splitlines()
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}; a JSONL file of mended events is expected") from error
+
+
+def _mended(file: str, number: int, line: bytes) -> tuple[Event, bytes]:
+    try:
+        return decode_event(line), line.strip()
+    except BadRecord as error:
+        raise UsageError(f"{file}:{number}: {error}; nothing was sent: mend this line first") from error

@@ -1,0 +1,89 @@
+"""Whole topics as messages: from the first record to what was the end when reading began, or further on request."""
+
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from kafka import KafkaConsumer, TopicPartition
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from config.settings import KafkaSettings
+from processors.ingest.clients import consumer, reported
+from processors.tools.lines import Line
+from schemas.codec import decode_message
+from schemas.errors import BadRecord, Unavailable, UsageError
+
+POLL_MS = 1000
+PATIENCE_POLLS = 30
+"""Empty polls in a row after which a broker that owes records is given up."""
+
+
+class TopicRecord(NamedTuple):
+    """A record as the broker has it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, str]
+
+
+class TopicReader:
+    """Reads topics forward, each time up to the end that they have then."""
+
+    def __init__(self, client: KafkaConsumer, kafka: KafkaSettings, topics: tuple[str, ...]) -> None:
+        self._client = client
+        self._kafka = kafka
+        self._parts = [TopicPartition(topic, number) for topic in topics for number in self._numbers(topic)]
+        client.assign(self._parts)
+        client.seek_to_beginning(*self._parts)
+
+    def _numbers(self, topic: str) -> list[int]:
+        numbers = self._client.partitions_for_topic(topic)
+        if not numbers:
+            raise UsageError(f"topic {topic!r} does not exist: create it with `salespulse topics`")
+        return sorted(numbers)
+
+    def read(self, *, bar: bool = True) -> Iterator[TopicRecord]:
+        """The records from where the last reading ended up to the present end; raises Unavailable."""
+        with reported(self._kafka), _progress(shown=bar) as progress:
+            ends = self._client.end_offsets(self._parts)
+            left = {part: end for part, end in ends.items() if self._client.position(part) < end}
+            task = progress.add_task("reading", total=sum(end - self._client.position(p) for p, end in left.items()))
+            idle = 0
+            while left:
+                batches = self._client.poll(timeout_ms=POLL_MS, max_records=20_000)
+                idle = 0 if batches else idle + 1
+                if idle == PATIENCE_POLLS:
+                    raise Unavailable(f"Kafka at {self._kafka.bootstrap} gives no more records: is the broker healthy?")
+                for part, records in batches.items():
+                    progress.advance(task, len(records))
+                    for record in records:
+                        headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+                        yield TopicRecord(part.topic, part.partition, record.offset, record.key, record.value, headers)
+                left = {part: end for part, end in left.items() if self._client.position(part) < end}
+
+
+def read_topics(kafka: KafkaSettings, topics: tuple[str, ...]) -> Iterator[TopicRecord]:
+    """All records of topics up to their present ends; raises Unavailable, UsageError."""
+    with consumer(kafka) as client:
+        yield from TopicReader(client, kafka, topics).read()
+
+
+def read_lines(kafka: KafkaSettings) -> Iterator[Line]:
+    """The directory and all events, as lines of a file would be."""
+    for record in read_topics(kafka, (kafka.reps_topic, *kafka.events_topics)):
+        if record.value is not None:
+            place = f"{record.topic}/{record.partition}@{record.offset}"
+            try:
+                yield place, decode_message(record.value)
+            except BadRecord as error:
+                yield place, error
+
+
+def _progress(*, shown: bool) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    disable = not (shown and sys.stderr.isatty())
+    return Progress(*columns, console=Console(stderr=True), disable=disable, transient=True)
