@@ -43,6 +43,11 @@ class Commands(click.Group):
             ctx.exit(0)
 
 
+def _console() -> Console:
+    """Tables fit the terminal; on a pipe they are wide enough for their numbers."""
+    return Console() if sys.stdout.isatty() else Console(width=140)
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="salespulse")
 def main() -> None:
@@ -77,7 +82,7 @@ def replay(files: tuple[str, ...], as_of: int | None, form: str, window: str, co
     if form == "json":
         click.echo(as_json(report))
     else:
-        print_tables(report, window, Console())
+        print_tables(report, window, _console())
 
 
 @main.command()
@@ -137,7 +142,7 @@ def explain(wanted: str, opportunity: bool, files: tuple[str, ...], form: str, c
     if form == "json":
         click.echo(tool.as_json(explanation))
     else:
-        tool.print_explanation(explanation, Console())
+        tool.print_explanation(explanation, _console())
 
 
 @main.command()
@@ -147,7 +152,7 @@ def verify(config_file: Path | None) -> None:
     from processors.tools import verify as tool  # noqa: PLC0415
 
     result = tool.verify(settings_of(config_file))
-    tool.print_verification(result, Console())
+    tool.print_verification(result, _console())
     raise SystemExit(1 if result.differences else 0)
 
 
@@ -164,7 +169,7 @@ def dead_letters(limit: int, reason: str | None, mended: str | None, config_file
     if mended is not None:
         click.echo(f"{tool.replay_mended(settings, mended)} events sent to {settings.kafka.events_topics[0]}")
         return
-    tool.print_dead_letters(*tool.latest(settings, limit, reason), Console())
+    tool.print_dead_letters(*tool.latest(settings, limit, reason), _console())
 
 
 @main.command()
@@ -183,7 +188,7 @@ def check(config_file: Path | None) -> None:
     """Validate configuration and connections; says what is wrong and how to mend it."""
     from processors.ingest.check import all_checks, run_checks  # noqa: PLC0415
 
-    raise SystemExit(run_checks(all_checks(settings_of(config_file)), Console()))
+    raise SystemExit(run_checks(all_checks(settings_of(config_file)), _console()))
 
 
 @main.group("import")
@@ -262,7 +267,7 @@ def demo(config_file: Path | None, **options: Any) -> None:
     """Everything on this machine: embedded broker and Redis, a simulated team, worker and board."""
     from processors.dev.demo import DemoOptions, run_demo  # noqa: PLC0415
 
-    raise SystemExit(run_demo(settings_of(config_file), DemoOptions(**options), Console()))
+    raise SystemExit(run_demo(settings_of(config_file), DemoOptions(**options), _console()))
 
 
 if __name__ == "__main__":

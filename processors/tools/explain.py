@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import msgspec
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -82,7 +83,8 @@ def print_account(account: Account, console: Console) -> None:
 
 
 def _facts(account: Account) -> Table:
-    table = Table("instant", "event", "type", "what it did", "rule", title="What was seen", title_justify="left")
+    columns = ("instant", "event", "type", "what it did", "rule")
+    table = Table(*columns, title="What was seen", title_justify="left", box=box.SIMPLE_HEAD)
     for fact in account.facts:
         table.add_row(fact.at, escape(fact.event_id), fact.type, escape(fact.effect), fact.rule)
     return table
