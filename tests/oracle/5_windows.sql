@@ -1,9 +1,10 @@
 -- From credits at instants to numbers of windows. `subject` is a rep, a team, or '' for the company.
 
+-- A rep is reported who is in the directory, or has a number that is not 0.
 CREATE OR REPLACE TEMP TABLE credited AS
 SELECT stream, rep_id FROM rep
 UNION
-SELECT stream, rep_id FROM credit
+SELECT stream, rep_id FROM credit WHERE amount <> 0
 UNION
 SELECT stream, rep_id FROM encounter;
 

@@ -103,7 +103,8 @@ class _Oracle:
 
     def _table(self, name: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
         self._database.execute(f"CREATE TABLE {name} ({columns})")
-        self._database.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+        for row in rows:
+            self._database.execute(f"INSERT INTO {name} VALUES ({', '.join('?' * len(row))})", row)
 
     def _rows(self, query: str) -> list[_Row]:
         cursor = self._database.execute(query)
