@@ -1,0 +1,1 @@
+"""The worker's Faust side: transport of whole batches, intake, journal, timers, directory of reps, metrics."""

@@ -1,0 +1,235 @@
+"""The app factory: settings and what the worker is given become a Faust app. There are no globals."""
+
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import faust
+from aiokafka import AIOKafkaProducer
+from faust.types import TP
+from yarl import URL
+
+from config.settings import KafkaSettings, Settings
+from config.tls import kafka_ssl_context
+from processors.agents.changelog import JournalTable
+from processors.agents.checkpoints import Checkpoints, OutputTopics
+from processors.agents.directory import DirectoryTable
+from processors.agents.intake import Intake, LostRecords
+from processors.agents.metrics import WorkerMetrics
+from processors.agents.outgoing import Outgoing
+from processors.agents.parts import Parts
+from processors.agents.publishing import Publisher
+from processors.agents.read_model import ReadModel
+from processors.agents.timers import SIZES_SECONDS, Timers
+from processors.agents.transport import BatchTransport
+from processors.core.directory import directory_of
+from processors.core.instants import DAY_US, SECOND_US
+from processors.core.ledger import Ledger
+from processors.core.retention import Retention
+from schemas.policy import Policy
+
+STREAM_BUFFER = 8
+"""Batches that wait for the agent, and changelog segments that wait for recovery: each may be a megabyte."""
+
+
+class Clock(Protocol):
+    """What time it is."""
+
+    def now_us(self) -> int:
+        """Microseconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a worker is given from outside."""
+
+    policy: Policy
+    clock: Clock
+    read_model: ReadModel
+    metrics: WorkerMetrics
+
+
+class WorkerApp(faust.App):
+    """A Faust app whose transport works in batches; it is its own delivery."""
+
+    logger = logging.getLogger("faust.worker")
+    parts: Parts
+    checkpoints: Checkpoints
+    metrics: WorkerMetrics
+    clock: Clock
+
+    @property
+    def delivery(self) -> "WorkerApp":
+        """What the transport asks."""
+        return self
+
+    def _new_transport(self) -> BatchTransport:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+    async def crash(self, reason: BaseException) -> None:
+        """Stop the worker; whoever runs it says why."""
+        if not self.crashed:
+            self._crash(reason)
+
+    async def failed(self) -> None:
+        """Wait until the worker has failed."""
+        await self._crashed.wait()
+
+    def sources(self) -> Iterable[TP]:
+        """The source partitions whose state is complete."""
+        return [TP(topic, part.number) for part in self.parts.recovered() for topic in self.parts.topics]
+
+    def durable_offset(self, tp: TP) -> int | None:
+        """The offset that may be committed."""
+        part = self.parts.get(tp.partition)
+        return None if part is None or not part.recovered else part.durable.get(tp.topic)
+
+    def check_committed(self, committed: Mapping[TP, int]) -> None:
+        """Raise LostRecords when the changelog has not what was committed."""
+        for tp in self.sources():
+            part = self.parts.get(tp.partition)
+            reached = part.next_offsets.get(tp.topic, 0) if part is not None else 0
+            if committed.get(tp, 0) > reached:
+                raise LostRecords(
+                    f"{tp.topic}/{tp.partition}: offset {committed[tp]} is committed, but the changelog ends at "
+                    f"{reached}: restore the changelog topic, or set the group's offset back to its end"
+                )
+
+    async def settle(self) -> None:
+        """Make everything durable, unless the worker has failed."""
+        if not self.crashed:
+            await self.checkpoints.flush_all(self.clock.now_us())
+
+    def committed(self, seconds: float) -> None:
+        """A commit took so long."""
+        self.metrics.commit_seconds.observe(seconds)
+
+    async def earliest(self, tp: TP) -> int:
+        """The first offset that a partition still holds."""
+        offsets = await self.consumer.earliest_offsets(tp)
+        return int(offsets[tp])
+
+    def highwater(self, tp: TP) -> int | None:
+        """The offset after a partition's last record on the broker, if it is known yet."""
+        if tp not in self.consumer.assignment():
+            return None
+        end = self.consumer.highwater(tp)
+        return None if end is None else int(end)
+
+
+def build_app(settings: Settings, given: Given) -> WorkerApp:
+    """The worker's Faust app, ready to start."""
+    kafka = settings.kafka
+    app = _new_app(settings)
+    directory = directory_of(given.policy)
+
+    def new_ledger() -> Ledger:
+        retention = settings.retention
+        kept = Retention((retention.windows_days + retention.slack_days) * DAY_US, retention.roots_days * DAY_US)
+        return Ledger(given.policy, directory, kept, settings.alerts.max_age_seconds * SECOND_US)
+
+    parts = Parts(kafka.events_topics, new_ledger, lambda: secrets.randbits(64))
+    topics = OutputTopics(kafka.journal_topic, kafka.dead_letters_topic, kafka.alerts_topic)
+    outgoing = Outgoing(lambda: _started_producer(app))
+    app.parts, app.clock, app.metrics = parts, given.clock, given.metrics
+    app.checkpoints = Checkpoints(parts, outgoing, topics, given.metrics, app.crash)
+    journal = JournalTable(app, name="journal", topic=topics.journal, parts=parts, metrics=given.metrics)
+    reps = DirectoryTable(app, name="reps", topic=kafka.reps_topic, directory=directory, metrics=given.metrics)
+    app.tables.add(journal)
+    app.tables.add(reps)
+    publisher = Publisher(parts, directory, given.read_model, given.metrics)
+    timers = Timers(parts, app.checkpoints, publisher, reps, given.metrics)
+    _add_intake(app, Intake(parts, kafka.dead_letters_topic, given.metrics, app))
+    _add_timers(app, timers, settings)
+    return app
+
+
+def _new_app(settings: Settings) -> WorkerApp:
+    kafka, worker = settings.kafka, settings.worker
+    return WorkerApp(
+        kafka.group,
+        broker=[URL(f"kafka://{address.strip()}") for address in kafka.bootstrap.split(",")],
+        broker_credentials=_credentials(kafka),
+        datadir=worker.data_dir,
+        autodiscover=False,
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        table_standby_replicas=0,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=1024 * 1024,
+        broker_max_poll_records=worker.max_batch_records,
+        broker_commit_interval=worker.checkpoint_interval_seconds,
+        broker_session_timeout=6.0,
+        broker_rebalance_timeout=6.0,
+        broker_heartbeat_interval=1.0,
+        broker_request_timeout=30.0,
+        producer_request_timeout=120.0,
+        producer_max_batch_size=900_000,
+        stream_buffer_maxsize=STREAM_BUFFER,
+        stream_wait_empty=True,
+        worker_redirect_stdouts=False,
+    )
+
+
+def _credentials(kafka: KafkaSettings) -> Any:
+    context = kafka_ssl_context(kafka)
+    if kafka.sasl_mechanism is not None and kafka.sasl_password is not None:
+        return faust.SASLCredentials(
+            username=kafka.sasl_username,
+            password=kafka.sasl_password.reveal(),
+            mechanism=kafka.sasl_mechanism,
+            ssl_context=context,
+        )
+    return None if context is None else faust.SSLCredentials(context)
+
+
+def _started_producer(app: WorkerApp) -> AIOKafkaProducer:
+    producer: Any = app.producer
+    return producer._ensure_producer()  # noqa: SLF001 -- Faust's own interface cannot send batches
+
+
+def _add_intake(app: WorkerApp, intake: Intake) -> None:
+    topic = app.topic(*app.parts.topics, key_serializer="raw", value_serializer="raw", allow_empty=True)
+
+    async def take_batches(stream: Any) -> None:
+        await intake.run(stream.events())
+
+    app.agent(topic, name="intake", concurrency=1)(take_batches)
+
+
+def _add_timers(app: WorkerApp, timers: Timers, settings: Settings) -> None:
+    worker = settings.worker
+
+    async def pass_time() -> None:
+        timers.pass_time(app.clock.now_us(), app.highwater)
+
+    async def publish() -> None:
+        await timers.publisher.publish()
+
+    async def checkpoint() -> None:
+        await timers.checkpoints.flush_all(app.clock.now_us())
+
+    async def measure() -> None:
+        timers.measure_sizes()
+
+    app.task(_every(app, worker.publish_interval_seconds, pass_time))
+    app.task(_every(app, worker.publish_interval_seconds, publish))
+    app.task(_every(app, worker.checkpoint_interval_seconds, checkpoint))
+    app.task(_every(app, SIZES_SECONDS, measure))
+
+
+def _every(app: WorkerApp, seconds: float, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """Do something at intervals while the app owns its partitions undisputed. An error stops the app."""
+
+    async def run() -> None:
+        while not app.should_stop:
+            started = time.monotonic()
+            if not app.rebalancing:
+                await work()
+            await app.sleep(max(seconds - (time.monotonic() - started), 0.0))
+
+    return run

@@ -1,0 +1,98 @@
+"""The journal as a Faust table: Faust assigns, co-partitions, compacts and recovers it; its contents live in the parts.
+
+It is a table only towards Faust. Nobody reads or sets its keys: Faust tables refuse to be written from timers and
+rebalances, mix the partitions of one key, and may commit a source offset before the changelog is acknowledged.
+"""
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from processors.agents.metrics import WorkerMetrics
+from processors.agents.parts import NOWHERE, Parts
+
+logger = logging.getLogger(__name__)
+
+RECOVERY_BUFFER = 2
+"""Segments applied in one go: it bounds how long the event loop is held."""
+
+
+class JournalTable(faust.Table[bytes, bytes]):
+    """Routes the changelog into the parts."""
+
+    logger = logging.getLogger("faust.tables.journal")
+
+    def __init__(self, app: Any, *, name: str, topic: str, parts: Parts, metrics: WorkerMetrics) -> None:
+        super().__init__(
+            app,
+            name=name,
+            key_type=bytes,
+            value_type=bytes,
+            recovery_buffer_size=RECOVERY_BUFFER,
+            beacon=app.tables.beacon,
+        )
+        self._topic_name = topic
+        self._parts = parts
+        self._metrics = metrics
+        self._assigned_at = 0.0
+        self._replayed = 0
+
+    def _changelog_topic_name(self) -> str:
+        return self._topic_name
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Drop the parts that have left, at once, and make room for new ones."""
+        numbers = {tp.partition for tp in assigned if tp.topic in self._parts.topics}
+        self._parts.assign(numbers, generation_id)
+        self._metrics.rebalances.inc()
+        self._assigned_at, self._replayed = time.monotonic(), 0
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """The last changelog offset that need not be read again: a kept part's is the last one that it wrote."""
+        part = self._parts.get(tp.partition)
+        return NOWHERE if part is None else part.changelog_offset
+
+    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        """Take changelog records. Faust only logs what this raises: so it stops the worker itself."""
+        try:
+            for event in batch:
+                part = self._parts.get(event.message.partition)
+                if part is not None:
+                    self._replayed += part.restore(event.key, event.value, event.message.offset)
+        except Exception as error:
+            self.crash_app(error)
+            raise
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """Open the recovered parts for business."""
+        try:
+            fresh = [part for part in self._parts if not part.recovered]
+            for part in fresh:
+                part.begin()
+                await asyncio.sleep(0)
+        except Exception as error:
+            self.crash_app(error)
+            raise
+        # What was recovered stays: garbage collection need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        seconds = time.monotonic() - self._assigned_at
+        self._metrics.recovery_seconds.observe(seconds)
+        logger.info("owns %s: %d events replayed in %.1f s", self._owned(), self._replayed, seconds)
+        await super().on_recovery_completed(active_tps, standby_tps)
+
+    def crash_app(self, error: Exception) -> None:
+        """Stop the worker."""
+        self._crashing = asyncio.ensure_future(self.app.crash(error))
+
+    def _owned(self) -> str:
+        return ", ".join(part.label for part in self._parts) or "no partition"

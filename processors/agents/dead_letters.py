@@ -1,0 +1,34 @@
+"""Dead letters: records that cannot count, as they came, with the reason and where they came from as headers."""
+
+from processors.agents.fetching import Record
+from processors.agents.outgoing import Headers, Message
+from schemas import codec
+from schemas.errors import BadRecord
+from schemas.events import Event
+
+MOST_BYTES = 512 * 1024
+"""A longer value is cut, so that it fits the dead letters' topic; its length is in the header `value_bytes`."""
+MOST_DETAIL = 1000
+
+
+def dead_letter(topic: str, source: tuple[str, int], record: Record, bad: BadRecord) -> Message:
+    """The dead letter of a record from a source topic and partition: key and value as they were."""
+    value = record.value
+    headers = _headers(bad, source, record.offset)
+    if value is not None and len(value) > MOST_BYTES:
+        headers = (*headers, ("value_bytes", str(len(value)).encode()))
+        value = value[:MOST_BYTES]
+    return Message(topic, record.key, value, headers)
+
+
+def dead_event(topic: str, source: tuple[str, int], event: Event, bad: BadRecord) -> Message:
+    """The dead letter of an event that was accepted and turned out bad later; its offset is no longer known."""
+    return Message(topic, event.customer_id.encode(), codec.encode(event), _headers(bad, source, None))
+
+
+def _headers(bad: BadRecord, source: tuple[str, int], offset: int | None) -> Headers:
+    topic, partition = source
+    fields = {"reason": bad.reason, "detail": bad.detail[:MOST_DETAIL], "topic": topic, "partition": str(partition)}
+    if offset is not None:
+        fields["offset"] = str(offset)
+    return tuple((name, text.encode("utf-8", "replace")) for name, text in fields.items())

@@ -1,0 +1,69 @@
+"""The directory of reps as a Faust global table: every worker reads all of `crm.reps`, and goes on reading it."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import faust
+
+from processors.agents.metrics import WorkerMetrics
+from processors.core.directory import Directory
+from schemas import codec
+from schemas.errors import BadRecord, Reason
+
+logger = logging.getLogger(__name__)
+
+KIND = "rep.updated"
+
+
+class DirectoryTable(faust.GlobalTable):
+    """Routes directory entries into the Directory, and remembers whom they concern."""
+
+    logger = logging.getLogger("faust.tables.reps")
+
+    def __init__(self, app: Any, *, name: str, topic: str, directory: Directory, metrics: WorkerMetrics) -> None:
+        super().__init__(
+            app,
+            name=name,
+            key_type=bytes,
+            value_type=bytes,
+            # With any other size, Faust would stop reading the topic after recovery.
+            recovery_buffer_size=1,
+            standby_buffer_size=1,
+            is_global=True,
+            beacon=app.tables.beacon,
+        )
+        self._topic_name = topic
+        self._directory = directory
+        self._metrics = metrics
+        self._changed: set[str] = set()
+        self.offsets: dict[str, int] = {}
+        """rep_id to the offset of its newest entry."""
+
+    def _changelog_topic_name(self) -> str:
+        return self._topic_name
+
+    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        """Take directory entries; a bad one is counted, and the former one stays."""
+        for event in batch:
+            if event.value is None:
+                self._metrics.events(KIND, Reason.TOMBSTONE, 1)
+                continue
+            try:
+                self._put(event.value, event.message.offset)
+            except BadRecord as bad:
+                where = f"{self._topic_name}/{event.message.partition} offset {event.message.offset}"
+                logger.warning("%s: %s; the former entry stays", where, bad)
+                self._metrics.events(KIND, bad.reason, 1)
+
+    def take_changed(self) -> set[str]:
+        """The reps whose entries say something new since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def _put(self, value: bytes, offset: int) -> None:
+        rep = codec.decode_rep(value)
+        if self._directory.put(rep):
+            self._changed.add(rep.rep_id)
+        self.offsets[rep.rep_id] = offset
+        self._metrics.events(KIND, "applied", 1)

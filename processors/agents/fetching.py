@@ -1,0 +1,154 @@
+"""What aiokafka has fetched, taken in lists of its C records: no Python object is made per record.
+
+Hooks into `aiokafka.consumer.fetcher` of the pinned version below its public API; `tests/contract` watches over it.
+"""
+
+# ruff: noqa: SLF001 -- hooked below its public API on purpose
+
+import asyncio
+import time
+from collections.abc import Container, Iterator
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+
+from aiokafka.consumer.fetcher import Fetcher, FetchResult
+from aiokafka.errors import CorruptRecordException
+from faust.types import TP
+
+
+class Record(Protocol):
+    """A record as aiokafka's C extension gives it."""
+
+    @property
+    def offset(self) -> int:
+        """Its place in the partition."""
+
+    @property
+    def timestamp(self) -> int | None:
+        """Milliseconds since 1970."""
+
+    @property
+    def key(self) -> bytes | None:
+        """The message key."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The message; None: a tombstone."""
+
+
+class Fetched(NamedTuple):
+    """Consecutive records of one partition."""
+
+    records: list[Record]
+    start: int
+    """Every record from this offset on ..."""
+    end: int
+    """... to before this one is here. Offsets without a record (compacted ones, markers) are included."""
+
+
+class _Reader:
+    """Reads the fetched bytes of one partition."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+        self._source = result._partition_records
+        self._batch: Iterator[Record] | None = None
+        self._after = 0
+
+    def take(self, most: int) -> Fetched | None:
+        """At most so many records; None when they are no longer wanted (the partition was moved or sought)."""
+        if not self._result.check_assignment(self._result._topic_partition):
+            return None
+        start = self._source.next_fetch_offset
+        records: list[Record] = []
+        while len(records) < most and self._has_batch():
+            self._read(records, most)
+        self._result._update_position()
+        if self._batch is None and not self._source._records.has_next():
+            self._result._partition_records = None
+        return Fetched(records, start, self._source.next_fetch_offset)
+
+    def _has_batch(self) -> bool:
+        """Open the next batch of records unless one is open; markers of transactions are no records."""
+        while self._batch is None and self._source._records.has_next():
+            batch = self._source._records.next_batch()
+            if self._source._check_crcs and not batch.validate_crc():
+                raise CorruptRecordException(f"Invalid CRC - {self._result._topic_partition}")
+            self._after = batch.next_offset
+            if batch.is_control_batch:
+                self._source.next_fetch_offset = self._after
+            else:
+                # A batch refuses a second `iter`; a slice of it does not.
+                self._batch = islice(batch, None)
+        return self._batch is not None
+
+    def _read(self, records: list[Record], most: int) -> None:
+        wanted = most - len(records)
+        piece = list(islice(self._batch or (), wanted))
+        exhausted = len(piece) < wanted
+        reached = self._after if exhausted else piece[-1].offset + 1
+        first = self._source.next_fetch_offset
+        if piece and piece[0].offset < first:
+            # A compressed batch comes whole, even if it was asked for from its middle.
+            piece = [record for record in piece if record.offset >= first]
+        records += piece
+        self._source.next_fetch_offset = max(first, reached)
+        if exhausted:
+            self._batch = None
+
+
+async def drain(fetcher: Fetcher, wanted: Container[Any] | None, timeout: float, most: int) -> dict[TP, Fetched]:
+    """Up to `most` records of each wanted partition; waits up to `timeout` seconds for the first.
+
+    The counterpart of `Fetcher.fetched_records`; raises what fetching a partition raised.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        if fetcher._subscriptions.reassignment_in_progress:
+            await fetcher._subscriptions.wait_for_assignment()
+        drained = _drain_ready(fetcher, wanted, most)
+        left = deadline - time.monotonic()
+        if drained or left <= 0:
+            return drained
+        waiter = fetcher._create_fetch_waiter()
+        done, _ = await asyncio.wait([waiter], timeout=left)
+        if not done or fetcher._closed:
+            waiter.cancel()
+            return {}
+        waiter.result()
+
+
+def _drain_ready(fetcher: Fetcher, wanted: Container[Any] | None, most: int) -> dict[TP, Fetched]:
+    drained: dict[TP, Fetched] = {}
+    for tp in list(fetcher._records):
+        if wanted is not None and tp not in wanted:
+            if not fetcher._subscriptions.is_assigned(tp):
+                del fetcher._records[tp]
+            continue
+        if not isinstance(fetcher._records[tp], FetchResult):
+            if drained:
+                # The next call raises it; what was fetched is not lost.
+                return drained
+            _pop(fetcher, tp).check_raise()
+            continue
+        fetched = _take(fetcher, tp, most)
+        if fetched is not None and fetched.end > fetched.start:
+            drained[TP(*tp)] = fetched
+    return drained
+
+
+def _take(fetcher: Fetcher, tp: Any, most: int) -> Fetched | None:
+    result: Any = fetcher._records[tp]
+    if not hasattr(result, "reader"):
+        result.reader = _Reader(result)
+    fetched: Fetched | None = result.reader.take(most)
+    if not result.has_more():
+        _pop(fetcher, tp)
+    return fetched
+
+
+def _pop(fetcher: Fetcher, tp: Any) -> Any:
+    """Remove what was fetched, and let the fetcher ask for more."""
+    result = fetcher._records.pop(tp)
+    fetcher._notify(fetcher._wait_consume_future)
+    return result

@@ -1,0 +1,130 @@
+"""The intake: one batch of fetched records at a time, decoded, applied and noted for the journal.
+
+One bad record is a dead letter, and the stream goes on. Anything unexpected stops the worker: Faust would acknowledge a
+batch whose processing failed, and its events would silently be gone.
+"""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterable
+from typing import Any, Protocol, get_args
+
+import msgspec
+from faust.types import TP
+
+from processors.agents.dead_letters import dead_letter
+from processors.agents.fetching import Fetched, Record
+from processors.agents.metrics import WorkerMetrics
+from processors.agents.parts import Part, Parts
+from schemas import codec
+from schemas.errors import BadRecord, Reason, SalespulseError
+from schemas.events import Event
+
+logger = logging.getLogger(__name__)
+
+DAY_MS = 86_400_000
+TAGS: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Event)}
+"""Event class to its word on the wire."""
+
+
+class LostRecords(SalespulseError):
+    """Records were skipped: going on would publish wrong numbers."""
+
+
+class Broker(Protocol):
+    """What the intake asks of the app."""
+
+    async def earliest(self, tp: TP) -> int:
+        """The first offset that a partition still holds."""
+
+    async def crash(self, reason: BaseException) -> None:
+        """Stop the worker."""
+
+
+class Intake:
+    """The worker's one agent."""
+
+    def __init__(self, parts: Parts, dead_letters_topic: str, metrics: WorkerMetrics, broker: Broker) -> None:
+        self._parts = parts
+        self._dead_letters_topic = dead_letters_topic
+        self._metrics = metrics
+        self._broker = broker
+
+    async def run(self, events: AsyncIterable[Any]) -> None:
+        """Take batches until the stream ends. `events`: Faust events whose value is a Fetched."""
+        try:
+            async for event in events:
+                await self.take(event.message.tp, event.value)
+                # Timers, flushes and the next fetch have their turn.
+                await asyncio.sleep(0)
+        except Exception as error:
+            await self._broker.crash(error)
+            raise
+
+    async def take(self, tp: TP, fetched: Fetched) -> None:
+        """Apply a batch, unless its partition has left meanwhile. Raises LostRecords."""
+        part = self._parts.get(tp.partition)
+        if part is None or not part.recovered:
+            return
+        expected = part.next_offsets.get(tp.topic)
+        if expected is not None and fetched.start > expected:
+            await self._explain_gap(tp, expected, fetched.start)
+        started = time.perf_counter()
+        expected = expected or 0
+        records = fetched.records
+        if fetched.start < expected:
+            records = [record for record in records if record.offset >= expected]
+        self._apply(part, tp, records)
+        part.next_offsets[tp.topic] = max(expected, fetched.end)
+        self._metrics.batch(time.perf_counter() - started)
+
+    async def _explain_gap(self, tp: TP, expected: int, start: int) -> None:
+        """Records that the topic no longer holds are lost, which is loud; otherwise, a restart reads them again."""
+        if await self._broker.earliest(tp) < start:
+            raise LostRecords(f"{tp.topic}/{tp.partition}: offset {expected} was to come next, but {start} came")
+        logger.error("%s/%d: offsets %d to %d left the topic before they were read", *tp, expected, start - 1)
+        self._metrics.lost.inc(start - expected)
+
+    def _apply(self, part: Part, tp: TP, records: list[Record]) -> None:
+        """The hot loop: everything that an event costs beside fetching it and what the timers do."""
+        parse, apply = codec.parse_event, part.ledger.apply
+        keep, keep_id = part.journal.pending.append, part.journal.pending_ids.append
+        types: defaultdict[type, int] = defaultdict(int)
+        for record in records:
+            value = record.value
+            try:
+                if value is None or len(value) > codec.MAX_EVENT_BYTES:
+                    self._refuse_size(part, tp, record)
+                    continue
+                event = parse(value)
+                if apply(event) == "applied":
+                    keep(value)
+                    keep_id(event.event_id)
+                    types[event.__class__] += 1
+                else:
+                    self._note(part, record, Reason.DUPLICATE, TAGS[event.__class__])
+            except BadRecord as bad:
+                self._refuse(part, tp, record, bad)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                self._refuse(part, tp, record, codec.why(error))
+        for kind, count in types.items():
+            self._metrics.events(TAGS[kind], "applied", count)
+
+    def _refuse_size(self, part: Part, tp: TP, record: Record) -> None:
+        """A tombstone is counted and ignored; what is too large is a dead letter."""
+        if record.value is None:
+            self._note(part, record, Reason.TOMBSTONE, "none")
+            return
+        detail = f"{len(record.value)} bytes, at most {codec.MAX_EVENT_BYTES} are allowed"
+        self._refuse(part, tp, record, BadRecord(Reason.TOO_LARGE, detail))
+
+    def _refuse(self, part: Part, tp: TP, record: Record, bad: BadRecord) -> None:
+        part.unsent.append(dead_letter(self._dead_letters_topic, (tp.topic, tp.partition), record, bad))
+        self._metrics.dead_letter(bad.reason)
+        self._note(part, record, bad.reason, "none")
+
+    def _note(self, part: Part, record: Record, reason: Reason, kind: str) -> None:
+        part.ledger.note(reason, (record.timestamp or 0) // DAY_MS)
+        self._metrics.events(kind, reason, 1)

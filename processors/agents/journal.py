@@ -1,0 +1,169 @@
+"""The journal of one partition: which segments hold its events, what is to be written, what is worn out. Pure."""
+
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from processors.agents.segments import (
+    SEGMENT_BYTES,
+    TAIL_BYTES,
+    Mark,
+    Segment,
+    chunks,
+    covers,
+    decode_key,
+    decode_segment,
+    encode_key,
+    encode_segment,
+)
+
+LIVE_SHARE = 4
+"""A segment is worn out when fewer than one in so many of its events are still kept."""
+SMALL_BYTES = TAIL_BYTES // 4
+"""Segments below it (left behind by restarts) are merged into the tail."""
+
+Replay = Callable[[bytes], str]
+"""Applies an event's bytes during recovery, and gives its event_id."""
+Entry = tuple[bytes, bytes | None]
+"""A changelog record: key and value; None withdraws the key."""
+
+
+class Facts(Container[str], Protocol):
+    """The events that a ledger still keeps."""
+
+    def raw(self, event_id: str) -> bytes:
+        """The event's JSON."""
+
+
+@dataclass(slots=True)
+class Written:
+    """A segment in the changelog."""
+
+    events: list[bytes] = field(default_factory=list)
+    """Only while it is the tail."""
+    ids: list[str] = field(default_factory=list)
+    size: int = 0
+    """Bytes of its events."""
+
+
+class Journal:
+    """Takes accepted events, and gives the changelog records that make them durable.
+
+    Intake appends to `pending` and `pending_ids` itself: it is the hottest line of the worker.
+    """
+
+    def __init__(self, writer: int) -> None:
+        """`writer`: a number that no other life of this partition uses."""
+        self.pending: list[bytes] = []
+        self.pending_ids: list[str] = []
+        self.mark = Mark({}, 0, {})
+        self._writer = writer
+        self._ordinal = 0
+        self._segments: dict[bytes, Written] = {}
+        self._tail: bytes | None = None
+        self._held: dict[bytes, Segment] = {}
+        self._superseded: list[bytes] = []
+        """Segments that the next flush replaces; they are withdrawn by the one after it."""
+        self._withdrawn: list[bytes] = []
+
+    def __len__(self) -> int:
+        return len(self._segments)
+
+    def restore(self, key: bytes, value: bytes | None, replay: Replay) -> int:
+        """Take a changelog record while recovering; gives the number of events replayed. Raises JournalError."""
+        ordinal, _ = decode_key(key)
+        self._ordinal = max(self._ordinal, ordinal + 1)
+        if value is None:
+            self._segments.pop(key, None)
+            self._held.pop(key, None)
+            return 0
+        segment = decode_segment(value)
+        self._held[key] = segment
+        if not segment.last:
+            return 0
+        self._reach(segment)
+        return sum(self._replay(ready, replay) for ready in self._ready())
+
+    def cut(self, mark: Mark) -> list[Entry]:
+        """What has to be written, in this order, so that everything up to `mark` is durable."""
+        events, ids = self.pending, self.pending_ids
+        self.pending, self.pending_ids = [], []
+        self.mark = mark
+        return [*self._withdrawals(), *self._grow(events, ids)]
+
+    def wear(self, facts: Facts) -> None:
+        """Look at one segment, each in turn; if it is worn out, write its live events anew and drop it."""
+        key = next((key for key in self._segments if key != self._tail), None)
+        if key is None:
+            return
+        segment = self._segments.pop(key)
+        live = [event_id for event_id in segment.ids if event_id in facts]
+        if len(live) * LIVE_SHARE < len(segment.ids) or segment.size < SMALL_BYTES:
+            self.pending += map(facts.raw, live)
+            self.pending_ids += live
+            self._superseded.append(key)
+        else:
+            self._segments[key] = segment
+
+    def _reach(self, segment: Segment) -> None:
+        """Raise the mark to what a flush's last segment says."""
+        known = self.mark.next_offsets
+        offsets = segment.next_offsets
+        if sum(offsets.values()) >= sum(known.values()):
+            self.mark = Mark(offsets, max(segment.advanced_us, self.mark.advanced_us), segment.quality)
+        self.mark = Mark(_highest(known, offsets), self.mark.advanced_us, self.mark.quality)
+
+    def _ready(self) -> list[bytes]:
+        """The held segments whose flush is complete, in order."""
+        reached = self.mark.next_offsets
+        return [key for key, segment in self._held.items() if covers(reached, segment.next_offsets)]
+
+    def _replay(self, key: bytes, replay: Replay) -> int:
+        segment = self._held.pop(key)
+        written = self._segments.setdefault(key, Written())
+        fresh = segment.events[len(written.ids) :]
+        written.ids += map(replay, fresh)
+        written.size += sum(map(len, fresh))
+        return len(fresh)
+
+    def _withdrawals(self) -> Iterator[Entry]:
+        """Segments that are no longer needed, because an earlier flush wrote what replaces them."""
+        torn = self._ready()
+        for key in torn:
+            del self._held[key]
+        withdrawn, self._withdrawn = self._withdrawn, [*self._superseded, *torn]
+        self._superseded = []
+        return ((key, None) for key in withdrawn)
+
+    def _grow(self, events: list[bytes], ids: list[str]) -> Iterator[Entry]:
+        """The tail with the new events, or new segments. The last record is never one that compaction removes."""
+        tail = self._segments.get(self._tail) if self._tail is not None else None
+        size = sum(map(len, events))
+        if self._tail is not None and tail is not None and tail.size + size <= TAIL_BYTES:
+            _extend(tail, events, ids)
+            return iter([(self._tail, encode_segment(self.mark, tail.events, last=True))])
+        if tail is not None:
+            tail.events = []
+        return self._begin(events, ids)
+
+    def _begin(self, events: list[bytes], ids: list[str]) -> Iterator[Entry]:
+        cuts = list(chunks(events, SEGMENT_BYTES)) or [slice(0)]
+        for cut in cuts:
+            written = Written()
+            _extend(written, events[cut], ids[cut])
+            self._tail = encode_key(self._ordinal, self._writer)
+            self._ordinal += 1
+            self._segments[self._tail] = written
+            yield self._tail, encode_segment(self.mark, written.events, last=cut is cuts[-1])
+            if cut is not cuts[-1]:
+                written.events = []
+
+
+def _extend(written: Written, events: list[bytes], ids: list[str]) -> None:
+    written.events += events
+    written.ids += ids
+    written.size += sum(map(len, events))
+
+
+def _highest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {topic: max(one.get(topic, 0), other.get(topic, 0)) for topic in {**one, **other}}

@@ -1,0 +1,56 @@
+"""Where partitions really end: the offset after the last record that can be read.
+
+What a broker answers to ListOffsets may be another number: the embedded broker names the offset after the first record
+of the last batch, and on Apache Kafka the last offsets may belong to markers or to records that were compacted away.
+Recovery would stop too early, or wait for a record that never comes.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.types import TP
+
+POLL_MS = 200
+
+
+async def true_ends(new_reader: Callable[[], AIOKafkaConsumer], ends: Mapping[TP, int]) -> dict[TP, int]:
+    """The true end of each partition, from the answer to ListOffsets."""
+    filled = {TopicPartition(*tp): end for tp, end in ends.items() if end}
+    found = {TP(*tp): end or 0 for tp, end in ends.items()}
+    if not filled:
+        return found
+    reader = new_reader()
+    await reader.start()
+    try:
+        reader.assign(list(filled))
+        last = await _read_from(reader, {tp: end - 1 for tp, end in filled.items()})
+        unread = {tp: 0 for tp in filled if tp not in last}
+        if unread:
+            last |= await _read_from(reader, unread)
+    finally:
+        await _stop(reader)
+    return found | {TP(*tp): last.get(tp, -1) + 1 for tp in filled}
+
+
+async def _read_from(reader: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    """Read partitions up to their high watermarks; gives the last offsets that were seen."""
+    last: dict[TopicPartition, int] = {}
+    for tp, start in starts.items():
+        reader.seek(tp, start)
+    waiting = set(starts)
+    while waiting:
+        for tp, records in (await reader.getmany(*waiting, timeout_ms=POLL_MS)).items():
+            last[tp] = records[-1].offset
+        waiting = {tp for tp in waiting if not await _is_read(reader, tp)}
+    return last
+
+
+async def _is_read(reader: AIOKafkaConsumer, tp: TopicPartition) -> bool:
+    highwater = reader.highwater(tp)
+    return highwater is not None and await reader.position(tp) >= highwater
+
+
+async def _stop(reader: AIOKafkaConsumer) -> None:
+    """Stop it. Right after a start, aiokafka 0.14 raises CancelledError from `stop`, which would cancel our caller."""
+    await asyncio.wait([asyncio.create_task(reader.stop())])

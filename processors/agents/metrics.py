@@ -1,0 +1,114 @@
+"""What a worker says about itself: the program metrics of a worker, in the registry that it is given."""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from schemas.alerts import Transition
+from schemas.errors import Reason
+
+FAST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+LAG_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
+RECOVERY_BUCKETS = (1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+
+
+class WorkerMetrics:
+    """One worker's instruments. Counters count what this process did; they start at 0 with it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._count_flow(registry)
+        self._count_state(registry)
+        self._count_alerts(registry)
+
+    def _count_flow(self, registry: CollectorRegistry) -> None:
+        self._events = Counter("salespulse_events", "Events by type and result.", ["type", "result"], registry=registry)
+        self._batches = Counter("salespulse_batches", "Batches of records applied.", registry=registry)
+        self._batch_seconds = Histogram(
+            "salespulse_batch_seconds", "Time to apply a batch.", buckets=FAST_BUCKETS, registry=registry
+        )
+        self._dead_letters = Counter(
+            "salespulse_dead_letters", "Records sent to the dead letters.", ["reason"], registry=registry
+        )
+        for reason in Reason:
+            self._dead_letters.labels(reason)
+        self.lost = Counter(
+            "salespulse_records_lost", "Records that left their topic before they were read.", registry=registry
+        )
+        self.commit_seconds = Histogram(
+            "salespulse_commit_seconds", "Time to commit source offsets.", buckets=FAST_BUCKETS, registry=registry
+        )
+        self.changelog_seconds = Histogram(
+            "salespulse_changelog_seconds",
+            "Time until the broker acknowledged a part's changelog records.",
+            buckets=FAST_BUCKETS,
+            registry=registry,
+        )
+
+    def _count_state(self, registry: CollectorRegistry) -> None:
+        self._lag_records = Gauge(
+            "salespulse_consumer_lag_records",
+            "Records on the broker that are not applied yet.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self.lag_seconds = Gauge(
+            "salespulse_consumer_lag_seconds",
+            "How far the newest applied event is behind the clock, while records wait; else 0.",
+            registry=registry,
+        )
+        self._roots = Gauge("salespulse_roots", "What is held in memory, by kind.", ["kind"], registry=registry)
+        self.rebalances = Counter("salespulse_rebalances", "New assignments of partitions.", registry=registry)
+        self.recovery_seconds = Histogram(
+            "salespulse_recovery_seconds",
+            "Time from an assignment until its state was complete.",
+            buckets=RECOVERY_BUCKETS,
+            registry=registry,
+        )
+        self.partitions_owned = Gauge(
+            "salespulse_partitions_owned", "Partitions with complete state here.", registry=registry
+        )
+        self.input_partitions = Gauge(
+            "salespulse_input_partitions", "Partitions of the events topics.", registry=registry
+        )
+        self.redis_up = Gauge("salespulse_redis_up", "1: the read model answered last time.", registry=registry)
+
+    def _count_alerts(self, registry: CollectorRegistry) -> None:
+        self._transitions = Counter(
+            "salespulse_alert_transitions", "Alert transitions sent.", ["level", "state"], registry=registry
+        )
+        self._alert_lag = Histogram(
+            "salespulse_alert_lag_seconds",
+            "From an alert's due instant until it was sent.",
+            buckets=LAG_BUCKETS,
+            registry=registry,
+        )
+
+    def events(self, kind: str, result: str, count: int) -> None:
+        """Count events of a type: `applied`, or the reason why not."""
+        self._events.labels(kind, result).inc(count)
+
+    def batch(self, seconds: float) -> None:
+        """Count a batch that took so long."""
+        self._batches.inc()
+        self._batch_seconds.observe(seconds)
+
+    def dead_letter(self, reason: str) -> None:
+        """Count a dead letter."""
+        self._dead_letters.labels(reason).inc()
+
+    def lag(self, lags: Mapping[tuple[str, int], int]) -> None:
+        """Set the lags by topic and partition; those of partitions that have left disappear."""
+        self._lag_records.clear()
+        for (topic, partition), records in lags.items():
+            self._lag_records.labels(topic, partition).set(records)
+
+    def sizes(self, sizes: Mapping[str, int]) -> None:
+        """Set the number of roots by kind."""
+        for kind, count in sizes.items():
+            self._roots.labels(kind).set(count)
+
+    def transition(self, transition: Transition, now_us: int) -> None:
+        """Count an alert transition that is sent now."""
+        self._transitions.labels(transition.level, transition.state).inc()
+        if transition.state == "fired":
+            self._alert_lag.observe(max(now_us - transition.due_us, 0) / 1e6)

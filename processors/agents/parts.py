@@ -1,0 +1,133 @@
+"""The partitions that this worker owns: their ledgers, journals, and how far each is applied and durable."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from processors.agents.journal import Entry, Journal
+from processors.agents.outgoing import Message
+from processors.agents.segments import Mark
+from processors.core.ledger import Ledger
+from schemas import codec
+from schemas.errors import BadRecord
+
+NOWHERE = -1
+"""The changelog offset of a part into which nothing was read or written yet."""
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """Everything about one partition number, over all events topics: one customer is in one part."""
+
+    number: int
+    label: str
+    """Its name in the read model: `<first events topic>/<number>`."""
+    ledger: Ledger
+    journal: Journal
+    next_offsets: dict[str, int] = field(default_factory=dict)
+    """Events topic to the offset that is applied next."""
+    durable: dict[str, int] = field(default_factory=dict)
+    """The same, of what the broker has acknowledged in the changelog: what may be committed."""
+    changelog_offset: int = NOWHERE
+    """The last changelog offset that is contained."""
+    recovered: bool = False
+    caught_up: bool = False
+    """Everything on the broker is applied: time is the clock's, not the stream's."""
+    advance_due: float = 0.0
+    """While it lags, time does not pass for it before this (monotonic seconds)."""
+    unsent: list[Message] = field(default_factory=list)
+    """Dead letters and alert transitions."""
+    outbox: "list[asyncio.Task[None]]" = field(default_factory=list)
+    """Those on their way. They are acknowledged before the part becomes durable."""
+    spoken: bool = False
+    """Something was sent that the mark in the changelog does not know of."""
+    flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def position(self) -> int:
+        """How many source offsets are applied: it only grows, and fences the read model."""
+        return sum(self.next_offsets.values())
+
+    def restore(self, key: bytes, value: bytes | None, offset: int) -> int:
+        """Take a changelog record; gives the number of events in it that are new. Raises JournalError."""
+        count = self.journal.restore(key, value, self._replay)
+        self.changelog_offset = max(self.changelog_offset, offset)
+        return count
+
+    def begin(self) -> None:
+        """Recovery is complete: go on where the changelog ends."""
+        mark = self.journal.mark
+        self.next_offsets = dict(mark.next_offsets)
+        self.durable = dict(mark.next_offsets)
+        self.ledger.begin(mark.advanced_us, {day: dict(counts) for day, counts in mark.quality.items()})
+        self.recovered = True
+
+    def is_durable(self) -> bool:
+        """Whether the changelog says all that there is to say."""
+        return not self.spoken and not self.journal.pending and self.next_offsets == self.durable
+
+    def cut(self) -> tuple[Mark, list[Entry]]:
+        """Where the part is now, and the changelog records that make it durable."""
+        self.spoken = False
+        quality = {day: dict(counts) for day, counts in self.ledger.quality.items()}
+        mark = Mark(dict(self.next_offsets), self.ledger.advanced_us, quality)
+        return mark, self.journal.cut(mark)
+
+    def raw(self, event_id: str) -> bytes:
+        """A kept event's JSON, for the journal."""
+        return codec.encode(self.ledger.facts[event_id])
+
+    def __contains__(self, event_id: object) -> bool:
+        return event_id in self.ledger.facts
+
+    def _replay(self, raw: bytes) -> str:
+        event = codec.parse_event(raw)
+        try:
+            self.ledger.apply(event)
+        except BadRecord:
+            # It was good when it was journalled; the policy has changed since. Its segment wears out by and by.
+            return event.event_id
+        return event.event_id
+
+
+class Parts:
+    """The parts of the present assignment. A part leaves at once when it is assigned to another worker."""
+
+    def __init__(
+        self, topics: tuple[str, ...], new_ledger: Callable[[], Ledger], new_writer: Callable[[], int]
+    ) -> None:
+        self.topics = topics
+        self._new_ledger = new_ledger
+        self._new_writer = new_writer
+        self._parts: dict[int, Part] = {}
+        self._generation = NOWHERE
+
+    def __iter__(self) -> Iterator[Part]:
+        return iter(list(self._parts.values()))
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def get(self, number: int) -> Part | None:
+        """The part of a partition number, if this worker owns it."""
+        return self._parts.get(number)
+
+    def owns(self, part: Part) -> bool:
+        """False once the part has left."""
+        return self._parts.get(part.number) is part
+
+    def recovered(self) -> list[Part]:
+        """The parts whose state is complete."""
+        return [part for part in self._parts.values() if part.recovered]
+
+    def assign(self, numbers: Iterable[int], generation: int) -> None:
+        """Take over a new assignment of the consumer group.
+
+        A part is kept only from one generation to the very next one: else another worker may have had it in between.
+        """
+        kept = self._parts if generation == self._generation + 1 else {}
+        self._generation = generation
+        self._parts = {n: kept[n] if n in kept and kept[n].recovered else self._new_part(n) for n in sorted(numbers)}
+
+    def _new_part(self, number: int) -> Part:
+        return Part(number, f"{self.topics[0]}/{number}", self._new_ledger(), Journal(self._new_writer()))

@@ -1,0 +1,129 @@
+"""Publishing: what changed goes to the read model, again and again until it is there. Kafka never waits for it."""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from processors.agents.metrics import WorkerMetrics
+from processors.agents.parts import Part, Parts
+from processors.agents.read_model import ACCEPTED, EMPTY, ReadModel
+from processors.core.directory import Directory
+from schemas.errors import Unavailable
+from schemas.events import RepUpdated
+from schemas.views import Changes
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 1.0
+"""A part that does not change is published this often all the same: so an emptied read model is noticed."""
+RETRY_SECONDS = 1.0
+"""Pause after the read model did not answer, or had a newer state."""
+LAGGING_SECONDS = 1.0
+"""While records wait, a part is published this often: history needs no live view."""
+
+
+@dataclass
+class Publication:
+    """What the read model knows of a part."""
+
+    part: Part
+    whole: bool = True
+    """It needs everything: after an assignment, and whenever it may have missed something."""
+    due: float = 0.0
+    """Not before this (monotonic seconds)."""
+    heartbeat: float = 0.0
+    """By this at the latest, though nothing has changed (monotonic seconds)."""
+
+
+class Publisher:
+    """Publishes the parts and the directory."""
+
+    def __init__(self, parts: Parts, directory: Directory, model: ReadModel, metrics: WorkerMetrics) -> None:
+        self._parts = parts
+        self._directory = directory
+        self._model = model
+        self._metrics = metrics
+        self._publications: dict[int, Publication] = {}
+        self._reps: dict[str, int] = {}
+        self._up = True
+
+    def reps_changed(self, offsets: Mapping[str, int]) -> None:
+        """These reps have new entries, at these offsets of the directory's topic."""
+        self._reps |= offsets
+
+    async def publish(self) -> None:
+        """Bring the read model up to date, as far as it answers."""
+        try:
+            for part in self._parts.recovered():
+                publication = self._publication(part)
+                if publication.due <= time.monotonic():
+                    await self._publish(publication)
+            await self._publish_reps()
+        except Unavailable as error:
+            self._went(up=False, why=str(error))
+        else:
+            self._went(up=True)
+
+    def _publication(self, part: Part) -> Publication:
+        publication = self._publications.get(part.number)
+        if publication is None or publication.part is not part:
+            publication = self._publications[part.number] = Publication(part)
+        return publication
+
+    async def _publish(self, publication: Publication) -> None:
+        """Write what is new; everything, once the part has come as far as what is published already."""
+        part, now = publication.part, time.monotonic()
+        publication.due = now + RETRY_SECONDS
+        if publication.whole and not await self._has_passed(part):
+            return
+        whole = publication.whole
+        changes = part.ledger.everything() if whole else part.ledger.take_changes()
+        if whole or now >= publication.heartbeat or not is_nothing(changes):
+            publication.whole = True
+            outcome = await self._model.publish(
+                part.label, part.position, changes, whole, max(part.ledger.stream_us, 0)
+            )
+            publication.whole = outcome != ACCEPTED
+            publication.heartbeat = now + HEARTBEAT_SECONDS
+            if outcome not in (ACCEPTED, EMPTY):
+                return
+        publication.due = now + LAGGING_SECONDS if not part.caught_up else 0.0
+
+    async def _has_passed(self, part: Part) -> bool:
+        fence = await self._model.fence(part.label)
+        if fence is None or part.position >= fence:
+            return True
+        if not part.caught_up:
+            return False
+        logger.warning("%s ends at %d, but %d is published: the topic was made anew", part.label, part.position, fence)
+        await self._model.reset(part.label)
+        return True
+
+    async def _publish_reps(self) -> None:
+        """Write new directory entries; they are tried again until they are written."""
+        if not self._reps:
+            return
+        offsets = dict(self._reps)
+        await self._model.put_reps(self._entries(offsets))
+        self._reps = {rep_id: offset for rep_id, offset in self._reps.items() if offsets.get(rep_id) != offset}
+
+    def _entries(self, offsets: Mapping[str, int]) -> Iterable[tuple[RepUpdated, int]]:
+        for rep_id, offset in offsets.items():
+            rep = self._directory.get(rep_id)
+            if rep is not None:
+                yield rep, offset
+
+    def _went(self, *, up: bool, why: str = "") -> None:
+        """Say once that the read model is away, and once that it is back."""
+        self._metrics.redis_up.set(up)
+        if self._up and not up:
+            logger.warning("%s: going on without the read model, and catching up later", why)
+        elif up and not self._up:
+            logger.info("the read model answers again: catching up")
+        self._up = up
+
+
+def is_nothing(changes: Changes) -> bool:
+    """Whether there is nothing to write."""
+    return not any(changes.puts.values()) and not any(changes.deletes.values())

@@ -1,0 +1,104 @@
+"""The journal's format: what the changelog topic holds of a partition, as bytes and back. Pure.
+
+The durable state of a partition is the set of events it accepted, kept in *segments*, one changelog record each:
+
+    key    16 bytes, big-endian: ordinal (8), writer (8)
+    value  msgpack array: version, last of its flush?, next offsets, advanced, quality, events
+           a null value withdraws the segment
+
+Only the writer that began a segment ever writes its key again, and then with more events. So a worker that lost its
+partition without noticing can still write, but not take away what its successor wrote.
+"""
+
+import struct
+from collections.abc import Iterator
+
+import msgspec
+
+from schemas.errors import SalespulseError
+
+VERSION = 1
+TAIL_BYTES = 64 * 1024
+"""A segment is rewritten with more events until it has grown to this; it bounds what an idle partition writes."""
+SEGMENT_BYTES = 512 * 1024
+"""No segment is larger, so that every one fits a Kafka message of the default limit of 1 MiB."""
+
+_KEY = struct.Struct(">QQ")
+
+
+class JournalError(SalespulseError):
+    """A changelog record that this version cannot read."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """How far a partition was: what its state contains, beside the events themselves."""
+
+    next_offsets: dict[str, int]
+    """Source topic to the offset that is applied next: every earlier one is applied."""
+    advanced_us: int
+    """Time was advanced up to here (microseconds since 1970), and everything that followed from it was sent."""
+    quality: dict[int, dict[str, int]]
+    """Day to reason to count."""
+
+
+class Segment(msgspec.Struct, array_like=True):
+    """One changelog record's value."""
+
+    version: int
+    last: bool
+    """False: more segments of the same flush follow, and without them this one does not count."""
+    next_offsets: dict[str, int]
+    advanced_us: int
+    quality: dict[int, dict[str, int]]
+    events: list[bytes]
+
+
+_decoder = msgspec.msgpack.Decoder(Segment)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode_key(ordinal: int, writer: int) -> bytes:
+    """The changelog key of a segment."""
+    return _KEY.pack(ordinal, writer)
+
+
+def decode_key(key: bytes) -> tuple[int, int]:
+    """Ordinal and writer of a segment; raises JournalError."""
+    try:
+        ordinal, writer = _KEY.unpack(key)
+    except struct.error as error:
+        raise JournalError(f"changelog key {key!r}: {_KEY.size} bytes are expected; is this another topic?") from error
+    return ordinal, writer
+
+
+def encode_segment(mark: Mark, events: list[bytes], *, last: bool) -> bytes:
+    """The changelog value of a segment."""
+    return _encoder.encode(Segment(VERSION, last, mark.next_offsets, mark.advanced_us, mark.quality, events))
+
+
+def decode_segment(value: bytes) -> Segment:
+    """A segment from its changelog value; raises JournalError."""
+    try:
+        segment = _decoder.decode(value)
+    except msgspec.MsgspecError as error:
+        raise JournalError(f"changelog value of {len(value)} bytes cannot be read: {error}") from error
+    if segment.version != VERSION:
+        raise JournalError(f"changelog version {segment.version} is not known: only {VERSION} is; update the worker")
+    return segment
+
+
+def covers(offsets: dict[str, int], others: dict[str, int]) -> bool:
+    """True when every offset of `others` is reached in `offsets`."""
+    return all(offsets.get(topic, 0) >= offset for topic, offset in others.items())
+
+
+def chunks(events: list[bytes], most_bytes: int) -> Iterator[slice]:
+    """Consecutive slices of at most `most_bytes` each; a larger single event has a slice of its own."""
+    start = size = 0
+    for at, event in enumerate(events):
+        if size + len(event) > most_bytes and at > start:
+            yield slice(start, at)
+            start, size = at, 0
+        size += len(event)
+    if start < len(events):
+        yield slice(start, len(events))

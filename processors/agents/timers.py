@@ -1,0 +1,85 @@
+"""The worker's timers: time passes for the parts, changes are published, and parts are made durable."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from faust.types import TP
+
+from processors.agents.checkpoints import Checkpoints
+from processors.agents.directory import DirectoryTable
+from processors.agents.metrics import WorkerMetrics
+from processors.agents.parts import Part, Parts
+from processors.agents.publishing import Publisher
+
+SIZES_SECONDS = 15.0
+"""Counting what is in memory takes long with millions of facts."""
+LAGGING_SECONDS = 1.0
+"""While records wait, time passes for a part only this often: history is not told anyway (S18)."""
+
+Highwater = Callable[[TP], int | None]
+"""The offset after a source partition's last record on the broker, if it is known yet."""
+
+
+@dataclass(frozen=True)
+class Timers:
+    """What happens at intervals: each method is one beat, which the app calls."""
+
+    parts: Parts
+    checkpoints: Checkpoints
+    publisher: Publisher
+    reps: DirectoryTable
+    metrics: WorkerMetrics
+
+    def pass_time(self, clock_us: int, highwater: Highwater) -> None:
+        """Levels fall due, alerts are sent, directory changes take effect, lags are measured."""
+        self._adopt_reps()
+        lags: dict[tuple[str, int], int] = {}
+        behind_us = 0
+        for part in self.parts.recovered():
+            lag = _lag(part, self.parts.topics, highwater)
+            lags |= {(topic, part.number): records for topic, records in lag.items() if records is not None}
+            part.caught_up = not any(records is None or records for records in lag.values())
+            part.ledger.set_clock(clock_us)
+            if self._is_due(part):
+                part.ledger.advance(clock_us if part.caught_up else min(clock_us, part.ledger.stream_us))
+            if not part.caught_up and part.position:
+                behind_us = max(behind_us, clock_us - part.ledger.stream_us)
+            self.checkpoints.say(part, clock_us)
+        self.metrics.lag(lags)
+        self.metrics.lag_seconds.set(behind_us / 1e6)
+        self.metrics.partitions_owned.set(len(self.parts.recovered()))
+
+    def _adopt_reps(self) -> None:
+        changed = self.reps.take_changed()
+        if not changed:
+            return
+        for part in self.parts.recovered():
+            part.ledger.reps_changed(changed)
+        self.publisher.reps_changed({rep_id: self.reps.offsets[rep_id] for rep_id in changed})
+
+    def _is_due(self, part: Part) -> bool:
+        """Whether time passes for a part at this beat."""
+        now = time.monotonic()
+        if not part.caught_up and now < part.advance_due:
+            return False
+        part.advance_due = now + LAGGING_SECONDS
+        return True
+
+    def measure_sizes(self) -> None:
+        """Count what is in memory."""
+        sizes: Counter[str] = Counter()
+        for part in self.parts.recovered():
+            sizes.update(part.ledger.sizes())
+            sizes["segments"] += len(part.journal)
+        self.metrics.sizes(sizes)
+
+
+def _lag(part: Part, topics: tuple[str, ...], highwater: Highwater) -> dict[str, int | None]:
+    """Records on the broker that are not applied, by topic; None: not known yet."""
+    lag: dict[str, int | None] = {}
+    for topic in topics:
+        end = highwater(TP(topic, part.number))
+        lag[topic] = None if end is None else max(end - part.next_offsets.get(topic, 0), 0)
+    return lag

@@ -1,0 +1,205 @@
+"""The batch transport: one Faust event is what was fetched of one partition, and only what is durable is committed.
+
+Hooks into faust-streaming of the pinned version below its public API; `tests/contract` watches over it. Table topics
+come record by record, as Faust expects them.
+"""
+
+# ruff: noqa: SLF001 -- hooked below its public API on purpose
+
+import logging
+import time
+from collections.abc import AsyncIterator, Container, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import ConsumerStoppedError
+from faust.transport.drivers.aiokafka import (
+    AIOKafkaConsumerThread,
+    Consumer,
+    Transport,
+    credentials_to_aiokafka_auth,
+    server_list,
+)
+from faust.types import TP, ConsumerMessage
+
+from processors.agents.fetching import Fetched, drain
+from processors.agents.log_ends import true_ends
+
+
+class Delivery(Protocol):
+    """What the transport asks of the worker."""
+
+    def sources(self) -> Iterable[TP]:
+        """The source partitions whose state is complete."""
+
+    def durable_offset(self, tp: TP) -> int | None:
+        """The offset that may be committed for a source partition; None: there is none."""
+
+    def check_committed(self, committed: Mapping[TP, int]) -> None:
+        """The offsets from which the source partitions are read now; raises LostRecords."""
+
+    async def settle(self) -> None:
+        """Make everything durable: a rebalance or the end is near."""
+
+    def committed(self, seconds: float) -> None:
+        """A commit took so long."""
+
+
+class BatchConsumerThread(AIOKafkaConsumerThread):
+    """Fetches in its own thread and event loop."""
+
+    logger = logging.getLogger("faust.transport.thread")
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: Container[Any] | None,
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> Mapping[TP, Any]:
+        if not self.consumer.flow_active:
+            return {}
+        fetcher = consumer._fetcher
+        if consumer._closed or fetcher._closed:
+            raise ConsumerStoppedError
+        with fetcher._subscriptions.fetch_context():
+            return await drain(fetcher, active_partitions, timeout or 0.0, max_records or 1)
+
+
+class BatchConsumer(Consumer):
+    """Hands out batches, and commits by what is durable instead of by what was acknowledged in memory."""
+
+    logger = logging.getLogger("faust.transport.batches")
+
+    @property
+    def _delivery(self) -> Delivery:
+        app: Any = self.app
+        delivery: Delivery = app.delivery
+        return delivery
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Fetched batches; they are dropped when a rebalance begins, which ends with a seek to what is committed."""
+        fetched: Any
+        fetched, active = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        if not fetched or self.should_stop:
+            return
+        if not self.flow_active:
+            await self._seek_back()
+            return
+        for tp, batch in fetched.items():
+            if active is None or tp in active or tp in self._buffered_partitions:
+                for message in self._messages(tp, batch):
+                    if not self.flow_active or generation != self.app.consumer_generation_id:
+                        return
+                    yield tp, message
+
+    async def _seek_back(self) -> None:
+        try:
+            await self.perform_seek()
+        except Exception as error:  # noqa: BLE001 - as in Faust: the recovery that follows seeks again
+            self.log.warning("Seeking back while the flow is stopped: %r", error)
+
+    def _messages(self, tp: TP, batch: Fetched) -> Iterator[ConsumerMessage]:
+        generation = self.app.consumer_generation_id
+        if self._is_changelog_tp(tp):
+            for record in batch.records:
+                yield _message(tp, record, record.value, generation)
+        elif batch.records:
+            yield _message(tp, batch.records[-1], batch, generation)
+        else:
+            yield _message(tp, _Marker(batch.end - 1), batch, generation)
+
+    def ack(self, message: Any) -> bool:
+        """Forget the message: what may be committed is not known from here."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return True
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing: the fetch waits for a place. Faust would sleep for a second once all partitions wait."""
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing: a batch knows which offsets it covers."""
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in self._delivery.sources() if topics is None or tp in topics or tp.topic in topics)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self._delivery.durable_offset(tp)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        started = time.perf_counter()
+        done = await super()._commit(offsets)
+        self._delivery.committed(time.perf_counter() - started)
+        return bool(done)
+
+    async def wait_empty(self) -> None:
+        """Before a rebalance and at the end: nothing is half done, since a batch is applied in one go."""
+        await self.commit_and_end_transactions()
+
+    async def commit_and_end_transactions(self) -> None:
+        """Make everything durable, then commit it."""
+        await self._delivery.settle()
+        await super().commit_and_end_transactions()
+
+    async def perform_seek(self) -> None:
+        """Go to the committed offsets, which recovery must have reached."""
+        await super().perform_seek()
+        self._delivery.check_committed({tp: offset or 0 for tp, offset in self._committed_offset.items()})
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        """The offsets after the last records that can be read."""
+        return await true_ends(self._new_reader, await super().highwaters(*partitions))
+
+    def _new_reader(self) -> AIOKafkaConsumer:
+        """A consumer outside the group."""
+        conf = self.app.conf
+        transport: Any = self.transport
+        return AIOKafkaConsumer(
+            bootstrap_servers=server_list(transport.url, transport.default_port),
+            auto_offset_reset="earliest",
+            **credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
+        )
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: lag and batches are in the metrics, and Faust's own check takes batches for a stalled stream."""
+
+
+class _Marker(NamedTuple):
+    """Stands for offsets without a record, such as the markers of transactions."""
+
+    offset: int
+    timestamp: int | None = None
+    timestamp_type: int | None = None
+    headers: tuple[()] = ()
+    key: bytes | None = None
+
+
+class BatchTransport(Transport):
+    """Kafka through aiokafka, batch by batch."""
+
+    Consumer: ClassVar[type[BatchConsumer]] = BatchConsumer
+
+
+def _message(tp: TP, record: Any, value: Any, generation: int) -> ConsumerMessage:
+    timestamp_ms = record.timestamp
+    seconds = 0.0 if timestamp_ms is None else timestamp_ms / 1000
+    return ConsumerMessage(
+        tp.topic,
+        tp.partition,
+        record.offset,
+        seconds,
+        record.timestamp_type,
+        record.headers,
+        record.key,
+        value,
+        None,
+        0,
+        0,
+        tp,
+        generation_id=generation,
+    )

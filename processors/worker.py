@@ -1,0 +1,118 @@
+"""One worker process: it checks, runs the Faust app until it is told to stop, and leaves nothing half done."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiokafka.errors import KafkaError
+from prometheus_client import CollectorRegistry, start_http_server
+
+from config.clock import Clock
+from config.load_policy import load_policy
+from config.settings import Settings, WorkerSettings
+from processors.agents.app import Given, WorkerApp, build_app
+from processors.agents.logs import configure_logs
+from processors.agents.metrics import WorkerMetrics
+from processors.agents.startup import wait_for_topics
+from processors.sinks.read_model import ReadModel
+from processors.sinks.redis_client import connect
+from schemas.errors import SalespulseError, Unavailable
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 20.0
+"""A stop that takes longer is cut short: what is acknowledged stays, and the rest is read again."""
+GC_THRESHOLDS = (100_000, 20, 100)
+"""The state is millions of objects without cycles: looking at all of them often costs more than it frees."""
+
+
+def run_worker(settings: Settings) -> int:
+    """Run a worker until SIGTERM or SIGINT; gives the exit code, 0 when it was told to stop.
+
+    Raises ConfigError for wrong settings, TopicsError for topics that are missing or do not fit, Unavailable when the
+    port for metrics is taken. A broker or a read model that does not answer is waited for.
+    """
+    configure_logs(sys.stderr)
+    policy = load_policy(settings.policy.path)
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    gc.set_threshold(*GC_THRESHOLDS)
+    with _served(registry, settings.worker):
+        return asyncio.run(_run(settings, Given(policy, Clock(settings.clock), _read_model(settings), metrics)))
+
+
+async def _run(settings: Settings, given: Given) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    stopping = asyncio.create_task(stop.wait())
+    checking = asyncio.create_task(wait_for_topics(settings.kafka))
+    await asyncio.wait([stopping, checking], return_when=asyncio.FIRST_COMPLETED)
+    if stop.is_set():
+        checking.cancel()
+        return 0
+    given.metrics.input_partitions.set(checking.result() * len(settings.kafka.events_topics))
+    app = build_app(settings, given)
+    await _live(app, stopping)
+    await _end(app)
+    if app.crash_reason is not None:
+        _tell(app.crash_reason)
+        return 1
+    logger.info("stopped")
+    return 0
+
+
+async def _live(app: WorkerApp, stopping: "asyncio.Task[bool]") -> None:
+    """Start the app; return when it is told to stop, or has failed."""
+    app.in_worker = True
+    starting = asyncio.create_task(app.start())
+    failing = asyncio.create_task(app.failed())
+    await asyncio.wait([starting, stopping, failing], return_when=asyncio.FIRST_COMPLETED)
+    if starting.done() and starting.exception() is not None:
+        await app.crash(starting.exception() or RuntimeError("unreachable"))
+    await asyncio.wait([stopping, failing], return_when=asyncio.FIRST_COMPLETED)
+    starting.cancel()
+
+
+async def _end(app: WorkerApp) -> None:
+    """Stop the app; whatever hangs (a producer without a broker does) does not keep the process alive."""
+    try:
+        await asyncio.wait_for(app.stop(), STOP_SECONDS)
+    except TimeoutError:
+        logger.error(  # noqa: TRY400 -- a traceback would name no culprit
+            "did not stop within %.0f s: ending at once; what was not acknowledged is read again", STOP_SECONDS
+        )
+        logging.shutdown()
+        os._exit(1)
+
+
+def _read_model(settings: Settings) -> ReadModel:
+    return ReadModel(connect(settings.redis), settings.redis.prefix)
+
+
+@contextmanager
+def _served(registry: CollectorRegistry, worker: WorkerSettings) -> Iterator[None]:
+    """Serve the metrics; raises Unavailable when the port is taken."""
+    try:
+        server, thread = start_http_server(worker.metrics_port, worker.metrics_host, registry)
+    except OSError as error:
+        place = f"{worker.metrics_host}:{worker.metrics_port}"
+        raise Unavailable(f"worker.metrics_port: {place} cannot be used ({error.strerror}): choose another") from error
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _tell(reason: BaseException) -> None:
+    """Our own errors speak for themselves; of others, the place matters."""
+    known = isinstance(reason, SalespulseError | KafkaError)
+    logger.error("stopped by a failure: %s", reason if known else repr(reason), exc_info=None if known else reason)
