@@ -180,7 +180,9 @@ def _child(stack: ExitStack, name: str, settings: Settings, directory: Path) -> 
 
 def _send_history(feed: Feed, days: int, progress: Progress) -> int:
     task = progress.add_task(f"{days} days of history", total=1.0)
-    return feed.send_history(lambda share: progress.update(task, completed=share))
+    sent = feed.send_history(lambda share: progress.update(task, completed=share))
+    progress.update(task, completed=1.0)
+    return sent
 
 
 def _wait_until_counted(worker: ChildProcess, port: int, events: int, progress: Progress) -> None:
@@ -199,7 +201,7 @@ def _live(running: Running, options: DemoOptions, console: Console) -> None:
     _print(console, introduction(running.places, options.reps, options.days, options.speed))
     began, sent_before = time.monotonic(), running.feed.delivery.acknowledged
     try:
-        _watch(running, options.seconds, console)
+        _watch(running, options.seconds, sent_before, console)
     except KeyboardInterrupt:
         console.print("stopping")
     outcome = Outcome(
@@ -217,15 +219,15 @@ def _print(console: Console, parts: Iterable[Text]) -> None:
         console.print(part, soft_wrap=True)
 
 
-def _watch(running: Running, seconds: float | None, console: Console) -> None:
+def _watch(running: Running, seconds: float | None, sent_before: int, console: Console) -> None:
     """Return after so many seconds; raises Unavailable as soon as a part fails."""
     end = None if seconds is None else time.monotonic() + seconds
     with _line(console) as line:
         while end is None or time.monotonic() < end:
             _raise_failure(running)
             if line is not None:
-                numbers = read_numbers(running.places.board)
-                line.update(ticker(running.clock.now_us(), running.feed.delivery.acknowledged, numbers))
+                sent = running.feed.delivery.acknowledged - sent_before
+                line.update(ticker(running.clock.now_us(), sent, read_numbers(running.places.board)), refresh=True)
             time.sleep(TICK_SECONDS if end is None else max(0.0, min(TICK_SECONDS, end - time.monotonic())))
 
 
