@@ -39,7 +39,7 @@ class View(Protocol):
         """Up to which source offset and event time the partition's state goes."""
 
     def fields(self, partition: str, section: Section) -> Iterable[str]:
-        """The fields that are held."""
+        """The fields that are held. The caller may take out what it was just told of, and goes on."""
 
     def rep_ids(self) -> Iterable[str]:
         """The reps whose entries are held."""
@@ -111,11 +111,18 @@ class Follower:
                     self._view.put(partition, section, name := field.decode(), raw)
                     seen.add(name)
                 await asyncio.sleep(0)
-            for name in [name for name in self._view.fields(partition, section) if name not in seen]:
-                self._view.put(partition, section, name, None)
+            await self._sweep(partition, section, seen)
         offset, stream_us = await self._connection.fields(self._keys.fence(partition), ["offset", "stream_us"])
         if offset is not None and stream_us is not None:
             self._view.published(partition, int(offset), int(stream_us))
+
+    async def _sweep(self, partition: str, section: Section, seen: set[str]) -> None:
+        """Take out what is no longer there."""
+        for count, name in enumerate(self._view.fields(partition, section)):
+            if name not in seen:
+                self._view.put(partition, section, name, None)
+            if count % FIELDS_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def _load_reps(self) -> None:
         seen = set()

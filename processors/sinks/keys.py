@@ -52,7 +52,7 @@ def unpack_names(raw: bytes) -> dict[Section, list[str]]:
 
 
 def lua_text(value: bytes) -> msgspec.Raw:
-    """Bytes in a msgpack body for Lua: its decoder knows the format's text type only, and does not mind what is in it."""
+    """Bytes in a msgpack body for Lua, whose decoder knows the text type only, and does not mind what is in it."""
     size = len(value)
     head = b"\xda" + size.to_bytes(2) if size < 65536 else b"\xdb" + size.to_bytes(4)
     return msgspec.Raw(head + value)

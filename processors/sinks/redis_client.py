@@ -112,7 +112,7 @@ def connect(settings: RedisSettings) -> Connection:
 
 
 def _tls(settings: RedisSettings) -> dict[str, Any]:
-    """What `rediss://` needs beyond the URL: the authority that signed the server's certificate, if it is a private one."""
+    """What `rediss://` needs beyond the URL: a private authority that signed the server's certificate."""
     path = settings.tls_cafile
     if path is None or not settings.url.startswith("rediss://"):
         return {}

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from itertools import repeat
 
 from config.settings import RedisSettings
 from processors.sinks.follower import Follower
@@ -39,7 +40,7 @@ class Mirror:
         self.offsets[partition] = (offset, stream_us)
 
     def fields(self, partition: str, section: Section) -> Iterable[str]:
-        return self.state.get((partition, section), {})
+        return list(self.state.get((partition, section), {}))
 
     def rep_ids(self) -> Iterable[str]:
         return self.reps
@@ -94,5 +95,7 @@ async def following(reader: Connection, view: Mirror) -> AsyncIterator[Follower]
 async def until(condition: Callable[[], object]) -> None:
     """Wait for a condition; fails at the deadline."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)
+        for pause in repeat(0.005):
+            if condition():
+                return
+            await asyncio.sleep(pause)

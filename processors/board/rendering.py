@@ -1,0 +1,76 @@
+"""The series of one rep: what a scrape shows of it."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+from processors.board.families import BEFORE_FIRST_STAGE, FAMILIES, Layout, layout_of
+from processors.board.store import IDENTITY, NUMBERS, STANDING, WAITING, Store
+from processors.board.text import fill, head, pairs, rep_template
+
+INFO = ("crm_rep_info", "The directory of reps; join it for names.")
+REQUESTS_OPEN = ("crm_requests_open", "Requests that wait now, by owner and by the levels they have passed.")
+OPPORTUNITIES_OPEN = ("crm_opportunities_open", "Opportunities open now, by owner and present stage.")
+
+FIXED = (INFO, REQUESTS_OPEN, OPPORTUNITIES_OPEN)
+HEADS = tuple(head(name, meaning).encode() for name, meaning in FIXED) + tuple(
+    head(family.name, family.meaning).encode() for family in FAMILIES
+)
+"""One for every family that reps have chunks in; chunks are told by their place here."""
+
+
+class Rendering:
+    """Renders reps from the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def chunks(self, rep_id: str, what: int) -> Iterator[tuple[int, bytes]]:
+        """The rep's chunks, each with the place of its family in HEADS. `what` are the store's bits."""
+        labels = pairs((("rep", rep_id), ("team", self._store.reps.team(rep_id))))
+        if what == IDENTITY:
+            name = pairs((("rep_name", self._store.reps.name(rep_id)),))
+            yield 0, f"{INFO[0]}{{{labels},{name}}} 1\n".encode()
+        if what & WAITING:
+            yield 1, self._waiting(rep_id, labels)
+        if what & STANDING:
+            yield 2, self._standing(rep_id, labels)
+        if what & NUMBERS:
+            yield from self._numbers(rep_id, labels)
+
+    def _waiting(self, rep_id: str, labels: str) -> bytes:
+        ages, now_us = self._store.ages, self._store.now_us()
+        counts = [0] * len(ages.classes)
+        for request in self._store.waiting.of(rep_id).values():
+            counts[ages.place(request, now_us)] += 1
+        return fill(_by_one(REQUESTS_OPEN[0], "age", ages.classes), labels, counts)
+
+    def _standing(self, rep_id: str, labels: str) -> bytes:
+        pipelines = self._store.standing(rep_id)
+        counts = dict.fromkeys(_stages(self._store, pipelines), 0)
+        for stages in pipelines.values():
+            for stage, count in stages.items():
+                counts[stage] = counts.get(stage, 0) + count
+        return fill(_by_one(OPPORTUNITIES_OPEN[0], "stage", tuple(counts)), labels, list(counts.values()))
+
+    def _numbers(self, rep_id: str, labels: str) -> Iterator[tuple[int, bytes]]:
+        sums = self._store.sums(rep_id)
+        layout = layout_of(self._store.policy, self._store.ages.levels, sums)
+        for place, (family, template) in enumerate(zip(FAMILIES, _templates(layout), strict=True), len(FIXED)):
+            yield place, fill(template, labels, family.values(layout, sums))
+
+
+def _stages(store: Store, pipelines: dict[str, dict[str, int]]) -> list[str]:
+    """Before the first one, then the stages of the policy's first pipeline, and of those that the rep works in."""
+    first = next(iter(store.policy.pipelines), None)
+    mine = [name for name in store.policy.pipelines if name == first or name in pipelines]
+    return [BEFORE_FIRST_STAGE, *(stage for name in mine for stage in store.policy.pipelines[name])]
+
+
+@lru_cache(maxsize=4096)
+def _templates(layout: Layout) -> tuple[str, ...]:
+    return tuple(rep_template(family.name, family.labels(layout)) for family in FAMILIES)
+
+
+@lru_cache(maxsize=4096)
+def _by_one(name: str, label: str, values: tuple[str, ...]) -> str:
+    return rep_template(name, [((label, value),) for value in values])

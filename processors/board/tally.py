@@ -1,0 +1,107 @@
+"""One subject's partials by day and source partition, and their sums over the windows, kept up to date.
+
+The partials stay msgpack bytes: there may be millions. A change is only noted; sums are brought up to date when they
+are asked for, by what changed since and by the days that left their windows. Integers make that exact.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import pairwise
+
+import msgspec
+
+from processors.core.windows import WINDOWS, add
+from schemas.views import Partial
+
+PARTITIONS = 65536
+"""More source partitions than there are: a key is day * PARTITIONS + partition."""
+
+Sums = tuple[Partial, ...]
+"""One sum for each of WINDOWS, in its order. It changes with the tally: to be read at once, not kept."""
+
+_LENGTHS = [length for length in WINDOWS.values() if length is not None]
+_LONGEST_ROLL = 31
+"""Over more days than these a fresh sum is cheaper."""
+
+_decode = msgspec.msgpack.Decoder(Partial).decode
+
+
+class Tally:
+    """Partials of one rep, team or company."""
+
+    __slots__ = ("_before", "_raw", "_sums", "_today")
+
+    def __init__(self) -> None:
+        self._raw: dict[int, bytes] = {}
+        self._before: dict[int, bytes | None] = {}
+        self._sums: Sums | None = None
+        self._today = 0
+
+    def put(self, partition: int, day: int, raw: bytes | None) -> bool:
+        """A partial's present value; None: it is gone. True when that is news."""
+        key = day * PARTITIONS + partition
+        old = self._raw.get(key)
+        if old == raw:
+            return False
+        if self._sums is not None:
+            self._before.setdefault(key, old)
+        if raw is None:
+            del self._raw[key]
+        else:
+            self._raw[key] = raw
+        return True
+
+    def days(self, partition: int) -> Iterator[int]:
+        """The days for which a partition has a partial."""
+        for key in list(self._raw):
+            if key % PARTITIONS == partition:
+                yield key // PARTITIONS
+
+    def __bool__(self) -> bool:
+        return bool(self._raw)
+
+    def sums(self, today: int) -> Sums:
+        """The sums of the windows that end on a day."""
+        if self._sums is None or not 0 <= today - self._today <= _LONGEST_ROLL:
+            self._sums = self._add_up(today)
+        else:
+            self._catch_up(self._sums)
+            self._roll(self._sums, today)
+        self._before.clear()
+        self._today = today
+        return self._sums
+
+    def _add_up(self, today: int) -> Sums:
+        sums = tuple(Partial() for _ in WINDOWS)
+        for key, raw in self._raw.items():
+            add(sums[_shortest(today, key // PARTITIONS)], _decode(raw))
+        for shorter, longer in pairwise(sums):
+            add(longer, shorter)
+        return sums
+
+    def _catch_up(self, sums: Sums) -> None:
+        """Put in what changed since the sums were made, for the day they were made on."""
+        for key, old in self._before.items():
+            new = self._raw.get(key)
+            change = Partial() if new is None else _decode(new)
+            if old is not None:
+                add(change, _decode(old), -1)
+            for into in sums[_shortest(self._today, key // PARTITIONS) :]:
+                add(into, change)
+
+    def _roll(self, sums: Sums, today: int) -> None:
+        """Take out the days that left each window."""
+        if today == self._today:
+            return
+        partitions = {key % PARTITIONS for key in self._raw}
+        for into, length in zip(sums, _LENGTHS, strict=False):
+            for day in range(self._today - length + 1, today - length + 1):
+                for partition in partitions:
+                    raw = self._raw.get(day * PARTITIONS + partition)
+                    if raw is not None:
+                        add(into, _decode(raw), -1)
+
+
+def _shortest(today: int, day: int) -> int:
+    """The place of the shortest window that holds a day."""
+    return bisect_right(_LENGTHS, today - day)

@@ -1,0 +1,109 @@
+"""The metrics that belong to no rep, or that move by themselves: rendered at every scrape."""
+
+from collections.abc import Iterable, Iterator
+
+from config.clock import Clock
+from processors.board.families import Labels, Value
+from processors.board.store import Store
+from processors.board.text import family
+from schemas.errors import Reason
+from schemas.views import Segment
+
+MOST_SEGMENTS = 500
+"""Segments are free words: the largest so many are told, the others together as OTHER_SEGMENTS."""
+OTHER_SEGMENTS = "_other"
+SECOND_US = 1_000_000
+
+
+def totals(store: Store, clock: Clock) -> str:
+    """All of them, as text."""
+    segments = _largest(store.segments())
+    return "".join(
+        (
+            _oldest(store, clock),
+            family(
+                "crm_currency_info",
+                "The currency of every amount.",
+                [((("currency", store.policy.currency),), 1)],
+            ),
+            family(
+                "crm_customers",
+                "Customers with any revenue or cost, by present segment.",
+                _by_segment(segments, "customers"),
+            ),
+            family(
+                "crm_customer_revenue_amount",
+                "Revenue from them; refunds are taken off.",
+                _by_segment(segments, "revenue_cents", 100),
+            ),
+            family(
+                "crm_customer_cost_amount",
+                "Cost of them: lifetime value = (revenue - cost) / customers.",
+                _by_segment(segments, "cost_cents", 100),
+            ),
+            family("crm_data_quality", "Records by what was wrong with them.", _quality(store)),
+            family(
+                "salespulse_read_model_timestamp_seconds",
+                "The newest event time published; 0: no event yet.",
+                _published(store, clock),
+            ),
+        )
+    )
+
+
+def _oldest(store: Store, clock: Clock) -> str:
+    """A wall instant as old as the wait is long: with a scaled clock it moves."""
+    offset_us = clock.to_wall_us(0)
+    oldest = {
+        rep_id: min(request.opened_us for request in requests.values())
+        for rep_id, requests in store.waiting.owners().items()
+    }
+    return family(
+        "crm_request_oldest_open_timestamp_seconds",
+        "Start of the longest present wait; 0: nobody waits.",
+        (
+            (
+                (("rep", rep_id), ("team", store.reps.team(rep_id))),
+                (oldest[rep_id] + offset_us) / SECOND_US if rep_id in oldest else 0,
+            )
+            for rep_id in sorted(store.known_reps())
+        ),
+    )
+
+
+def _by_segment(segments: dict[str, Segment], field: str, divisor: int = 1) -> Iterator[tuple[Labels, Value]]:
+    for name, segment in segments.items():
+        value = getattr(segment, field)
+        yield (("segment", name),), value if divisor == 1 else value / divisor
+
+
+def _largest(segments: dict[str, Segment]) -> dict[str, Segment]:
+    if len(segments) <= MOST_SEGMENTS:
+        return segments
+    by_size = sorted(segments, key=lambda name: (-segments[name].customers, name))
+    told = [name for name in by_size if name != OTHER_SEGMENTS][:MOST_SEGMENTS]
+    others = [segment for name, segment in segments.items() if name not in set(told)]
+    return {name: segments[name] for name in sorted(told)} | {OTHER_SEGMENTS: _together(others)}
+
+
+def _together(segments: Iterable[Segment]) -> Segment:
+    result = Segment()
+    for segment in segments:
+        result.customers += segment.customers
+        result.revenue_cents += segment.revenue_cents
+        result.cost_cents += segment.cost_cents
+    return result
+
+
+def _quality(store: Store) -> Iterator[tuple[Labels, Value]]:
+    quality = store.quality()
+    reasons = sorted({reason for counts in quality.values() for reason in counts} | set(map(str, Reason)))
+    for reason in reasons:
+        for window, counts in quality.items():
+            yield (("reason", reason), ("window", window)), counts.get(reason, 0)
+
+
+def _published(store: Store, clock: Clock) -> Iterator[tuple[Labels, Value]]:
+    for partition, published in sorted(store.partitions.items()):
+        at_us = max(clock.to_wall_us(published.stream_us), 0) if published.stream_us > 0 else 0
+        yield (("partition", partition),), at_us / SECOND_US

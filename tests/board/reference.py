@@ -1,0 +1,121 @@
+"""The board's metrics again, slowly and by another way: from plain sums and the report's numbers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from processors.core.numbers import numbers_of
+from processors.core.windows import WINDOWS, sums
+from schemas.views import OpenRequest, Partial, Standing
+
+HOUR_US = 3_600_000_000
+BOUNDS = ["300", "900", "1800", "3600", "14400", "28800", "86400", "259200", "+Inf"]
+STAGES = ("prospecting", "qualified", "demo", "trial", "proposal", "negotiation")
+KINDS = ("call", "email", "meeting", "demo")
+
+
+class Rep(msgspec.Struct):
+    """All that is known of one rep."""
+
+    name: str
+    team: str
+    today: int
+    partials: list[tuple[int, Partial]] = []
+    open: list[OpenRequest] = []
+    standing: list[Standing] = []
+
+
+class Reference(Collector):
+    """Every series of every rep, as prometheus_client makes them."""
+
+    def __init__(self, reps: Mapping[str, Rep], now_us: int) -> None:
+        self._reps = reps
+        self._now_us = now_us
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield from self._people()
+        yield from self._counts()
+        yield from self._labelled()
+
+    def _family(self, name: str, *labels: str) -> GaugeMetricFamily:
+        return GaugeMetricFamily(name, name, labels=["rep", "team", *labels])
+
+    def _people(self) -> Iterator[GaugeMetricFamily]:
+        info = self._family("crm_rep_info", "rep_name")
+        waiting = self._family("crm_requests_open", "age")
+        oldest = self._family("crm_request_oldest_open_timestamp_seconds")
+        standing = self._family("crm_opportunities_open", "stage")
+        for rep_id, rep in self._reps.items():
+            who = [rep_id, rep.team]
+            info.add_metric([*who, rep.name], 1)
+            ages = [(self._now_us - request.opened_us) / HOUR_US for request in rep.open]
+            waiting.add_metric([*who, "lt1h"], sum(age <= 1 for age in ages))
+            waiting.add_metric([*who, "1h_24h"], sum(1 < age <= 24 for age in ages))
+            waiting.add_metric([*who, "gt24h"], sum(age > 24 for age in ages))
+            oldest.add_metric(who, min((request.opened_us / 1e6 for request in rep.open), default=0))
+            for stage in ("_none", *STAGES):
+                count = sum(one.opportunities.get("default", {}).get(stage, 0) for one in rep.standing)
+                standing.add_metric([*who, stage], count)
+        yield from (info, waiting, oldest, standing)
+
+    def _windows(self) -> Iterator[tuple[list[str], str, Partial]]:
+        for rep_id, rep in self._reps.items():
+            days: dict[int, list[Partial]] = {}
+            for day, partial in rep.partials:
+                days.setdefault(day, []).append(partial)
+            for window, part in sums(days, rep.today).items():
+                yield [rep_id, rep.team], window, part
+
+    def _counts(self) -> Iterator[GaugeMetricFamily]:
+        fields = {
+            "crm_recontactable_customers": "recontactable_customers",
+            "crm_responses": "responses",
+            "crm_response_seconds_sum": "response_seconds_sum",
+            "crm_customers_answered": "customers_answered",
+            "crm_opportunities_created": "opportunities_created",
+            "crm_opportunities_won": "won",
+            "crm_opportunities_lost": "lost",
+            "crm_opportunities_created_won": "created_won",
+            "crm_won_amount": "won_amount",
+        }
+        families = {name: self._family(name, "window") for name in fields}
+        for who, window, part in self._windows():
+            numbers = numbers_of(part, ("1h", "24h"), {"default": STAGES})
+            for name, field in fields.items():
+                families[name].add_metric([*who, window], float(getattr(numbers, field)))
+        yield from families.values()
+
+    def _labelled(self) -> Iterator[GaugeMetricFamily]:
+        families: dict[str, GaugeMetricFamily] = {}
+
+        def add(name: str, labels: Sequence[tuple[str, str]], who: list[str], value: float) -> None:
+            family = families.setdefault(name, self._family(name, *(label for label, _ in labels)))
+            family.add_metric([*who, *(value for _, value in labels)], value)
+
+        for who, window, part in self._windows():
+            at = ("window", window)
+            ever = {kind for rep_partial in self._reps[who[0]].partials for kind in rep_partial[1].activities}
+            for kind in {*KINDS, *ever}:
+                add("crm_activities", [("kind", kind), at], who, part.activities.get(kind, 0))
+            for level in ("1h", "24h"):
+                add("crm_requests_due", [("level", level), ("result", "met"), at], who, part.due_met.get(level, 0))
+                add("crm_requests_due", [("level", level), ("result", "missed"), at], who, part.breaches.get(level, 0))
+            for outcome, us, count in (
+                ("won", part.cycle_won_us, part.cycle_won),
+                ("lost", part.cycle_lost_us, part.cycle_lost),
+            ):
+                add("crm_sales_cycle_seconds_sum", [("outcome", outcome), at], who, us / 1e6)
+                add("crm_sales_cycle_seconds_count", [("outcome", outcome), at], who, count)
+            for stage in STAGES:
+                counts = part.stages.get("default", {}).get(stage, [0, 0, 0])
+                for name, value in zip(("entered", "visited", "advanced"), counts, strict=True):
+                    add(f"crm_stage_{name}", [("pipeline", "default"), ("stage", stage), at], who, value)
+            if window == "7d":
+                running = 0
+                for bound, count in zip(BOUNDS, part.response_buckets or [0] * 9, strict=True):
+                    running += count
+                    add("crm_response_seconds_bucket", [at, ("le", bound)], who, running)
+        assert list(WINDOWS)[1] == "7d"
+        yield from families.values()

@@ -1,0 +1,303 @@
+"""What Prometheus reads is what a slow reference says, series by series, at any time and after any change."""
+
+import asyncio
+import gzip
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from math import isclose, nan
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from config.clock import Clock
+from config.settings import ClockSettings
+from processors.board.chunks import Piece, gzipped
+from processors.board.exposition import BACKLOG, Exposition
+from processors.board.families import KINDS, MOST_KINDS, OTHER_KINDS
+from processors.board.totals import MOST_SEGMENTS, totals
+from schemas.policy import DEFAULT_POLICY, Level, Policy
+from schemas.views import Partial, Segment, Standing
+from tests.board.reference import Reference, Rep
+from tests.board.scene import DAY_US, HOSTILE, HOUR_US, NOW_US, PARTITIONS, TODAY, Scene, furnish, request, some_partial
+from tests.sinks.mirror import until
+
+REPS = 20
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def text_of(exposition: Exposition) -> str:
+    return b"".join(piece.text() for piece in asyncio.run(exposition.pieces())).decode()
+
+
+def parsed(text: str) -> Series:
+    """Every series once, each family in one piece."""
+    series: Series = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            assert key not in series, key
+            assert sample.name == family.name
+            series[key] = sample.value
+    names = [line.split("{")[0] for line in text.splitlines() if not line.startswith("#")]
+    changes = [name for before, name in zip(["", *names], names, strict=False) if name != before]
+    assert len(changes) == len(set(changes))
+    assert len(series) == len(names)
+    return series
+
+
+def of_reps(series: Series) -> Series:
+    return {key: value for key, value in series.items() if any(label == "rep" for label, _ in key[1])}
+
+
+def expected(scene: Scene) -> Series:
+    registry = CollectorRegistry()
+    registry.register(Reference(scene.reps, scene.wall_us))
+    families = registry.collect()
+    return {
+        (sample.name, frozenset(sample.labels.items())): float(sample.value)
+        for family in families
+        for sample in family.samples
+    }
+
+
+def differences(got: Series, wanted: Series) -> Sequence[object]:
+    both = {key: (got.get(key, nan), wanted.get(key, nan)) for key in got.keys() | wanted.keys()}
+    return [item for item in both.items() if not isclose(*item[1], rel_tol=1e-12, abs_tol=1e-6)][:5]
+
+
+def check(scene: Scene, exposition: Exposition) -> None:
+    assert differences(of_reps(parsed(text_of(exposition))), expected(scene)) == []
+
+
+@pytest.fixture
+def scene() -> Scene:
+    made, rng = Scene(), random.Random(7)
+    for number in range(REPS):
+        rep_id = f"rep-{number}" if number >= len(HOSTILE) else HOSTILE[number]
+        made.introduce(rep_id, f"Name of {rep_id}"[:128], f"team {HOSTILE[number % 4]}")
+        if number % 5:
+            furnish(made, rep_id, rng)
+    return made
+
+
+class Course:
+    """Things that happen to reps."""
+
+    def __init__(self, scene: Scene, seed: int) -> None:
+        self.scene = scene
+        self.rng = random.Random(seed)
+
+    def step(self) -> None:
+        acts: list[Callable[[str], None]] = [self.renew, self.wait, self.answer, self.move, self.stand, self.go_on]
+        self.rng.choice(acts)(self.rng.choice(list(self.scene.reps)))
+
+    def renew(self, rep_id: str) -> None:
+        days = [TODAY - self.rng.randrange(40) for _ in range(2)]
+        self.scene.set_partials(rep_id, [(day, some_partial(self.rng)) for day in days])
+
+    def wait(self, rep_id: str) -> None:
+        opened_us = self.scene.wall_us - self.rng.randrange(30 * HOUR_US)
+        self.scene.open(rep_id, request(rep_id, 10**6 + self.rng.randrange(10**6), opened_us))
+
+    def answer(self, rep_id: str) -> None:
+        for one in list(self.scene.reps[rep_id].open):
+            self.scene.answer(rep_id, one)
+
+    def move(self, rep_id: str) -> None:
+        self.scene.introduce(rep_id, f"New {self.rng.random()}", self.rng.choice(["a", "b"]))
+
+    def stand(self, rep_id: str) -> None:
+        self.scene.stand(rep_id, Standing({"default": {"demo": self.rng.randrange(1, 5)}}))
+
+    def go_on(self, _: str) -> None:
+        self.scene.wall_us += self.rng.randrange(20 * HOUR_US)
+        for rep in self.scene.reps.values():
+            rep.today = self.scene.wall_us // DAY_US
+
+
+def test_every_series_is_what_the_reference_says(scene: Scene) -> None:
+    check(scene, Exposition(scene.store, scene.clock))
+
+
+def test_nothing_is_stale_after_any_changes(scene: Scene) -> None:
+    exposition, course = Exposition(scene.store, scene.clock), Course(scene, 8)
+    for number in range(6):
+        for _ in range(3 * number):
+            course.step()
+        check(scene, exposition)
+
+
+def test_a_level_passes_right_after_its_due_instant_and_not_at_it() -> None:
+    scene = Scene()
+    exposition = Exposition(scene.store, scene.clock)
+    scene.introduce("ann", "Ann", "x")
+    scene.open("ann", request("ann", 1, NOW_US))
+    key = ("crm_requests_open", frozenset({("rep", "ann"), ("team", "x"), ("age", "1h_24h")}))
+    for elapsed_us, count in ((0, 0), (HOUR_US, 0), (HOUR_US + 1, 1), (24 * HOUR_US, 1), (24 * HOUR_US + 1, 0)):
+        scene.wall_us = NOW_US + elapsed_us
+        assert parsed(text_of(exposition))[key] == count
+        check(scene, exposition)
+
+
+def test_a_new_day_begins_in_each_zone_at_its_own_midnight() -> None:
+    scene = Scene(Policy(levels=DEFAULT_POLICY.levels, pipelines=DEFAULT_POLICY.pipelines, time_zone="Asia/Tokyo"))
+    exposition = Exposition(scene.store, scene.clock)
+    scene.reps["ann"] = Rep("ann", "unknown", TODAY + 1)
+    scene.set_partials("ann", [(TODAY, Partial(responses=3)), (TODAY + 1, Partial(responses=4))])
+    key = ("crm_responses", frozenset({("rep", "ann"), ("team", "unknown"), ("window", "today")}))
+    scene.wall_us = TODAY * DAY_US + 15 * HOUR_US - 1
+    assert parsed(text_of(exposition))[key] == 7
+    scene.wall_us += 1
+    assert parsed(text_of(exposition))[key] == 4
+
+
+def test_a_rep_of_whom_nothing_is_left_has_no_series_and_its_place_is_taken(scene: Scene) -> None:
+    exposition = Exposition(scene.store, scene.clock)
+    check(scene, exposition)
+    gone = next(rep_id for rep_id, rep in scene.reps.items() if rep.open and rep.partials)
+    scene.set_partials(gone, [])
+    for one in list(scene.reps[gone].open):
+        scene.answer(gone, one)
+    scene.put(PARTITIONS[0], "standing", gone, None)
+    scene.store.put_rep(gone, None)
+    del scene.reps[gone]
+    check(scene, exposition)
+    scene.introduce("newcomer", "New", "b")
+    check(scene, exposition)
+
+
+def test_a_dropped_partition_takes_its_numbers_along(scene: Scene) -> None:
+    exposition = Exposition(scene.store, scene.clock)
+    check(scene, exposition)
+    for partition in PARTITIONS:
+        scene.store.drop(partition)
+    for rep in scene.reps.values():
+        rep.partials, rep.open, rep.standing = [], [], []
+    check(scene, exposition)
+
+
+def test_the_answer_packed_is_one_gzip_stream_with_the_same_text(scene: Scene) -> None:
+    exposition, rng = Exposition(scene.store, scene.clock), random.Random(9)
+    for _ in range(3):
+        pieces = asyncio.run(exposition.pieces())
+        text = b"".join(piece.text() for piece in pieces)
+        assert gzip.decompress(b"".join(gzipped(pieces))) == text
+        assert gzip.decompress(b"".join(gzipped(pieces))) == text
+        scene.set_partials("rep-19", [(TODAY, some_partial(rng))])
+
+
+def test_an_answer_under_way_does_not_change_when_a_rep_does(scene: Scene) -> None:
+    exposition = Exposition(scene.store, scene.clock)
+    pieces = asyncio.run(exposition.pieces())
+    before = b"".join(piece.text() for piece in pieces)
+    scene.set_partials("rep-19", [(TODAY, some_partial(random.Random(1)))])
+    later = asyncio.run(exposition.pieces())
+    assert b"".join(piece.text() for piece in pieces) == before != b"".join(piece.text() for piece in later)
+    assert gzip.decompress(b"".join(gzipped(pieces))) == before
+    assert gzip.decompress(b"".join(gzipped(later))) == b"".join(piece.text() for piece in later)
+
+
+def test_an_empty_board_has_the_families_and_no_rep() -> None:
+    scene = Scene()
+    series = parsed(text_of(Exposition(scene.store, scene.clock)))
+    assert of_reps(series) == {}
+    assert series["crm_currency_info", frozenset({("currency", "USD")})] == 1
+
+
+def test_kinds_beyond_the_most_frequent_are_told_together() -> None:
+    scene = Scene()
+    scene.introduce("ann", "Ann", "x")
+    many = {f"kind{number:03}": number + 1 for number in range(200)} | {OTHER_KINDS: 5, "call": 1}
+    scene.set_partials("ann", [(TODAY, Partial(activities=many))])
+    series = parsed(text_of(Exposition(scene.store, scene.clock)))
+    told = {dict(labels)["kind"]: value for (name, labels), value in series.items() if name == "crm_activities"}
+    assert len(told) == len(KINDS) + MOST_KINDS + 1
+    assert sum(told.values()) == sum(many.values())
+    assert told["kind199"] == 200
+
+
+def test_segments_quality_and_partitions_are_told() -> None:
+    scene = Scene()
+    scene.put(PARTITIONS[0], "segments", 'a"b', Segment(2, 1050, 25))
+    scene.put(PARTITIONS[1], "segments", 'a"b', Segment(1, -50, 0))
+    scene.put(PARTITIONS[0], "quality", str(TODAY), {"duplicate": 3, "odd": 1})
+    scene.put(PARTITIONS[0], "quality", str(TODAY - 7), {"duplicate": 4})
+    scene.store.published(PARTITIONS[0], 5, NOW_US - HOUR_US)
+    scene.store.published(PARTITIONS[1], 0, -(2**63))
+    series = parsed(text_of(Exposition(scene.store, scene.clock)))
+    assert series["crm_customers", frozenset({("segment", 'a"b')})] == 3
+    assert series["crm_customer_revenue_amount", frozenset({("segment", 'a"b')})] == 10
+    assert series["crm_customer_cost_amount", frozenset({("segment", 'a"b')})] == 0.25
+    counted = {
+        window: series["crm_data_quality", frozenset({("reason", "duplicate"), ("window", window)})]
+        for window in ("today", "7d", "30d")
+    }
+    assert counted == {"today": 3, "7d": 3, "30d": 7}
+    assert series["crm_data_quality", frozenset({("reason", "orphan"), ("window", "all")})] == 0
+    published = "salespulse_read_model_timestamp_seconds"
+    assert series[published, frozenset({("partition", PARTITIONS[0])})] == (NOW_US - HOUR_US) / 1e6
+    assert series[published, frozenset({("partition", PARTITIONS[1])})] == 0
+
+
+def test_many_segments_keep_their_sums_in_few_series() -> None:
+    scene = Scene()
+    for number in range(MOST_SEGMENTS + 50):
+        scene.put(PARTITIONS[0], "segments", f"s{number}", Segment(number + 1, 100, 0))
+    series = parsed(totals(scene.store, scene.clock))
+    customers = [value for (name, _), value in series.items() if name == "crm_customers"]
+    assert len(customers) == MOST_SEGMENTS + 1
+    assert sum(customers) == sum(range(1, MOST_SEGMENTS + 51))
+
+
+def test_with_a_scaled_clock_an_age_seen_from_the_wall_is_the_virtual_one() -> None:
+    wall_us = [1_800_000_000_000_000]
+    virtual = EPOCH + timedelta(microseconds=NOW_US)
+    wall = EPOCH + timedelta(microseconds=wall_us[0])
+    settings = ClockSettings(mode="scaled", at=virtual, wall_origin=wall, speed=60.0)
+    clock = Clock(settings, lambda: wall_us[0])
+    scene = Scene()
+    scene.store.now_us = clock.now_us
+    scene.introduce("ann", "Ann", "x")
+    scene.open("ann", request("ann", 1, NOW_US - HOUR_US))
+    exposition = Exposition(scene.store, clock)
+    oldest = ("crm_request_oldest_open_timestamp_seconds", frozenset({("rep", "ann"), ("team", "x")}))
+    for elapsed_seconds in (0, 10, 100):
+        wall_us[0] = 1_800_000_000_000_000 + elapsed_seconds * 1_000_000
+        age = wall_us[0] / 1e6 - parsed(text_of(exposition))[oldest]
+        assert age == pytest.approx(3600 + 60 * elapsed_seconds)
+
+
+def test_age_classes_come_from_the_levels() -> None:
+    levels = (Level(name="slow", seconds=7200), Level(name="15m", seconds=900), Level(name="1h", seconds=3600))
+    scene = Scene(Policy(levels=levels, pipelines=DEFAULT_POLICY.pipelines))
+    assert scene.store.ages.classes == ("lt15m", "15m_1h", "1h_slow", "gtslow")
+    assert scene.store.ages.levels == ("slow", "15m", "1h")
+    one = request("ann", 1, NOW_US)
+    one.due_us = {"15m": NOW_US + 900_000_000, "slow": NOW_US + 7_200_000_000}
+    assert scene.store.ages.place(one, NOW_US + 3_700_000_000) == 1
+    assert scene.store.ages.place(one, NOW_US + 7_300_000_000) == 3
+
+
+def test_a_large_backlog_is_rendered_without_anyone_asking() -> None:
+    scene, partial = Scene(), some_partial(random.Random(1))
+    for number in range(BACKLOG + 200):
+        scene.introduce(f"r{number}", "x", "t")
+        scene.set_partials(f"r{number}", [(TODAY - day, partial) for day in range(3)])
+    exposition = Exposition(scene.store, scene.clock)
+
+    async def watch() -> None:
+        task = asyncio.create_task(exposition.run())
+        await until(lambda: 0 < exposition.backlog <= BACKLOG)
+        task.cancel()
+        pieces = await exposition.pieces()
+        assert exposition.backlog == 0
+        assert sum(piece.text().count(b"crm_stage_entered{") for piece in pieces) == (BACKLOG + 200) * 36
+
+    asyncio.run(watch())
+
+
+def test_a_piece_of_text_packs_like_a_block() -> None:
+    assert gzip.decompress(b"".join(gzipped([Piece(b"one\n"), Piece(b""), Piece(b"two\n")]))) == b"one\ntwo\n"
