@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from config.notifier_settings import NotifierSettings, notifier_problems
 from config.reading import read_environment, read_file, variable
 from config.values import (
     Bootstrap,
@@ -134,6 +135,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     policy: PolicySettings = PolicySettings()
     retention: RetentionSettings = RetentionSettings()
     alerts: AlertsSettings = AlertsSettings()
+    notifier: NotifierSettings = NotifierSettings()
 
 
 def load_settings(path: Path | None, env: Mapping[str, str]) -> Settings:
@@ -165,6 +167,8 @@ def as_environment(settings: Settings) -> dict[str, str]:
 
 def _problems(settings: Settings) -> Iterator[Problem]:
     yield from _kafka_problems(settings.kafka)
+    yield from notifier_problems(settings.notifier)
+    yield from _topic_problems(settings)
     clock, retention = settings.clock, settings.retention
     if clock.mode != "wall" and clock.at is None:
         yield "clock.at", "unset", f"an instant like 2026-11-23T09:00:00Z when clock.mode is {clock.mode}"
@@ -178,10 +182,15 @@ def _kafka_problems(kafka: KafkaSettings) -> Iterator[Problem]:
     yield from _sasl_problems(kafka)
     if (kafka.ssl_certfile is None) != (kafka.ssl_keyfile is None):
         yield "kafka.ssl_certfile", kafka.ssl_certfile or "unset", "a certificate together with kafka.ssl_keyfile"
+
+
+def _topic_problems(settings: Settings) -> Iterator[Problem]:
+    kafka, notifier = settings.kafka, settings.notifier
     topics = [*kafka.events_topics, kafka.reps_topic, kafka.dead_letters_topic, kafka.alerts_topic]
+    topics += [notifier.log_topic, notifier.dead_letters_topic, notifier.acks_topic]
     for topic in topics:
         if topics.count(topic) > 1:
-            yield "kafka.*_topic", topic, "a topic for one purpose only; here one name stands in two places"
+            yield "*.*_topic", topic, "a topic for one purpose only; here one name stands in two places"
 
 
 def _sasl_problems(kafka: KafkaSettings) -> Iterator[Problem]:
@@ -204,14 +213,19 @@ def _sasl_problems(kafka: KafkaSettings) -> Iterator[Problem]:
 
 
 def _with_secrets(settings: Settings, place: str) -> Settings:
-    kafka, redis = settings.kafka, settings.redis
-    sasl_password = _secret(kafka.sasl_password, kafka.sasl_password_file, f"{place}: kafka.sasl_password_file")
-    password = _secret(redis.password, redis.password_file, f"{place}: redis.password_file")
-    return msgspec.structs.replace(
-        settings,
-        kafka=msgspec.structs.replace(kafka, sasl_password=sasl_password),
-        redis=msgspec.structs.replace(redis, password=password),
-    )
+    """Every key that has a `_file` beside it gets what the file holds."""
+    sections = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    return Settings(**{name: _with_secrets_of(section, f"{place}: {name}") for name, section in sections.items()})
+
+
+def _with_secrets_of(section: msgspec.Struct, place: str) -> msgspec.Struct:
+    names = section.__struct_fields__
+    words = {
+        name: _secret(getattr(section, name), getattr(section, f"{name}_file"), f"{place}.{name}_file")
+        for name in names
+        if f"{name}_file" in names
+    }
+    return msgspec.structs.replace(section, **words) if words else section
 
 
 def _secret(given: Secret | None, path: Path | None, place: str) -> Secret | None:
