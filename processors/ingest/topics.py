@@ -1,6 +1,7 @@
 """The topics: what they should be, what they are, and how to get from one to the other."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import msgspec
 from kafka import KafkaAdminClient
@@ -15,10 +16,11 @@ from schemas.errors import Unavailable
 
 DAY_MS = 86_400_000
 DEAD_LETTER_DAYS = 30
-LARGEST_RECORD_BYTES = 8 * 1024 * 1024
+DELETE, COMPACT = frozenset({"delete"}), frozenset({"compact"})
+LARGE = {"max.message.bytes": str(8 * 1024 * 1024)}
 """A record that is far too large must reach the dead letters, so these topics take it."""
 READY_MS = 30_000
-JOURNAL_CONFIGS = {"segment.bytes": str(64 * 1024 * 1024), "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
+JOURNAL = {"segment.bytes": str(64 * 1024 * 1024), "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
 """The end of the journal is written again and again: small segments let compaction drop what is superseded soon."""
 EVENTS_MEND = (
     "set kafka.partitions to what the topic has; adding partitions to a topic in use would move customers away from "
@@ -63,58 +65,19 @@ class Finding(msgspec.Struct, frozen=True):
 
 def wanted_topics(kafka: KafkaSettings, retention: RetentionSettings) -> tuple[TopicSpec, ...]:
     """Every topic that Salespulse reads or writes."""
-    copies = kafka.replication_factor
-    safe = {"min.insync.replicas": str(max(1, copies - 1))}
-    large = safe | {"max.message.bytes": str(LARGEST_RECORD_BYTES)}
     kept = {"retention.ms": str((retention.roots_days + retention.slack_days) * DAY_MS)}
-    delete, compact = frozenset({"delete"}), frozenset({"compact"})
-    events = (
-        TopicSpec(
-            name=name,
-            purpose="events of customers",
-            cleanup=delete,
-            partitions=kafka.partitions,
-            exact=EVENTS_MEND,
-            replication_factor=copies,
-            configs=large | kept,
-        )
-        for name in kafka.events_topics
-    )
+    letters = {"retention.ms": str(DEAD_LETTER_DAYS * DAY_MS)}
+    partitioned = partial(_spec, kafka, partitions=kafka.partitions)
+    journal_mend = JOURNAL_MEND.format(topic=kafka.journal_topic, group=kafka.group)
     return (
-        *events,
-        TopicSpec(
-            name=kafka.journal_topic,
-            purpose="the workers' state",
-            cleanup=compact,
-            partitions=kafka.partitions,
-            exact=JOURNAL_MEND.format(topic=kafka.journal_topic, group=kafka.group),
-            replication_factor=copies,
-            configs=large | JOURNAL_CONFIGS,
+        *(
+            partitioned(name, "events of customers", DELETE, LARGE | kept, exact=EVENTS_MEND)
+            for name in kafka.events_topics
         ),
-        TopicSpec(
-            name=kafka.reps_topic,
-            purpose="directory of reps",
-            cleanup=compact,
-            partitions=1,
-            replication_factor=copies,
-            configs=safe,
-        ),
-        TopicSpec(
-            name=kafka.dead_letters_topic,
-            purpose="dead letters",
-            cleanup=delete,
-            partitions=1,
-            replication_factor=copies,
-            configs=large | {"retention.ms": str(DEAD_LETTER_DAYS * DAY_MS)},
-        ),
-        TopicSpec(
-            name=kafka.alerts_topic,
-            purpose="alert transitions",
-            cleanup=delete | compact,
-            partitions=1,
-            replication_factor=copies,
-            configs=safe | kept,
-        ),
+        partitioned(kafka.journal_topic, "the workers' state", COMPACT, LARGE | JOURNAL, exact=journal_mend),
+        _spec(kafka, kafka.reps_topic, "directory of reps", COMPACT, {}),
+        _spec(kafka, kafka.dead_letters_topic, "dead letters", DELETE, LARGE | letters),
+        _spec(kafka, kafka.alerts_topic, "alert transitions", DELETE | COMPACT, kept),
     )
 
 
@@ -160,6 +123,29 @@ def run_topics(settings: Settings, console: Console, *, create: bool) -> int:
     for problem in problems:
         console.print(problem, soft_wrap=True, highlight=False, markup=False)
     return 1 if problems else 0
+
+
+def _spec(  # noqa: PLR0913 -- each is a column of the table above
+    kafka: KafkaSettings,
+    name: str,
+    purpose: str,
+    cleanup: frozenset[str],
+    configs: dict[str, str],
+    *,
+    partitions: int = 1,
+    exact: str | None = None,
+) -> TopicSpec:
+    """A topic with as many copies as the settings say; all but one of them must have a record before it counts."""
+    copies = kafka.replication_factor
+    return TopicSpec(
+        name=name,
+        purpose=purpose,
+        cleanup=cleanup,
+        partitions=partitions,
+        exact=exact,
+        replication_factor=copies,
+        configs=configs | {"min.insync.replicas": str(max(1, copies - 1))},
+    )
 
 
 def _create(admin: KafkaAdminClient, spec: TopicSpec) -> bool:
