@@ -1,0 +1,170 @@
+"""Checkpoints: alerts and dead letters first, then the journal, and only then may the source offset be committed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import pytest
+from aiokafka.errors import KafkaTimeoutError
+
+from processors.agents.checkpoints import Checkpoints, OutputTopics
+from processors.agents.outgoing import Outgoing
+from processors.core.instants import instant_us
+from schemas.alerts import Transition
+from tests.agents.workbench import TOPIC, Desk, Sent
+from tests.story import activity, at, opened
+
+TOPICS = OutputTopics("journal", "crm.dead-letters", "alerts")
+
+
+class Counter:
+    """A desk with checkpoints."""
+
+    def __init__(self) -> None:
+        self.desk = Desk()
+        self.sent = Sent()
+        self.checkpoints = Checkpoints(
+            self.desk.parts, as_outgoing(self.sent), TOPICS, self.desk.metrics, self.desk.crash
+        )
+
+    def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        async def finish() -> None:
+            await work()
+            await asyncio.gather(*self.desk.part.outbox)
+
+        asyncio.run(finish())
+
+    def flush(self, minute: float = 0) -> None:
+        self.run(lambda: self.checkpoints.flush(self.desk.part, instant_us(at(minute))))
+
+
+def as_outgoing(sent: Sent) -> Outgoing:
+    """The stand-in in the place of the producer."""
+    outgoing: Outgoing = sent  # type: ignore[assignment]
+    return outgoing
+
+
+def test_a_flush_makes_the_part_durable_up_to_where_it_is() -> None:
+    counter = Counter()
+    counter.desk.take(activity(1), activity(2))
+
+    counter.flush()
+
+    assert counter.desk.part.durable == {TOPIC: 2}
+    assert counter.desk.part.changelog_offset == 0
+    assert len(counter.sent.on("journal")) == 1
+
+
+def test_nothing_is_written_when_there_is_nothing_new() -> None:
+    counter = Counter()
+    counter.desk.take(activity(1))
+
+    for _ in range(3):
+        counter.flush()
+
+    assert len(counter.sent.on("journal")) == 1
+
+
+def test_dead_letters_are_acknowledged_before_the_journal_is_written() -> None:
+    counter = Counter()
+    counter.desk.take(b"bad", activity(1))
+
+    counter.flush()
+
+    assert [topic for topic, _ in counter.sent.log] == ["crm.dead-letters", "journal"]
+
+
+def test_alert_transitions_go_out_as_json_under_their_alert_id() -> None:
+    counter = Counter()
+    counter.desk.take(opened(0))
+    ledger = counter.desk.part.ledger
+    ledger.set_clock(instant_us(at(61)))
+    ledger.advance(instant_us(at(61)))
+
+    counter.flush(61)
+
+    alerts = counter.sent.on("alerts")
+    transitions = [msgspec.json.decode(alert.value, type=Transition) for alert in alerts]
+    assert ("1h", "fired") in [(transition.level, transition.state) for transition in transitions]
+    assert [alert.key.decode() for alert in alerts] == [transition.alert_id for transition in transitions]
+    assert counter.sent.log[-1][0] == "journal"
+    assert counter.desk.value("salespulse_alert_transitions_total", level="1h", state="fired") == 1
+
+
+def test_saying_something_is_noted_in_the_changelog_although_no_event_came() -> None:
+    counter = Counter()
+    counter.desk.take(opened(0))
+    counter.flush()
+    ledger = counter.desk.part.ledger
+    ledger.set_clock(instant_us(at(61)))
+    ledger.advance(instant_us(at(61)))
+
+    counter.flush(61)
+
+    assert len(counter.sent.on("journal")) == 2
+
+
+def test_a_failed_journal_stops_the_worker_and_commits_nothing() -> None:
+    counter = Counter()
+    counter.desk.take(activity(1))
+    counter.sent.fails = KafkaTimeoutError
+
+    with pytest.raises(KafkaTimeoutError):
+        counter.flush()
+
+    assert counter.desk.part.durable == {}
+    assert [type(reason) for reason in counter.desk.crashed] == [KafkaTimeoutError]
+
+
+def test_a_failed_dead_letter_stops_the_worker_and_commits_nothing() -> None:
+    counter = Counter()
+    counter.desk.take(b"bad")
+    counter.sent.fails = KafkaTimeoutError
+
+    with pytest.raises(KafkaTimeoutError):
+        counter.flush()
+
+    assert counter.desk.part.durable == {}
+    assert counter.sent.on("journal") == []
+
+
+def test_what_comes_while_a_flush_is_under_way_belongs_to_the_next_one() -> None:
+    counter = Counter()
+    desk = counter.desk
+    desk.take(activity(1))
+
+    async def overlap() -> None:
+        flushing = asyncio.create_task(counter.checkpoints.flush(desk.part, 0))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        desk.part.next_offsets[TOPIC] = 5
+        await flushing
+
+    counter.run(overlap)
+
+    assert desk.part.durable == {TOPIC: 1}
+    counter.flush()
+    assert desk.part.durable == {TOPIC: 5}
+
+
+def test_two_flushes_of_a_part_take_turns() -> None:
+    counter = Counter()
+    counter.desk.take(activity(1))
+
+    async def twice() -> None:
+        both = (counter.checkpoints.flush(counter.desk.part, 0) for _ in range(2))
+        await asyncio.gather(*both)
+
+    counter.run(twice)
+
+    assert len(counter.sent.on("journal")) == 1
+
+
+def test_a_part_that_has_left_is_not_flushed() -> None:
+    counter = Counter()
+    counter.desk.take(activity(1))
+    counter.desk.parts.assign([], generation=9)
+
+    counter.flush()
+
+    assert counter.sent.log == []

@@ -1,0 +1,39 @@
+"""Dead letters: as they came, with the reason and the place."""
+
+from processors.agents.dead_letters import MOST_BYTES, dead_event, dead_letter
+from schemas import codec
+from schemas.errors import BadRecord, Reason
+from tests.agents.workbench import Record
+from tests.story import answered
+
+BAD = BadRecord(Reason.MALFORMED, "Expected `str` - at `$.customer_id` 'Ü'")
+
+
+def test_a_letter_says_why_and_from_where() -> None:
+    letter = dead_letter("letters", ("crm.events", 3), Record(77, b"{", b"c9"), BAD)
+
+    assert (letter.topic, letter.key, letter.value) == ("letters", b"c9", b"{")
+    assert dict(letter.headers) == {
+        "reason": b"malformed",
+        "detail": BAD.detail.encode(),
+        "topic": b"crm.events",
+        "partition": b"3",
+        "offset": b"77",
+    }
+
+
+def test_a_huge_value_is_cut_and_its_length_told() -> None:
+    letter = dead_letter("letters", ("crm.events", 0), Record(0, b"x" * 5_000_000), BAD)
+
+    assert letter.value == b"x" * MOST_BYTES
+    assert dict(letter.headers)["value_bytes"] == b"5000000"
+
+
+def test_an_event_that_turned_out_bad_is_written_as_an_event() -> None:
+    event = answered(1)
+
+    letter = dead_event("letters", ("crm.events", 0), event, BadRecord(Reason.ORPHAN, "never opened"))
+
+    assert letter.key == event.customer_id.encode()
+    assert codec.decode_event(letter.value or b"") == event
+    assert "offset" not in dict(letter.headers)

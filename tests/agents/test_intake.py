@@ -1,0 +1,157 @@
+"""The intake: facts are applied and journalled, bad records are dead letters, nothing is skipped in silence."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from processors.agents.intake import LostRecords
+from schemas import codec
+from schemas.errors import Reason
+from tests.agents.workbench import SOURCE, TOPIC, Desk, batch
+from tests.story import activity, opened, revenue
+
+NEVER_DECODED = b'{"type":"activity.logged"'
+
+
+def test_events_are_applied_and_wait_for_the_journal_as_they_came() -> None:
+    desk = Desk()
+    events = [activity(n, event_id=f"a{n}") for n in range(3)]
+
+    desk.take(*events)
+
+    assert set(desk.part.ledger.facts) == {"a0", "a1", "a2"}
+    assert desk.part.journal.pending == [codec.encode(event) for event in events]
+    assert desk.part.next_offsets == {TOPIC: 3}
+    assert desk.value("salespulse_events_total", type="activity.logged", result="applied") == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"{nonsense", Reason.MALFORMED),
+        (b"", Reason.MALFORMED),
+        (b"null", Reason.MALFORMED),
+        ("{'customer': 'M\xfcller'}".encode("latin-1"), Reason.MALFORMED),
+        (b"[" * 60_000, Reason.MALFORMED),
+        (codec.encode(opened(1)).replace(b"request.opened", b"request.reopened"), Reason.UNKNOWN_TYPE),
+        (codec.encode(opened(1)).replace(b'"channel":"email",', b'"x":1,'), Reason.MALFORMED),
+        (codec.encode(opened(1)).replace(b"Z", b""), Reason.MALFORMED),
+        (codec.encode(opened(1, "r" * 129)), Reason.MALFORMED),
+        (codec.encode(revenue(1, "9.995")), Reason.MALFORMED),
+        (b" " * (codec.MAX_EVENT_BYTES + 1), Reason.TOO_LARGE),
+    ],
+    ids=["json", "empty", "null", "encoding", "depth", "type", "field", "naive", "id", "amount", "size"],
+)
+def test_a_bad_record_is_a_dead_letter_and_the_stream_goes_on(value: bytes, reason: Reason) -> None:
+    desk = Desk()
+
+    desk.take(value, activity(1, event_id="good"))
+
+    (letter,) = desk.part.unsent
+    assert letter.topic == "crm.dead-letters"
+    assert (letter.key, letter.value) == (b"c1", value)
+    headers = dict(letter.headers)
+    assert headers["reason"].decode() == reason
+    assert (headers["topic"], headers["partition"], headers["offset"]) == (b"crm.events", b"0", b"0")
+    assert set(desk.part.ledger.facts) == {"good"}
+    assert desk.part.next_offsets == {TOPIC: 2}
+    assert desk.value("salespulse_dead_letters_total", reason=reason) == 1
+    assert [reason in counts for counts in desk.part.ledger.quality.values()] == [True]
+
+
+def test_a_tombstone_is_counted_and_ignored() -> None:
+    desk = Desk()
+
+    desk.take(None)
+
+    assert desk.part.unsent == []
+    assert list(desk.part.ledger.quality.values()) == [{"tombstone": 1}]
+    assert desk.part.next_offsets == {TOPIC: 1}
+
+
+def test_a_duplicate_is_counted_and_not_journalled_again() -> None:
+    desk = Desk()
+    event = activity(1)
+
+    desk.take(event, event)
+
+    assert len(desk.part.journal.pending) == 1
+    assert list(desk.part.ledger.quality.values()) == [{"duplicate": 1}]
+
+
+def test_records_that_are_applied_already_are_skipped_without_a_trace() -> None:
+    desk = Desk()
+    event = activity(1)
+    desk.take(event, b"bad")
+    before = {day: dict(counts) for day, counts in desk.part.ledger.quality.items()}
+
+    desk.take(event, b"bad", activity(2), start=0)
+
+    assert desk.part.ledger.quality == before
+    assert len(desk.part.journal.pending) == 2
+    assert desk.part.next_offsets == {TOPIC: 3}
+
+
+def test_a_batch_of_markers_moves_the_offset() -> None:
+    desk = Desk()
+
+    asyncio.run(desk.intake.take(SOURCE, batch([])._replace(end=4)))
+
+    assert desk.part.next_offsets == {TOPIC: 4}
+
+
+def test_a_gap_that_the_topic_can_still_fill_stops_the_worker() -> None:
+    desk = Desk()
+    desk.take(activity(1))
+
+    with pytest.raises(LostRecords, match=r"crm\.events/0: offset 1 was to come next, but 5 came"):
+        desk.take(activity(2), start=5)
+
+
+def test_records_that_left_the_topic_are_lost_aloud(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    desk.take(activity(1))
+    desk.first_offset = 5
+
+    desk.take(activity(2), start=5)
+
+    assert "offsets 1 to 4 left the topic" in caplog.text
+    assert desk.value("salespulse_records_lost_total") == 4
+    assert desk.part.next_offsets == {TOPIC: 6}
+
+
+def test_a_fresh_part_may_begin_wherever_its_topic_begins() -> None:
+    desk = Desk()
+
+    desk.take(activity(1), start=700)
+
+    assert desk.part.next_offsets == {TOPIC: 701}
+    assert desk.value("salespulse_records_lost_total") == 0
+
+
+def test_a_batch_of_a_partition_that_has_left_is_ignored() -> None:
+    desk = Desk()
+    desk.parts.assign([], generation=2)
+
+    desk.take(activity(1))
+
+    assert desk.part.next_offsets == {}
+
+
+def test_anything_unexpected_stops_the_worker() -> None:
+    desk = Desk()
+
+    def broken(_event: Any) -> str:
+        raise ZeroDivisionError
+
+    desk.part.ledger.apply = broken  # type: ignore[method-assign, assignment]
+
+    async def events() -> AsyncIterator[Any]:
+        yield SimpleNamespace(message=SimpleNamespace(tp=SOURCE), value=batch([activity(1)]))
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(desk.intake.run(events()))
+    assert [type(reason) for reason in desk.crashed] == [ZeroDivisionError]

@@ -1,0 +1,249 @@
+"""The journal: whatever is acknowledged is recovered, whoever else writes, wherever a flush is torn."""
+
+from collections.abc import Iterable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processors.agents.journal import Entry, Journal
+from processors.agents.segments import SEGMENT_BYTES, TAIL_BYTES, Mark, decode_segment
+
+TOPIC = "crm.events"
+
+
+class Log:
+    """A compacted topic: the last value of each key, at its last place."""
+
+    def __init__(self) -> None:
+        self.records: dict[bytes, bytes | None] = {}
+
+    def append(self, entries: Iterable[Entry]) -> None:
+        for key, value in entries:
+            self.records.pop(key, None)
+            self.records[key] = value
+
+    def compact(self) -> None:
+        self.records = {key: value for key, value in self.records.items() if value is not None}
+
+
+class Keeper:
+    """A part as the journal sees it: facts by id, and how far it is."""
+
+    def __init__(self, writer: int) -> None:
+        self.facts: dict[str, bytes] = {}
+        self.journal = Journal(writer)
+        self.offset = 0
+
+    @classmethod
+    def recovered(cls, log: Log, writer: int) -> "Keeper":
+        keeper = cls(writer)
+        for key, value in list(log.records.items()):
+            keeper.journal.restore(key, value, keeper.replay)
+        keeper.offset = keeper.journal.mark.next_offsets.get(TOPIC, 0)
+        return keeper
+
+    def replay(self, raw: bytes) -> str:
+        event_id = raw.split(b" ")[0].decode()
+        self.facts[event_id] = raw
+        return event_id
+
+    def take(self, source: list[bytes], count: int) -> None:
+        for raw in source[self.offset : self.offset + count]:
+            self.offset += 1
+            if raw.split(b" ")[0].decode() not in self.facts:
+                self.journal.pending.append(raw)
+                self.journal.pending_ids.append(self.replay(raw))
+
+    def flush(self) -> list[Entry]:
+        self.journal.wear(self)
+        return self.journal.cut(Mark({TOPIC: self.offset}, self.offset, {0: {"read": self.offset}}))
+
+    def raw(self, event_id: str) -> bytes:
+        return self.facts[event_id]
+
+    def __contains__(self, event_id: object) -> bool:
+        return event_id in self.facts
+
+
+def source(count: int, size: int = 100) -> list[bytes]:
+    return [f"e{n} ".encode() + b"x" * size for n in range(count)]
+
+
+def test_small_flushes_rewrite_one_segment_until_it_is_full() -> None:
+    keeper, log, events = Keeper(1), Log(), source(2 * TAIL_BYTES // 100)
+    for _ in events:
+        keeper.take(events, 1)
+        log.append(keeper.flush())
+
+    assert 2 <= len(log.records) <= 3
+    assert Keeper.recovered(log, 2).facts == keeper.facts
+
+
+def test_a_large_flush_is_cut_into_segments_that_fit_a_message() -> None:
+    keeper, log, events = Keeper(1), Log(), source(3 * SEGMENT_BYTES // 1000, size=1000)
+    keeper.take(events, len(events))
+
+    entries = keeper.flush()
+    log.append(entries)
+
+    assert len(entries) >= 3
+    assert all(len(value or b"") < SEGMENT_BYTES * 1.1 for _, value in entries)
+    assert Keeper.recovered(log, 2).facts == keeper.facts
+
+
+def test_a_torn_flush_does_not_count_and_takes_nothing_away() -> None:
+    keeper, log, events = Keeper(1), Log(), source(4 * SEGMENT_BYTES // 1000, size=1000)
+    keeper.take(events, 10)
+    log.append(keeper.flush())
+    keeper.take(events, len(events))
+    log.append(keeper.flush()[:-1])
+    log.compact()
+
+    after = Keeper.recovered(log, 2)
+
+    assert after.offset == 10
+    assert after.facts == {event_id: raw for event_id, raw in keeper.facts.items() if int(event_id[1:]) < 10}
+
+
+def test_what_a_torn_flush_left_is_withdrawn_once_its_offsets_are_written_again() -> None:
+    keeper, log, events = Keeper(1), Log(), source(4 * SEGMENT_BYTES // 1000, size=1000)
+    keeper.take(events, len(events))
+    torn = keeper.flush()[:-1]
+    log.append(torn)
+
+    after = Keeper.recovered(log, 2)
+    after.take(events, len(events))
+    log.append(after.flush())
+    log.append(after.flush())
+
+    assert all(log.records[key] is None for key, _ in torn)
+    assert Keeper.recovered(log, 3).facts == keeper.facts
+
+
+def test_quality_and_time_are_those_of_the_furthest_flush() -> None:
+    keeper, log, events = Keeper(1), Log(), source(20)
+    for count in (3, 4, 5):
+        keeper.take(events, count)
+        log.append(keeper.flush())
+
+    mark = Keeper.recovered(log, 2).journal.mark
+
+    assert (mark.next_offsets, mark.advanced_us, mark.quality) == ({TOPIC: 12}, 12, {0: {"read": 12}})
+
+
+def test_offsets_that_bring_no_new_event_are_written_too() -> None:
+    keeper, log = Keeper(1), Log()
+    keeper.take([b"e1 x"] * 5, 5)
+
+    log.append(keeper.flush())
+    keeper.offset = 9
+    log.append(keeper.flush())
+
+    assert Keeper.recovered(log, 2).offset == 9
+
+
+def test_a_worn_segment_is_withdrawn_only_after_its_live_events_were_written_elsewhere() -> None:
+    keeper, log, events = Keeper(1), Log(), source(2 * SEGMENT_BYTES // 1000, size=1000)
+    keeper.take(events, len(events))
+    log.append(keeper.flush())
+    first = next(iter(log.records))
+    ids = decode_segment(log.records[first] or b"").events
+    for raw in ids[5:]:
+        del keeper.facts[raw.split(b" ")[0].decode()]
+
+    writing = keeper.flush()
+    assert (first, None) not in writing
+    log.append(writing)
+    for _ in range(3):
+        withdrawing = keeper.flush()
+        log.append(withdrawing)
+        assert withdrawing[-1][1] is not None
+
+    assert log.records[first] is None
+    log.compact()
+    assert keeper.facts.items() <= Keeper.recovered(log, 2).facts.items()
+
+
+def test_segments_left_by_restarts_are_merged() -> None:
+    log, events = Log(), source(60)
+    for writer in range(20):
+        keeper = Keeper.recovered(log, writer)
+        keeper.take(events, 3)
+        log.append(keeper.flush())
+    for _ in range(30):
+        log.append(keeper.flush())
+    log.compact()
+
+    assert len(log.records) <= 2
+    assert len(Keeper.recovered(log, 99).facts) == 60
+
+
+def test_a_predecessor_that_does_not_know_cannot_take_anything_away() -> None:
+    log, events = Log(), source(50)
+    old = Keeper(1)
+    old.take(events, 10)
+    log.append(old.flush())
+    new = Keeper.recovered(log, 2)
+    new.take(events, 30)
+    log.append(new.flush())
+
+    old.take(events, 5)
+    log.append(old.flush())
+    log.compact()
+
+    third = Keeper.recovered(log, 3)
+    assert third.offset == 40
+    assert third.facts == new.facts
+
+
+EVENTS = source(20_000, size=700)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("take"), st.integers(1, 900)),
+        st.tuples(st.just("flush"), st.just(0)),
+        st.tuples(st.just("crash"), st.integers(0, 3)),
+        st.tuples(st.just("move"), st.just(0)),
+        st.tuples(st.just("rival"), st.integers(0, 900)),
+        st.tuples(st.just("expire"), st.integers(1, 400)),
+        st.tuples(st.just("compact"), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS)
+def test_any_history_of_flushes_crashes_and_rivals_recovers_everything_acknowledged(
+    steps: list[tuple[str, int]],
+) -> None:
+    """A crash tears a flush; a move leaves a rival behind that goes on as if nothing had happened."""
+    log, keeper, rival = Log(), Keeper(0), Keeper(2**63)
+    acknowledged, expired = 0, 0
+    for number, (step, amount) in enumerate(steps, 1):
+        match step:
+            case "take":
+                keeper.take(EVENTS, amount)
+            case "flush":
+                log.append(keeper.flush())
+                acknowledged = keeper.offset
+            case "crash":
+                log.append(keeper.flush()[:amount])
+                keeper = Keeper.recovered(log, number)
+            case "move":
+                keeper, rival = Keeper.recovered(log, number), keeper
+            case "rival":
+                rival.take(EVENTS, amount)
+                log.append(rival.flush())
+            case "expire":
+                expired = min(expired + amount, acknowledged)
+                for event_id in [f"e{n}" for n in range(expired)]:
+                    keeper.facts.pop(event_id, None)
+            case _:
+                log.compact()
+
+    recovered = Keeper.recovered(log, 10_000)
+
+    assert recovered.offset >= acknowledged
+    kept = {f"e{n}" for n in range(expired, recovered.offset)}
+    assert kept <= recovered.facts.keys()
+    assert recovered.facts.keys() <= {f"e{n}" for n in range(recovered.offset)}

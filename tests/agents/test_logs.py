@@ -1,0 +1,70 @@
+"""The log: JSON for machines, plain on a terminal, quiet libraries."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from processors.agents.logs import LIBRARIES, configure_logs
+
+
+class Terminal(io.StringIO):
+    """Says it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def restored_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = before
+    root.setLevel(level)
+    for name in LIBRARIES:
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+def test_a_line_is_one_json_object() -> None:
+    stream = io.StringIO()
+    configure_logs(stream)
+
+    logging.getLogger("processors.x").warning("Müller\nwaits %d s", 3)
+
+    entry = json.loads(stream.getvalue())
+    assert (entry["level"], entry["logger"], entry["message"]) == ("warning", "processors.x", "Müller\nwaits 3 s")
+    assert entry["time"].endswith("+00:00")
+
+
+def test_a_traceback_is_a_field() -> None:
+    stream = io.StringIO()
+    configure_logs(stream)
+
+    try:
+        _ = 1 / 0
+    except ZeroDivisionError:
+        logging.getLogger("x").exception("failed")
+
+    assert "ZeroDivisionError" in json.loads(stream.getvalue())["traceback"]
+
+
+def test_a_terminal_gets_plain_lines() -> None:
+    stream = Terminal()
+    configure_logs(stream)
+
+    logging.getLogger("x").info("hello")
+
+    assert stream.getvalue().endswith("INFO    hello\n")
+
+
+def test_libraries_speak_from_warnings_up() -> None:
+    stream = io.StringIO()
+    configure_logs(stream)
+
+    logging.getLogger("faust.transport").info("chatter")
+    logging.getLogger("aiokafka.conn").debug("chatter")
+
+    assert stream.getvalue() == ""

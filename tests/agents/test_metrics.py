@@ -1,0 +1,81 @@
+"""The worker's metrics: named as in the catalogue, zero before anything happened."""
+
+import msgspec
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from processors.agents.metrics import WorkerMetrics
+from schemas.alerts import Transition
+from schemas.errors import Reason
+
+
+def fired(due_us: int) -> Transition:
+    return Transition(
+        alert_id="c/r/1/1h", revision=1, state="fired", level="1h", severity="warning", request_id="r", turn=1,
+        customer_id="c", rep_id="alice", team="north", channel="email", priority="normal", opened_us=0, due_us=due_us,
+        at_us=due_us, reason="overdue",
+    )  # fmt: skip
+
+
+def test_dead_letters_exist_at_zero_for_every_reason() -> None:
+    registry = CollectorRegistry()
+    WorkerMetrics(registry)
+
+    assert all(registry.get_sample_value("salespulse_dead_letters_total", {"reason": reason}) == 0 for reason in Reason)
+
+
+def test_the_exposition_is_what_the_catalogue_names() -> None:
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    metrics.events("activity.logged", "applied", 2)
+    metrics.batch(0.01)
+    metrics.lag({("crm.events", 0): 5})
+    metrics.sizes({"facts": 3})
+    metrics.transition(fired(0), 500_000)
+
+    families = {family.name for family in text_string_to_metric_families(generate_latest(registry).decode())}
+
+    assert families >= {
+        "salespulse_events",
+        "salespulse_batches",
+        "salespulse_batch_seconds",
+        "salespulse_dead_letters",
+        "salespulse_consumer_lag_records",
+        "salespulse_consumer_lag_seconds",
+        "salespulse_roots",
+        "salespulse_commit_seconds",
+        "salespulse_changelog_seconds",
+        "salespulse_rebalances",
+        "salespulse_recovery_seconds",
+        "salespulse_partitions_owned",
+        "salespulse_input_partitions",
+        "salespulse_alert_transitions",
+        "salespulse_alert_lag_seconds",
+        "salespulse_redis_up",
+    }
+
+
+def test_the_lag_of_a_partition_that_has_left_disappears() -> None:
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    metrics.lag({("crm.events", 0): 5, ("crm.events", 1): 6})
+
+    metrics.lag({("crm.events", 1): 7})
+
+    def lag(partition: str) -> float | None:
+        return registry.get_sample_value(
+            "salespulse_consumer_lag_records", {"topic": "crm.events", "partition": partition}
+        )
+
+    assert (lag("0"), lag("1")) == (None, 7)
+
+
+def test_only_fired_alerts_say_how_late_they_are() -> None:
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+
+    metrics.transition(msgspec.structs.replace(fired(0), state="resolved"), 10**15)
+    metrics.transition(fired(1_000_000), 1_400_000)
+
+    assert registry.get_sample_value("salespulse_alert_lag_seconds_count") == 1
+    assert registry.get_sample_value("salespulse_alert_lag_seconds_sum") == 0.4

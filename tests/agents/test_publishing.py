@@ -1,0 +1,122 @@
+"""Publishing: everything after an assignment, changes from then on, and everything again when in doubt."""
+
+import asyncio
+
+import pytest
+
+from processors.agents import publishing
+from processors.agents.publishing import Publisher
+from tests.agents.workbench import DIRECTORY, Desk, Shelf
+from tests.story import activity, rep
+
+
+class Press:
+    """A publisher over one open part, without pauses between attempts."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for pause in ("RETRY_SECONDS", "HEARTBEAT_SECONDS", "LAGGING_SECONDS"):
+            monkeypatch.setattr(publishing, pause, 0.0)
+        self.desk = Desk()
+        self.desk.part.caught_up = True
+        self.shelf = Shelf()
+        self.publisher = Publisher(self.desk.parts, DIRECTORY, self.shelf, self.desk.metrics)
+
+    def publish(self) -> None:
+        asyncio.run(self.publisher.publish())
+
+
+@pytest.fixture
+def press(monkeypatch: pytest.MonkeyPatch) -> Press:
+    return Press(monkeypatch)
+
+
+def test_everything_first_then_changes(press: Press) -> None:
+    press.desk.take(activity(1))
+    press.publish()
+    press.desk.take(activity(2, "bob"))
+    press.publish()
+
+    (_, first, whole, is_whole), (_, second, changes, is_second_whole) = press.shelf.published
+    assert (first, is_whole) == (1, True)
+    assert (second, is_second_whole) == (2, False)
+    assert all("alice" in field or "|" in field for field in whole.puts["partials"])
+    assert not any("alice" in field for field in changes.puts["partials"])
+
+
+def test_an_emptied_read_model_gets_everything_again_even_without_news(press: Press) -> None:
+    press.desk.take(activity(1))
+    press.publish()
+    press.shelf.empty()
+
+    press.publish()
+    press.publish()
+
+    assert press.shelf.wholes() == ["crm.events/0"]
+
+
+def test_while_the_read_model_is_away_nothing_is_lost(press: Press, caplog: pytest.LogCaptureFixture) -> None:
+    press.desk.take(activity(1))
+    press.publish()
+    press.shelf.up = False
+    for minute in (2, 3):
+        press.desk.take(activity(minute, "bob"))
+        press.publish()
+    assert press.desk.value("salespulse_redis_up") == 0
+
+    press.shelf.up = True
+    press.publish()
+
+    assert press.shelf.published[-1][1:] == (3, press.desk.part.ledger.everything(), True)
+    assert press.desk.value("salespulse_redis_up") == 1
+    assert caplog.text.count("going on without the read model") == 1
+
+
+def test_a_newer_state_is_left_alone_until_ours_has_passed_it(press: Press) -> None:
+    press.desk.part.caught_up = False
+    press.shelf.fences["crm.events/0"] = 2
+    press.desk.take(activity(1))
+    press.publish()
+    assert press.shelf.published == []
+
+    press.desk.take(activity(2))
+    press.publish()
+
+    assert press.shelf.wholes() == ["crm.events/0"]
+
+
+def test_a_fence_beyond_the_end_of_the_topic_is_from_a_topic_that_is_gone(
+    press: Press, caplog: pytest.LogCaptureFixture
+) -> None:
+    press.shelf.fences["crm.events/0"] = 900
+    press.desk.take(activity(1))
+
+    press.publish()
+
+    assert press.shelf.fences["crm.events/0"] == 1
+    assert "made anew" in caplog.text
+
+
+def test_a_part_that_returns_is_published_whole(press: Press) -> None:
+    press.desk.take(activity(1))
+    press.publish()
+    press.desk.parts.assign([0], generation=9)
+    fresh = press.desk.parts.get(0)
+    assert fresh is not None
+    fresh.begin()
+    fresh.next_offsets = {"crm.events": 5}
+
+    press.publish()
+
+    assert press.shelf.wholes() == ["crm.events/0"] * 2
+
+
+def test_directory_entries_are_written_until_they_are_there(press: Press) -> None:
+    DIRECTORY.put(rep("zoe", "north"))
+    press.publisher.reps_changed({"zoe": 4})
+    press.shelf.up = False
+    press.publish()
+    assert press.shelf.reps == {}
+
+    press.shelf.up = True
+    press.publish()
+    assert press.shelf.reps == {"zoe": 4}

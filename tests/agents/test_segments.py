@@ -1,0 +1,71 @@
+"""The journal's format on the wire."""
+
+import msgspec
+import pytest
+
+from processors.agents.segments import (
+    JournalError,
+    Mark,
+    chunks,
+    covers,
+    decode_key,
+    decode_segment,
+    encode_key,
+    encode_segment,
+)
+
+MARK = Mark({"crm.events": 7}, 1_700_000_000_000_000, {20_000: {"duplicate": 2}})
+
+
+def test_a_segment_survives_its_bytes() -> None:
+    segment = decode_segment(encode_segment(MARK, [b"{}", b"[]"], last=True))
+
+    assert (segment.next_offsets, segment.advanced_us, segment.quality) == (
+        MARK.next_offsets,
+        MARK.advanced_us,
+        MARK.quality,
+    )
+    assert segment.events == [b"{}", b"[]"]
+    assert segment.last
+
+
+def test_keys_sort_by_ordinal_and_tell_writers_apart() -> None:
+    assert encode_key(1, 9) < encode_key(2, 3) < encode_key(256, 0)
+    assert decode_key(encode_key(5, 2**64 - 1)) == (5, 2**64 - 1)
+
+
+@pytest.mark.parametrize("key", [b"", b"12345678", b"x" * 17])
+def test_a_foreign_key_is_refused_in_words(key: bytes) -> None:
+    with pytest.raises(JournalError, match="another topic"):
+        decode_key(key)
+
+
+@pytest.mark.parametrize("value", [b"", b"\xc1", msgspec.msgpack.encode([1, True])])
+def test_a_value_that_is_no_segment_is_refused(value: bytes) -> None:
+    with pytest.raises(JournalError, match="cannot be read"):
+        decode_segment(value)
+
+
+def test_a_later_version_asks_for_a_later_worker() -> None:
+    with pytest.raises(JournalError, match="update the worker"):
+        decode_segment(msgspec.msgpack.encode([2, True, {}, 0, {}, []]))
+
+
+def test_chunks_hold_every_event_once_in_order_within_the_limit() -> None:
+    events = [bytes([n]) * (n % 5 + 1) for n in range(50)]
+
+    cuts = list(chunks(events, 9))
+
+    assert [event for cut in cuts for event in events[cut]] == events
+    assert all(sum(map(len, events[cut])) <= 9 for cut in cuts)
+
+
+def test_an_event_above_the_limit_has_a_chunk_of_its_own() -> None:
+    assert list(chunks([b"a", b"b" * 20, b"c"], 9)) == [slice(0, 1), slice(1, 2), slice(2, 3)]
+    assert list(chunks([], 9)) == []
+
+
+def test_offsets_cover_others_when_no_topic_is_behind() -> None:
+    assert covers({"a": 3, "b": 2}, {"a": 3})
+    assert covers({}, {})
+    assert not covers({"a": 3}, {"a": 3, "b": 1})

@@ -1,0 +1,160 @@
+"""What the tests of the worker share: records, a part with a real ledger, stand-ins for the broker and for Redis."""
+
+# ruff: noqa: ARG002 -- stand-ins take what the real ones take
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from faust.types import TP
+from prometheus_client import CollectorRegistry
+
+from processors.agents.fetching import Fetched
+from processors.agents.intake import Intake
+from processors.agents.metrics import WorkerMetrics
+from processors.agents.outgoing import Message
+from processors.agents.parts import Part, Parts
+from processors.core.directory import directory_of
+from processors.core.ledger import Ledger
+from schemas import codec
+from schemas.errors import Unavailable
+from schemas.events import Event, RepUpdated
+from schemas.policy import DEFAULT_POLICY
+from schemas.views import Changes
+
+TOPIC = "crm.events"
+SOURCE = TP(TOPIC, 0)
+DIRECTORY = directory_of(DEFAULT_POLICY)
+
+
+class Record(NamedTuple):
+    """A fetched record."""
+
+    offset: int
+    value: bytes | None
+    key: bytes | None = b"c1"
+    timestamp: int | None = 1_772_438_400_000
+
+
+def batch(values: Iterable[Event | bytes | None], start: int = 0) -> Fetched:
+    """Records from an offset on, as they come from one partition."""
+    raw = [value if isinstance(value, bytes | None) else codec.encode(value) for value in values]
+    return Fetched([Record(start + n, value) for n, value in enumerate(raw)], start, start + len(raw))
+
+
+def new_parts(topics: tuple[str, ...] = (TOPIC,)) -> Parts:
+    """Parts with real ledgers, whose writers are numbered."""
+    writers = iter(range(1, 10_000))
+    return Parts(topics, lambda: Ledger(DEFAULT_POLICY, DIRECTORY), lambda: next(writers))
+
+
+def open_part(parts: Parts, number: int = 0) -> Part:
+    """A recovered part, assigned alone."""
+    parts.assign([number], generation=1)
+    part = parts.get(number)
+    assert part is not None
+    part.begin()
+    return part
+
+
+class Desk:
+    """An intake over one open part, with what it would stop for."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.metrics = WorkerMetrics(self.registry)
+        self.parts = new_parts()
+        self.part = open_part(self.parts)
+        self.crashed: list[BaseException] = []
+        self.first_offset = 0
+        self.intake = Intake(self.parts, "crm.dead-letters", self.metrics, self)
+
+    async def earliest(self, tp: TP) -> int:
+        return self.first_offset
+
+    async def crash(self, reason: BaseException) -> None:
+        self.crashed.append(reason)
+
+    def take(self, *values: Event | bytes | None, start: int | None = None) -> None:
+        first = self.part.next_offsets.get(TOPIC, 0) if start is None else start
+        asyncio.run(self.intake.take(SOURCE, batch(values, first)))
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+
+class Sent:
+    """Stands for the producer: keeps what is sent, in order, and may fail."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[str, Any]] = []
+        self.offset = 0
+        self.fails: Callable[[], BaseException | None] = lambda: None
+
+    async def send(self, messages: Iterable[Message]) -> None:
+        await self._pass()
+        self.log += [(message.topic, message) for message in messages]
+
+    async def write(self, topic: str, partition: int, entries: Iterable[tuple[bytes, bytes | None]]) -> int:
+        await self._pass()
+        written = list(entries)
+        self.log += [(topic, entry) for entry in written]
+        self.offset += len(written)
+        return self.offset - 1
+
+    async def _pass(self) -> None:
+        await asyncio.sleep(0)
+        failure = self.fails()
+        if failure is not None:
+            raise failure
+
+    def on(self, topic: str) -> list[Any]:
+        return [what for name, what in self.log if name == topic]
+
+
+class Shelf:
+    """Stands for the read model: keeps what is published, and may be away, emptied or newer."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.fences: dict[str, int] = {}
+        self.known: set[str] = set()
+        self.published: list[tuple[str, int, Changes, bool]] = []
+        self.reps: dict[str, int] = {}
+
+    def empty(self) -> None:
+        self.fences.clear()
+        self.known.clear()
+        self.published.clear()
+        self.reps.clear()
+
+    def wholes(self) -> list[str]:
+        return [partition for partition, _, _, whole in self.published if whole]
+
+    async def publish(self, partition: str, offset: int, changes: Changes, whole: bool, stream_us: int) -> str:
+        self._answer()
+        if self.fences.get(partition, -1) > offset:
+            return "stale"
+        if not whole and partition not in self.known:
+            return "empty"
+        self.known.add(partition)
+        self.fences[partition] = offset
+        self.published.append((partition, offset, changes, whole))
+        return "accepted"
+
+    async def fence(self, partition: str) -> int | None:
+        self._answer()
+        return self.fences.get(partition)
+
+    async def reset(self, partition: str) -> None:
+        self._answer()
+        self.fences.pop(partition)
+
+    async def put_reps(self, reps: Iterable[tuple[RepUpdated, int]]) -> int:
+        self._answer()
+        self.reps |= {rep.rep_id: offset for rep, offset in reps}
+        return len(self.reps)
+
+    def _answer(self) -> None:
+        if not self.up:
+            raise Unavailable("Redis at redis://nowhere does not answer: refused")
