@@ -44,6 +44,7 @@ check: $(STAMP)  ## formatting, lint, types, layers, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/salespulse schemas --check
+	$(BIN)/python -m docs.build --check
 
 format: $(STAMP)  ## write the code as ruff wants it
 	$(BIN)/ruff format .
@@ -51,6 +52,9 @@ format: $(STAMP)  ## write the code as ruff wants it
 
 schemas: $(STAMP)  ## generate schemas/json from the contract
 	$(BIN)/salespulse schemas
+
+docs: $(STAMP)  ## generate docs/semantics.md from the rule table and the tests
+	$(BIN)/python -m docs.build
 
 dashboards: $(STAMP)  ## generate grafana/dashboards
 	$(BIN)/python -m grafana.build
@@ -66,4 +70,4 @@ lock:  ## compile the lock files anew (needs uv)
 clean:  ## remove what was built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/kafka/target
 
-.PHONY: help install demo test test-kafka test-browser test-long check format schemas dashboards bench lock clean
+.PHONY: help install demo test test-kafka test-browser test-long check format schemas docs dashboards bench lock clean

@@ -1,7 +1,11 @@
-"""Short words for events, so that a test reads as what happened. Instants are minutes after Monday 2 March 2026, 08:00 UTC."""
+"""Short words for events, so that a test reads as what happened.
+
+Instants are minutes after Monday 2 March 2026, 08:00 UTC.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
@@ -130,12 +134,12 @@ def segment(minute: float, name: str, *, customer: str = "c1", event_id: str | N
 
 def revenue(minute: float, amount: Any, *, customer: str = "c1", **more: Any) -> ev.CustomerRevenue:
     """Money comes in, or goes back."""
-    return ev.CustomerRevenue(amount=amount, **more, **_head(minute, customer, None))
+    return ev.CustomerRevenue(amount=Decimal(amount), **more, **_head(minute, customer, None))
 
 
 def cost(minute: float, amount: Any, kind: CostKind = "other", *, customer: str = "c1") -> ev.CustomerCost:
     """Money is spent on a customer."""
-    return ev.CustomerCost(amount=amount, kind=kind, **_head(minute, customer, None))
+    return ev.CustomerCost(amount=Decimal(amount), kind=kind, **_head(minute, customer, None))
 
 
 def retracted(minute: float, event: Event, entity: Entity = "request", *, customer: str = "c1") -> ev.EventRetracted:

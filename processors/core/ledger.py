@@ -134,9 +134,9 @@ class Ledger:
 
     def begin(self, advanced_us: int, quality: dict[int, dict[str, int]]) -> None:
         """After the facts were restored: time stands where it stood, and nothing of that is said again."""
-        self._outbox.quality = quality
         self.alerts.clock_us = max(self.alerts.clock_us, advanced_us)
         self.settle()
+        self._outbox.quality = quality
         self.waiting.advance(self.customers, advanced_us)
         self.alerts.take()
         self._rejected.clear()
@@ -153,6 +153,9 @@ class Ledger:
         """Fold what was withdrawn. Every reader of numbers does this first."""
         self.waiting.settle()
         self.pipeline.settle()
+        for day in self.waiting.unlinked_days:
+            self.note(Reason.UNLINKED, day)
+        self.waiting.unlinked_days.clear()
 
     def take_transitions(self) -> list[Transition]:
         """Alert transitions since the last call."""

@@ -8,7 +8,7 @@ from processors.core.alerts import Alerts, Due
 from processors.core.customers import Customer
 from processors.core.desks import Desks, bump
 from processors.core.distinct import Distinct
-from processors.core.instants import SECOND_US
+from processors.core.instants import DAY_US, SECOND_US
 from processors.core.requests import RANKS, Entry, Request, Turn, answers, entry_of, qualifies
 from schemas.events import RequestAnswered, RequestFact
 from schemas.views import RESPONSE_BUCKETS_SECONDS, OpenRequest, Partial
@@ -28,11 +28,14 @@ class Waiting:
         self._heap: list[tuple[int, str, str]] = []
         self.changed: dict[tuple[str, str], None] = {}
         """(customer_id, request_id) of what is to be published."""
+        self.unlinked_days: list[int] = []
+        """The days (UTC) of answers that named no request, to be counted (S29)."""
 
     def take(self, customer: Customer, at_us: int, fact: RequestFact) -> None:
         """Add a fact."""
         if fact.request_id is None:
             self._take_unlinked(customer, entry_of(at_us, fact))
+            self.unlinked_days.append(at_us // DAY_US)
             return
         request = self._request(customer, fact.request_id)
         fact.request_id = request.request_id

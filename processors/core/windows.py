@@ -12,25 +12,6 @@ ALL = "all"
 WINDOWS: Mapping[str, int | None] = {"today": 1, "7d": 7, "30d": 30, "90d": 90, "365d": 365, ALL: None}
 """Window to its length in days, today included, from the shortest to the longest; None: no beginning."""
 
-_SCALARS = (
-    "recontactable_customers",
-    "responses",
-    "customers_answered",
-    "response_us",
-    "business_us",
-    "hold_us",
-    "opportunities_created",
-    "created_won",
-    "won",
-    "lost",
-    "won_cents",
-    "cycle_won_us",
-    "cycle_won",
-    "cycle_lost_us",
-    "cycle_lost",
-    "cycle_fallbacks",
-)
-_COUNTS = ("activities", "answered_within", "due_met", "breaches", "closed_unanswered")
 _BUCKETS = len(RESPONSE_BUCKETS_SECONDS) + 1
 
 
@@ -51,14 +32,12 @@ def add(into: Partial, part: Partial, sign: int = 1) -> Partial:
 
     A count that comes to nothing is forgotten, so that equal sums are equal whatever way led to them.
     """
-    for name in _SCALARS:
-        value = getattr(part, name)
-        if value:
-            setattr(into, name, getattr(into, name) + sign * value)
-    for name in _COUNTS:
-        counts = getattr(part, name)
-        if counts:
-            _add_counts(getattr(into, name), counts, sign)
+    _add_scalars(into, part, sign)
+    _add_counts(into.activities, part.activities, sign)
+    _add_counts(into.answered_within, part.answered_within, sign)
+    _add_counts(into.due_met, part.due_met, sign)
+    _add_counts(into.breaches, part.breaches, sign)
+    _add_counts(into.closed_unanswered, part.closed_unanswered, sign)
     if part.response_buckets:
         _add_buckets(into, part.response_buckets, sign)
     if part.stages:
@@ -85,6 +64,26 @@ def sums(days: Mapping[int, Iterable[Partial]], today: int) -> dict[str, Partial
     return result
 
 
+def _add_scalars(into: Partial, part: Partial, sign: int) -> None:
+    """One line each: a loop over their names takes four times as long, and boards add up by the million."""
+    into.recontactable_customers += sign * part.recontactable_customers
+    into.responses += sign * part.responses
+    into.customers_answered += sign * part.customers_answered
+    into.response_us += sign * part.response_us
+    into.business_us += sign * part.business_us
+    into.hold_us += sign * part.hold_us
+    into.opportunities_created += sign * part.opportunities_created
+    into.created_won += sign * part.created_won
+    into.won += sign * part.won
+    into.lost += sign * part.lost
+    into.won_cents += sign * part.won_cents
+    into.cycle_won_us += sign * part.cycle_won_us
+    into.cycle_won += sign * part.cycle_won
+    into.cycle_lost_us += sign * part.cycle_lost_us
+    into.cycle_lost += sign * part.cycle_lost
+    into.cycle_fallbacks += sign * part.cycle_fallbacks
+
+
 def _add_counts(into: dict[str, int], counts: dict[str, int], sign: int) -> None:
     for key, count in counts.items():
         value = into.get(key, 0) + sign * count
@@ -103,12 +102,12 @@ def _add_buckets(into: Partial, buckets: list[int], sign: int) -> None:
 def _add_stages(into: dict[str, dict[str, list[int]]], stages: dict[str, dict[str, list[int]]], sign: int) -> None:
     for pipeline, counts in stages.items():
         mine = into.setdefault(pipeline, {})
-        for stage, other in counts.items():
-            known = mine.get(stage, (0, 0, 0))
-            value = [a + sign * b for a, b in zip(known, other, strict=True)]
-            if any(value):
-                mine[stage] = value
-            else:
-                mine.pop(stage, None)
+        for stage, (entered, visited, advanced) in counts.items():
+            known = mine.setdefault(stage, [0, 0, 0])
+            known[0] += sign * entered
+            known[1] += sign * visited
+            known[2] += sign * advanced
+            if not any(known):
+                del mine[stage]
         if not mine:
             del into[pipeline]

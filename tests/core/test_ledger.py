@@ -1,0 +1,165 @@
+"""The ledger as its owner uses it: quality, publication, restoring, forgetting, and roots of ten thousand facts."""
+
+from time import process_time
+
+import msgspec
+import pytest
+
+from processors.core.directory import directory_of
+from processors.core.instants import DAY_US, instant_us
+from processors.core.ledger import Ledger
+from processors.core.retention import Retention
+from schemas.events import Event
+from schemas.policy import DEFAULT_POLICY
+from schemas.views import Changes, OpenRequest, Partial, partial_field
+from tests.story import (
+    DAY,
+    HOUR,
+    activity,
+    answered,
+    assigned,
+    at,
+    created,
+    opened,
+    rep,
+    retracted,
+    revenue,
+    stage,
+    won,
+)
+
+TODAY = instant_us(at(0)) // DAY_US
+
+
+def ledger_of(*events: Event, retention: Retention | None = None) -> Ledger:
+    ledger = Ledger(DEFAULT_POLICY, directory_of(DEFAULT_POLICY), retention)
+    for event in events:
+        ledger.apply(event)
+    return ledger
+
+
+def values(changes: Changes) -> dict[tuple[str, str], bytes]:
+    return {(section, field): value for section, fields in changes.puts.items() for field, value in fields.items()}
+
+
+def test_s29_what_is_odd_is_counted_by_day_and_published_once() -> None:
+    ledger = ledger_of(opened(0), answered(5, "alice", None))
+    ledger.note("malformed", TODAY)
+    ledger.note("malformed", TODAY)
+    changes = ledger.take_changes()
+    assert msgspec.msgpack.decode(changes.puts["quality"][str(TODAY)]) == {"malformed": 2, "unlinked": 1}
+    assert "quality" not in ledger.take_changes().puts
+
+
+def test_changes_are_absolute_and_come_once() -> None:
+    ledger = ledger_of(opened(0, rep_id="alice"))
+    first = ledger.take_changes()
+    view = msgspec.msgpack.decode(first.puts["open"]["c1|r1"], type=OpenRequest)
+    assert (view.rep_id, view.opened_us, view.due_us["1h"]) == ("alice", instant_us(at(0)), instant_us(at(60)))
+    assert values(ledger.take_changes()) == {}
+    ledger.apply(answered(10))
+    second = ledger.take_changes()
+    assert second.deletes["open"] == ["c1|r1"]
+    field = partial_field("rep", "alice", TODAY)
+    assert msgspec.msgpack.decode(second.puts["partials"][field], type=Partial).responses == 1
+
+
+def test_what_came_to_nothing_is_deleted() -> None:
+    call = activity(0)
+    ledger = ledger_of(call)
+    ledger.take_changes()
+    ledger.apply(retracted(1, call, "activity"))
+    changes = ledger.take_changes()
+    assert changes.deletes["partials"] == [partial_field("rep", "alice", TODAY)]
+    assert values(ledger.everything()) == {}
+
+
+def test_everything_is_what_all_changes_came_to() -> None:
+    events: list[Event] = [
+        opened(0),
+        activity(1),
+        created(2),
+        stage(3, "demo"),
+        revenue(4, 5),
+        answered(70),
+        won(80),
+        opened(90),
+    ]
+    ledger = ledger_of()
+    known: dict[tuple[str, str], bytes] = {}
+    for event in events:
+        ledger.apply(event)
+        changes = ledger.take_changes()
+        known.update(values(changes))
+        for section, fields in changes.deletes.items():
+            for field in fields:
+                known.pop((section, field), None)
+    assert values(ledger.everything()) == known
+
+
+def test_a_restored_ledger_says_nothing_again_and_goes_on() -> None:
+    story: list[Event] = [opened(0), opened(5, "r2"), assigned(6, "bob", "r2")]
+    before = ledger_of(*story)
+    before.set_clock(instant_us(at(61)))
+    before.advance(instant_us(at(61)))
+    assert [t.request_id for t in before.take_transitions() if t.state == "fired"] == ["r1"]
+    after = ledger_of(*story)
+    after.begin(instant_us(at(61)), {TODAY: {"malformed": 3}})
+    assert after.take_transitions() == []
+    assert values(after.everything()) == values(before.everything()) | {
+        ("quality", str(TODAY)): msgspec.msgpack.encode({"malformed": 3})
+    }
+    after.set_clock(instant_us(at(66)))
+    after.advance(instant_us(at(66)))
+    assert [t.request_id for t in after.take_transitions() if t.state == "fired"] == ["r2"]
+
+
+def test_a_rep_in_another_team_or_zone_has_everything_folded_again() -> None:
+    directory = directory_of(DEFAULT_POLICY)
+    ledger = Ledger(DEFAULT_POLICY, directory)
+    for event in (activity(8 * HOUR, recontactable=True), opened(0), answered(8 * HOUR), created(1), won(8 * HOUR)):
+        ledger.apply(event)
+    ledger.take_changes()
+    directory.put(rep("alice", "north", "Asia/Tokyo"))
+    ledger.reps_changed(["alice"])
+    changes = ledger.take_changes()
+    moved = msgspec.msgpack.decode(changes.puts["partials"][partial_field("rep", "alice", TODAY + 1)], type=Partial)
+    assert (moved.activities, moved.responses, moved.won) == ({"call": 1}, 1, 1)
+    assert partial_field("team", "north", TODAY + 1) in changes.puts["partials"]
+    assert partial_field("team", "unknown", TODAY) in changes.deletes["partials"]
+
+
+def test_what_is_past_retention_is_forgotten_with_its_numbers() -> None:
+    story: list[Event] = [opened(0), answered(5), activity(7), created(8), won(9), revenue(10, 5), opened(20, "still")]
+    ledger = ledger_of(*story, retention=Retention())
+    later = instant_us(at(450 * DAY))
+    ledger.set_clock(later)
+    ledger.advance(later)
+    ledger.advance(later + DAY_US)
+    assert ledger.sizes() == {"facts": 1, "customers": 1, "requests": 1, "open_requests": 1, "opportunities": 0}
+    sections = ledger.everything().puts
+    assert set(sections) == {"partials", "open"}
+    partials = [msgspec.msgpack.decode(raw, type=Partial) for raw in sections["partials"].values()]
+    assert sorted(list(partial.breaches) for partial in partials) == [["1h"], ["24h"]]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_root_of_ten_thousand_facts_takes_no_quadratic_time(order: int) -> None:
+    def seconds(count: int) -> float:
+        story: list[Event] = [opened(0)]
+        story += [assigned(n / 100, f"rep{n % 7}") for n in range(1, count)]
+        began = process_time()
+        ledger = ledger_of(*story[::order])
+        ledger.take_changes()
+        return process_time() - began
+
+    seconds(500)
+    small, large = min(seconds(1_000) for _ in range(3)), min(seconds(10_000) for _ in range(3))
+    assert large < 40 * small
+
+
+def test_thousands_of_events_at_one_instant_are_right_in_any_order() -> None:
+    story: list[Event] = [event for n in range(1_000) for event in (opened(0, f"r{n}"), answered(0, "alice", f"r{n}"))]
+    forward, backward = ledger_of(*story), ledger_of(*reversed(story))
+    assert values(forward.everything()) == values(backward.everything())
+    assert forward.desks.reps["alice"].days[TODAY].responses == 1_000
