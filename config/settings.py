@@ -6,7 +6,7 @@ as unset. Secrets come from the environment or from files of their own, and are 
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -215,7 +215,8 @@ def _sasl_problems(kafka: KafkaSettings) -> Iterator[Problem]:
 def _with_secrets(settings: Settings, place: str) -> Settings:
     """Every key that has a `_file` beside it gets what the file holds."""
     sections = {name: getattr(settings, name) for name in settings.__struct_fields__}
-    return Settings(**{name: _with_secrets_of(section, f"{place}: {name}") for name, section in sections.items()})
+    changed: dict[str, Any] = {name: _with_secrets_of(each, f"{place}: {name}") for name, each in sections.items()}
+    return Settings(**changed)
 
 
 def _with_secrets_of(section: msgspec.Struct, place: str) -> msgspec.Struct:
