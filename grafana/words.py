@@ -41,7 +41,7 @@ class Words:
         return self._both(self._catalogue["boards"][key])
 
     def panel(self, board: str, key: str) -> tuple[str, str]:
-        """Title and description of a panel, the board's own or those of all boards. Raises KeyError for an unknown key."""
+        """Title and description of a panel, its own or the common ones. Raises KeyError for an unknown key."""
         panels = self._catalogue["panels"]
         section = board if key in panels.get(board, {}) else "common"
         self.used.add(f"panels.{section}.{key}")

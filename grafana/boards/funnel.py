@@ -48,7 +48,7 @@ def _reps(board: Board) -> None:
 
 
 def _cohorts(board: Board) -> None:
-    cohorts = ", ".join((q.TEAM, 'window=~"7d|30d|90d|365d"'))
+    cohorts = f'{q.TEAM}, window=~"7d|30d|90d|365d"'
     won = f"sum by (window) (team_window:crm_opportunities_created_won:sum{{{cohorts}}})"
     created = f"sum by (window) (team_window:crm_opportunities_created:sum{{{cohorts}}})"
     board.lines("cohort_curves", Look("percentunit", 12, 9), Query(q.ratio(won, created), "{{window}}"))

@@ -1,4 +1,4 @@
-"""Every query of every board runs in a real Prometheus with the shipped rules, and the answers are those of the world."""
+"""Every query of every board runs in a real Prometheus with the shipped rules, and the answers are true."""
 
 import json
 import math

@@ -32,7 +32,7 @@ every_board = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS.keys(
 
 def labels_of(name: str) -> frozenset[str]:
     """The labels of a metric of the catalogue; a recorded one carries those that its name begins with."""
-    return frozenset(name.split(":")[0].split("_")) if name in RECORDED else metrics()[name]
+    return frozenset(name.split(":", 1)[0].split("_")) if name in RECORDED else metrics()[name]
 
 
 def test_the_files_are_what_the_code_makes() -> None:

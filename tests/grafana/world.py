@@ -1,4 +1,4 @@
-"""A small world of three reps in two teams: what board, worker and notifier would export, so that queries have values."""
+"""A small world of three reps in two teams: what board, worker and notifier export, so that queries have values."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping

@@ -18,10 +18,9 @@ ALERT = '{"status":"firing","labels":{"alertname":"A","severity":"critical"},"an
 
 
 def version() -> tuple[int, int]:
-    """The version of the amtool that is installed."""
+    """The version of the amtool that is installed; one that was built by hand says none, and is taken for new."""
     found = re.search(r"version (\d+)\.(\d+)", run("amtool", "--version"))
-    assert found
-    return int(found[1]), int(found[2])
+    return (int(found[1]), int(found[2])) if found else (1, 0)
 
 
 @pytest.mark.parametrize(("receiver", "major", "minor", "block"), BLOCKS, ids=[block[0] for block in BLOCKS])

@@ -1,5 +1,6 @@
 """Alertmanager sends each alert to its people, once, and keeps quiet about what follows from worse."""
 
+import http.client
 import json
 import re
 import subprocess
@@ -92,14 +93,14 @@ def alertmanager(tmp_path: Path) -> Iterator[str]:
             )
             match = next((match for match in found if match), None)
             assert match, "Alertmanager ended before it listened"
-            yield f"http://{match[1] or match[2]}"
+            yield match[1] or match[2]
         finally:
             process.terminate()
 
 
 def suppressed(address: str) -> dict[tuple[str, str], bool]:
     """Whether each active alert is inhibited, by alert name and rep."""
-    with urllib.request.urlopen(f"{address}/api/v2/alerts", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{address}/api/v2/alerts", timeout=10) as answer:
         alerts: list[dict[str, Any]] = json.load(answer)
     return {
         (alert["labels"]["alertname"], alert["labels"].get("rep", "")): bool(alert["status"]["inhibitedBy"])
@@ -109,10 +110,11 @@ def suppressed(address: str) -> dict[tuple[str, str], bool]:
 
 def push(address: str, *alerts: dict[str, str]) -> None:
     """Give alerts to Alertmanager, by their labels."""
-    body = json.dumps([{"labels": labels} for labels in alerts]).encode()
-    request = urllib.request.Request(f"{address}/api/v2/alerts", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        assert answer.status == 200
+    body = json.dumps([{"labels": labels} for labels in alerts])
+    connection = http.client.HTTPConnection(address, timeout=10)
+    connection.request("POST", "/api/v2/alerts", body, {"Content-Type": "application/json"})
+    assert connection.getresponse().status == 200
+    connection.close()
 
 
 def test_the_worse_alert_of_a_rep_silences_the_lesser_of_that_rep_alone(alertmanager: str) -> None:
