@@ -1,0 +1,138 @@
+"""`salespulse replay` and `explain` over files, as people and programs use them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from processors.cli import main
+from schemas.codec import encode
+from schemas.events import Message
+from tests.story import activity, answered, assigned, closed, created, opened, reopened, rep, retracted, stage, won
+
+STORY: list[Message] = [
+    rep("alice", "north"),
+    opened(0),
+    opened(5),
+    answered(7, automated=True),
+    assigned(10, "bob"),
+    answered(70, "alice"),
+    opened(80, automated=True),
+    closed(90, "resolved"),
+]
+SALE: list[Message] = [
+    created(0),
+    activity(30, opportunity_id="o1"),
+    stage(40, "demo"),
+    won(50),
+    reopened(60),
+    won(24 * 60 + 30, amount=5),
+]
+
+
+def write(path: Path, *messages: Message, extra: bytes = b"") -> str:
+    file = path / "events.jsonl"
+    file.write_bytes(b"\n".join(encode(message) for message in messages) + b"\n" + extra)
+    return str(file)
+
+
+def run(*arguments: str, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(main, arguments, input=stdin)
+
+
+def test_replay_prints_the_report_as_json(tmp_path: Path) -> None:
+    result = run("replay", write(tmp_path, *STORY, STORY[1]))
+    report = json.loads(result.stdout)
+    assert report["events"] | {"read": 9, "applied": 8, "duplicate": 1, "malformed": 0} == report["events"]
+    assert report["reps"]["alice"]["all"]["response_seconds_sum"] == 70 * 60
+    assert set(report) == {
+        *("as_of", "events", "reps", "teams", "company", "segments", "open_requests", "alerts"),
+    }
+
+
+def test_replay_reads_standard_input_and_stops_at_an_instant() -> None:
+    lines = b"\n".join(encode(message) for message in STORY)
+    result = run("replay", "-", "--as-of", "2026-03-02T09:05:00Z", stdin=lines)
+    report = json.loads(result.stdout)
+    assert report["as_of"] == "2026-03-02T09:05:00Z"
+    assert report["open_requests"][0]["levels"] == ["1h"]
+    assert report["events"]["after_as_of"] == 3
+
+
+def test_a_line_that_does_not_fit_is_told_with_its_place_and_counted(tmp_path: Path) -> None:
+    result = run("replay", write(tmp_path, *STORY, extra=b'{"type":"dream"}\n\n{\n'))
+    assert json.loads(result.stdout)["events"]["malformed"] == 2
+    assert "events.jsonl:9: unknown_type: Invalid value 'dream'" in result.stderr
+    assert "events.jsonl:11: malformed" in result.stderr
+
+
+def test_replay_prints_tables_for_people(tmp_path: Path) -> None:
+    result = run("replay", write(tmp_path, *STORY, *SALE), "--format", "table")
+    for words in ("How customers are treated", "How customers are won", "alice", "company", "default / demo"):
+        assert words in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("replay", "nowhere.jsonl"), "nowhere.jsonl: No such file or directory"),
+        (("replay", "-", "--as-of", "yesterday"), "'yesterday' is not an RFC 3339 instant"),
+        (("replay", "-", "--as-of", "2026-03-02T09:05:00"), "has no offset"),
+        (("replay", "-", "--config", "nowhere.toml"), "nowhere.toml"),
+        (("explain", "r9", "--from", "-"), "no event names request 'r9'"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_2(arguments: tuple[str, ...], words: str) -> None:
+    result = run(*arguments, stdin=b"")
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_explain_accounts_for_every_fact_and_interval(tmp_path: Path) -> None:
+    result = run("explain", "r1", "--from", write(tmp_path, *STORY), "--format", "json")
+    (account,) = json.loads(result.stdout)["accounts"]
+    assert [(fact["type"], fact["rule"]) for fact in account["facts"]] == [
+        ("request.opened", "S01"),
+        ("request.opened", "S02"),
+        ("request.answered", "S03"),
+        ("request.assigned", "S07"),
+        ("request.answered", "S01"),
+        ("request.opened", "S04"),
+        ("request.closed", "S06"),
+    ]
+    (turn,) = account["turns"]
+    assert (turn["ending"], turn["responder"], turn["wait_seconds"]) == ("answered", "alice", 70 * 60)
+    assert [(hold["owner"], hold["seconds"]) for hold in turn["holds"]] == [("_unassigned", 600), ("bob", 3600)]
+    assert [(level["level"], level["result"], level["credited_to"]) for level in turn["levels"]] == [
+        ("1h", "missed", "bob"),
+        ("24h", "met", "alice"),
+    ]
+
+
+def test_explain_shows_what_was_retracted(tmp_path: Path) -> None:
+    answer = answered(10)
+    file = write(tmp_path, opened(0), answer, retracted(20, answer))
+    (account,) = json.loads(run("explain", "r1", "--from", file, "--format", "json").stdout)["accounts"]
+    assert [(fact["event_id"], fact["rule"]) for fact in account["facts"][1:]] == [(answer.event_id, "S17")]
+    assert account["turns"][0]["ending"] == "waiting"
+
+
+def test_explain_tells_the_course_of_an_opportunity(tmp_path: Path) -> None:
+    file = write(tmp_path, *SALE)
+    (account,) = json.loads(run("explain", "o1", "--opportunity", "--from", file, "--format", "json").stdout)[
+        "accounts"
+    ]
+    assert list(account["visited"]) == ["demo"]
+    assert list(account["reached"])[:3] == ["prospecting", "qualified", "demo"]
+    assert account["cycle_seconds"] == 24 * 3600
+    text = run("explain", "o1", "--opportunity", "--from", file).stdout
+    assert "sales cycle" in text
+    assert "never visited itself" in text
+
+
+def test_explain_for_people_names_the_rules(tmp_path: Path) -> None:
+    text = run("explain", "r1", "--from", write(tmp_path, *STORY)).stdout
+    for words in ("turn 1", "70.0 min", "held by bob for 60.0 min", "missed, credited to bob (S08)"):
+        assert words in text
