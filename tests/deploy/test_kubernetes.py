@@ -120,6 +120,16 @@ def test_the_settings_are_known_to_the_program(tmp_path: Path) -> None:
     assert settings.kafka.replication_factor == 3
 
 
+def test_the_board_is_probed_at_paths_that_it_answers() -> None:
+    """Here and in compose."""
+    health = (ROOT / "processors" / "board" / "health.py").read_text(encoding="utf-8")
+    [container] = PODS["board"]["spec"]["containers"]
+    paths = {container[probe]["httpGet"]["path"] for probe in ("readinessProbe", "livenessProbe")}
+    assert paths == set(re.findall(r"`(/\w+)`", health.splitlines()[0]))
+    compose: Json = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    assert ":8080/healthz" in compose["services"]["board"]["healthcheck"]["test"][-1]
+
+
 def test_everything_lives_in_the_namespace() -> None:
     """Nothing is scattered."""
     for one in OBJECTS:
