@@ -1,29 +1,35 @@
 """`/metrics` of all reps: rendered a few reps at a time, so that the event loop is never held up.
 
 Changed reps are rendered when somebody asks; between scrapes only what goes beyond BACKLOG, so that a scrape never has
-much left to do, and a rep that changes all the time is not rendered all the time.
+much left to do, and a rep that changes all the time is not rendered all the time. In the same way, what has been quiet
+for a while is compressed in advance.
 """
 
 import asyncio
 import time
 from heapq import heappop, heappush
+from itertools import chain, islice
 
 from config.clock import Clock
 from processors.board.ages import NEVER_US
 from processors.board.chunks import Chunks, Piece
 from processors.board.rendering import HEADS, Rendering
 from processors.board.store import IDENTITY, NUMBERS, WAITING, Store
-from processors.board.totals import totals
+from processors.board.totals import oldest, totals
 from processors.core.zones import zone_days
 
 SLICE_SECONDS = 0.004
 """How long reps are rendered before the event loop gets its turn."""
 BACKLOG = 500
 """So many changed reps may wait for the next scrape."""
-REST_SECONDS = 0.02
+REST_SECONDS = 0.01
 """Between two slices when nobody waits for them."""
 LOOK_SECONDS = 0.5
 """How often to look whether there is a backlog."""
+QUIET_SECONDS = 5.0
+"""What has not changed for so long is compressed before anyone asks."""
+BLOCKS_AT_ONCE = 400
+"""So many blocks are compressed at each look."""
 
 
 class Exposition:
@@ -49,7 +55,8 @@ class Exposition:
         finally:
             self._asking -= 1
         pieces = [piece for family in self._families for piece in family.pieces()]
-        return [*pieces, Piece(totals(self._store, self._clock).encode())]
+        texts = [*await oldest(self._store, self._clock), totals(self._store, self._clock)]
+        return [*pieces, Piece("".join(texts).encode())]
 
     async def run(self) -> None:
         """Keep the backlog short until cancelled."""
@@ -58,11 +65,26 @@ class Exposition:
             if not self._asking:
                 self._collect()
             await self._render_all(down_to=BACKLOG, rest_seconds=REST_SECONDS)
+            await asyncio.to_thread(self._pack, self._quiet())
+
+    @property
+    def samples(self) -> int:
+        """How many series the reps have."""
+        return sum(family.samples for family in self._families)
 
     @property
     def backlog(self) -> int:
         """How many reps are known to need rendering."""
         return len(self._pending)
+
+    def _quiet(self) -> list[Piece]:
+        since = time.monotonic() - QUIET_SECONDS
+        return list(islice(chain.from_iterable(family.quiet(since) for family in self._families), BLOCKS_AT_ONCE))
+
+    @staticmethod
+    def _pack(pieces: list[Piece]) -> None:
+        for piece in pieces:
+            piece.packed()
 
     def _collect(self) -> None:
         for rep_id, what in [*self._store.take_touched().items(), *self._turns.due()]:

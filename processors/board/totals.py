@@ -1,11 +1,12 @@
 """The metrics that belong to no rep, or that move by themselves: rendered at every scrape."""
 
+import asyncio
 from collections.abc import Iterable, Iterator
 
 from config.clock import Clock
 from processors.board.families import Labels, Value
 from processors.board.store import Store
-from processors.board.text import family
+from processors.board.text import family, head, pairs
 from schemas.errors import Reason
 from schemas.views import Segment
 
@@ -15,32 +16,27 @@ OTHER_SEGMENTS = "_other"
 SECOND_US = 1_000_000
 
 
+REPS_AT_ONCE = 500
+"""So many reps are told before the event loop gets its turn."""
+OLDEST = ("crm_request_oldest_open_timestamp_seconds", "Start of the longest present wait; 0: nobody waits.")
+
+
+async def oldest(store: Store, clock: Clock) -> list[str]:
+    """Who waits longest, by owner: a wall instant as old as the wait is long. With a scaled clock it moves."""
+    rep_ids, parts = sorted(store.known_reps()), [head(*OLDEST)]
+    offset_us = clock.to_wall_us(0)
+    for first in range(0, len(rep_ids), REPS_AT_ONCE):
+        parts.extend(_oldest(store, rep_id, offset_us) for rep_id in rep_ids[first : first + REPS_AT_ONCE])
+        await asyncio.sleep(0)
+    return parts
+
+
 def totals(store: Store, clock: Clock) -> str:
-    """All of them, as text."""
-    segments = _largest(store.segments())
+    """What belongs to no rep."""
     return "".join(
         (
-            _oldest(store, clock),
-            family(
-                "crm_currency_info",
-                "The currency of every amount.",
-                [((("currency", store.policy.currency),), 1)],
-            ),
-            family(
-                "crm_customers",
-                "Customers with any revenue or cost, by present segment.",
-                _by_segment(segments, "customers"),
-            ),
-            family(
-                "crm_customer_revenue_amount",
-                "Revenue from them; refunds are taken off.",
-                _by_segment(segments, "revenue_cents", 100),
-            ),
-            family(
-                "crm_customer_cost_amount",
-                "Cost of them: lifetime value = (revenue - cost) / customers.",
-                _by_segment(segments, "cost_cents", 100),
-            ),
+            family("crm_currency_info", "The currency of every amount.", [((("currency", store.policy.currency),), 1)]),
+            *_money(_largest(store.segments())),
             family("crm_data_quality", "Records by what was wrong with them.", _quality(store)),
             family(
                 "salespulse_read_model_timestamp_seconds",
@@ -51,23 +47,27 @@ def totals(store: Store, clock: Clock) -> str:
     )
 
 
-def _oldest(store: Store, clock: Clock) -> str:
-    """A wall instant as old as the wait is long: with a scaled clock it moves."""
-    offset_us = clock.to_wall_us(0)
-    oldest = {
-        rep_id: min(request.opened_us for request in requests.values())
-        for rep_id, requests in store.waiting.owners().items()
-    }
-    return family(
-        "crm_request_oldest_open_timestamp_seconds",
-        "Start of the longest present wait; 0: nobody waits.",
-        (
-            (
-                (("rep", rep_id), ("team", store.reps.team(rep_id))),
-                (oldest[rep_id] + offset_us) / SECOND_US if rep_id in oldest else 0,
-            )
-            for rep_id in sorted(store.known_reps())
-        ),
+def _oldest(store: Store, rep_id: str, offset_us: int) -> str:
+    opened = [request.opened_us for request in store.waiting.of(rep_id).values()]
+    at = (min(opened) + offset_us) / SECOND_US if opened else 0
+    return f"{OLDEST[0]}{{{pairs((('rep', rep_id), ('team', store.reps.team(rep_id))))}}} {at}\n"
+
+
+def _money(segments: dict[str, Segment]) -> Iterator[str]:
+    yield family(
+        "crm_customers",
+        "Customers with any revenue or cost, by present segment.",
+        _by_segment(segments, "customers"),
+    )
+    yield family(
+        "crm_customer_revenue_amount",
+        "Revenue from them; refunds are taken off.",
+        _by_segment(segments, "revenue_cents", 100),
+    )
+    yield family(
+        "crm_customer_cost_amount",
+        "Cost of them: lifetime value = (revenue - cost) / customers.",
+        _by_segment(segments, "cost_cents", 100),
     )
 
 

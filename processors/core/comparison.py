@@ -65,9 +65,13 @@ def compare(rep: Share, others: Share) -> Comparison:
     return Comparison(rep, others, p - q, low, high, _verdict(low, high) if enough else None)
 
 
-def comparisons(rep: Partial, team: Partial, pipelines: Mapping[str, Sequence[str]]) -> Comparisons:
-    """A rep's sum beside the sum of its whole team, from which the rep is taken out first."""
-    others = add(total([team]), rep, -1)
+def without(team: Partial, rep: Partial) -> Partial:
+    """A team's sum without that of one of its reps."""
+    return add(total([team]), rep, -1)
+
+
+def comparisons(rep: Partial, others: Partial, pipelines: Mapping[str, Sequence[str]]) -> Comparisons:
+    """A rep's sum beside the sum of the others in its team."""
     return Comparisons(
         win_rate_created=compare(
             share(rep.created_won, rep.opportunities_created), share(others.created_won, others.opportunities_created)

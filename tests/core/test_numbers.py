@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.core.comparison import FEWEST, compare, comparisons, share
+from processors.core.comparison import FEWEST, compare, comparisons, share, without
 from processors.core.numbers import estimate, numbers_of, segment_of
 from schemas.views import RESPONSE_BUCKETS_SECONDS, Partial, Segment
 
@@ -105,7 +105,7 @@ def test_s26_lifetime_value_is_a_mean_to_the_cent(segment: Segment, value: str |
 def test_s25_the_team_average_is_taken_without_the_rep() -> None:
     rep = Partial(won=10, lost=0)
     team = Partial(won=15, lost=15)
-    closed = comparisons(rep, team, PIPELINES).win_rate_closed
+    closed = comparisons(rep, without(team, rep), PIPELINES).win_rate_closed
     assert (closed.rep.ratio, closed.others.ratio) == (1.0, 0.25)
     assert (closed.others.part, closed.others.whole) == (5, 20)
     assert closed.verdict == "above"
@@ -126,7 +126,7 @@ def test_a_difference_within_chance_is_alike_and_a_large_one_is_not() -> None:
 def test_s25_stage_conversion_is_compared_pooled() -> None:
     rep = Partial(stages={"default": {"first": [20, 20, 2]}})
     team = Partial(stages={"default": {"first": [220, 220, 150]}})
-    first = comparisons(rep, team, PIPELINES).stages["default"]["first"]
+    first = comparisons(rep, without(team, rep), PIPELINES).stages["default"]["first"]
     assert first.others.ratio == 148 / 200
     assert first.verdict == "below"
 

@@ -1,0 +1,90 @@
+"""The board's web application, put together: one follower, one store, and what reads from it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+from prometheus_client import CollectorRegistry
+
+from config.clock import Clock, wall_us
+from config.settings import Settings
+from processors.board.api import Api
+from processors.board.exposition import Exposition
+from processors.board.health import Health
+from processors.board.problems import Handler, problems
+from processors.board.scrape import BoardMetrics, Scrape
+from processors.board.security import secure
+from processors.board.store import Store
+from processors.sinks.follower import Follower
+from processors.sinks.redis_client import connect
+from schemas.policy import Policy
+
+LARGEST_REQUEST_BYTES = 16 * 1024
+
+BACKGROUND: "web.AppKey[Background]" = web.AppKey("background")
+FOLLOWER = web.AppKey("follower", Follower)
+STORE = web.AppKey("store", Store)
+
+
+def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Application:
+    """The application; it follows the read model while it runs. Raises Unavailable for an unusable TLS file."""
+    store = Store(policy, clock.now_us)
+    connection = connect(settings.redis)
+    follower = Follower(connection, settings.redis.prefix, store, wall_us)
+    exposition, metrics = Exposition(store, clock), BoardMetrics(CollectorRegistry())
+    app = web.Application(middlewares=[counting(metrics), problems], client_max_size=LARGEST_REQUEST_BYTES)
+    app[FOLLOWER], app[STORE] = follower, store
+    health = Health(store, follower.status)
+    app.add_routes(
+        [
+            web.get("/metrics", Scrape(exposition, metrics, follower.status).metrics),
+            web.get("/healthz", health.healthz),
+            web.get("/readyz", health.readyz),
+            *Api(store).routes(),
+        ]
+    )
+    app.on_response_prepare.append(secure)
+    app[BACKGROUND] = Background((follower.run, exposition.run), connection.close)
+    app.cleanup_ctx.append(app[BACKGROUND].context)
+    return app
+
+
+def counting(metrics: BoardMetrics) -> Middleware:
+    """A middleware that counts answers by route and status."""
+
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        resource = request.match_info.route.resource
+        route = "none" if resource is None else resource.canonical
+        metrics.answers.labels(route, str(response.status)).inc()
+        return response
+
+    return count
+
+
+class Background:
+    """Work for the life of the application."""
+
+    def __init__(
+        self, works: Sequence[Callable[[], Coroutine[Any, Any, None]]], close: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._works = works
+        self._close = close
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def context(self, _app: web.Application) -> AsyncIterator[None]:
+        """Start everything, and stop it at the end."""
+        self._tasks = [asyncio.create_task(work()) for work in self._works]
+        yield
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._close()
+
+    async def failed(self) -> BaseException:
+        """Wait for work that ends by itself, which none should; the reason."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().exception() or RuntimeError("background work ended")

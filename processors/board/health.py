@@ -1,0 +1,39 @@
+"""`/healthz`: the process lives. `/readyz`: it has numbers to show, and how fresh they can be."""
+
+from http import HTTPStatus
+
+from aiohttp import web
+
+from processors.board.store import Store
+from processors.core.instants import rfc3339
+from processors.sinks.follower import Status
+
+
+class Health:
+    """The handlers."""
+
+    def __init__(self, store: Store, status: Status) -> None:
+        self._store = store
+        self._status = status
+
+    async def healthz(self, _request: web.Request) -> web.Response:
+        """Whether the event loop turns."""
+        return web.json_response({"status": "ok"})
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """200 once the read model was loaded: from then on the last state is shown, and since when Redis is away."""
+        status = HTTPStatus.OK if self._status.loaded else HTTPStatus.SERVICE_UNAVAILABLE
+        return web.json_response(self.state(), status=status)
+
+    def state(self) -> dict[str, object]:
+        """How the board stands."""
+        since_us = self._status.down_since_us
+        return {
+            "status": "ready" if self._status.loaded else "loading",
+            "redis": {
+                "up": since_us is None,
+                "down_since": None if since_us is None else rfc3339(since_us),
+                "reason": self._status.why_down,
+            },
+            "read_model": {"emptied": self._status.emptied, "partitions": len(self._store.partitions)},
+        }

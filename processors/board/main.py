@@ -1,0 +1,68 @@
+"""`salespulse board`: the application on its port, until it is told to stop."""
+
+import asyncio
+import gc
+import logging
+import signal
+
+from aiohttp import web
+
+from config.clock import Clock
+from config.load_policy import load_policy
+from config.settings import BoardSettings, Settings
+from processors.board.app import BACKGROUND, build_board
+from schemas.errors import Unavailable
+
+logger = logging.getLogger(__name__)
+
+GC_THRESHOLDS = (100_000, 20, 1000)
+"""The state is large and has no cycles: looking at all of it costs event-loop time, and frees nothing."""
+STOP_SECONDS = 5.0
+"""So long a slow reader may still read."""
+
+
+def run_board(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code, 0 when it was told to stop.
+
+    Raises ConfigError for a wrong policy, Unavailable when the port cannot be had. Redis may come and go.
+    """
+    gc.set_threshold(*GC_THRESHOLDS)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
+    return asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
+    stop = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    app = build_board(settings, Clock(settings.clock), load_policy(settings.policy.path))
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=STOP_SECONDS)
+    await runner.setup()
+    try:
+        await _listen(runner, settings.board)
+        return await _until(stop, app)
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, board: BoardSettings) -> None:
+    try:
+        await web.TCPSite(runner, board.host, board.port).start()
+    except OSError as error:
+        place = f"{board.host}:{board.port}"
+        raise Unavailable(f"board.port: {place} cannot be used ({error.strerror}): choose another") from error
+    port = runner.addresses[0][1]
+    logger.info("the board is at http://%s:%d/", board.host, port)
+
+
+async def _until(stop: asyncio.Event, app: web.Application) -> int:
+    """Wait for the signal, or for work that fails."""
+    stopping, failing = asyncio.create_task(stop.wait()), asyncio.create_task(app[BACKGROUND].failed())
+    done, pending = await asyncio.wait([stopping, failing], return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    if failing in done:
+        logger.error("stopped by a failure", exc_info=failing.result())
+        return 1
+    logger.info("stopped")
+    return 0

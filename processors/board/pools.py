@@ -1,0 +1,81 @@
+"""Sums over the reps of a team, or of the company, made without holding up the event loop."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from processors.board.store import Store
+from processors.core.windows import WINDOWS, add
+from schemas.views import Partial, Scope
+
+Pool = list[Partial]
+"""One sum for each of WINDOWS, in its order."""
+
+REPS_AT_ONCE = 50
+"""So many reps are added up before the event loop gets its turn."""
+FRESH_SECONDS = 1.0
+"""So long the teams' sums serve everyone who asks."""
+
+
+class Pools:
+    """Team and company numbers: sums over the reps' own windows, except for distinct customers, who are counted."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = asyncio.Lock()
+        self._teams: dict[str, tuple[int, Pool]] = {}
+        self._made = float("-inf")
+
+    async def teams(self) -> dict[str, tuple[int, Pool]]:
+        """Team to the number of its reps and its sums, at most FRESH_SECONDS old."""
+        async with self._lock:
+            if time.monotonic() - self._made > FRESH_SECONDS:
+                self._teams = await self._make()
+                self._made = time.monotonic()
+            return self._teams
+
+    async def company(self) -> Pool:
+        """The sums of all teams."""
+        pools = [pool for _, pool in (await self.teams()).values()]
+        return self._distinct("company", "", _together(pools))
+
+    async def pooled(self, rep_ids: Iterable[str]) -> Pool:
+        """The plain sums over some reps, distinct counts too: for ratios of everything else."""
+        into = _nothing()
+        for count, rep_id in enumerate(rep_ids, 1):
+            for mine, part in zip(into, self._store.sums(rep_id), strict=True):
+                add(mine, part)
+            if count % REPS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return into
+
+    def members(self, team: str) -> list[str]:
+        """The reps of a team."""
+        return sorted(rep_id for rep_id in self._store.known_reps() if self._store.reps.team(rep_id) == team)
+
+    async def _make(self) -> dict[str, tuple[int, Pool]]:
+        members: dict[str, list[str]] = {}
+        for rep_id in sorted(self._store.known_reps()):
+            members.setdefault(self._store.reps.team(rep_id), []).append(rep_id)
+        return {
+            team: (len(members[team]), self._distinct("team", team, await self.pooled(members[team])))
+            for team in sorted(members)
+        }
+
+    def _distinct(self, scope: Scope, subject: str, pool: Pool) -> Pool:
+        for into, counted in zip(pool, self._store.distinct(scope, subject), strict=True):
+            into.customers_answered = counted.customers_answered
+            into.recontactable_customers = counted.recontactable_customers
+        return pool
+
+
+def _nothing() -> Pool:
+    return [Partial() for _ in WINDOWS]
+
+
+def _together(pools: Iterable[Pool]) -> Pool:
+    into = _nothing()
+    for pool in pools:
+        for mine, part in zip(into, pool, strict=True):
+            add(mine, part)
+    return into

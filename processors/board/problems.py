@@ -1,0 +1,60 @@
+"""Errors of the web as JSON (RFC 9457, `application/problem+json`), whatever raised them."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+import msgspec
+from aiohttp import web
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Problem(Exception):
+    """What the caller did wrong, or why there is no answer."""
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+def problem_response(status: HTTPStatus, detail: str, instance: str) -> web.Response:
+    """A problem as an answer."""
+    body = {"type": "about:blank", "title": status.phrase, "status": status, "detail": detail, "instance": instance}
+    return web.Response(
+        status=status, body=msgspec.json.encode(body), content_type="application/problem+json", charset="utf-8"
+    )
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what handlers raise into problems."""
+    try:
+        return await handler(request)
+    except Problem as problem:
+        return problem_response(problem.status, problem.detail, request.path)
+    except web.HTTPException as error:
+        return _from_aiohttp(error, request)
+    except ConnectionError:
+        raise  # the reader has left: there is nobody to tell
+    except Exception:
+        logger.exception("%s %s failed", request.method, request.path)
+        detail = "the board failed; its log says why"
+        return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, detail, request.path)
+
+
+def _from_aiohttp(error: web.HTTPException, request: web.Request) -> web.StreamResponse:
+    if error.status < HTTPStatus.BAD_REQUEST:
+        raise error
+    status = HTTPStatus(error.status)
+    details = {
+        HTTPStatus.NOT_FOUND: f"there is nothing at {request.path}",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible here",
+    }
+    response = problem_response(status, details.get(status, error.reason), request.path)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+    return response

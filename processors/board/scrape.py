@@ -1,0 +1,97 @@
+"""`/metrics`: the business of all reps, and what the board measures about itself."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+
+from aiohttp import web
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+from processors.board.chunks import Piece, gzipped
+from processors.board.exposition import Exposition
+from processors.sinks.follower import Status
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SCRAPES_AT_ONCE = 2
+"""More wait: each holds a copy of what it answers."""
+PORTION_BYTES = 256 * 1024
+"""So much is written before the event loop gets its turn."""
+
+
+class BoardMetrics:
+    """What the board measures about itself."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        ProcessCollector(registry=registry)
+        self.redis_up = Gauge("salespulse_redis_up", "Whether Redis answers.", registry=registry)
+        self.loads = Gauge(
+            "salespulse_read_model_loads",
+            "How often the whole read model was loaded since the start.",
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "salespulse_exposition_seconds", "Time to make the answer to a scrape.", registry=registry
+        )
+        self.samples = Gauge("salespulse_exposition_samples", "Series of reps in the latest answer.", registry=registry)
+        self.answers = Counter(
+            "salespulse_board_answers_total", "Answers by route and status.", ["route", "status"], registry=registry
+        )
+
+
+class Scrape:
+    """The handler."""
+
+    def __init__(self, exposition: Exposition, metrics: BoardMetrics, status: Status) -> None:
+        self._exposition = exposition
+        self._metrics = metrics
+        self._status = status
+        self._places = asyncio.Semaphore(SCRAPES_AT_ONCE)
+
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """Everything, compressed for those who can read that."""
+        async with self._places:
+            packed = "gzip" in request.headers.get("Accept-Encoding", "")
+            started = time.perf_counter()
+            pieces = [*await self._exposition.pieces(), Piece(self._own())]
+            texts = await asyncio.to_thread(list, gzipped(pieces)) if packed else (piece.text() for piece in pieces)
+            self._metrics.seconds.observe(time.perf_counter() - started)
+            return await self._send(request, texts, packed=packed)
+
+    def _own(self) -> bytes:
+        self._metrics.redis_up.set(self._status.loaded and self._status.down_since_us is None)
+        self._metrics.loads.set(self._status.loads)
+        self._metrics.samples.set(self._exposition.samples)
+        return generate_latest(self._metrics.registry)
+
+    async def _send(self, request: web.Request, texts: Iterable[bytes], *, packed: bool) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE, "Vary": "Accept-Encoding"})
+        if packed:
+            response.headers["Content-Encoding"] = "gzip"
+        await response.prepare(request)
+        for portion in _portions(() if request.method == "HEAD" else texts):
+            await response.write(portion)
+            await asyncio.sleep(0)
+        await response.write_eof()
+        return response
+
+
+def _portions(texts: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in portions of about PORTION_BYTES."""
+    some: list[bytes] = []
+    size = 0
+    for text in texts:
+        some.append(text)
+        size += len(text)
+        if size >= PORTION_BYTES:
+            yield b"".join(some)
+            some, size = [], 0
+    if some:
+        yield b"".join(some)
