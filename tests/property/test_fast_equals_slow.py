@@ -1,0 +1,131 @@
+"""The ledger that lives with its stream ends where a fresh one begins that learns everything at once (S27, S17).
+
+The fast way: facts one by one, some twice, time moving between them, reps changing, changes published now and then. The
+slow way: a new ledger, the same set of facts in another order, time moved once, everything published.
+"""
+
+import os
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from hypothesis import note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from processors.core.directory import Directory, directory_of
+from processors.core.ledger import Ledger
+from schemas.alerts import Transition
+from schemas.codec import decode_message, encode
+from schemas.errors import BadRecord
+from schemas.events import Event, RepUpdated
+from schemas.views import Changes
+from tests.strategies import EPOCH, OFFSETS_US, POLICY, Stream, streams
+
+LONG = os.environ.get("SALESPULSE_LONG") == "1"
+
+View = dict[tuple[str, str], Any]
+"""(section, field) to value."""
+
+
+class LiveLedger(RuleBasedStateMachine):
+    """One partition's life. Whatever it went through, its published view is that of its set of facts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory: Directory = directory_of(POLICY)
+        self.ledger = Ledger(POLICY, self.directory)
+        self.lines: list[bytes] = []
+        self.arrived = 0
+        self.now_us: int | None = None
+        self.view: View = {}
+        self.alerts: dict[str, Transition] = {}
+
+    @initialize(stream=streams())
+    def begin(self, stream: Stream) -> None:
+        note("\n".join(stream.lines))
+        self.lines = [encode(message) for message in stream.messages]
+
+    @precondition(lambda self: self.arrived < len(self.lines))
+    @rule(count=st.integers(1, 4))
+    def arrive(self, count: int) -> None:
+        for line in self.lines[self.arrived : self.arrived + count]:
+            take(self.ledger, self.directory, line)
+        self.arrived = min(self.arrived + count, len(self.lines))
+
+    @precondition(lambda self: self.arrived > 0)
+    @rule(place=st.integers(0, 50))
+    def arrive_again(self, place: int) -> None:
+        line = self.lines[place % self.arrived]
+        if not isinstance(decode_message(line), RepUpdated):
+            take(self.ledger, self.directory, line)
+
+    @precondition(lambda self: self.arrived > 0)
+    @rule(place=st.integers(0, 50), offset_us=st.sampled_from(OFFSETS_US))
+    def time_passes(self, place: int, offset_us: int) -> None:
+        """To some instant at or after one of the facts."""
+        message = decode_message(self.lines[place % self.arrived])
+        at_us = ((message.occurred_at or EPOCH) - EPOCH) // timedelta(microseconds=1) + offset_us
+        self.now_us = at_us if self.now_us is None else max(self.now_us, at_us)
+        self.ledger.advance(self.now_us)
+
+    @rule()
+    def publish(self) -> None:
+        apply_changes(self.view, self.ledger.take_changes())
+        for transition in self.ledger.take_transitions():
+            self.alerts[transition.alert_id] = transition
+        fresh = self._fresh()
+        everything: View = {}
+        apply_changes(everything, fresh.everything())
+        assert self.view == everything
+        assert firing(self.alerts.values()) == firing({t.alert_id: t for t in fresh.take_transitions()}.values())
+
+    def teardown(self) -> None:
+        self.arrive(len(self.lines))
+        self.publish()
+
+    def _fresh(self) -> Ledger:
+        """A ledger that learns of the reps first, then of the facts from the last to the first, then of the time."""
+        directory = directory_of(POLICY)
+        for rep in self.directory:
+            directory.put(rep)
+        ledger = Ledger(POLICY, directory)
+        for line in reversed(self.lines[: self.arrived]):
+            if not isinstance(decode_message(line), RepUpdated):
+                take(ledger, directory, line)
+        if self.now_us is not None:
+            ledger.advance(self.now_us)
+        return ledger
+
+
+def take(ledger: Ledger, directory: Directory, line: bytes) -> None:
+    """What a worker does with a message; what is bad by itself changes nothing."""
+    message: Event | RepUpdated = decode_message(line)
+    if isinstance(message, RepUpdated):
+        if directory.put(message):
+            ledger.reps_changed([message.rep_id])
+        return
+    before = dict(ledger.facts)
+    try:
+        ledger.apply(message)
+    except BadRecord:
+        assert ledger.facts == before
+
+
+def apply_changes(view: View, changes: Changes) -> None:
+    for section, fields in changes.deletes.items():
+        for field in fields:
+            view.pop((section, field), None)
+    for section, puts in changes.puts.items():
+        for field, value in puts.items():
+            view[section, field] = msgspec.msgpack.decode(value)
+
+
+def firing(last_words: Iterable[Transition]) -> set[tuple[str, str, int]]:
+    """The alerts that fire now, with the rep who is told and the due instant."""
+    return {(last.alert_id, last.rep_id, last.due_us) for last in last_words if last.state == "fired"}
+
+
+LiveLedger.TestCase.settings = settings(max_examples=10_000 if LONG else 500, stateful_step_count=15, deadline=None)
+TestLiveLedger = LiveLedger.TestCase
