@@ -1,0 +1,1 @@
+"""Benchmarks: each runs by itself as `python -m benchmarks.<name>`; README.md tells the method."""

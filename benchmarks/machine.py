@@ -1,0 +1,50 @@
+"""The machine: which core runs what, and what a process has used."""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+
+
+def cores() -> tuple[set[int], set[int]]:
+    """One core for what is measured, and the others for everything else; on a single core both are that one."""
+    if not hasattr(os, "sched_getaffinity"):
+        return set(), set()
+    first, *others = sorted(os.sched_getaffinity(0))
+    return {first}, set(others) or {first}
+
+
+@contextmanager
+def pinned(to: set[int]) -> Iterator[None]:
+    """Processes that are started within the block run on these cores only; an empty set pins nothing."""
+    if not to:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, to)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time that a process has used."""
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def resident_mib(pid: int | None = None) -> float:
+    """The memory that a process, by default this one, has resident."""
+    return float(psutil.Process(pid).memory_info().rss) / 2**20
+
+
+def described() -> str:
+    """The machine in a line."""
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return (
+        f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()} "
+        f"{platform.machine()}, Python {platform.python_version()}, load {load}"
+    )
