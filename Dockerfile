@@ -30,10 +30,11 @@ ENV PATH=/opt/salespulse/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     SALESPULSE_BOARD__HOST=0.0.0.0 \
     SALESPULSE_WORKER__METRICS_HOST=0.0.0.0 \
+    SALESPULSE_NOTIFIER__METRICS_HOST=0.0.0.0 \
     SALESPULSE_WORKER__DATA_DIR=/var/lib/salespulse
 USER 10001:10001
 WORKDIR /var/lib/salespulse
-# 8080: the board. 9101: metrics of the other parts.
-EXPOSE 8080 9101
+# 8080: the board. 9101 and 9102: metrics of a worker and of the notifier.
+EXPOSE 8080 9101 9102
 ENTRYPOINT ["salespulse"]
 CMD ["--help"]

@@ -146,6 +146,9 @@ def test_our_containers_have_settings_that_exist(service: Json) -> None:
     assert settings.kafka.bootstrap == "kafka:19092"
     assert settings.redis.password is not None
     assert isinstance(settings, Settings)
+    assert settings.notifier.alertmanager_urls == (
+        ("http://alertmanager:9093",) if "notifier" in service["command"] else ()
+    )
     assert str(settings.policy.path) in {place for _, place in mounts(service)}
 
 
@@ -164,12 +167,13 @@ def test_prometheus_looks_for_services_that_exist() -> None:
     """By name and port."""
     text = (ROOT / "config" / "prometheus" / "prometheus.yml").read_text(encoding="utf-8")
     looked_up = set(re.findall(r"names: \[(\w+)\], type: A, port: (\d+)", text))
-    assert looked_up == {("board", "8080"), ("worker", "9101"), ("notifier", "9101"), ("alertmanager", "9093")}
+    assert looked_up == {("board", "8080"), ("worker", "9101"), ("notifier", "9102"), ("alertmanager", "9093")}
     assert {name for name, _ in looked_up} <= SERVICES.keys()
     image = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    assert "EXPOSE 8080 9101" in image
+    assert "EXPOSE 8080 9101 9102" in image
     assert str(Settings().board.port) == "8080"
     assert str(Settings().worker.metrics_port) == "9101"
+    assert str(Settings().notifier.metrics_port) == "9102"
 
 
 def test_grafana_is_provisioned_with_what_is_there() -> None:
