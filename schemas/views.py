@@ -41,8 +41,9 @@ class Partial(msgspec.Struct, gc=False, omit_defaults=True):
     response_buckets: list[int] = []
     """Not cumulative; empty, or one count for each of RESPONSE_BUCKETS_SECONDS and one beyond."""
     answered_within: dict[str, int] = {}
-    due_met: dict[str, int] = {}
+    """Turns answered in time, by level, on the responder's day of the answer."""
     breaches: dict[str, int] = {}
+    """Turns not answered in time, by level, on the owner's day of the due instant (S08)."""
     closed_unanswered: dict[str, int] = {}
     opportunities_created: int = 0
     created_won: int = 0

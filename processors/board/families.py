@@ -113,7 +113,7 @@ def _due_labels(layout: Layout) -> list[Labels]:
 def _due(layout: Layout, sums: Sums) -> list[Value]:
     values: list[Value] = []
     for level in layout.levels:
-        values.extend(part.due_met.get(level, 0) for part in sums)
+        values.extend(part.answered_within.get(level, 0) for part in sums)
         values.extend(part.breaches.get(level, 0) for part in sums)
     return values
 

@@ -138,6 +138,10 @@ class Alerts:
             return
         self._record(customer, request, (turn.number, saying.level), self._transition(customer, request, turn, saying))
 
+    def is_news(self, due: Due) -> bool:
+        """Whether any of these deadlines is recent enough to be told."""
+        return self.clock_us - due[-1][1] <= self._max_age_us
+
     def _is_history(self, due_us: int) -> bool:
         """Long past due: counted as a breach, and told to nobody (S18)."""
         return self.clock_us - due_us > self._max_age_us

@@ -32,6 +32,9 @@ class Distinct:
     def post(self, by_rep: dict[str, Days], rep_id: str, day: int, sign: int) -> None:
         """One qualifying fact more (+1) or less (-1) of a customer with a rep on a day; `by_rep` is the customer's."""
         known = by_rep.get(rep_id)
+        if known is not None and known.last == day and sign > 0:
+            known.counts[day] += 1
+            return
         if known is None:
             self._move(by_rep, rep_id, None, day)
             by_rep[rep_id] = Days(day, {day: 1})

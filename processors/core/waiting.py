@@ -150,7 +150,8 @@ class Waiting:
         ended = request.step(entry[0], entry[3])
         self.changed[customer.customer_id, request.request_id] = None
         if ended is not None:
-            self._post_passed(ended, request.passed, -1)
+            if request.passed:
+                self._post_passed(ended, request.passed, -1)
             self._end(customer, request, ended)
         elif request.turn is not before:
             self._begin(customer, request)
@@ -171,7 +172,7 @@ class Waiting:
     def _end(self, customer: Customer, request: Request, turn: Turn) -> None:
         due = self._alerts.due(turn)
         self._post(customer, turn, due, 1)
-        if request.alerts is not None or (due and turn.end_us > due[0][1]):
+        if request.alerts is not None or (due and turn.end_us > due[0][1] and self._alerts.is_news(due)):
             self._alerts.ended(customer, request, turn, due)
         if request.turn is None and customer.open is not None:
             request.next_us = 0
@@ -211,30 +212,32 @@ class Waiting:
         return steps[request.passed].at_us if request.passed < len(steps) else 0
 
     def _post_passed(self, turn: Turn, passed: int, sign: int) -> None:
-        if passed:
-            for step in self._alerts.steps(turn)[:passed]:
-                if step.is_due:
-                    self._breach(turn, step.level, step.due_us, sign)
+        for step in self._alerts.steps(turn)[:passed]:
+            if step.is_due:
+                self._breach(turn, step.level, step.due_us, sign)
 
     def _breach(self, turn: Turn, level: str, due_us: int, sign: int) -> None:
         """A breach belongs to the owner at the due instant (S08)."""
         bump(self._desks.rep(turn.owner_at(due_us)).at(due_us).breaches, level, sign)
 
     def _post(self, customer: Customer, turn: Turn, due: Due, sign: int) -> None:
+        within = None
         if turn.ending == "answered":
-            self._post_answer(customer, turn, due, sign)
+            within = self._post_answer(customer, turn, sign).answered_within
         else:
             desk = self._desks.rep(turn.owner_at(turn.end_us))
             bump(desk.at(turn.end_us).closed_unanswered, turn.ending or "", sign)
-        if turn.ending in ("withdrawn", "spam"):
-            return
+            if turn.ending in ("withdrawn", "spam"):
+                return
         for level, due_us, _ in due:
             if turn.end_us > due_us:
                 self._breach(turn, level, due_us, sign)
+            elif within is not None:
+                bump(within, level, sign)
 
-    def _post_answer(self, customer: Customer, turn: Turn, due: Due, sign: int) -> None:
-        """The response time is the responder's (S08), on the responder's day."""
-        desk = self._desks.rep(turn.responder)
+    def _post_answer(self, customer: Customer, turn: Turn, sign: int) -> Partial:
+        """The response time is the responder's (S08), on the responder's day: its partial."""
+        desk = self._desks.reps.get(turn.responder) or self._desks.rep(turn.responder)
         day = desk.day(turn.end_us)
         partial = desk.partial(day)
         wait_us = turn.end_us - turn.start_us
@@ -242,20 +245,17 @@ class Waiting:
         partial.response_us += sign * wait_us
         partial.business_us += sign * self._alerts.business_us(turn)
         _count_wait(partial.response_buckets, wait_us, sign)
-        for level, due_us, _ in due:
-            if turn.end_us <= due_us:
-                bump(partial.answered_within, level, sign)
-                bump(partial.due_met, level, sign)
         if customer.answered is None:
             customer.answered = {}
         self._answered.post(customer.answered, turn.responder, day, sign)
-        self._post_holds(turn, partial, sign)
+        if turn.owner == turn.responder and not turn.changes:
+            partial.hold_us += sign * wait_us
+        else:
+            self._post_holds(turn, sign)
+        return partial
 
-    def _post_holds(self, turn: Turn, partial: Partial, sign: int) -> None:
+    def _post_holds(self, turn: Turn, sign: int) -> None:
         """Every owner's share of the wait, on the owner's local day of the answer (S07)."""
-        if not turn.changes and turn.owner == turn.responder:
-            partial.hold_us += sign * turn.wait_us
-            return
         for hold in turn.holds(turn.end_us):
             self._desks.rep(hold.owner).at(turn.end_us).hold_us += sign * (hold.to_us - hold.from_us)
 

@@ -35,7 +35,6 @@ def add(into: Partial, part: Partial, sign: int = 1) -> Partial:
     _add_scalars(into, part, sign)
     _add_counts(into.activities, part.activities, sign)
     _add_counts(into.answered_within, part.answered_within, sign)
-    _add_counts(into.due_met, part.due_met, sign)
     _add_counts(into.breaches, part.breaches, sign)
     _add_counts(into.closed_unanswered, part.closed_unanswered, sign)
     if part.response_buckets:

@@ -88,7 +88,6 @@ def some_partial(rng: random.Random) -> Partial:
         response_us=rng.randrange(10**12),
         response_buckets=buckets if any(buckets) else [],
         answered_within={"1h": count},
-        due_met={"1h": count, "24h": count},
         breaches={"1h": rng.randrange(1, 9)},
         opportunities_created=count,
         created_won=count // 2,

@@ -20,7 +20,7 @@ stages = st.dictionaries(
 @st.composite
 def partials(draw: st.DrawFn) -> Partial:
     result = Partial(response_buckets=draw(buckets), stages=draw(stages))
-    for name in ("activities", "answered_within", "due_met", "breaches", "closed_unanswered"):
+    for name in ("activities", "answered_within", "breaches", "closed_unanswered"):
         setattr(result, name, draw(maps))
     for name in Partial.__struct_fields__:
         if isinstance(getattr(result, name), int):
