@@ -142,7 +142,7 @@ def _monitoring(settings: Settings, options: DemoOptions, directory: Path) -> Ab
 
 def _places(settings: Settings, watching: Monitoring) -> Places:
     board, worker = settings.board.port, settings.worker.metrics_port
-    return Places(board, worker, watching.prometheus_port, watching.alertmanager_port)
+    return Places(board, worker, watching.prometheus_port, watching.alertmanager_port, get(board, "/") is not None)
 
 
 def _settings(given: Settings, options: DemoOptions, directory: Path, addresses: tuple[str, str]) -> Settings:

@@ -9,6 +9,7 @@ from rich.text import Text
 from processors.core.instants import moment
 from processors.dev.process import LOOPBACK
 from processors.dev.scrape import Page, metrics
+from schemas.views import UNASSIGNED
 
 COUNTED = "salespulse_events_total"
 REP_UPDATED = "rep.updated"
@@ -22,6 +23,8 @@ class Places(msgspec.Struct, frozen=True):
     worker: int
     prometheus: int | None
     alertmanager: int | None
+    live_page: bool = True
+    """Whether the board has a page for people at its root."""
 
 
 class Numbers(msgspec.Struct, frozen=True):
@@ -49,10 +52,12 @@ def introduction(places: Places, reps: int, days: int, speed: float) -> Iterator
     """What runs and what to open."""
     yield Text(f"Salespulse is running: {reps} simulated reps with {days} days of history, and now live.")
     yield Text(f"A second here is {_span(speed)} for them.")
+    board = f"http://{LOOPBACK}:{places.board}"
     yield from _pairs(
-        ("See the boards", f"http://{LOOPBACK}:{places.board}/"),
-        ("Who waits for over an hour", f"http://{LOOPBACK}:{places.board}/api/v1/requests?state=open&min_age=3600"),
-        ("Numbers of every rep", f"http://{LOOPBACK}:{places.board}/metrics"),
+        *_addresses("See the boards", places.board if places.live_page else None),
+        ("Numbers of every rep", f"{board}/api/v1/reps"),
+        ("Who waits for over an hour", f"{board}/api/v1/requests?state=open&min_age=3600"),
+        ("The same for Prometheus", f"{board}/metrics"),
         ("What the worker does", f"http://{LOOPBACK}:{places.worker}/metrics"),
         *_addresses("Prometheus", places.prometheus),
         *_addresses("Alertmanager", places.alertmanager),
@@ -106,7 +111,7 @@ def read_numbers(board_port: int) -> Numbers | None:
     ages = page.totals_by("crm_requests_open", "age")
     missed = page.totals_by("crm_requests_due", "level", result="missed", window="30d")
     return Numbers(
-        reps=int(page.total("crm_rep_info")),
+        reps=len(page.totals_by("crm_rep_info", "rep").keys() - {UNASSIGNED}),
         waiting=int(sum(ages.values())),
         past_1h=int(sum(ages.get(age, 0) for age in PAST_1H)),
         past_24h=int(ages.get(PAST_1H[-1], 0)),

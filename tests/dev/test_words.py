@@ -28,7 +28,13 @@ def test_the_introduction_names_every_page_that_there_is_whole_on_one_line() -> 
     assert any(line.endswith("http://127.0.0.1:8080/") for line in lines)
     assert any(line.endswith("http://127.0.0.1:8080/api/v1/requests?state=open&min_age=3600") for line in lines)
     assert any(line.startswith("Prometheus") for line in lines)
+    assert any(line.startswith("See the boards") for line in lines)
     assert not any("Alertmanager" in line for line in lines)
+
+
+def test_a_board_without_a_page_for_people_is_not_named() -> None:
+    lines = said(introduction(Places(8080, 9101, None, None, live_page=False), reps=24, days=30, speed=60.0))
+    assert not any(line.startswith("See the boards") for line in lines)
 
 
 def test_the_summary_says_events_rate_reps_open_requests_and_breaches() -> None:
