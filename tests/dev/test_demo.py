@@ -82,7 +82,7 @@ def test_it_serves_what_it_names_until_ctrl_c(tmp_path: Path) -> None:
         pages = re.findall(r"http://127\.0\.0\.1:\S+", said)
         assert len(pages) >= 4
         for page in pages:
-            with urlopen(page, timeout=DEADLINE_SECONDS) as answer:  # noqa: S310 -- an address that the demo names
+            with urlopen(page, timeout=DEADLINE_SECONDS) as answer:
                 assert answer.status == 200, page
         page = metrics(port)
         assert page is not None
