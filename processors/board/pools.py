@@ -14,7 +14,8 @@ Pool = list[Partial]
 REPS_AT_ONCE = 50
 """So many reps are added up before the event loop gets its turn."""
 FRESH_SECONDS = 1.0
-"""So long the teams' sums serve everyone who asks."""
+"""So long the teams' sums serve everyone who asks; longer when making them took long: SHARE of the time at most."""
+SHARE = 0.1
 
 
 class Pools:
@@ -24,14 +25,16 @@ class Pools:
         self._store = store
         self._lock = asyncio.Lock()
         self._teams: dict[str, tuple[int, Pool]] = {}
-        self._made = float("-inf")
+        self._fresh_until = float("-inf")
 
     async def teams(self) -> dict[str, tuple[int, Pool]]:
-        """Team to the number of its reps and its sums, at most FRESH_SECONDS old."""
+        """Team to the number of its reps and its sums, made not long ago."""
         async with self._lock:
-            if time.monotonic() - self._made > FRESH_SECONDS:
+            started = time.monotonic()
+            if started > self._fresh_until:
                 self._teams = await self._make()
-                self._made = time.monotonic()
+                ended = time.monotonic()
+                self._fresh_until = ended + max(FRESH_SECONDS, (ended - started) / SHARE)
             return self._teams
 
     async def company(self) -> Pool:

@@ -157,7 +157,7 @@ def test_an_emptied_redis_keeps_the_last_state_until_workers_publish_again(redis
             await model.publish(ONE, 2, partials(b="2"), whole=True)
             await until(lambda: view.holds(ONE) == {"b": b"2"})
             assert view.holds(TWO) == {"z": b"1"}
-            assert not follower.status.emptied
+            await until(lambda: not follower.status.emptied)
 
     asyncio.run(scene())
 
