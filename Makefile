@@ -45,6 +45,7 @@ check: $(STAMP)  ## formatting, lint, types, layers, generated files
 	$(BIN)/lint-imports
 	$(BIN)/salespulse schemas --check
 	$(BIN)/python -m docs.build --check
+	$(BIN)/python -m grafana.build --check
 
 format: $(STAMP)  ## write the code as ruff wants it
 	$(BIN)/ruff format .

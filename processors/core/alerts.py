@@ -131,7 +131,7 @@ class Alerts:
 
     def _say(self, customer: Customer, request: Request, turn: Turn, saying: Saying) -> None:
         last = _last(request, turn, saying.level)
-        if last is None and self._is_history(saying.due_us):
+        if last is None and self.is_history(saying.due_us):
             return
         owner = turn.owner_at(saying.due_us)
         if last is not None and (last.state, last.due_us, last.rep_id) == (saying.state, saying.due_us, owner):
@@ -140,9 +140,13 @@ class Alerts:
 
     def is_news(self, due: Due) -> bool:
         """Whether any of these deadlines is recent enough to be told."""
-        return self.clock_us - due[-1][1] <= self._max_age_us
+        return not self.is_history(due[-1][1])
 
-    def _is_history(self, due_us: int) -> bool:
+    def team(self, rep_id: str) -> str:
+        """The rep's present team."""
+        return self._teams.get(rep_id, UNKNOWN_TEAM)
+
+    def is_history(self, due_us: int) -> bool:
         """Long past due: counted as a breach, and told to nobody (S18)."""
         return self.clock_us - due_us > self._max_age_us
 

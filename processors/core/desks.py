@@ -5,6 +5,7 @@ posts to a desk with a sign: +1 when a root begins to say something, -1 when it 
 """
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import msgspec
 
@@ -12,6 +13,8 @@ from processors.core.directory import Directory
 from processors.core.instants import DAY_US
 from processors.core.zones import ZoneDays, zone_days
 from schemas.views import Partial, Scope, Standing
+
+K = TypeVar("K")
 
 EMPTY = Partial()
 
@@ -49,7 +52,7 @@ class Desk(msgspec.Struct, gc=False):
         return self.partial(self.day(at_us))
 
 
-def bump(counts: dict[str, int], key: str, by: int) -> None:
+def bump(counts: dict[K, int], key: K, by: int) -> None:
     """Add to a count, and forget it at zero: equal states have equal bytes."""
     count = counts.get(key, 0) + by
     if count:

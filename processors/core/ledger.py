@@ -139,6 +139,7 @@ class Ledger:
         self._outbox.quality = quality
         self.waiting.advance(self.customers, advanced_us)
         self.alerts.take()
+        self.waiting.outcomes.clear()
         self._rejected.clear()
         self.pipeline.rejected.clear()
 
@@ -161,6 +162,15 @@ class Ledger:
         """Alert transitions since the last call."""
         self.settle()
         return self.alerts.take()
+
+    def take_outcomes(self) -> dict[tuple[str, str, str], int]:
+        """(team, level, met or missed) to how many more turns came to it since the last call.
+
+        History is left out. A correction may give fewer: a negative number.
+        """
+        self.settle()
+        outcomes, self.waiting.outcomes = self.waiting.outcomes, {}
+        return outcomes
 
     def take_rejected(self) -> list[tuple[ev.Event, BadRecord]]:
         """Facts that were accepted and turned out bad since the last call: they belong into the dead letters."""

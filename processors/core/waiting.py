@@ -28,6 +28,8 @@ class Waiting:
         self._heap: list[tuple[int, str, str]] = []
         self.changed: dict[tuple[str, str], None] = {}
         """(customer_id, request_id) of what is to be published."""
+        self.outcomes: dict[tuple[str, str, str], int] = {}
+        """(team, level, met or missed) to how many more turns came to it, history left out: for burn rates."""
         self.unlinked_days: list[int] = []
         """The days (UTC) of answers that named no request, to be counted (S29)."""
 
@@ -218,7 +220,10 @@ class Waiting:
 
     def _breach(self, turn: Turn, level: str, due_us: int, sign: int) -> None:
         """A breach belongs to the owner at the due instant (S08)."""
-        bump(self._desks.rep(turn.owner_at(due_us)).at(due_us).breaches, level, sign)
+        owner = turn.owner_at(due_us)
+        bump(self._desks.rep(owner).at(due_us).breaches, level, sign)
+        if not self._alerts.is_history(due_us):
+            bump(self.outcomes, (self._alerts.team(owner), level, "missed"), sign)
 
     def _post(self, customer: Customer, turn: Turn, due: Due, sign: int) -> None:
         within = None
@@ -234,6 +239,8 @@ class Waiting:
                 self._breach(turn, level, due_us, sign)
             elif within is not None:
                 bump(within, level, sign)
+                if not self._alerts.is_history(due_us):
+                    bump(self.outcomes, (self._alerts.team(turn.responder), level, "met"), sign)
 
     def _post_answer(self, customer: Customer, turn: Turn, sign: int) -> Partial:
         """The response time is the responder's (S08), on the responder's day: its partial."""

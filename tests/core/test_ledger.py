@@ -163,3 +163,24 @@ def test_thousands_of_events_at_one_instant_are_right_in_any_order() -> None:
     forward, backward = ledger_of(*story), ledger_of(*reversed(story))
     assert values(forward.everything()) == values(backward.everything())
     assert forward.desks.reps["alice"].days[TODAY].responses == 1_000
+
+
+def test_outcomes_count_each_deadline_once_and_no_history() -> None:
+    ledger = ledger_of()
+    ledger.set_clock(instant_us(at(65)))
+    for event in (
+        opened(0),
+        opened(3, "r2"),
+        answered(4, "alice", "r2"),
+        opened(-9000, "old"),
+        answered(10, "bob", "old"),
+    ):
+        ledger.apply(event)
+    ledger.advance(instant_us(at(65)))
+    assert ledger.take_outcomes() == {
+        ("unknown", "1h", "missed"): 1,
+        ("unknown", "1h", "met"): 1,
+        ("unknown", "24h", "met"): 1,
+    }
+    ledger.apply(answered(66))
+    assert ledger.take_outcomes() == {("unknown", "24h", "met"): 1}
