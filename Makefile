@@ -29,7 +29,7 @@ test: $(STAMP)  ## unit, property and integration tests on the embedded broker a
 
 test-kafka: $(STAMP)  ## the integration tests on Apache Kafka (needs Java 17 and Maven)
 	@command -v mvn >/dev/null && command -v java >/dev/null || { echo "make test-kafka needs Java 17 and Maven (mvn) on PATH: install them, or run make test" >&2; exit 1; }
-	SALESPULSE_TEST_BROKER=kafka $(BIN)/python -m pytest tests/integration -m "not slow and not browser" $(ARGS)
+	SALESPULSE_TEST_BROKER=kafka $(BIN)/python -m pytest tests/integration tests/kafka tests/ingest/test_topics.py tests/ingest/test_check.py -m "not slow and not browser" $(ARGS)
 
 test-browser: $(STAMP)  ## the live page in headless Chromium (needs chromium on PATH)
 	@command -v chromium >/dev/null || { echo "make test-browser needs chromium on PATH" >&2; exit 1; }

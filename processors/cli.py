@@ -21,6 +21,8 @@ CONFIG = click.option(
     "--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="settings in TOML"
 )
 
+PORT = click.IntRange(0, 65535)
+
 
 def settings_of(config_file: Path | None) -> Settings:
     """The settings of a command: defaults, then the file, then the environment."""
@@ -261,7 +263,12 @@ def _simulation(settings: Settings, options: dict[str, Any]) -> "SimulateOptions
 @click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True, help="of history")
 @click.option("--reps", type=click.IntRange(1, 1000), default=24, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="of the board")
+@click.option("--port", type=PORT, default=8080, show_default=True, help="of the board; 0: any free one")
+@click.option("--worker-port", type=PORT, default=0)
+@click.option("--broker-port", type=PORT, default=0)
+@click.option("--redis-port", type=PORT, default=0)
+@click.option("--prometheus-port", type=PORT, default=0)
+@click.option("--alertmanager-port", type=PORT, default=0)
 @CONFIG
 def demo(config_file: Path | None, **options: Any) -> None:
     """Everything on this machine: embedded broker and Redis, a simulated team, worker and board."""
