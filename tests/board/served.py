@@ -82,7 +82,6 @@ async def furnish(board: Served) -> None:
         won=10,
         lost=10,
         won_cents=12_345,
-        due_met={"1h": 2},
         answered_within={"1h": 2},
         stages={"default": {"demo": [20, 20, 10]}},
     )
