@@ -48,6 +48,7 @@ class Checkpoints:
         for transition in part.ledger.take_transitions():
             self._metrics.transition(transition, now_us)
             messages.append(self._alert(transition))
+        self._metrics.outcomes(part.ledger.take_outcomes())
         source = (self._parts.topics[0], part.number)
         for event, bad in part.ledger.take_rejected():
             self._metrics.dead_letter(bad.reason)

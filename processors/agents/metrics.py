@@ -76,6 +76,13 @@ class WorkerMetrics:
         self._transitions = Counter(
             "salespulse_alert_transitions", "Alert transitions sent.", ["level", "state"], registry=registry
         )
+        self._outcomes = Counter(
+            "salespulse_sla_outcomes",
+            "Turns that came to a deadline, met or missed.",
+            ["team", "level", "result"],
+            registry=registry,
+        )
+        self._owed: dict[tuple[str, str, str], int] = {}
         self._alert_lag = Histogram(
             "salespulse_alert_lag_seconds",
             "From an alert's due instant until it was sent.",
@@ -106,6 +113,15 @@ class WorkerMetrics:
         """Set the number of roots by kind."""
         for kind, count in sizes.items():
             self._roots.labels(kind).set(count)
+
+    def outcomes(self, news: Mapping[tuple[str, str, str], int]) -> None:
+        """Count outcomes by team, level and result. One that is taken back is made good by the next of its kind."""
+        for labels, count in news.items():
+            due = count - self._owed.pop(labels, 0)
+            if due >= 0:
+                self._outcomes.labels(*labels).inc(due)
+            else:
+                self._owed[labels] = -due
 
     def transition(self, transition: Transition, now_us: int) -> None:
         """Count an alert transition that is sent now."""

@@ -70,6 +70,22 @@ def test_the_lag_of_a_partition_that_has_left_disappears() -> None:
     assert (lag("0"), lag("1")) == (None, 7)
 
 
+def test_an_outcome_that_is_taken_back_is_made_good_by_the_next_since_counters_never_fall() -> None:
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    key = ("north", "1h", "missed")
+
+    def counted() -> float | None:
+        labels = {"team": "north", "level": "1h", "result": "missed"}
+        return registry.get_sample_value("salespulse_sla_outcomes_total", labels)
+
+    metrics.outcomes({key: 2})
+    metrics.outcomes({key: -1})
+    assert counted() == 2
+    metrics.outcomes({key: 3})
+    assert counted() == 4
+
+
 def test_only_fired_alerts_say_how_late_they_are() -> None:
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)

@@ -1,0 +1,156 @@
+"""What the worker hooks below the public API of faust-streaming and aiokafka is still what it was written for.
+
+When one of these fails after an update, read `processors/agents/transport.py`, `fetching.py` and `changelog.py` again.
+"""
+
+import inspect
+from importlib.metadata import version
+from typing import Any
+
+import aiokafka.consumer.fetcher as fetching
+import faust.transport.consumer as consuming
+import pytest
+from faust.app.base import App
+from faust.assignor.partition_assignor import PartitionAssignor
+from faust.tables import recovery
+from faust.tables.base import Collection
+from faust.transport.drivers import aiokafka as driver
+from mode.services import Service
+
+from processors.agents.changelog import JournalTable
+from processors.agents.directory import DirectoryTable
+from processors.agents.transport import BatchConsumer, BatchConsumerThread, BatchTransport
+
+
+def parameters(function: Any) -> list[str]:
+    """Names of parameters."""
+    return list(inspect.signature(function).parameters)
+
+
+def source(thing: Any) -> str:
+    """The source text."""
+    return inspect.getsource(getattr(thing, "fun", thing))
+
+
+@pytest.mark.parametrize(
+    ("package", "wanted"), [("faust-streaming", "0.15.3"), ("aiokafka", "0.14.0"), ("mode-streaming", "0.7.1")]
+)
+def test_the_versions_are_those_that_are_hooked(package: str, wanted: str) -> None:
+    assert version(package) == wanted
+
+
+OVERRIDDEN = [
+    (BatchConsumerThread, driver.AIOKafkaConsumerThread, "_fetch_records"),
+    (BatchConsumer, driver.Consumer, "_new_consumer_thread"),
+    (BatchConsumer, consuming.Consumer, "getmany"),
+    (BatchConsumer, consuming.Consumer, "ack"),
+    (BatchConsumer, consuming.Consumer, "on_buffer_full"),
+    (BatchConsumer, consuming.Consumer, "_add_gap"),
+    (BatchConsumer, consuming.Consumer, "_filter_tps_with_pending_acks"),
+    (BatchConsumer, consuming.Consumer, "_new_offset"),
+    (BatchConsumer, consuming.ThreadDelegateConsumer, "_commit"),
+    (BatchConsumer, consuming.Consumer, "wait_empty"),
+    (BatchConsumer, consuming.Consumer, "commit_and_end_transactions"),
+    (BatchConsumer, consuming.Consumer, "perform_seek"),
+    (BatchConsumer, consuming.ThreadDelegateConsumer, "highwaters"),
+    (BatchConsumer, driver.Consumer, "verify_event_path"),
+    (JournalTable, Collection, "on_rebalance"),
+    (JournalTable, Collection, "persisted_offset"),
+    (JournalTable, Collection, "apply_changelog_batch"),
+    (JournalTable, Collection, "on_recovery_completed"),
+    (JournalTable, Collection, "_changelog_topic_name"),
+    (DirectoryTable, Collection, "apply_changelog_batch"),
+    (DirectoryTable, Collection, "_changelog_topic_name"),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "name"), OVERRIDDEN, ids=[f"{o.__name__}.{n}" for o, _, n in OVERRIDDEN])
+def test_every_override_overrides_a_method_with_the_same_parameters(ours: type, theirs: type, name: str) -> None:
+    assert parameters(getattr(ours, name)) == parameters(getattr(theirs, name))
+    assert inspect.iscoroutinefunction(getattr(ours, name)) == inspect.iscoroutinefunction(getattr(theirs, name))
+
+
+def test_commits_go_through_the_hooked_methods() -> None:
+    assert "_filter_tps_with_pending_acks" in source(consuming.Consumer.force_commit)
+    assert "_new_offset" in source(consuming.Consumer._filter_committable_offsets)
+    assert "_commit(" in source(consuming.Consumer._commit_offsets)
+
+
+def test_nothing_is_committed_below_what_is_committed_already() -> None:
+    assert "offset > committed" in source(consuming.Consumer._should_commit)
+
+
+def test_a_rebalance_and_the_end_wait_for_the_hooked_methods() -> None:
+    assert "_consumer_wait_empty" in source(App._on_partitions_revoked)
+    assert "wait_empty" in source(App._consumer_wait_empty)
+    assert "wait_empty" in source(consuming.Consumer.on_stop)
+
+
+def test_the_transport_is_made_where_it_is_replaced() -> None:
+    assert parameters(App._new_transport) == ["self"]
+    assert "self.Consumer(" in source(driver.Transport.create_consumer)
+    assert BatchTransport.Consumer is BatchConsumer
+
+
+def test_fetched_batches_reach_getmany_through_the_thread() -> None:
+    assert "_fetch_records" in source(driver.AIOKafkaConsumerThread.getmany)
+    assert parameters(consuming.Consumer._wait_next_records) == ["self", "timeout"]
+    for name in ("flow_active", "_buffered_partitions", "_unacked_messages", "_is_changelog_tp", "_committed_offset"):
+        assert name in source(consuming.Consumer)
+
+
+def test_a_message_that_was_read_before_is_dropped_by_the_last_offset_of_its_batch() -> None:
+    assert "offset >= r_offset" in source(consuming.Consumer._drain_messages)
+
+
+def test_the_fetcher_keeps_what_it_fetched_where_it_is_taken() -> None:
+    text = source(fetching.Fetcher)
+    for name in ("_records", "_subscriptions", "_create_fetch_waiter", "_notify", "_wait_consume_future", "_closed"):
+        assert f"self.{name}" in text or f"def {name}" in text
+    drained = source(fetching.Fetcher.fetched_records)
+    for step in ("reassignment_in_progress", "is_assigned", "getall", "has_more", "check_raise"):
+        assert step in drained
+
+
+def test_a_fetch_result_is_read_the_way_aiokafka_reads_it() -> None:
+    taken = source(fetching.FetchResult)
+    for name in ("_partition_records", "_update_position", "check_assignment", "_topic_partition"):
+        assert name in taken
+    unpacked = source(fetching.PartitionRecords._unpack_records)
+    for name in ("has_next", "next_batch", "validate_crc", "is_control_batch", "next_offset", "next_fetch_offset"):
+        assert name in unpacked
+
+
+def test_recovery_asks_the_table_how_far_it_is_and_where_the_topic_ends() -> None:
+    assert "persisted_offset" in source(recovery.Recovery._add)
+    assert "consumer.highwaters" in source(recovery.Recovery._build_highwaters)
+    assert "value - 1" in source(recovery.Recovery._build_highwaters)
+
+
+def test_recovery_hands_over_before_it_seeks_and_says_ready_last() -> None:
+    text = source(recovery.Recovery.on_recovery_completed)
+    steps = ["table.on_recovery_completed", "perform_seek", "resume_flow", "on_rebalance_end"]
+    assert [text.index(step) for step in steps] == sorted(text.index(step) for step in steps)
+
+
+def test_recovery_swallows_errors_of_tables_so_ours_stop_the_worker_themselves() -> None:
+    assert "except Exception as ex:" in source(recovery.Recovery._slurp_changelogs)
+    assert "crash_app" in source(JournalTable.apply_changelog_batch)
+    assert "crash_app" in source(JournalTable.on_recovery_completed)
+
+
+def test_a_table_with_a_recovery_buffer_of_one_is_read_on_after_recovery() -> None:
+    assert "recovery_buffer_size == 1" in source(recovery.Recovery._restart_recovery)
+
+
+def test_a_global_table_is_assigned_by_the_name_of_its_changelog() -> None:
+    assert "table._changelog_topic_name()" in source(PartitionAssignor._global_table_standby_assignments)
+
+
+def test_tables_are_told_of_a_rebalance_with_its_generation() -> None:
+    assert parameters(Collection.on_rebalance) == ["self", "assigned", "revoked", "newly_assigned", "generation_id"]
+
+
+def test_a_crash_is_kept_where_the_worker_looks() -> None:
+    assert "self.crash_reason = reason" in source(Service._crash)
+    assert "self._crashed.set()" in source(Service._crash)
