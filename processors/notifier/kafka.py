@@ -35,9 +35,7 @@ def connection(kafka: KafkaSettings) -> dict[str, Any]:
 @asynccontextmanager
 async def running_producer(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaProducer]:
     """A producer whose records are acknowledged by all in-sync replicas; raises Unavailable if it cannot start."""
-    producer = AIOKafkaProducer(
-        **connection(kafka), acks="all", enable_idempotence=True, request_timeout_ms=REQUEST_MS
-    )
+    producer = AIOKafkaProducer(**connection(kafka), acks="all", request_timeout_ms=REQUEST_MS)
     try:
         await producer.start()
     except KafkaError as error:

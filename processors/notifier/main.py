@@ -1,0 +1,178 @@
+"""`salespulse notifier`: one process that tells all receivers, each by a task of its own."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+from prometheus_client import CollectorRegistry, start_http_server
+
+from config.clock import Clock, wall_us
+from config.notifier_settings import NotifierSettings
+from config.settings import Settings
+from config.values import Secret
+from processors.agents.logs import configure_logs
+from processors.notifier.acks import Acks
+from processors.notifier.alertmanager import Alertmanager
+from processors.notifier.delivery import Delivery, Given
+from processors.notifier.holds import Holds
+from processors.notifier.http import Poster
+from processors.notifier.kafka import REQUEST_MS, AckTopic, connection, line, running_producer
+from processors.notifier.mail import Mail
+from processors.notifier.metrics import NotifierMetrics
+from processors.notifier.notices import Habits
+from processors.notifier.receiver import Receiver
+from processors.notifier.slack import Slack
+from processors.notifier.webhook import Webhook
+from processors.sinks.redis_client import connect
+from schemas.errors import ConfigError, Unavailable
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+REMINDED_TRIES = 15
+DIGEST_TOGETHER = 500
+
+
+def run_notifier(settings: Settings) -> int:
+    """Tell receivers until SIGTERM or SIGINT; gives the exit code, 0 when it was told to stop.
+
+    Raises ConfigError when no receiver is configured, Unavailable when a topic is missing or the port for metrics is
+    taken. A broker, a Redis or a receiver that does not answer is waited for.
+    """
+    configure_logs(sys.stderr)
+    clock = Clock(settings.clock)
+    receivers = receivers_of(settings.notifier, clock)
+    registry = CollectorRegistry()
+    metrics = NotifierMetrics(registry, [receiver.name for receiver in receivers])
+    with _served(registry, settings.notifier):
+        return asyncio.run(_run(settings, clock, receivers, metrics))
+
+
+def receivers_of(settings: NotifierSettings, clock: Clock) -> list[Receiver]:
+    """Every receiver that is configured; raises ConfigError if there is none."""
+    receivers: list[Receiver] = []
+    for number, url in enumerate(settings.alertmanager_urls, 1):
+        name = "alertmanager" if number == 1 else f"alertmanager-{number}"
+        poster = _poster(settings, f"{url.rstrip('/')}/api/v2/alerts")
+        receivers.append(Alertmanager(name, poster, settings.board_url, clock, wall_us))
+    if settings.webhook_url is not None:
+        poster = _poster(settings, settings.webhook_url)
+        receivers.append(Webhook(poster, settings.webhook_secret, settings.board_url, wall_us))
+    if settings.slack_url is not None:
+        poster = _poster(settings, _address(settings.slack_url))
+        receivers.append(Slack(poster, _people(settings), settings.board_url))
+    if settings.email_host is not None:
+        receivers.append(Mail(settings, _people(settings)))
+    if not receivers:
+        keys = "alertmanager_urls, webhook_url, slack_url_file, email_host"
+        raise ConfigError(f"notifier: nobody to tell; allowed is at least one of notifier.{{{keys}}}")
+    return receivers
+
+
+def _poster(settings: NotifierSettings, url: str) -> Poster:
+    return Poster(url, settings.timeout_seconds)
+
+
+def _people(settings: NotifierSettings) -> Habits:
+    """People are told what is still true, one message at a time."""
+    digest_seconds = settings.digest_minutes * 60.0
+    together = DIGEST_TOGETHER if digest_seconds else 1
+    return Habits(tell=frozenset(settings.tell), digest_seconds=digest_seconds, together=together)
+
+
+def _address(secret: Secret) -> str:
+    if not secret.reveal().startswith(("https://", "http://")):
+        raise ConfigError(
+            "notifier.slack_url_file: the file holds no address; allowed is one that begins with https://"
+        )
+    return secret.reveal()
+
+
+async def _run(settings: Settings, clock: Clock, receivers: list[Receiver], metrics: NotifierMetrics) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    if not await _topics_are_there(settings, stop):
+        return 0
+    logger.info("telling %s", ", ".join(receiver.name for receiver in receivers))
+    await notify(settings, clock, receivers, metrics, stop)
+    logger.info("stopped")
+    return 0
+
+
+async def notify(
+    settings: Settings, clock: Clock, receivers: list[Receiver], metrics: NotifierMetrics, stop: asyncio.Event
+) -> None:
+    """Tell receivers until `stop` is set; raises Unavailable when Kafka does not let us start."""
+    redis = connect(settings.redis)
+    try:
+        async with running_producer(settings.kafka) as producer:
+            recorder = AckTopic(producer, settings.notifier.acks_topic)
+            acks = Acks(redis, settings.redis.prefix, recorder, clock.now_us)
+            holds = Holds(acks, clock.now_us, settings.retention.roots_days, metrics.redis_up.set)
+            await holds.refresh()
+            given = Given(settings, clock, holds, metrics, producer)
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(holds.run())
+                telling = [tasks.create_task(Delivery(receiver, given).run(stop)) for receiver in receivers]
+                await asyncio.wait(telling)
+                watching.cancel()
+    except* KafkaError as group:
+        raise Unavailable(f"Kafka at {settings.kafka.bootstrap}: {line(group.exceptions[0])}") from group
+    finally:
+        await redis.close()
+
+
+async def _topics_are_there(settings: Settings, stop: asyncio.Event) -> bool:
+    """Wait for the broker; false: we are to stop before it answers. Raises Unavailable for missing topics."""
+    kafka, notifier = settings.kafka, settings.notifier
+    needed = {kafka.alerts_topic, notifier.log_topic, notifier.dead_letters_topic, notifier.acks_topic}
+    tries = 0
+    while not stop.is_set():
+        try:
+            missing = sorted(needed - await _topics(settings))
+        except (KafkaError, OSError) as error:
+            if tries % REMINDED_TRIES == 0:
+                logger.warning("%s does not answer (%s): trying again every second", kafka.bootstrap, line(error))
+            tries += 1
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
+        if missing:
+            raise Unavailable(f"{kafka.bootstrap} has no topic {', '.join(missing)}: `salespulse topics` creates them")
+        return True
+    return False
+
+
+async def _topics(settings: Settings) -> set[str]:
+    """Asks for all topics: asking for a missing one may create it."""
+    client = AIOKafkaClient(**connection(settings.kafka), request_timeout_ms=REQUEST_MS)
+    try:
+        await client.bootstrap()
+        cluster = await client.fetch_all_metadata()
+    finally:
+        await client.close()
+    return set(cluster.topics())
+
+
+@contextmanager
+def _served(registry: CollectorRegistry, settings: NotifierSettings) -> Iterator[None]:
+    """Serve the metrics; raises Unavailable when the port is taken."""
+    try:
+        server, thread = start_http_server(settings.metrics_port, settings.metrics_host, registry)
+    except OSError as error:
+        place = f"{settings.metrics_host}:{settings.metrics_port}"
+        raise Unavailable(
+            f"notifier.metrics_port: {place} cannot be used ({error.strerror}): choose another"
+        ) from error
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

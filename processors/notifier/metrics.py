@@ -1,0 +1,56 @@
+"""What the notifier says about itself, in the registry that it is given."""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+DELAY_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
+RESULTS = ("sent", "failed", "rejected")
+SKIPPED = ("duplicate", "superseded", "unwanted", "held")
+
+
+class NotifierMetrics:
+    """The instruments of one notifier. Counters count what this process did; they start at 0 with it."""
+
+    def __init__(self, registry: CollectorRegistry, receivers: Iterable[str]) -> None:
+        """All series exist from the beginning, so that an increase from 0 is seen."""
+        self._count(registry)
+        self._measure(registry)
+        for receiver in receivers:
+            for result in RESULTS:
+                self.notifications.labels(receiver, result)
+            for reason in SKIPPED:
+                self.skipped.labels(receiver, reason)
+            for gauge in (self.queue, self.lag, self.active):
+                gauge.labels(receiver)
+            self.delay_seconds.labels(receiver)
+
+    def _count(self, registry: CollectorRegistry) -> None:
+        self.notifications = Counter(
+            "salespulse_notifications",
+            "Notices by receiver and result: sent, failed (they are tried again) or rejected (dead letters).",
+            ["receiver", "result"],
+            registry=registry,
+        )
+        self.skipped = Counter(
+            "salespulse_notifications_skipped",
+            "Transitions that were not told, by reason.",
+            ["receiver", "reason"],
+            registry=registry,
+        )
+
+    def _measure(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(name, text, ["receiver"], registry=registry)
+
+        self.queue = gauge("salespulse_notifier_queue", "Transitions that were read and are not told yet.")
+        self.lag = gauge("salespulse_notifier_lag_records", "Records of the topic that the receiver is not done with.")
+        self.active = gauge("salespulse_notifier_active_alerts", "Alerts that are active now.")
+        self.delay_seconds = Histogram(
+            "salespulse_notification_delay_seconds",
+            "From the record of a transition on its topic to its receiver.",
+            ["receiver"],
+            buckets=DELAY_BUCKETS,
+            registry=registry,
+        )
+        self.redis_up = Gauge("salespulse_redis_up", "Whether Redis answered last.", registry=registry)

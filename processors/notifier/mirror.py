@@ -1,0 +1,55 @@
+"""Receivers that show what is active now are told all of it again, every minute, some at a time."""
+
+import logging
+import time
+from collections import deque
+
+from processors.notifier.book import Book
+from processors.notifier.receiver import Receiver, Rejected, TryAgain
+from schemas.alerts import Transition
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 60.0
+PAUSE_SECONDS = 5.0
+TOGETHER = 500
+
+
+class Mirror:
+    """Keeps the alerts of one receiver alive, if it needs that."""
+
+    def __init__(self, receiver: Receiver, book: Book) -> None:
+        self._receiver = receiver
+        self._book = book
+        self._left: deque[str] = deque()
+        self._due_at = 0.0
+        self._pause_until = 0.0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is more to tell at once."""
+        return bool(self._left) and time.monotonic() >= self._pause_until
+
+    async def keep_alive(self) -> bool:
+        """Tell the next ones, if it is time to; false: the receiver did not take them."""
+        now = time.monotonic()
+        if not self._receiver.habits.mirrors or now < self._pause_until:
+            return True
+        if now >= self._due_at:
+            self._left = deque(self._book.alert_ids())
+            self._due_at = now + INTERVAL_SECONDS
+        chosen = [self._left.popleft() for _ in range(min(TOGETHER, len(self._left)))]
+        shown = self._book.shown(chosen)
+        return not shown or await self._tell(shown, chosen)
+
+    async def _tell(self, shown: list[Transition], chosen: list[str]) -> bool:
+        try:
+            await self._receiver.keep_alive(shown)
+        except TryAgain:
+            self._left.extendleft(reversed(chosen))
+            self._pause_until = time.monotonic() + PAUSE_SECONDS
+            return False
+        except Rejected as error:
+            # Alertmanager keeps the good ones of a batch; a bad one was already seen when it was first told.
+            logger.warning("%s rejected some of %d active alerts: %s", self._receiver.name, len(shown), error)
+        return True
