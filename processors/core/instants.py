@@ -7,12 +7,12 @@ HOUR_US = 3600 * SECOND_US
 DAY_US = 24 * HOUR_US
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 
 def instant_us(moment: datetime) -> int:
     """An aware datetime as microseconds since 1970."""
-    return (moment - EPOCH) // MICROSECOND
+    since = moment - EPOCH
+    return since.days * DAY_US + since.seconds * SECOND_US + since.microseconds
 
 
 def moment(at_us: int) -> datetime:

@@ -15,7 +15,7 @@ from processors.core.deadlines import Deadlines
 from processors.core.desks import Desks
 from processors.core.directory import Directory
 from processors.core.distinct import Distinct
-from processors.core.instants import DAY_US, EPOCH, HOUR_US, MICROSECOND, SECOND_US, instant_us, rfc3339
+from processors.core.instants import DAY_US, EPOCH, HOUR_US, SECOND_US, instant_us, rfc3339
 from processors.core.pipeline import Pipeline
 from processors.core.requests import Turn
 from processors.core.retention import Retention
@@ -71,7 +71,8 @@ class Ledger:
         known = self.facts.setdefault(event.event_id, event)
         if known is not event:
             return _same(known, event)
-        at_us = (event.occurred_at - EPOCH) // MICROSECOND
+        since = event.occurred_at - EPOCH
+        at_us = since.days * DAY_US + since.seconds * SECOND_US + since.microseconds
         customer = self.customers.get(event.customer_id)
         if customer is None:
             customer = self.customers[event.customer_id] = Customer(event.customer_id)
