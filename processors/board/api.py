@@ -46,7 +46,7 @@ class Api:
         """Where the handlers are."""
         return [
             web.get("/api/v1/reps", self.reps),
-            web.get("/api/v1/reps/{rep_id:.+}", self.rep),
+            web.get(r"/api/v1/reps/{rep_id:[\s\S]+}", self.rep),
             web.get("/api/v1/requests", self.requests),
             web.get("/api/v1/teams", self.teams),
             web.get("/api/v1/segments", self.segments),

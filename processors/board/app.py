@@ -13,6 +13,7 @@ from config.settings import Settings
 from processors.board.api import Api
 from processors.board.exposition import Exposition
 from processors.board.health import Health
+from processors.board.pages import Pages
 from processors.board.problems import Handler, problems
 from processors.board.scrape import BoardMetrics, Scrape
 from processors.board.security import secure
@@ -36,15 +37,17 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     exposition, metrics = Exposition(store, clock), BoardMetrics(CollectorRegistry())
     app = web.Application(middlewares=[counting(metrics), problems], client_max_size=LARGEST_REQUEST_BYTES)
     app[FOLLOWER], app[STORE] = follower, store
-    health = Health(store, follower.status)
+    health, pages = Health(store, follower.status), Pages(store, clock, follower.status)
     app.add_routes(
         [
             web.get("/metrics", Scrape(exposition, metrics, follower.status).metrics),
             web.get("/healthz", health.healthz),
             web.get("/readyz", health.readyz),
             *Api(store).routes(),
+            *pages.routes(),
         ]
     )
+    app.on_shutdown.append(pages.close)
     app.on_response_prepare.append(secure)
     app[BACKGROUND] = Background((follower.run, exposition.run), connection.close)
     app.cleanup_ctx.append(app[BACKGROUND].context)

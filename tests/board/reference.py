@@ -100,7 +100,12 @@ class Reference(Collector):
             for kind in {*KINDS, *ever}:
                 add("crm_activities", [("kind", kind), at], who, part.activities.get(kind, 0))
             for level in ("1h", "24h"):
-                add("crm_requests_due", [("level", level), ("result", "met"), at], who, part.answered_within.get(level, 0))
+                add(
+                    "crm_requests_due",
+                    [("level", level), ("result", "met"), at],
+                    who,
+                    part.answered_within.get(level, 0),
+                )
                 add("crm_requests_due", [("level", level), ("result", "missed"), at], who, part.breaches.get(level, 0))
             for outcome, us, count in (
                 ("won", part.cycle_won_us, part.cycle_won),

@@ -1,17 +1,16 @@
 """A board that runs on a real Redis, and a worker's side to fill it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from config.clock import Clock
 from config.settings import ClockSettings, RedisSettings, Settings
 from processors.board.app import FOLLOWER, STORE, build_board
-from processors.board.store import Store
-from processors.sinks.follower import Follower
 from processors.sinks.read_model import ReadModel
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
@@ -26,12 +25,13 @@ HOSTILE_ID = "a/b <script>?&%"
 class Served:
     """A running board and the worker that writes to it."""
 
-    def __init__(self, client: Any, model: ReadModel, store: Store, follower: Follower) -> None:
+    def __init__(self, client: Any, model: ReadModel, app: web.Application, walls: list[int]) -> None:
         self.client = client
         self.model = model
-        self.store = store
-        self.follower = follower
-        self.wall_us = NOW_US
+        self.store = app[STORE]
+        self.follower = app[FOLLOWER]
+        self.walls = walls
+        """What the wall's clock shows, to be moved."""
 
     async def json(self, path: str, status: int = 200) -> Any:
         """The body of an answer."""
@@ -44,7 +44,7 @@ class Served:
             assert response.status == 200
             return str(await response.text())
 
-    async def publish(self, partition: str, **sections: dict[str, object]) -> None:
+    async def publish(self, partition: str, **sections: Mapping[str, object]) -> None:
         """A whole read model of a partition, and wait until the board has it."""
         puts: dict[Section, dict[str, bytes]] = {}
         for section, fields in sections.items():
@@ -63,7 +63,7 @@ async def served(redis_url: str) -> AsyncIterator[Served]:
     model = ReadModel(connection(redis_url), PREFIX)
     async with TestClient(TestServer(app)) as client:
         try:
-            yield Served(client, model, app[STORE], app[FOLLOWER])
+            yield Served(client, model, app, walls)
         finally:
             await model.close()
 

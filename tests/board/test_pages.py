@@ -1,0 +1,289 @@
+"""The live page: says what the store holds, in two languages, and nothing that anybody typed becomes markup."""
+
+import asyncio
+import json
+import re
+import tomllib
+from collections.abc import Awaitable, Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from yarl import URL
+
+from processors.board.pages import HERE
+from processors.board.words import CATALOGUE, LANGUAGES, Words
+from schemas.events import RepUpdated
+from schemas.views import OpenRequest, Partial, partial_field
+from tests.board.scene import HOSTILE, HOUR_US, NOW_US, TODAY
+from tests.board.served import HOSTILE_ID, ONE, TWO, Served, furnish, served, waiting
+from tests.sinks.mirror import until
+
+PAGES = ["/", "/leaderboards", "/reps/ann", "/funnel", "/funnel?rep=ann", "/quality"]
+EMPTY_TAGS = {"meta", "link", "input", "br", "img"}
+
+
+class Page(HTMLParser):
+    """Checks that tags close, and keeps what stands in them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in EMPTY_TAGS:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.words.append(" ".join(data.split()))
+
+    def attributes(self, tag: str, name: str) -> list[str | None]:
+        return [attributes[name] for kind, attributes in self.tags if kind == tag and name in attributes]
+
+
+def on_board(redis_url: str, scene: Callable[[Served], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with served(redis_url) as board:
+            await furnish(board)
+            await scene(board)
+
+    asyncio.run(run())
+
+
+async def read(board: Served, path: str) -> Page:
+    return Page(await board.text(path))
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_page_is_whole_and_has_nothing_inline(redis_url: str, path: str, language: str) -> None:
+    async def scene(board: Served) -> None:
+        html = await board.text(f"{path}{'&' if '?' in path else '?'}lang={language}")
+        page = Page(html)
+        for tag, attributes in page.tags:
+            assert tag != "style"
+            assert "style" not in attributes
+            assert not [name for name in attributes if name.startswith("on")]
+            assert tag != "script" or str(attributes["src"]).startswith("/static/")
+            outside = [value for name, value in attributes.items() if name in ("href", "src") and "//" in (value or "")]
+            assert outside == []
+        assert page.attributes("html", "lang") == ["zh-CN" if language == "zh" else "en"]
+        assert Words("zh" if language == "zh" else "en")["leaderboards"] in page.words
+
+    on_board(redis_url, scene)
+
+
+def test_who_waits_is_listed_longest_first_and_filtered(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        keys = (await read(board, "/")).attributes("tr", "data-key")
+        assert keys == ["c-r9|r9", "c-r12|r12", "c-r2|r2", "c-r1|r1"]
+        assert (await read(board, "/?team=east&level=1h")).attributes("tr", "data-key") == ["c-r12|r12"]
+        assert (await read(board, "/?request=r2")).attributes("tr", "data-key") == ["c-r2|r2"]
+        assert (await read(board, "/?rep=ann")).attributes("tr", "data-key") == keys[1:]
+        words = (await read(board, "/?rep=bob")).words
+        assert "Nobody waits." in words
+
+    on_board(redis_url, scene)
+
+
+def test_a_wait_is_marked_by_the_levels_it_passed_and_says_how_long(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        page = await read(board, "/")
+        assert page.attributes("tr", "class") == ["place-2 last", "place-1", "place-0", "place-0"]
+        assert "1 d 6 h" in page.words
+        assert "40 min" in page.words
+
+    on_board(redis_url, scene)
+
+
+def test_impossible_choices_are_the_usual_ones(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        for path in (
+            "/?level=2h&page=99",
+            "/?page=-1",
+            "/?page=%F0%9F%98%80",
+            "/leaderboards?sort=x&window=y",
+            "/funnel?rep=x",
+        ):
+            await read(board, path)
+
+    on_board(redis_url, scene)
+
+
+def test_leaderboards_rank_by_the_chosen_number_and_leave_open_what_chance_does(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        page = await read(board, "/leaderboards?window=all&sort=win_rate_closed")
+        assert page.attributes("tr", "data-key") == ["ann", "bob", HOSTILE_ID]
+        assert page.attributes("th", "aria-sort") == ["descending"]
+        page = await read(board, "/leaderboards?window=all&sort=response_per_customer")
+        assert page.attributes("tr", "data-key") == ["bob", "ann", HOSTILE_ID]
+        assert page.attributes("th", "aria-sort") == ["ascending"]
+
+    on_board(redis_url, scene)
+
+
+def test_a_rep_card_compares_with_the_others(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        page = await read(board, "/reps/ann?window=all")
+        assert "above the others" in page.words
+        assert "too few" in page.words
+        assert "Ann" in page.words
+
+    on_board(redis_url, scene)
+
+
+def test_a_rep_that_is_not_there_is_a_page_and_404(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        async with board.client.get("/reps/nobody") as response:
+            assert response.status == 404
+            assert "There is nothing here" in Page(await response.text()).words
+
+    on_board(redis_url, scene)
+
+
+def test_nothing_that_anybody_typed_becomes_markup(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        reps = [RepUpdated(rep_id=f"{n} {text}"[:128], name=text, team=text) for n, text in enumerate(HOSTILE)]
+        await board.model.put_reps([(rep, 2) for rep in reps])
+        evil = HOSTILE[0]
+        request = OpenRequest(evil, 1, evil, reps[0].rep_id, evil, evil, NOW_US - HOUR_US, {"1h": NOW_US}, evil)
+        numbers = {partial_field("rep", rep.rep_id, TODAY): Partial(responses=1, activities={evil: 1}) for rep in reps}
+        await board.publish(TWO, open={f"{evil}|{evil}": request}, partials=numbers, quality={str(TODAY): {evil: 1}})
+        await until(lambda: len(board.store.reps.ids()) == 3 + len(reps))
+        paths = ["/", "/leaderboards", "/quality", "/funnel", f"/?rep={evil}", f"/?team={evil}", f"/?request={evil}"]
+        for path in paths:
+            page = await read(board, path.replace("<", "%3C").replace(">", "%3E"))
+            scripts = [attributes for tag, attributes in page.tags if tag == "script"]
+            assert len(scripts) == 1
+        page = await read(board, "/leaderboards")
+        for rep in reps:
+            assert " ".join(rep.name.split()) in page.words
+        links = [str(link) for link in page.attributes("a", "href") if str(link).startswith("/reps/")]
+        assert len(links) == 3 + len(reps)
+        for link in links:
+            async with board.client.get(URL(link, encoded=True)) as response:
+                assert response.status == 200
+
+    on_board(redis_url, scene)
+
+
+def test_the_language_is_the_browsers_until_somebody_chooses(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        async with board.client.get("/", headers={"Accept-Language": "zh-CN,zh;q=0.9"}) as response:
+            assert 'lang="zh-CN"' in await response.text()
+            assert "lang" not in response.cookies
+        async with board.client.get("/?lang=en", headers={"Accept-Language": "zh-CN"}) as response:
+            assert response.cookies["lang"].value == "en"
+            assert response.cookies["lang"]["httponly"]
+        assert "Leaderboards" in (await read(board, "/")).words
+
+    on_board(redis_url, scene)
+
+
+async def events(response: Any) -> Any:
+    """The next event's data."""
+    while True:
+        line = (await response.content.readline()).decode()
+        if line.startswith("data: "):
+            return json.loads(line.removeprefix("data: "))
+
+
+def test_news_are_sent_when_something_changes_and_only_then(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        async with asyncio.timeout(20), board.client.get("/live/waiting?team=east") as response:
+            assert response.headers["Content-Type"] == "text/event-stream"
+            first = await events(response)
+            assert Page(first["html"]).attributes("tr", "data-key") == ["c-r12|r12", "c-r2|r2", "c-r1|r1"]
+            assert first["now_us"] == NOW_US
+            following = asyncio.create_task(events(response))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(following), 2.5)
+            board.store.put(ONE, "open", "c|12", None)
+            assert Page((await following)["html"]).attributes("tr", "data-key") == ["c-r2|r2", "c-r1|r1"]
+
+    on_board(redis_url, scene)
+
+
+def test_a_running_clock_alone_is_no_news_but_a_passed_level_is(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        await board.publish(TWO, open={"x|1": waiting("r77", "ann", 59)})
+        async with asyncio.timeout(30), board.client.get("/live/waiting?request=r77") as response:
+            assert "place-0" in (await events(response))["html"]
+            board.walls[0] += 30_000_000
+            following = asyncio.create_task(events(response))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(following), 6.5)
+            board.walls[0] += 31_000_000
+            assert "place-1" in (await following)["html"]
+
+    on_board(redis_url, scene)
+
+
+def test_a_view_that_is_not_there_and_a_file_that_is_not_there_are_problems(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        assert "nothing-like-it" in (await board.json("/live/nothing-like-it", 404))["detail"]
+        assert "pages.py" in (await board.json("/static/pages.py", 404))["detail"]
+        assert (await board.json("/static/..%2Fpages.py", 404))["status"] == 404
+
+    on_board(redis_url, scene)
+
+
+def test_files_are_kept_by_browsers_for_good_as_their_addresses_change_with_them(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        page = await read(board, "/")
+        for address in [*page.attributes("script", "src"), *page.attributes("link", "href")]:
+            async with board.client.get(address) as response:
+                assert response.status == 200
+                assert "immutable" in response.headers["Cache-Control"]
+                assert response.content_type in ("text/css", "text/javascript", "image/svg+xml")
+        async with board.client.get("/static/board.js") as response:
+            assert "immutable" not in response.headers["Cache-Control"]
+
+    on_board(redis_url, scene)
+
+
+def test_a_stop_ends_open_streams_at_once(redis_url: str) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(4), served(redis_url) as board:
+            response = await board.client.get("/live/quality")
+            await events(response)
+
+    asyncio.run(run())
+
+
+def test_every_word_is_in_both_languages_and_used_and_none_is_missing() -> None:
+    catalogue: dict[str, list[str]] = tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
+    assert all(len(words) == 2 and all(words) for words in catalogue.values())
+    texts = [path.read_text() for path in [*HERE.glob("templates/*.html"), *HERE.glob("*.py")]]
+    said = {key for text in texts for key in re.findall(r'"([a-z_]+)"', text)}
+    named = {key for text in texts for key in re.findall(r'words\["([a-z_]+)"\]', text)}
+    assert named <= catalogue.keys()
+    assert catalogue.keys() <= said | {"above", "below", "alike", "few"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (0, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3725, "1 h 2 min"),
+        (3605, "1 h 5 s"),
+        (90_000, "1 d 1 h"),
+    ],
+)
+def test_a_duration_is_told_by_its_two_largest_units(seconds: float | None, text: str) -> None:
+    assert Words("en").span(seconds) == text
