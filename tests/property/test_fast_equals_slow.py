@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import note, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from processors.core.directory import Directory, directory_of
 from processors.core.ledger import Ledger
+from schemas import events as ev
 from schemas.alerts import Transition
 from schemas.codec import decode_message, encode
 from schemas.errors import BadRecord
@@ -45,7 +46,6 @@ class LiveLedger(RuleBasedStateMachine):
 
     @initialize(stream=streams())
     def begin(self, stream: Stream) -> None:
-        note("\n".join(stream.lines))
         self.lines = [encode(message) for message in stream.messages]
 
     @precondition(lambda self: self.arrived < len(self.lines))
@@ -129,6 +129,26 @@ def apply_changes(view: View, changes: Changes) -> None:
 def firing(last_words: Iterable[Transition]) -> set[tuple[str, str, int]]:
     """The alerts that fire now, with the rep who is told and the due instant."""
     return {(last.alert_id, last.rep_id, last.due_us) for last in last_words if last.state == "fired"}
+
+
+def test_s08_an_owner_named_late_takes_over_the_breach_that_was_already_counted() -> None:
+    opened_at = EPOCH + timedelta(days=20_000)
+    common: dict[str, Any] = {"customer_id": "c1", "request_id": "q1"}
+    life = LiveLedger()
+    life.begin(
+        Stream(
+            (
+                ev.RequestOpened(event_id="a", occurred_at=opened_at, channel="email", **common),
+                ev.RequestAssigned(event_id="b", occurred_at=opened_at, rep_id="r1", **common),
+            ),
+            None,
+        )
+    )
+    life.arrive(1)
+    life.time_passes(place=0, offset_us=300_000_001)
+    life.publish()
+    life.teardown()
+    assert life.view["partials", "rep|r1|20000"]["breaches"] == {"5m": 1}
 
 
 LiveLedger.TestCase.settings = settings(max_examples=5_000 if LONG else 500, stateful_step_count=15, deadline=None)
