@@ -18,11 +18,13 @@ from processors.notifier.told import at_end
 logger = logging.getLogger(__name__)
 
 SESSION_MS = 6000
-HEARTBEAT_MS = 1500
+HEARTBEAT_MS = 1000
+REBALANCE_MS = 3000
+"""How long the group waits for its members when one comes or goes: the embedded broker waits for all of it."""
 POLL_MS = 200
 MOST_RECORDS = 1000
-HANDOVER_SECONDS = 4.0
-"""A receiver that hangs does not hold back the hand-over of partitions for longer: less than the session."""
+HANDOVER_SECONDS = 2.0
+"""A receiver that hangs does not hold back the hand-over of partitions for longer: less than REBALANCE_MS."""
 
 
 class Feed:
@@ -44,6 +46,7 @@ class Feed:
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
+            rebalance_timeout_ms=REBALANCE_MS,
         )
 
     async def start(self) -> None:

@@ -110,8 +110,8 @@ class DeadLetters:
     async def refused(self, receiver: str, notice: Notice, detail: str) -> None:
         """A notice that a receiver rejected; returns when the broker has it, raises KafkaError."""
         key, value = notice.transition.alert_id.encode(), msgspec.json.encode(notice.transition)
-        place = notice.place or ("", "")
-        await self._send(key, value, (receiver, "rejected", detail, *map(str, place)))
+        place = ("", "") if notice.place is None else (str(notice.place.partition), str(notice.place.offset))
+        await self._send(key, value, (receiver, "rejected", detail, *place))
 
     async def malformed(self, receiver: str, record: ConsumerRecord, detail: str) -> None:
         """A record that is no transition; returns when the broker has it, raises KafkaError."""
