@@ -1,5 +1,5 @@
 """Panels without a place: what each kind shows and how."""
-# ruff: noqa: FBT003 -- the builders of the SDK take flags by position
+
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
 """What surrounds the panels of a board: its variables, its links, and the alerts that are drawn into its graphs."""
-# ruff: noqa: FBT003 -- the builders of the SDK take flags by position
+
 
 from collections.abc import Callable
 

@@ -122,8 +122,15 @@ def _board() -> Callable[[Settings], int | None]:
     return run_board
 
 
+def _notifier() -> Callable[[Settings], int | None]:
+    from processors.notifier.main import run_notifier  # noqa: PLC0415
+
+    return run_notifier
+
+
 _runner("worker", "One Faust worker against the configured Kafka and Redis.", _worker)
 _runner("board", "The board: metrics, API and live page.", _board)
+_runner("notifier", "Alert transitions to Alertmanager, webhooks, Slack and e-mail.", _notifier)
 
 
 @main.command()

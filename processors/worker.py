@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from config.clock import Clock
 from config.load_policy import load_policy
+from config.logs import configure_logs
 from config.settings import Settings, WorkerSettings
 from processors.agents.app import Given, WorkerApp, build_app
-from processors.agents.logs import configure_logs
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.startup import wait_for_topics
 from processors.sinks.read_model import ReadModel

@@ -12,10 +12,10 @@ from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, start_http_server
 
 from config.clock import Clock, wall_us
+from config.logs import configure_logs
 from config.notifier_settings import NotifierSettings
 from config.settings import Settings
 from config.values import Secret
-from processors.agents.logs import configure_logs
 from processors.notifier.acks import Acks
 from processors.notifier.alertmanager import Alertmanager
 from processors.notifier.delivery import Delivery, Given

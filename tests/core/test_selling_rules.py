@@ -8,7 +8,7 @@ from processors.core.directory import directory_of
 from processors.core.ledger import Ledger
 from processors.core.replay import Replay
 from schemas.errors import BadRecord, Reason
-from schemas.events import Message
+from schemas.events import Event, Message
 from schemas.policy import DEFAULT_POLICY, Policy
 from tests.story import (
     DAY,
@@ -113,7 +113,8 @@ def test_s22_an_unknown_stage_is_refused_with_the_known_ones() -> None:
 @pytest.mark.parametrize("order", [1, -1])
 def test_s22_a_stage_of_another_pipeline_counts_for_nothing_and_is_rejected(order: int) -> None:
     ledger = Ledger(TWO_PIPELINES, directory_of(TWO_PIPELINES))
-    story = [created(0, pipeline="renewal"), stage(1, "second")][::order]
+    events: list[Event] = [created(0, pipeline="renewal"), stage(1, "second")]
+    story = events[::order]
     for event in story:
         ledger.apply(event)
     ledger.settle()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from processors.agents.logs import LIBRARIES, configure_logs
+from config.logs import LIBRARIES, configure_logs
 
 
 class Terminal(io.StringIO):
