@@ -1,6 +1,6 @@
 """The business families of metrics: what each is called, which series a rep has in it, and their values.
 
-The table of all families is in `docs/metrics.md`. Series and values are two lists in the same order: the text around
+Series and values are two lists in the same order: the text around
 the values is the same for all reps with the same layout, and is made once.
 """
 

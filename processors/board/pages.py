@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from hashlib import blake2b
 from http import HTTPStatus
 from pathlib import Path
@@ -116,7 +117,8 @@ class Pages:
         await response.prepare(request)
         self._readers += 1
         try:
-            await self._stream(response, name, dict(request.query), language_of(request))
+            with suppress(ConnectionResetError):  # the reader has closed the page: how every stream ends
+                await self._stream(response, name, dict(request.query), language_of(request))
         finally:
             self._readers -= 1
         return response

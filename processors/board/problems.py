@@ -38,8 +38,6 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem_response(problem.status, problem.detail, request.path)
     except web.HTTPException as error:
         return _from_aiohttp(error, request)
-    except ConnectionError:
-        raise  # the reader has left: there is nobody to tell
     except Exception:
         logger.exception("%s %s failed", request.method, request.path)
         detail = "the board failed; its log says why"

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from aiohttp import web
 from prometheus_client import (
@@ -75,12 +76,17 @@ class Scrape:
         response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE, "Vary": "Accept-Encoding"})
         if packed:
             response.headers["Content-Encoding"] = "gzip"
+        with suppress(ConnectionResetError):  # a scraper that gave up: nobody is left to tell
+            await self._write(request, response, texts)
+        return response
+
+    @staticmethod
+    async def _write(request: web.Request, response: web.StreamResponse, texts: Iterable[bytes]) -> None:
         await response.prepare(request)
         for portion in _portions(() if request.method == "HEAD" else texts):
             await response.write(portion)
             await asyncio.sleep(0)
         await response.write_eof()
-        return response
 
 
 def _portions(texts: Iterable[bytes]) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from html.parser import HTMLParser
 from typing import Any
 
+import msgspec
 import pytest
 from yarl import URL
 
@@ -287,3 +288,16 @@ def test_every_word_is_in_both_languages_and_used_and_none_is_missing() -> None:
 )
 def test_a_duration_is_told_by_its_two_largest_units(seconds: float | None, text: str) -> None:
     assert Words("en").span(seconds) == text
+
+
+def test_a_reader_that_leaves_is_no_failure(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(board: Served) -> None:
+        response = await board.client.get("/live/waiting")
+        await events(response)
+        response.close()
+        for number in range(3):
+            board.store.put(ONE, "open", f"new|{number}", msgspec.msgpack.encode(waiting(f"n{number}", "ann", 5)))
+            await asyncio.sleep(1.1)
+
+    on_board(redis_url, scene)
+    assert caplog.records == []
