@@ -1,0 +1,148 @@
+"""Alerts at the due second: a million requests wait in the worker's heap while 5,000 events a second flow.
+
+The lag of an alert is from its due instant until its record on the alerts topic has been read by a consumer. The
+requests came in evenly over the last two hours, so that some 140 of them fall due every second. The worker is stopped
+and started once in between, to measure how long it takes to get all of them back.
+"""
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import click
+import msgspec
+from aiokafka import AIOKafkaConsumer
+
+from benchmarks.corpus import REPS
+from benchmarks.load import Load, seconds_since
+from benchmarks.machine import cores, described, pinned, resident_mib
+from benchmarks.spread import Spread, spread
+from benchmarks.stack import applied, prepare, produce_events, running_stack, salespulse, wait_for
+from config.clock import wall_us
+from config.settings import Settings
+from processors.core.instants import HOUR_US, moment
+from processors.dev.process import ChildProcess
+from processors.dev.scrape import Page
+from processors.ingest.outgoing import Outgoing, from_messages
+from schemas.alerts import Transition
+from schemas.events import RequestOpened
+
+SPAN_US = 2 * HOUR_US
+PATIENCE_SECONDS = 600.0
+SETTLE_SECONDS = 5.0
+POLL_MS = 100
+
+_decode = msgspec.json.Decoder(Transition).decode
+
+
+class Found(msgspec.Struct):
+    """What was measured."""
+
+    lag: Spread
+    """Seconds from an alert's due instant to its record."""
+    open_requests: int
+    recovery_seconds: float
+    worker_mib: float
+
+
+def waiting_requests(count: int) -> Iterator[RequestOpened]:
+    """Requests of the last two hours that nobody has answered."""
+    now_us = wall_us()
+    for number in range(count):
+        yield RequestOpened(
+            event_id=f"waiting-{number}",
+            occurred_at=moment(now_us - SPAN_US + number * SPAN_US // count),
+            customer_id=f"waiting-{number // 2}",
+            request_id=f"waiting-{number}",
+            channel="email",
+            rep_id=f"rep-{number % REPS:03d}",
+        )
+
+
+def outgoing(count: int) -> Iterator[Outgoing]:
+    """The same as messages."""
+    return from_messages(waiting_requests(count))
+
+
+async def lags(settings: Settings, seconds: float) -> list[float]:
+    """The lag of every alert that falls due within the next so many seconds and fires."""
+    reader = AIOKafkaConsumer(
+        settings.kafka.alerts_topic, bootstrap_servers=settings.kafka.bootstrap, auto_offset_reset="latest"
+    )
+    await reader.start()
+    since_us, end = wall_us(), time.monotonic() + seconds
+    found: list[float] = []
+    try:
+        while time.monotonic() < end:
+            for records in (await reader.getmany(timeout_ms=POLL_MS)).values():
+                transitions = [_decode(record.value) for record in records]
+                found += [seconds_since(said.due_us) for said in transitions if _is_fired(said, since_us)]
+    finally:
+        await reader.stop()
+    return found
+
+
+def _is_fired(transition: Transition, since_us: int) -> bool:
+    return transition.state == "fired" and transition.due_us >= since_us
+
+
+def fill(settings: Settings, requests: int) -> None:
+    """Let a worker take all requests, make them durable, and end."""
+    prepare(settings)
+    sent = produce_events(settings, outgoing(requests))
+    with _worker(settings, "first") as worker:
+        wait_for(worker, settings.worker.metrics_port, lambda page: applied(page) >= sent, PATIENCE_SECONDS)
+
+
+def measure(settings: Settings, requests: int, per_second: float, seconds: float) -> Found:
+    """Fill, restart, and measure."""
+    fill(settings, requests)
+    with _worker(settings, "second") as worker:
+        page = wait_for(worker, settings.worker.metrics_port, _is_recovered, PATIENCE_SECONDS)
+        with Load(settings, per_second):
+            time.sleep(SETTLE_SECONDS)
+            found = asyncio.run(lags(settings, seconds))
+        held = wait_for(worker, settings.worker.metrics_port, lambda page: _open(page) > 0, PATIENCE_SECONDS)
+        recovery = page.total("salespulse_recovery_seconds_sum")
+        return Found(spread(found), _open(held), recovery, resident_mib(worker.pid))
+
+
+def _worker(settings: Settings, name: str) -> AbstractContextManager[ChildProcess]:
+    return salespulse("worker", settings, cores()[0], name)
+
+
+def _is_recovered(page: Page) -> bool:
+    return page.total("salespulse_partitions_owned") > 0
+
+
+def _open(page: Page) -> int:
+    return int(page.total("salespulse_roots", kind="open_requests"))
+
+
+@click.command()
+@click.option("--requests", default=1_000_000, show_default=True, help="open requests")
+@click.option("--per-second", default=5000.0, show_default=True, help="events a second meanwhile")
+@click.option("--seconds", default=60.0, show_default=True, help="how long it is measured")
+@click.option("--json", "as_json", is_flag=True, help="figures for programs")
+def main(requests: int, per_second: float, seconds: float, as_json: bool) -> None:
+    """Seconds from an alert's due instant to its record on the alerts topic."""
+    others = cores()[1]
+    with tempfile.TemporaryDirectory() as directory, pinned(others), running_stack(Path(directory), others) as stack:
+        found = measure(stack.settings("alerts"), requests, per_second, seconds)
+    if as_json:
+        click.echo(json.dumps({"machine": described(), **msgspec.to_builtins(found)}))
+        return
+    lag = found.lag
+    click.echo(
+        f"{lag.count:,} alerts fired among {found.open_requests:,} open requests at {per_second:,.0f} events/s: "
+        f"lag p50 {lag.p50:.3f} s, p99 {lag.p99:.3f} s, most {lag.most:.3f} s\n"
+        f"recovered in {found.recovery_seconds:.1f} s, {found.worker_mib:,.0f} MiB resident; {described()}"
+    )
+
+
+if __name__ == "__main__":
+    main()

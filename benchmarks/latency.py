@@ -1,0 +1,115 @@
+"""Latency: from the moment at which an event is sent until its number is in the board's `/metrics`.
+
+A rep of its own, the probe, gets one activity a hundred times a second among a simulated team's 5,000 events a second.
+Its count in `/metrics` says which of them are visible. The scrape itself, and the pause between two scrapes, are part
+of the latency.
+"""
+
+import json
+import re
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from benchmarks.load import Load, rest_until
+from benchmarks.machine import cores, described, pinned
+from benchmarks.spread import spread
+from benchmarks.stack import prepare, running_stack, salespulse, wait_for
+from config.clock import wall_us
+from config.settings import Settings
+from processors.core.instants import moment
+from processors.dev.scrape import get
+from schemas.errors import Unavailable
+from schemas.events import ActivityLogged
+
+PROBE = "latency-probe"
+SERIES = re.compile(
+    r'^crm_activities\{(?=[^}]*rep="latency-probe")(?=[^}]*kind="call")(?=[^}]*window="all")[^}]*\} (\d+)', re.MULTILINE
+)
+SETTLE_SECONDS = 10.0
+DRAIN_SECONDS = 10.0
+
+
+class Probes:
+    """Sends probes, and remembers when."""
+
+    def __init__(self) -> None:
+        self.sent: list[float] = []
+
+    def next(self) -> ActivityLogged:
+        """The next probe, sent now."""
+        number = len(self.sent)
+        self.sent.append(time.monotonic())
+        return ActivityLogged(
+            event_id=f"probe-{number}",
+            occurred_at=moment(wall_us()),
+            customer_id=f"probed-{number % 1000}",
+            rep_id=PROBE,
+            kind="call",
+        )
+
+
+def visible(port: int) -> int:
+    """How many probes the board shows; raises Unavailable when it does not answer."""
+    text = get(port, "/metrics")
+    if text is None:
+        raise Unavailable(f"the board on port {port} does not answer")
+    found = SERIES.search(text)
+    return int(found[1]) if found else 0
+
+
+def watch(port: int, probes: Probes, seconds: float, pause_seconds: float) -> list[float]:
+    """Scrape for so long; the latency of each probe that became visible meanwhile."""
+    latencies: list[float] = []
+    seen, end = visible(port), time.monotonic() + seconds
+    while time.monotonic() < end:
+        started = time.monotonic()
+        count = visible(port)
+        now = time.monotonic()
+        latencies += [now - sent for sent in probes.sent[seen:count]]
+        seen = count
+        rest_until(started + pause_seconds)
+    return latencies
+
+
+def measure(settings: Settings, per_second: float, seconds: float, pause_seconds: float) -> tuple[list[float], int]:
+    """The latencies, and how many probes were never seen (there must be none)."""
+    mine, others = cores()
+    probes = Probes()
+    prepare(settings)
+    with salespulse("worker", settings, mine) as worker, salespulse("board", settings, others):
+        wait_for(worker, settings.worker.metrics_port, lambda page: page.total("salespulse_partitions_owned") > 0, 60)
+        with Load(settings, per_second, probes.next):
+            watch(settings.board.port, probes, SETTLE_SECONDS, pause_seconds)
+            latencies = watch(settings.board.port, probes, seconds, pause_seconds)
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while visible(settings.board.port) < len(probes.sent) and time.monotonic() < deadline:
+            time.sleep(pause_seconds)
+        return latencies, len(probes.sent) - visible(settings.board.port)
+
+
+@click.command()
+@click.option("--per-second", default=5000.0, show_default=True, help="events a second")
+@click.option("--seconds", default=60.0, show_default=True, help="how long it is measured")
+@click.option("--pause-seconds", default=0.1, show_default=True, help="from one scrape to the next")
+@click.option("--json", "as_json", is_flag=True, help="figures for programs")
+def main(per_second: float, seconds: float, pause_seconds: float, as_json: bool) -> None:
+    """Seconds from an event to its number in the board's /metrics."""
+    others = cores()[1]
+    with tempfile.TemporaryDirectory() as directory, pinned(others), running_stack(Path(directory), others) as stack:
+        latencies, unseen = measure(stack.settings("latency"), per_second, seconds, pause_seconds)
+    found = spread(latencies)
+    if as_json:
+        click.echo(json.dumps({"machine": described(), "unseen": unseen, **msgspec.to_builtins(found)}))
+        return
+    click.echo(
+        f"{found.count:,} probes at {per_second:,.0f} events/s: p50 {found.p50:.3f} s, p99 {found.p99:.3f} s, "
+        f"most {found.most:.3f} s; {unseen} never seen\n{described()}"
+    )
+
+
+if __name__ == "__main__":
+    main()
