@@ -44,9 +44,9 @@ class Timers:
             part.ledger.set_clock(clock_us)
             if self._is_due(part):
                 part.ledger.advance(clock_us if part.caught_up else min(clock_us, part.ledger.stream_us))
+                self.checkpoints.say(part, clock_us)
             if not part.caught_up and part.position:
                 behind_us = max(behind_us, clock_us - part.ledger.stream_us)
-            self.checkpoints.say(part, clock_us)
         self.metrics.lag(lags)
         self.metrics.lag_seconds.set(behind_us / 1e6)
         self.metrics.partitions_owned.set(len(self.parts.recovered()))

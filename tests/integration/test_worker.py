@@ -172,6 +172,35 @@ def test_a_directory_change_moves_a_reps_numbers_while_the_worker_runs(
     assert "the former entry stays" in running.log()
 
 
+def test_several_topics_that_share_their_customers_are_one_stream(
+    settings: Settings, topic_prefix: str, tmp_path: Path
+) -> None:
+    topics = (f"{topic_prefix}.crm", f"{topic_prefix}.mail")
+    both = msgspec.structs.replace(settings, kafka=msgspec.structs.replace(settings.kafka, events_topics=topics))
+    model = ReadModel(both)
+    opened = [
+        ev.RequestOpened(
+            event_id=f"q{n}", occurred_at=moment(NOW_US), customer_id=f"c{n}", request_id=f"r{n}", channel="email"
+        )
+        for n in range(40)
+    ]
+    answers = [
+        ev.RequestAnswered(event_id=f"a{n}", occurred_at=moment(NOW_US), customer_id=f"c{n}", rep_id="alice")
+        for n in range(40)
+    ]
+    send_raw(both, from_messages(opened), topics[0])
+
+    with worker(both, tmp_path) as running:
+        wait_until(lambda: model.position() == 40, "the requests were published", running)
+        running.process.kill()
+    send_raw(both, from_messages(answers), topics[1])
+    with worker(both, tmp_path) as again:
+        wait_until(lambda: model.position() == 80, "the answers were published", again)
+
+    assert model.sums()["rep", "alice"]["responses"] == 40
+    assert not any(model.section("open"))
+
+
 def test_overdue_requests_are_told_once_and_resolved_when_answered(settings: Settings, tmp_path: Path) -> None:
     opened = datetime.now(UTC) - timedelta(minutes=90)
     request = ev.RequestOpened(
