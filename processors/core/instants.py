@@ -15,9 +15,13 @@ def instant_us(moment: datetime) -> int:
     return since.days * DAY_US + since.seconds * SECOND_US + since.microseconds
 
 
+_FIRST_US = instant_us(datetime.min.replace(tzinfo=UTC))
+_LAST_US = instant_us(datetime.max.replace(tzinfo=UTC))
+
+
 def moment(at_us: int) -> datetime:
-    """Microseconds since 1970 as a UTC datetime."""
-    return EPOCH + timedelta(microseconds=at_us)
+    """Microseconds since 1970 as a UTC datetime; beyond the years 1 to 9999, the nearest that there is."""
+    return EPOCH + timedelta(microseconds=min(max(at_us, _FIRST_US), _LAST_US))
 
 
 def rfc3339(at_us: int) -> str:

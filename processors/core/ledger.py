@@ -5,6 +5,7 @@ ledger reads no clock: time comes in through `advance`.
 """
 
 from collections.abc import Iterable, Iterator
+from decimal import InvalidOperation
 from typing import Literal
 
 from processors.core.activities import Activities
@@ -286,6 +287,10 @@ class Ledger:
 
 
 def _same(known: ev.Event, event: ev.Event) -> Applied:
-    if known == event:
-        return "duplicate"
+    try:
+        if known == event:
+            return "duplicate"
+    except InvalidOperation:
+        # A signalling NaN for an amount compares with nothing: it is other content, too.
+        pass
     raise BadRecord(Reason.CONFLICT, f"event_id {event.event_id!r} was already used for another {type(known).__name__}")

@@ -6,16 +6,24 @@ from schemas.errors import BadRecord, Reason
 
 LARGEST = Decimal(10) ** 15
 CENT = Decimal("0.01")
+SHOWN_CHARACTERS = 40
+"""Of an amount in a dead letter's detail: it may have thousands of digits."""
 
 
 def cents(amount: Decimal) -> int:
     """An amount with at most 2 decimal places and at most 10^15 units, as cents; raises BadRecord."""
-    if not amount.is_finite() or abs(amount) > LARGEST:
-        raise BadRecord(Reason.MALFORMED, f"amount {amount} is not a number of at most 10^15 - at `$.amount`")
+    # Comparing is exact whatever the exponent; abs() would round, and raise for the largest ones.
+    if not amount.is_finite() or not -LARGEST <= amount <= LARGEST:
+        raise BadRecord(Reason.MALFORMED, f"amount {_shown(amount)} is not a number of at most 10^15 - at `$.amount`")
     quantized = amount.quantize(CENT)
     if quantized != amount:
-        raise BadRecord(Reason.MALFORMED, f"amount {amount} has more than 2 decimal places - at `$.amount`")
+        raise BadRecord(Reason.MALFORMED, f"amount {_shown(amount)} has more than 2 decimal places - at `$.amount`")
     return int(quantized * 100)
+
+
+def _shown(amount: Decimal) -> str:
+    text = str(amount)
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
 
 
 def amount_text(value_cents: int) -> str:

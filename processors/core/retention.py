@@ -20,8 +20,6 @@ ORPHAN_AFTER_US = 7 * DAY_US
 FACTS_PER_SWEEP = 5000
 ORPHANS = frozenset({ev.RequestAnswered, ev.RequestAssigned, ev.RequestClosed})
 """What may come before its request."""
-EARLIEST_US = -62_135_596_800_000_000
-"""The first instant that a datetime can hold."""
 
 Dropped = tuple[Customer, ev.Event, BadRecord | None]
 
@@ -67,8 +65,8 @@ class Retention:
             self._todo, self._next_us = list(facts), now_us + DAY_US
         chunk = self._todo[-FACTS_PER_SWEEP:]
         del self._todo[-FACTS_PER_SWEEP:]
-        old = moment(max(now_us - self.shortest_us, EARLIEST_US))
-        mature = moment(max(now_us - min(ORPHAN_AFTER_US, self.shortest_us), EARLIEST_US))
+        old = moment(now_us - self.shortest_us)
+        mature = moment(now_us - min(ORPHAN_AFTER_US, self.shortest_us))
         dropped: list[Dropped] = []
         for event in map(facts.get, chunk):
             # Most facts are young: to compare their instants as they are costs a tenth of the questions below.

@@ -1,0 +1,87 @@
+"""Events that decode and are odd: at the ends of time, of numbers, of what an identifier may be."""
+
+import msgspec
+import pytest
+
+from processors.core.directory import directory_of
+from processors.core.explain import explain_request
+from processors.core.instants import instant_us
+from processors.core.ledger import Ledger
+from processors.core.replay import replay
+from processors.core.retention import Retention
+from schemas.codec import decode_event
+from schemas.errors import BadRecord, Reason
+from schemas.events import Event
+from schemas.policy import DEFAULT_POLICY
+from tests.story import at
+
+NOW_US = instant_us(at(0))
+
+
+def event(**fields: object) -> Event:
+    head = {"event_id": "e1", "occurred_at": "2026-03-02T07:00:00Z", "customer_id": "c1"}
+    return decode_event(msgspec.json.encode(head | fields))
+
+
+def opened(**fields: object) -> Event:
+    return event(type="request.opened", request_id="r1", channel="email", **fields)
+
+
+def revenue(amount: str) -> Event:
+    return event(type="customer.revenue", amount=amount)
+
+
+def live() -> Ledger:
+    ledger = Ledger(DEFAULT_POLICY, directory_of(DEFAULT_POLICY), Retention())
+    ledger.set_clock(NOW_US)
+    return ledger
+
+
+@pytest.mark.parametrize(
+    ("instant", "reason"),
+    [
+        ("0001-01-01T00:00:00+14:00", Reason.TOO_LATE),
+        ("0001-01-01T00:00:00Z", Reason.TOO_LATE),
+        ("9999-12-31T23:59:59Z", Reason.CLOCK_SKEW),
+        ("9999-12-31T23:59:59-14:00", Reason.CLOCK_SKEW),
+    ],
+)
+def test_s28_an_instant_at_the_end_of_time_is_refused_in_words(instant: str, reason: Reason) -> None:
+    ledger = live()
+    with pytest.raises(BadRecord) as caught:
+        ledger.apply(opened(occurred_at=instant))
+    assert caught.value.reason is reason
+    assert ledger.facts == {}
+
+
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_replay_reports_and_explains_the_ends_of_time(instant: str) -> None:
+    first = opened(occurred_at=instant)
+    assert [one["opened_at"][:4] for one in replay([first], DEFAULT_POLICY)["open_requests"]] == [instant[:4]]
+    ledger = Ledger(DEFAULT_POLICY, directory_of(DEFAULT_POLICY))
+    ledger.apply(first)
+    assert len(explain_request(ledger, "r1", NOW_US)) == 1
+
+
+@pytest.mark.parametrize(
+    "amount",
+    ["1E+999999", "1E+9999999", "-1E+999999999999999999", "1E-9999999", "NaN", "sNaN", "-Infinity", "9" * 30_000],
+)
+def test_an_amount_that_is_no_money_is_malformed_and_changes_nothing(amount: str) -> None:
+    ledger = live()
+    with pytest.raises(BadRecord) as caught:
+        ledger.apply(revenue(amount))
+    assert caught.value.reason is Reason.MALFORMED
+    assert len(caught.value.detail) < 200
+    assert ledger.facts == {}
+    assert ledger.customers == {}
+
+
+@pytest.mark.parametrize("amount", ["2", "NaN", "sNaN"])
+def test_s27_other_content_under_a_known_id_is_a_conflict_whatever_it_is(amount: str) -> None:
+    ledger = live()
+    ledger.apply(revenue("1"))
+    with pytest.raises(BadRecord) as caught:
+        ledger.apply(revenue(amount))
+    assert caught.value.reason is Reason.CONFLICT
+    assert ledger.customers["c1"].revenue_cents == 100
