@@ -10,7 +10,7 @@ from processors.core.desks import Desks, bump
 from processors.core.distinct import Distinct
 from processors.core.instants import DAY_US, SECOND_US
 from processors.core.requests import RANKS, Entry, Request, Turn, answers, entry_of, qualifies
-from schemas.events import RequestAnswered, RequestFact
+from schemas.events import RequestAnswered, RequestAssigned, RequestFact, RequestOpened
 from schemas.views import RESPONSE_BUCKETS_SECONDS, OpenRequest, Partial
 
 BUCKETS_US = tuple(seconds * SECOND_US for seconds in RESPONSE_BUCKETS_SECONDS)
@@ -43,7 +43,8 @@ class Waiting:
         fact.request_id = request.request_id
         entry = (at_us, RANKS[type(fact)], fact.event_id, fact)
         facts, unlinked = request.facts, customer.unlinked
-        if request.settled and (not facts or entry > facts[-1]) and (not unlinked or entry > unlinked[-1]):
+        newest = (not facts or entry > facts[-1]) and (not unlinked or entry > unlinked[-1])
+        if newest and request.settled and not (request.passed and _may_change_owner(fact)):
             facts.append(entry)
             self._follow(customer, request, entry)
         else:
@@ -265,6 +266,11 @@ class Waiting:
         """Every owner's share of the wait, on the owner's local day of the answer (S07)."""
         for hold in turn.holds(turn.end_us):
             self._desks.rep(hold.owner).at(turn.end_us).hold_us += sign * (hold.to_us - hold.from_us)
+
+
+def _may_change_owner(fact: RequestFact) -> bool:
+    """Whether a fact may say whose an instant was that has passed already: time may be ahead of the facts."""
+    return isinstance(fact, RequestAssigned | RequestOpened)
 
 
 def _discard(entries: list[Entry], entry: Entry) -> None:

@@ -279,3 +279,15 @@ def test_alerts_say_the_same_after_a_crash() -> None:
     _, first = live(*story, now=61)
     _, again = live(*reversed(story), now=61)
     assert first == again
+
+
+def test_s08_an_owner_named_after_the_timer_ran_takes_over_breach_and_alert() -> None:
+    ledger, fired = live(opened(0, rep_id="alice"), now=66)
+    assert [t.rep_id for t in fired if t.state == "fired"] == ["alice"]
+    ledger.apply(assigned(30, "bob"))
+    ledger.apply(assigned(65, "carol"))
+    (again,) = ledger.take_transitions()
+    assert (again.state, again.rep_id, again.alert_id) == ("fired", "bob", fired[-1].alert_id)
+    assert again.revision > fired[-1].revision
+    breaches = {name: dict(desk.at(instant_us(at(60))).breaches) for name, desk in ledger.desks.reps.items()}
+    assert breaches == {"alice": {}, "bob": {"1h": 1}}
