@@ -64,7 +64,7 @@ class Stream:
 
 _PLACE = {"event_id": st.just("-"), "occurred_at": st.just(ANCHORS[0])}
 """Set when the facts of a stream are put in their places."""
-_rep_ids = st.sampled_from(REPS)
+_rep_ids = st.sampled_from(("r1", "r1", *REPS))
 _maybe_rep = st.sampled_from((None, *REPS))
 _seldom = st.sampled_from((False, False, False, True))
 _request = _PLACE | {
