@@ -34,7 +34,7 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     store = Store(policy, clock.now_us)
     connection = connect(settings.redis)
     follower = Follower(connection, settings.redis.prefix, store, wall_us)
-    exposition, metrics = Exposition(store, clock), BoardMetrics(CollectorRegistry())
+    exposition, metrics = Exposition(store, clock, lambda: follower.status.loaded), BoardMetrics(CollectorRegistry())
     app = web.Application(middlewares=[counting(metrics), problems], client_max_size=LARGEST_REQUEST_BYTES)
     app[FOLLOWER], app[STORE] = follower, store
     health, pages = Health(store, follower.status), Pages(store, clock, follower.status)

@@ -7,6 +7,7 @@ for a while is compressed in advance.
 
 import asyncio
 import time
+from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import chain, islice
 
@@ -35,9 +36,11 @@ BLOCKS_AT_ONCE = 400
 class Exposition:
     """Keeps the rendered series of all reps."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, is_loaded: Callable[[], bool]) -> None:
+        """`is_loaded`: whether the store is filled; before, every rep would be rendered again and again."""
         self._store = store
         self._clock = clock
+        self._is_loaded = is_loaded
         self._rendering = Rendering(store)
         self._families = [Chunks(head) for head in HEADS]
         self._slots: dict[str, int] = {}
@@ -62,7 +65,7 @@ class Exposition:
         """Keep the backlog short until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if not self._asking:
+            if self._is_loaded() and not self._asking:
                 self._collect()
             await self._render_all(down_to=BACKLOG, rest_seconds=REST_SECONDS)
             await asyncio.to_thread(self._pack, self._quiet())

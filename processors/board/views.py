@@ -11,7 +11,7 @@ from processors.board.ranking import LAST, Column, Row, cell, columns, rank
 from processors.board.store import Store
 from processors.core.comparison import comparisons
 from processors.core.instants import SECOND_US, rfc3339
-from processors.core.numbers import numbers_of, stages_of
+from processors.core.numbers import Numbers, numbers_of, stages_of
 from processors.core.windows import WINDOWS
 from schemas.views import OpenRequest, Partial
 
@@ -86,7 +86,6 @@ class Views:
         team, window = store.reps.team(rep_id), _window(choices)
         others = await self._pools.pooled(mate for mate in self._pools.members(team) if mate != rep_id)
         mine, place = store.sums(rep_id), list(WINDOWS).index(window)
-        numbers = [numbers_of(part, store.ages.levels, store.policy.pipelines) for part in mine]
         compared = comparisons(mine[place], others[place], store.policy.pipelines)
         waits = sorted(store.waiting.of(rep_id).values(), key=lambda one: one.opened_us)
         return {
@@ -94,7 +93,7 @@ class Views:
             "name": store.reps.name(rep_id),
             "team": team,
             "zone": store.reps.zone(rep_id),
-            "numbers": dict(zip(WINDOWS, numbers, strict=True)),
+            "numbers": self._numbers(mine),
             "levels": store.ages.levels,
             "windows": list(WINDOWS),
             "window": window,
@@ -136,6 +135,10 @@ class Views:
                 for partition, published in sorted(self._store.partitions.items())
             ],
         }
+
+    def _numbers(self, sums: Sequence[Partial]) -> dict[str, Numbers]:
+        levels, pipelines = self._store.ages.levels, self._store.policy.pipelines
+        return {window: numbers_of(part, levels, pipelines) for window, part in zip(WINDOWS, sums, strict=True)}
 
     def _is_wanted(self, one: OpenRequest, choices: Choices, now_us: int) -> bool:
         if choices.get("rep") not in (None, "", one.rep_id) or choices.get("request") not in (None, "", one.request_id):

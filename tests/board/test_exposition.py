@@ -119,11 +119,11 @@ class Course:
 
 
 def test_every_series_is_what_the_reference_says(scene: Scene) -> None:
-    check(scene, Exposition(scene.store, scene.clock))
+    check(scene, Exposition(scene.store, scene.clock, lambda: True))
 
 
 def test_nothing_is_stale_after_any_changes(scene: Scene) -> None:
-    exposition, course = Exposition(scene.store, scene.clock), Course(scene, 8)
+    exposition, course = Exposition(scene.store, scene.clock, lambda: True), Course(scene, 8)
     for number in range(6):
         for _ in range(3 * number):
             course.step()
@@ -132,7 +132,7 @@ def test_nothing_is_stale_after_any_changes(scene: Scene) -> None:
 
 def test_a_level_passes_right_after_its_due_instant_and_not_at_it() -> None:
     scene = Scene()
-    exposition = Exposition(scene.store, scene.clock)
+    exposition = Exposition(scene.store, scene.clock, lambda: True)
     scene.introduce("ann", "Ann", "x")
     scene.open("ann", request("ann", 1, NOW_US))
     key = ("crm_requests_open", frozenset({("rep", "ann"), ("team", "x"), ("age", "1h_24h")}))
@@ -144,7 +144,7 @@ def test_a_level_passes_right_after_its_due_instant_and_not_at_it() -> None:
 
 def test_a_new_day_begins_in_each_zone_at_its_own_midnight() -> None:
     scene = Scene(Policy(levels=DEFAULT_POLICY.levels, pipelines=DEFAULT_POLICY.pipelines, time_zone="Asia/Tokyo"))
-    exposition = Exposition(scene.store, scene.clock)
+    exposition = Exposition(scene.store, scene.clock, lambda: True)
     scene.reps["ann"] = Rep("ann", "unknown", TODAY + 1)
     scene.set_partials("ann", [(TODAY, Partial(responses=3)), (TODAY + 1, Partial(responses=4))])
     key = ("crm_responses", frozenset({("rep", "ann"), ("team", "unknown"), ("window", "today")}))
@@ -155,7 +155,7 @@ def test_a_new_day_begins_in_each_zone_at_its_own_midnight() -> None:
 
 
 def test_a_rep_of_whom_nothing_is_left_has_no_series_and_its_place_is_taken(scene: Scene) -> None:
-    exposition = Exposition(scene.store, scene.clock)
+    exposition = Exposition(scene.store, scene.clock, lambda: True)
     check(scene, exposition)
     gone = next(rep_id for rep_id, rep in scene.reps.items() if rep.open and rep.partials)
     scene.set_partials(gone, [])
@@ -170,7 +170,7 @@ def test_a_rep_of_whom_nothing_is_left_has_no_series_and_its_place_is_taken(scen
 
 
 def test_a_dropped_partition_takes_its_numbers_along(scene: Scene) -> None:
-    exposition = Exposition(scene.store, scene.clock)
+    exposition = Exposition(scene.store, scene.clock, lambda: True)
     check(scene, exposition)
     for partition in PARTITIONS:
         scene.store.drop(partition)
@@ -180,7 +180,7 @@ def test_a_dropped_partition_takes_its_numbers_along(scene: Scene) -> None:
 
 
 def test_the_answer_packed_is_one_gzip_stream_with_the_same_text(scene: Scene) -> None:
-    exposition, rng = Exposition(scene.store, scene.clock), random.Random(9)
+    exposition, rng = Exposition(scene.store, scene.clock, lambda: True), random.Random(9)
     for _ in range(3):
         pieces = asyncio.run(exposition.pieces())
         text = b"".join(piece.text() for piece in pieces)
@@ -190,7 +190,7 @@ def test_the_answer_packed_is_one_gzip_stream_with_the_same_text(scene: Scene) -
 
 
 def test_an_answer_under_way_does_not_change_when_a_rep_does(scene: Scene) -> None:
-    exposition = Exposition(scene.store, scene.clock)
+    exposition = Exposition(scene.store, scene.clock, lambda: True)
     pieces = asyncio.run(exposition.pieces())
     before = b"".join(piece.text() for piece in pieces)
     scene.set_partials("rep-19", [(TODAY, some_partial(random.Random(1)))])
@@ -202,7 +202,7 @@ def test_an_answer_under_way_does_not_change_when_a_rep_does(scene: Scene) -> No
 
 def test_an_empty_board_has_the_families_and_no_rep() -> None:
     scene = Scene()
-    series = parsed(text_of(Exposition(scene.store, scene.clock)))
+    series = parsed(text_of(Exposition(scene.store, scene.clock, lambda: True)))
     assert of_reps(series) == {}
     assert series["crm_currency_info", frozenset({("currency", "USD")})] == 1
 
@@ -212,7 +212,7 @@ def test_kinds_beyond_the_most_frequent_are_told_together() -> None:
     scene.introduce("ann", "Ann", "x")
     many = {f"kind{number:03}": number + 1 for number in range(200)} | {OTHER_KINDS: 5, "call": 1}
     scene.set_partials("ann", [(TODAY, Partial(activities=many))])
-    series = parsed(text_of(Exposition(scene.store, scene.clock)))
+    series = parsed(text_of(Exposition(scene.store, scene.clock, lambda: True)))
     told = {dict(labels)["kind"]: value for (name, labels), value in series.items() if name == "crm_activities"}
     assert len(told) == len(KINDS) + MOST_KINDS + 1
     assert sum(told.values()) == sum(many.values())
@@ -227,7 +227,7 @@ def test_segments_quality_and_partitions_are_told() -> None:
     scene.put(PARTITIONS[0], "quality", str(TODAY - 7), {"duplicate": 4})
     scene.store.published(PARTITIONS[0], 5, NOW_US - HOUR_US)
     scene.store.published(PARTITIONS[1], 0, -(2**63))
-    series = parsed(text_of(Exposition(scene.store, scene.clock)))
+    series = parsed(text_of(Exposition(scene.store, scene.clock, lambda: True)))
     assert series["crm_customers", frozenset({("segment", 'a"b')})] == 3
     assert series["crm_customer_revenue_amount", frozenset({("segment", 'a"b')})] == 10
     assert series["crm_customer_cost_amount", frozenset({("segment", 'a"b')})] == 0.25
@@ -262,7 +262,7 @@ def test_with_a_scaled_clock_an_age_seen_from_the_wall_is_the_virtual_one() -> N
     scene.store.now_us = clock.now_us
     scene.introduce("ann", "Ann", "x")
     scene.open("ann", request("ann", 1, NOW_US - HOUR_US))
-    exposition = Exposition(scene.store, clock)
+    exposition = Exposition(scene.store, clock, lambda: True)
     oldest = ("crm_request_oldest_open_timestamp_seconds", frozenset({("rep", "ann"), ("team", "x")}))
     for elapsed_seconds in (0, 10, 100):
         wall_us[0] = 1_800_000_000_000_000 + elapsed_seconds * 1_000_000
@@ -286,7 +286,7 @@ def test_a_large_backlog_is_rendered_without_anyone_asking() -> None:
     for number in range(BACKLOG + 200):
         scene.introduce(f"r{number}", "x", "t")
         scene.set_partials(f"r{number}", [(TODAY - day, partial) for day in range(3)])
-    exposition = Exposition(scene.store, scene.clock)
+    exposition = Exposition(scene.store, scene.clock, lambda: True)
 
     async def watch() -> None:
         task = asyncio.create_task(exposition.run())
