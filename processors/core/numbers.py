@@ -4,6 +4,7 @@ Ratios without a denominator are None, never 0. Money is text with two decimal p
 """
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 import msgspec
 
@@ -118,10 +119,10 @@ def stages_of(
 
 
 def segment_of(segment: Segment) -> SegmentNumbers:
-    """Lifetime value = (revenue - cost) / customers, rounded half up to the cent (S26)."""
+    """Lifetime value = (revenue - cost) / customers, rounded half to even, to the cent (S26)."""
     value = segment.revenue_cents - segment.cost_cents
     customers = segment.customers
-    mean = (2 * value + customers) // (2 * customers) if customers else None
+    mean = round(Fraction(value, customers)) if customers else None
     return SegmentNumbers(
         customers=customers,
         revenue=amount_text(segment.revenue_cents),

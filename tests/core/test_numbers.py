@@ -93,7 +93,7 @@ def test_the_estimate_lies_in_the_bucket_of_the_true_quantile(waits: list[float]
     ("segment", "value"),
     [
         (Segment(3, 100, 0), "0.33"),
-        (Segment(2, 101, 0), "0.51"),
+        (Segment(2, 101, 0), "0.50"),
         (Segment(2, 0, 101), "-0.50"),
         (Segment(0, 0, 0), None),
     ],
