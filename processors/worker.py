@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, start_http_server
@@ -40,10 +40,19 @@ def run_worker(settings: Settings) -> int:
     configure_logs(sys.stderr)
     policy = load_policy(settings.policy.path)
     registry = CollectorRegistry()
-    metrics = WorkerMetrics(registry)
+    read_model = ReadModel(connect(settings.redis), settings.redis.prefix)
+    given = Given(policy, Clock(settings.clock), read_model, WorkerMetrics(registry))
     gc.set_threshold(*GC_THRESHOLDS)
     with _served(registry, settings.worker):
-        return asyncio.run(_run(settings, Given(policy, Clock(settings.clock), _read_model(settings), metrics)))
+        return asyncio.run(_run_and_close(settings, given, read_model))
+
+
+async def _run_and_close(settings: Settings, given: Given, read_model: ReadModel) -> int:
+    try:
+        return await _run(settings, given)
+    finally:
+        with suppress(Unavailable):
+            await read_model.close()
 
 
 async def _run(settings: Settings, given: Given) -> int:
@@ -90,10 +99,6 @@ async def _end(app: WorkerApp) -> None:
         )
         logging.shutdown()
         os._exit(1)
-
-
-def _read_model(settings: Settings) -> ReadModel:
-    return ReadModel(connect(settings.redis), settings.redis.prefix)
 
 
 @contextmanager

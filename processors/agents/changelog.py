@@ -53,6 +53,7 @@ class JournalTable(faust.Table[bytes, bytes]):
         numbers = {tp.partition for tp in assigned if tp.topic in self._parts.topics}
         self._parts.assign(numbers, generation_id)
         self._metrics.rebalances.inc()
+        self._metrics.partitions_owned.set(len(self._parts.recovered()))
         self._assigned_at, self._replayed = time.monotonic(), 0
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
 
@@ -75,9 +76,10 @@ class JournalTable(faust.Table[bytes, bytes]):
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Open the recovered parts for business."""
         try:
+            app: Any = self.app
             fresh = [part for part in self._parts if not part.recovered]
             for part in fresh:
-                part.begin()
+                part.begin(app.clock.now_us())
                 await asyncio.sleep(0)
         except Exception as error:
             self.crash_app(error)

@@ -17,6 +17,7 @@ class WorkerMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._count_flow(registry)
+        self._count_ownership(registry)
         self._count_state(registry)
         self._count_alerts(registry)
 
@@ -44,19 +45,7 @@ class WorkerMetrics:
             registry=registry,
         )
 
-    def _count_state(self, registry: CollectorRegistry) -> None:
-        self._lag_records = Gauge(
-            "salespulse_consumer_lag_records",
-            "Records on the broker that are not applied yet.",
-            ["topic", "partition"],
-            registry=registry,
-        )
-        self.lag_seconds = Gauge(
-            "salespulse_consumer_lag_seconds",
-            "How far the newest applied event is behind the clock, while records wait; else 0.",
-            registry=registry,
-        )
-        self._roots = Gauge("salespulse_roots", "What is held in memory, by kind.", ["kind"], registry=registry)
+    def _count_ownership(self, registry: CollectorRegistry) -> None:
         self.rebalances = Counter("salespulse_rebalances", "New assignments of partitions.", registry=registry)
         self.recovery_seconds = Histogram(
             "salespulse_recovery_seconds",
@@ -70,6 +59,20 @@ class WorkerMetrics:
         self.input_partitions = Gauge(
             "salespulse_input_partitions", "Partitions of the events topics.", registry=registry
         )
+
+    def _count_state(self, registry: CollectorRegistry) -> None:
+        self._lag_records = Gauge(
+            "salespulse_consumer_lag_records",
+            "Records on the broker that are not applied yet.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self.lag_seconds = Gauge(
+            "salespulse_consumer_lag_seconds",
+            "How far the newest applied event is behind the clock, while records wait; else 0.",
+            registry=registry,
+        )
+        self._roots = Gauge("salespulse_roots", "What is held in memory, by kind.", ["kind"], registry=registry)
         self.redis_up = Gauge("salespulse_redis_up", "1: the read model answered last time.", registry=registry)
 
     def _count_alerts(self, registry: CollectorRegistry) -> None:

@@ -54,12 +54,13 @@ class Part:
         self.changelog_offset = max(self.changelog_offset, offset)
         return count
 
-    def begin(self) -> None:
-        """Recovery is complete: go on where the changelog ends."""
+    def begin(self, clock_us: int) -> None:
+        """Recovery is complete: go on where the changelog ends. From here on, facts are held against the clock."""
         mark = self.journal.mark
         self.next_offsets = dict(mark.next_offsets)
         self.durable = dict(mark.next_offsets)
         self.ledger.begin(mark.advanced_us, {day: dict(counts) for day, counts in mark.quality.items()})
+        self.ledger.set_clock(clock_us)
         self.recovered = True
 
     def is_durable(self) -> bool:

@@ -20,8 +20,8 @@ from schemas.errors import SalespulseError
 VERSION = 1
 TAIL_BYTES = 64 * 1024
 """A segment is rewritten with more events until it has grown to this; it bounds what an idle partition writes."""
-SEGMENT_BYTES = 512 * 1024
-"""No segment is larger, so that every one fits a Kafka message of the default limit of 1 MiB."""
+SEGMENT_BYTES = 256 * 1024
+"""No segment is larger: every one fits a Kafka message, and recovery never holds the event loop for long."""
 
 _KEY = struct.Struct(">QQ")
 

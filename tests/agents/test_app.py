@@ -14,7 +14,7 @@ from processors.agents.intake import LostRecords
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.transport import BatchTransport
 from schemas.policy import DEFAULT_POLICY
-from tests.agents.workbench import Shelf
+from tests.agents.workbench import CLOCK_US, Shelf
 
 SOURCE = TP("crm.events", 0)
 
@@ -35,7 +35,7 @@ def with_a_part(position: int) -> WorkerApp:
     app = new_app()
     app.parts.assign([0], generation=1)
     (part,) = app.parts
-    part.begin()
+    part.begin(CLOCK_US)
     part.next_offsets = part.durable = {"crm.events": position}
     return app
 

@@ -2,7 +2,7 @@
 
 from processors.agents.parts import NOWHERE, Part
 from processors.core.instants import instant_us
-from tests.agents.workbench import TOPIC, Desk, new_parts, open_part
+from tests.agents.workbench import CLOCK_US, TOPIC, Desk, new_parts, open_part
 from tests.story import activity, at, opened
 
 
@@ -14,7 +14,7 @@ def restored(desk: Desk) -> Part:
     (part,) = parts
     for offset, (key, value) in enumerate(entries):
         part.restore(key, value, offset)
-    part.begin()
+    part.begin(CLOCK_US)
     return part
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from processors.agents import publishing
 from processors.agents.publishing import Publisher
-from tests.agents.workbench import DIRECTORY, Desk, Shelf
+from tests.agents.workbench import CLOCK_US, DIRECTORY, Desk, Shelf
 from tests.story import activity, rep
 
 
@@ -102,7 +102,7 @@ def test_a_part_that_returns_is_published_whole(press: Press) -> None:
     press.desk.parts.assign([0], generation=9)
     fresh = press.desk.parts.get(0)
     assert fresh is not None
-    fresh.begin()
+    fresh.begin(CLOCK_US)
     fresh.next_offsets = {"crm.events": 5}
 
     press.publish()

@@ -15,15 +15,19 @@ from processors.agents.metrics import WorkerMetrics
 from processors.agents.outgoing import Message
 from processors.agents.parts import Part, Parts
 from processors.core.directory import directory_of
+from processors.core.instants import instant_us
 from processors.core.ledger import Ledger
 from schemas import codec
 from schemas.errors import Unavailable
 from schemas.events import Event, RepUpdated
 from schemas.policy import DEFAULT_POLICY
 from schemas.views import Changes
+from tests.story import HOUR, at
 
 TOPIC = "crm.events"
 SOURCE = TP(TOPIC, 0)
+CLOCK_US = instant_us(at(2 * HOUR))
+"""Two hours into the story: nothing in it is too early."""
 DIRECTORY = directory_of(DEFAULT_POLICY)
 
 
@@ -53,7 +57,7 @@ def open_part(parts: Parts, number: int = 0) -> Part:
     parts.assign([number], generation=1)
     part = parts.get(number)
     assert part is not None
-    part.begin()
+    part.begin(CLOCK_US)
     return part
 
 

@@ -36,10 +36,9 @@ class Worker:
     def __init__(self, settings: Settings, directory: Path, port: int = 0) -> None:
         self.port = port or free_port()
         own = msgspec.structs.replace(settings.worker, metrics_port=self.port, data_dir=directory / str(self.port))
-        environment = as_environment(msgspec.structs.replace(settings, worker=own))
-        others = {key: value for key, value in os.environ.items() if not key.startswith("SALESPULSE_")}
+        environment = _environment(msgspec.structs.replace(settings, worker=own))
         command = [sys.executable, "-m", "processors.cli", "worker"]
-        self.process = ChildProcess("the worker", command, directory / f"worker-{self.port}.log", others | environment)
+        self.process = ChildProcess("the worker", command, directory / f"worker-{self.port}.log", environment)
 
     def page(self) -> Page:
         """Its metrics; none while it does not answer."""
@@ -56,6 +55,23 @@ class Worker:
     def counted(self) -> float:
         """Events that it took, whatever became of them."""
         return self.page().total("salespulse_events_total")
+
+
+@contextmanager
+def board(settings: Settings, directory: Path) -> Iterator[int]:
+    """A board for the length of a block: its port."""
+    port = free_port()
+    own = msgspec.structs.replace(settings.board, port=port)
+    command = [sys.executable, "-m", "processors.cli", "board"]
+    environment = _environment(msgspec.structs.replace(settings, board=own))
+    with ChildProcess("the board", command, directory / f"board-{port}.log", environment):
+        yield port
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """These settings and no others."""
+    others = {key: value for key, value in os.environ.items() if not key.startswith("SALESPULSE_")}
+    return others | as_environment(settings)
 
 
 @contextmanager

@@ -19,10 +19,11 @@ import pytest
 
 from config.settings import ClockSettings, Settings
 from processors.core.instants import DAY_US, HOUR_US, moment
+from processors.dev.scrape import Page, get
 from processors.ingest.outgoing import Outgoing, from_events
 from processors.ingest.simulate import Simulator
 from processors.ingest.topics import ensure_topics
-from tests.integration.stack import ReadModel, Worker, send_raw, wait_until, worker
+from tests.integration.stack import ReadModel, Worker, board, send_raw, wait_until, worker
 from tests.oracle.oracle import report
 
 START_US = 20_500 * DAY_US
@@ -146,6 +147,45 @@ def test_killed_at_random_moments_the_numbers_are_those_of_an_independent_count(
     assert sorted(set(killed_at)) == killed_at
     assert killed_at[-1] < total
     assert_agreed(model, long_history)
+    assert_metrics_agreed(settings, tmp_path, long_history)
+
+
+def metrics_of(page: Page, rep_id: str) -> Counter[str]:
+    """What the board's /metrics says of a rep, over all time, named as the read model's numbers."""
+    every = {"rep": rep_id, "window": "all"}
+    found = Counter({name: round(page.total(f"crm_{family}", **every)) for family, name in FAMILIES.items()})
+    found["won_cents"] = round(page.total("crm_won_amount", **every) * 100)
+    found["response_us"] = round(page.total("crm_response_seconds_sum", **every) * SECOND_US)
+    for kind, count in page.totals_by("crm_activities", "kind", **every).items():
+        found[f"activities/{kind}"] = round(count)
+    for kind in ("entered", "visited", "advanced"):
+        for stage, count in page.totals_by(f"crm_stage_{kind}", "stage", **every).items():
+            found[f"{kind}/default/{stage}"] = round(count)
+    return +found
+
+
+FAMILIES = {
+    "responses": "responses",
+    "customers_answered": "customers_answered",
+    "recontactable_customers": "recontactable_customers",
+    "opportunities_created": "opportunities_created",
+    "opportunities_created_won": "created_won",
+    "opportunities_won": "won",
+    "opportunities_lost": "lost",
+}
+
+
+def assert_metrics_agreed(settings: Settings, directory: Path, history: History) -> None:
+    """The board's /metrics says the same of every rep."""
+    with board(settings, directory) as port:
+        wait_until(lambda: get(port, "/readyz") is not None, "the board is ready")
+        wait_until(lambda: "crm_responses" in (get(port, "/metrics") or ""), "the board has numbers")
+        page = Page(get(port, "/metrics") or "")
+    for rep_id, windows in history.report["reps"].items():
+        wanted = numbers(windows)
+        told = metrics_of(page, rep_id)
+        names = {*told, *FAMILIES.values(), "response_us", "won_cents"}
+        assert told == +Counter({name: wanted[name] for name in names}), rep_id
 
 
 def _settled(model: ReadModel, running: Worker) -> bool:

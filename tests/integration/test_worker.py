@@ -12,7 +12,7 @@ import pytest
 
 from config.settings import Settings
 from processors.core.instants import DAY_US, moment
-from processors.dev.broker import EmbeddedBroker
+from processors.dev.broker import EmbeddedBroker, embedded_broker
 from processors.dev.process import free_port
 from processors.dev.redis_server import EmbeddedRedis, embedded_redis
 from processors.ingest.outgoing import from_messages
@@ -23,7 +23,7 @@ from schemas import codec
 from schemas import events as ev
 from schemas.alerts import Transition
 from schemas.events import Event
-from tests.integration.stack import ReadModel, Worker, records, send, send_raw, wait_until, worker
+from tests.integration.stack import DEADLINE_SECONDS, ReadModel, Worker, records, send, send_raw, wait_until, worker
 
 PARTITIONS = 4
 NOW_US = time.time_ns() // 1000
@@ -91,6 +91,30 @@ def test_a_worker_that_is_told_to_stop_leaves_nothing_to_do_again(
         assert again.process.exit_code == 0
 
     assert activities(model) == {"alice": 2010}
+
+
+def test_a_worker_can_be_stopped_while_it_starts(settings: Settings, tmp_path: Path) -> None:
+    ensure_topics(settings)
+    with worker(settings, tmp_path) as running:
+        wait_until(lambda: running.page().total("salespulse_input_partitions") > 0, "it passed its checks", running)
+        assert running.process.stop(DEADLINE_SECONDS) == 0
+        assert "Traceback" not in running.log()
+
+
+@pytest.mark.slow
+def test_a_worker_whose_broker_hangs_ends_all_the_same(settings: Settings, tmp_path: Path) -> None:
+    with embedded_broker(tmp_path) as broker:
+        kafka = msgspec.structs.replace(settings.kafka, bootstrap=broker.bootstrap)
+        alone = msgspec.structs.replace(settings, kafka=kafka)
+        send(alone, [logged(1)])
+        with worker(alone, tmp_path) as running:
+            wait_until(lambda: running.counted() == 1, "it works", running)
+            broker.process.send(signal.SIGSTOP)
+            try:
+                assert running.process.stop(DEADLINE_SECONDS) == 1
+            finally:
+                broker.process.send(signal.SIGCONT)
+            assert "did not stop within" in running.log()
 
 
 MILLS = ev.CustomerRevenue(event_id="x", occurred_at=moment(NOW_US), customer_id="c", amount=Decimal("1.005"))

@@ -1,0 +1,139 @@
+"""The two tables towards Faust: the journal fills the parts, the directory fills itself, and neither hides an error."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+from prometheus_client import CollectorRegistry
+
+from config.settings import Settings
+from processors.agents.app import Given, WorkerApp, build_app
+from processors.agents.changelog import JournalTable
+from processors.agents.directory import DirectoryTable
+from processors.agents.metrics import WorkerMetrics
+from processors.agents.parts import NOWHERE
+from processors.agents.segments import JournalError, Mark, encode_key, encode_segment
+from processors.core.instants import instant_us
+from schemas import codec
+from schemas.errors import BadRecord
+from schemas.events import Event
+from schemas.policy import DEFAULT_POLICY
+from tests.agents.workbench import CLOCK_US, TOPIC, Shelf
+from tests.story import DAY, activity, at, rep
+
+JOURNAL = "salespulse-journal-changelog"
+
+
+class Noon:
+    """A clock that stands still."""
+
+    def now_us(self) -> int:
+        return CLOCK_US
+
+
+class Bench:
+    """An app that is not started, its tables and its metrics."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.app: WorkerApp = build_app(
+            Settings(), Given(DEFAULT_POLICY, Noon(), Shelf(), WorkerMetrics(self.registry))
+        )
+        tables: Any = self.app.tables
+        self.journal: JournalTable = tables["journal"]
+        self.reps: DirectoryTable = tables["reps"]
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+def event(value: bytes | None, *, key: bytes = b"k", offset: int = 0, partition: int = 0) -> Any:
+    """A Faust event of a table's topic."""
+    message = SimpleNamespace(partition=partition, offset=offset)
+    return SimpleNamespace(key=key, value=value, message=message)
+
+
+def segment(*events: Event, next_offset: int) -> bytes:
+    mark = Mark({TOPIC: next_offset}, CLOCK_US, {})
+    return encode_segment(mark, [codec.encode(one) for one in events], last=True)
+
+
+def assigned(*numbers: int) -> set[TP]:
+    return {TP(topic, number) for topic in (TOPIC, JOURNAL) for number in numbers}
+
+
+def test_an_assignment_makes_room_and_recovery_fills_it() -> None:
+    async def recover() -> Bench:
+        bench = Bench()
+        await bench.journal.on_rebalance(assigned(0, 2), set(), assigned(0, 2), 1)
+        old = activity(-500 * DAY, event_id="old")
+        value = segment(activity(1, event_id="new"), old, next_offset=9)
+        bench.journal.apply_changelog_batch([event(value, key=encode_key(0, 5), offset=4, partition=2)])
+        await bench.journal.on_recovery_completed(set(), set())
+        return bench
+
+    bench = asyncio.run(recover())
+
+    empty, full = bench.app.parts
+    assert (empty.number, full.number) == (0, 2)
+    assert full.recovered
+    assert full.ledger.facts.keys() == {"new", "old"}
+    assert full.next_offsets == full.durable == {TOPIC: 9}
+    assert bench.journal.persisted_offset(TP(JOURNAL, 2)) == 4
+    assert bench.journal.persisted_offset(TP(JOURNAL, 0)) == NOWHERE
+    assert bench.journal.persisted_offset(TP(JOURNAL, 7)) == NOWHERE
+    assert bench.value("salespulse_rebalances_total") == 1
+    assert bench.value("salespulse_recovery_seconds_count") == 1
+
+
+def test_from_recovery_on_the_clock_decides_what_is_too_early() -> None:
+    async def recover() -> Bench:
+        bench = Bench()
+        await bench.journal.on_rebalance(assigned(0), set(), assigned(0), 1)
+        await bench.journal.on_recovery_completed(set(), set())
+        return bench
+
+    (part,) = asyncio.run(recover()).app.parts
+
+    with pytest.raises(BadRecord, match="clock_skew"):
+        part.ledger.apply(activity((CLOCK_US - instant_us(at(0))) / 60_000_000 + 6))
+
+
+def test_a_changelog_that_cannot_be_read_stops_the_worker() -> None:
+    async def recover() -> Bench:
+        bench = Bench()
+        await bench.journal.on_rebalance(assigned(0), set(), assigned(0), 1)
+        with pytest.raises(JournalError):
+            bench.journal.apply_changelog_batch([event(b"nonsense", key=encode_key(0, 5))])
+        await asyncio.wait_for(bench.app.failed(), 5)
+        return bench
+
+    assert isinstance(asyncio.run(recover()).app.crash_reason, JournalError)
+
+
+def test_the_directory_takes_entries_and_says_who_changed() -> None:
+    bench = Bench()
+    entries = [rep("ann", "north"), rep("bob"), rep("ann", "north"), rep("ann", "south")]
+
+    bench.reps.apply_changelog_batch([event(codec.encode(entry), offset=n) for n, entry in enumerate(entries)])
+
+    assert bench.reps.take_changed() == {"ann", "bob"}
+    assert bench.reps.take_changed() == set()
+    assert bench.reps.offsets == {"ann": 3, "bob": 1}
+    assert bench.value("salespulse_events_total", type="rep.updated", result="applied") == 4
+
+
+def test_a_bad_entry_leaves_the_former_one_in_place(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bad = [b"{", None, codec.encode(rep("ann", time_zone="Mars/Olympus"))]
+
+    bench.reps.apply_changelog_batch([event(codec.encode(rep("ann", "north")))])
+    bench.reps.apply_changelog_batch([event(value, offset=n) for n, value in enumerate(bad, 1)])
+
+    assert bench.reps.take_changed() == {"ann"}
+    assert bench.reps.offsets == {"ann": 0}
+    assert bench.value("salespulse_events_total", type="rep.updated", result="malformed") == 2
+    assert bench.value("salespulse_events_total", type="rep.updated", result="tombstone") == 1
+    assert "crm.reps/0 offset 3: malformed: unknown time zone 'Mars/Olympus'" in caplog.text

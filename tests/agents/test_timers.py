@@ -1,0 +1,126 @@
+"""The timers: time is the clock's for a part that has read everything, and the stream's for one that lags."""
+
+from collections.abc import Callable
+from typing import Any
+
+from faust.types import TP
+
+from processors.agents.timers import Timers
+from processors.core.instants import instant_us
+from schemas.events import RepUpdated
+from tests.agents.test_checkpoints import Counter
+from tests.agents.workbench import DIRECTORY, SOURCE, TOPIC
+from tests.story import HOUR, activity, answered, at, opened, rep
+
+
+class Announcements:
+    """Stands for the directory's table."""
+
+    def __init__(self) -> None:
+        self.changed: set[str] = set()
+        self.offsets: dict[str, int] = {}
+
+    def put(self, entry: RepUpdated, offset: int) -> None:
+        if DIRECTORY.put(entry):
+            self.changed.add(entry.rep_id)
+        self.offsets[entry.rep_id] = offset
+
+    def take_changed(self) -> set[str]:
+        changed, self.changed = self.changed, set()
+        return changed
+
+
+class Posted:
+    """Stands for the publisher."""
+
+    def __init__(self) -> None:
+        self.reps: dict[str, int] = {}
+
+    def reps_changed(self, offsets: dict[str, int]) -> None:
+        self.reps |= offsets
+
+
+class Clockwork:
+    """Timers over one part."""
+
+    def __init__(self) -> None:
+        self.counter = Counter()
+        self.desk = self.counter.desk
+        self.reps, self.posted = Announcements(), Posted()
+        parts: Any = (self.reps, self.posted)
+        self.timers = Timers(self.desk.parts, self.counter.checkpoints, parts[1], parts[0], self.desk.metrics)
+
+    def beat(self, minute: float, end: int | None) -> None:
+        def highwater(tp: TP) -> int | None:
+            assert tp == SOURCE
+            return end
+
+        self.counter.run(self._beat(instant_us(at(minute)), highwater))
+
+    def _beat(self, clock_us: int, highwater: Callable[[TP], int | None]) -> Any:
+        async def beat() -> None:
+            self.timers.pass_time(clock_us, highwater)
+
+        return beat
+
+
+def levels(clockwork: Clockwork) -> list[str]:
+    """What was told, in order."""
+    return [message.key.decode().rsplit("/", 1)[1] for message in clockwork.counter.sent.on("alerts")]
+
+
+def test_a_part_that_has_read_everything_lives_by_the_clock() -> None:
+    clockwork = Clockwork()
+    clockwork.desk.take(opened(0))
+
+    clockwork.beat(61, end=1)
+
+    assert "1h" in levels(clockwork)
+    assert clockwork.desk.part.caught_up
+
+
+def test_while_records_wait_a_part_lives_by_its_stream() -> None:
+    clockwork = Clockwork()
+    clockwork.desk.take(opened(0))
+
+    clockwork.beat(61, end=2)
+
+    assert levels(clockwork) == []
+    assert clockwork.desk.value("salespulse_consumer_lag_records", topic=TOPIC, partition="0") == 1
+    assert clockwork.desk.value("salespulse_consumer_lag_seconds") == 61 * 60
+    clockwork.desk.take(answered(30))
+    clockwork.beat(61.1, end=2)
+    assert levels(clockwork) == []
+    assert clockwork.desk.value("salespulse_consumer_lag_seconds") == 0
+
+
+def test_without_a_word_of_the_broker_nothing_is_certain() -> None:
+    clockwork = Clockwork()
+    clockwork.desk.take(opened(0))
+
+    clockwork.beat(61, end=None)
+
+    assert not clockwork.desk.part.caught_up
+    assert levels(clockwork) == []
+
+
+def test_directory_changes_reach_ledgers_and_read_model() -> None:
+    clockwork = Clockwork()
+    clockwork.desk.take(activity(1, "tom", recontactable=True))
+    clockwork.reps.put(rep("tom", "east"), 7)
+
+    clockwork.beat(HOUR, end=1)
+
+    assert clockwork.posted.reps == {"tom": 7}
+    fields = clockwork.desk.part.ledger.everything().puts["partials"]
+    assert any(field.startswith("team|east|") for field in fields)
+
+
+def test_sizes_are_counted_over_all_parts() -> None:
+    clockwork = Clockwork()
+    clockwork.desk.take(opened(0), activity(1))
+
+    clockwork.timers.measure_sizes()
+
+    assert clockwork.desk.value("salespulse_roots", kind="facts") == 2
+    assert clockwork.desk.value("salespulse_roots", kind="open_requests") == 1
