@@ -259,18 +259,22 @@ class Ledger:
             return
         names.add(customer.customer_id)
         target = self.facts.get(event.retracts)
-        if target is not None and target.customer_id == customer.customer_id:
-            self._routes[type(target)].remove(customer, instant_us(target.occurred_at), target)
+        if target is None or isinstance(target, ev.EventRetracted) or target.customer_id != customer.customer_id:
+            return
+        self._routes[type(target)].remove(customer, instant_us(target.occurred_at), target)
 
-    def _unretract(self, _customer: Customer, _at_us: int, event: ev.Event) -> None:
-        """A retraction is dropped after its target: nothing is left to give back. Nor can one be retracted."""
+    def _unretract(self, customer: Customer, _at_us: int, event: ev.Event) -> None:
+        """A retraction is dropped after its target: nothing is left to give back."""
+        if isinstance(event, ev.EventRetracted):
+            names = self.retracted.get(event.retracts, set())
+            names.discard(customer.customer_id)
+            if not names:
+                self.retracted.pop(event.retracts, None)
 
     def _drop(self, customer: Customer, fact: ev.Event, reason: BadRecord | None) -> None:
         """Forget a fact: it is past retention, or an orphan (then it is also rejected)."""
         del self.facts[fact.event_id]
-        if isinstance(fact, ev.EventRetracted):
-            self.retracted.pop(fact.retracts, None)
-        elif not self._is_retracted(fact):
+        if not self._is_retracted(fact):
             self._routes[type(fact)].remove(customer, instant_us(fact.occurred_at), fact)
         customer.facts -= 1
         if not customer.facts:

@@ -164,13 +164,16 @@ def _close(entry: Entry, created: Mark | None, linked: list[int], touches: list[
     value = cents(fact.amount) if isinstance(fact, OpportunityWon) and fact.amount is not None else 0
     follow_up = None
     if created is not None:
-        firsts = [
-            first for first in (_first(linked, created.at_us), _first(touches, created.at_us)) if first is not None
-        ]
-        follow_up = min(firsts, default=None)
+        follow_up = first_follow_up_us(linked, touches, created.at_us)
     if follow_up is not None and follow_up > at_us:
         follow_up = None
     return Close(fact.rep_id, at_us, won=won, cents=value, follow_up_us=follow_up)
+
+
+def first_follow_up_us(linked: list[int], touches: list[int], created_us: int) -> int | None:
+    """The first activity since the creation: linked to the opportunity, or to none (S24)."""
+    firsts = (_first(linked, created_us), _first(touches, created_us))
+    return min((first for first in firsts if first is not None), default=None)
 
 
 def _first(instants: list[int], since_us: int) -> int | None:

@@ -70,6 +70,10 @@ class Pipeline:
         index = bisect_left(instants, at_us)
         if index < len(instants) and instants[index] == at_us:
             del instants[index]
+        root = (customer.opportunities or {}).get(activity.opportunity_id or "")
+        if root is not None and not root.facts and not root.linked:
+            # An activity alone had named it: `settle` forgets it.
+            self._withdraw(customer, root)
 
     def settle(self) -> None:
         """Fold again what was withdrawn."""
