@@ -166,7 +166,7 @@ class Book:
         known = transition.alert_id in held
         held.add(transition.alert_id)
         if not known:
-            self._drop_queue(transition.alert_id, alert)
+            self._drop_queue(transition.alert_id, alert, Taken.HELD)
         self._record(alert, transition, "held")
         if self._habits.mirrors and alert.told is not None and not known:
             self._append(alert, Notice(transition=transition, hold=self._holds[turn]))
@@ -203,10 +203,10 @@ class Book:
         alert.logged = True
         self.log.append(Word.of(transition, result, alert.told))
 
-    def _drop_queue(self, alert_id: str, alert: _Alert) -> None:
+    def _drop_queue(self, alert_id: str, alert: _Alert, why: Taken = Taken.SUPERSEDED) -> None:
         for notice in alert.queue:
             self._leave(notice)
-            self._skip(Taken.SUPERSEDED)
+            self._skip(why)
         alert.queue.clear()
         self._waiting.pop(alert_id, None)
 

@@ -77,7 +77,7 @@ def test_a_receiver_that_hangs_delays_no_other(settings: Settings) -> None:
             await forever.wait()
             return 200
 
-        async with hook(lambda message: hang(message)) as hanging, hook() as quick:
+        async with hook(hang) as hanging, hook() as quick:
             mine = with_notifier(
                 settings, webhook_url=quick.url, alertmanager_urls=(hanging.url,), timeout_seconds=30.0
             )

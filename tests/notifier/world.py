@@ -81,9 +81,9 @@ def create_topics(settings: Settings, partitions: int = 1) -> None:
     """The topics that a notifier needs."""
     kafka, notifier = settings.kafka, settings.notifier
     compact = {"cleanup.policy": "compact"}
-    plain = {"num_partitions": 1, "replication_factor": 1}
+    plain: dict[str, Any] = {"num_partitions": 1, "replication_factor": 1}
     topics = {name: plain | {"configs": compact} for name in (notifier.log_topic, notifier.acks_topic)}
-    topics[notifier.dead_letters_topic] = dict(plain)
+    topics[notifier.dead_letters_topic] = plain
     topics[kafka.alerts_topic] = plain | {"num_partitions": partitions, "configs": compact}
     with admin_client(kafka) as admin:
         admin.create_topics(topics)

@@ -1,0 +1,273 @@
+"""What one receiver is told: in order, once, still true, and not while somebody takes care of it."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processors.notifier.acks import Hold, TurnKey
+from processors.notifier.book import REMEMBERED_ENDED, Book
+from processors.notifier.notices import Habits, Notice, Place, Word
+from schemas.alerts import State, Transition
+from tests.notifier.world import transition
+
+EVERY, PEOPLE, MIRROR = Habits(every=True), Habits(), Habits(mirrors=True)
+TURN = TurnKey("c1", "r1", 1)
+HOLD = {TURN: Hold(by="bob", at_us=1)}
+
+
+class Told:
+    """A book with a receiver that takes everything as soon as it is asked to."""
+
+    def __init__(self, habits: Habits) -> None:
+        self.book = Book(habits)
+        self.offset = 0
+        self.notices: list[Notice] = []
+
+    def take(self, step: Transition, word: Word | None = None) -> str:
+        """A transition from the topic."""
+        taken = self.book.take(step, Place(0, self.offset), word)
+        self.offset += 1
+        return taken
+
+    def tell(self) -> list[State]:
+        """Tell everything that is due; the states that were told."""
+        told = []
+        while due := list(self.book.due(0.0)):
+            for notice in due:
+                self.book.sent(notice)
+                told.append(notice)
+        self.notices += told
+        return [notice.transition.state for notice in told]
+
+
+def test_a_repetition_and_an_older_revision_are_not_told() -> None:
+    told = Told(EVERY)
+    told.take(transition(state="fired", facts=1))
+    assert told.tell() == ["fired"]
+    assert told.take(transition(state="fired", facts=1)) == "duplicate"
+    assert told.take(transition(state="at_risk", facts=1)) == "duplicate"
+    assert told.tell() == []
+    assert told.book.skipped == {"duplicate": 2}
+
+
+def test_a_repetition_after_the_end_is_known_again() -> None:
+    told = Told(EVERY)
+    told.take(transition(state="fired", facts=1))
+    told.take(transition(state="resolved", facts=2))
+    assert told.tell() == ["fired", "resolved"]
+    assert told.take(transition(state="fired", facts=1)) == "duplicate"
+    assert told.take(transition(state="fired", facts=3)) == "queued"
+
+
+def test_a_receiver_of_every_transition_gets_also_what_is_over() -> None:
+    told = Told(EVERY)
+    told.take(transition(state="at_risk"))
+    told.take(transition(state="fired"))
+    told.take(transition(state="resolved", facts=2))
+    assert told.tell() == ["at_risk", "fired", "resolved"]
+
+
+def test_people_get_what_is_still_true() -> None:
+    told = Told(PEOPLE)
+    told.take(transition("r1", "at_risk"))
+    told.take(transition("r1", "fired"))
+    told.take(transition("r2", "fired"))
+    assert told.take(transition("r2", "resolved", 2)) == "superseded"
+    assert told.tell() == ["fired"]
+    assert told.book.first_waiting(0) is None
+
+
+def test_people_who_were_told_hear_of_the_end() -> None:
+    told = Told(PEOPLE)
+    told.take(transition(state="fired"))
+    told.tell()
+    told.take(transition(state="resolved", facts=2))
+    assert told.tell() == ["resolved"]
+
+
+def test_states_that_people_do_not_want_are_left_out() -> None:
+    told = Told(Habits(tell=frozenset({"fired"})))
+    assert told.take(transition(state="at_risk")) == "unwanted"
+    told.take(transition(state="fired"))
+    assert told.tell() == ["fired"]
+    assert told.take(transition(state="resolved", facts=2)) == "unwanted"
+    assert told.tell() == []
+    assert told.book.active == 0
+
+
+def test_the_first_place_that_waits_holds_back_the_commit() -> None:
+    told = Told(EVERY)
+    told.take(transition("r1"))
+    told.take(transition("r2"))
+    told.take(transition("r3"))
+    first, second, third = told.book.due(0.0)
+    told.book.sent(second)
+    assert told.book.first_waiting(0) == 0
+    told.book.sent(first)
+    assert told.book.first_waiting(0) == 2
+    told.book.rejected(third)
+    assert told.book.first_waiting(0) is None
+    assert told.book.waiting == 0
+
+
+def test_what_is_put_off_waits_alone() -> None:
+    told = Told(EVERY)
+    told.take(transition("r1"))
+    told.take(transition("r2"))
+    next(told.book.due(0.0)).not_before = 9.0
+    assert [notice.transition.request_id for notice in told.book.due(8.0)] == ["r2"]
+    assert [notice.transition.request_id for notice in told.book.due(9.0)] == ["r1", "r2"]
+
+
+def test_what_somebody_takes_care_of_is_not_told_until_it_is_let_go() -> None:
+    told = Told(PEOPLE)
+    told.book.hold(HOLD, 5)
+    assert told.take(transition(state="at_risk")) == "held"
+    assert told.take(transition(state="fired")) == "held"
+    assert told.tell() == []
+    assert told.book.first_waiting(0) is None
+    assert [(word.result, word.told) for word in told.book.log] == [("held", None)] * 2
+    told.book.hold({}, 7)
+    assert told.tell() == ["fired"]
+    assert told.notices[0].key.endswith("@5+7")
+
+
+def test_an_alert_that_was_told_is_told_again_after_its_snooze() -> None:
+    told = Told(PEOPLE)
+    told.take(transition(state="fired"))
+    told.tell()
+    told.book.hold(HOLD, 5)
+    assert told.tell() == []
+    told.book.hold({}, 9)
+    assert told.tell() == ["fired"]
+    told.book.hold({}, 10)
+    assert told.tell() == []
+
+
+def test_the_end_of_a_held_alert_is_told_only_to_those_who_knew_it() -> None:
+    for known in (True, False):
+        told = Told(EVERY)
+        told.take(transition(state="at_risk"))
+        if known:
+            told.tell()
+        told.book.hold(HOLD, 5)
+        told.take(transition(state="fired"))
+        told.take(transition(state="resolved", facts=2))
+        assert told.tell() == (["resolved"] if known else [])
+        told.book.hold({}, 9)
+        assert told.tell() == []
+
+
+def test_a_mirror_takes_out_what_is_held_and_shows_it_again() -> None:
+    told = Told(MIRROR)
+    told.take(transition(state="fired"))
+    told.tell()
+    assert len(told.book.shown(told.book.alert_ids())) == 1
+    told.book.hold(HOLD, 5)
+    told.tell()
+    assert told.notices[-1].hold == HOLD[TURN]
+    assert told.book.shown(told.book.alert_ids()) == []
+    told.book.hold({}, 9)
+    told.tell()
+    assert told.notices[-1].hold is None
+    assert len(told.book.shown(told.book.alert_ids())) == 1
+
+
+def test_after_a_restart_only_what_the_log_does_not_know_is_told() -> None:
+    before = Told(PEOPLE)
+    before.take(transition("r1", "fired"))
+    before.take(transition("r2", "fired"))
+    before.book.sent(next(before.book.due(0.0)))
+    words = {word.alert_id: word for word in before.book.log}
+    after = Told(PEOPLE)
+    for request in ("r1", "r2"):
+        step = transition(request, "fired")
+        after.take(step, words.get(step.alert_id))
+    assert [notice.transition.request_id for notice in after.book.due(0.0)] == ["r2"]
+    after.take(transition("r1", "resolved", 2))
+    after.tell()
+    assert [notice.transition.state for notice in after.notices] == ["fired", "resolved"]
+
+
+def test_after_a_restart_what_was_held_is_told_when_the_hold_has_ended() -> None:
+    before = Told(PEOPLE)
+    before.book.hold(HOLD, 5)
+    before.take(transition(state="fired"))
+    (word,) = before.book.log
+    for hold, wanted in ((HOLD, []), ({}, ["fired"])):
+        after = Told(PEOPLE)
+        after.book.recall(transition(state="fired"), word)
+        after.book.hold(hold, 9)
+        assert after.tell() == wanted
+
+
+def test_words_go_when_the_end_is_committed_and_stay_for_an_alert_that_fired_again() -> None:
+    told = Told(EVERY)
+    for request in ("r1", "r2"):
+        told.take(transition(request, "fired"))
+        told.take(transition(request, "retracted", 2))
+    told.tell()
+    told.take(transition("r2", "fired", 3))
+    assert told.book.over({0: 1}) == []
+    assert told.book.over({0: 4}) == ["c1/r1/1/1h"]
+    assert told.book.over({0: 9}) == []
+
+
+def test_recalling_an_end_does_not_forget_the_word_on_what_followed_it() -> None:
+    told = Told(PEOPLE)
+    word = Word(alert_id="c1/r1/1/1h", revision=13, result="sent", told="fired")
+    told.book.recall(transition(state="retracted", facts=2), word)
+    told.book.recall(transition(state="fired", facts=3), word)
+    assert told.book.over({0: 99}) == []
+    told.take(transition(state="resolved", facts=4))
+    assert told.tell() == ["resolved"]
+
+
+def test_memory_of_ended_alerts_has_a_limit() -> None:
+    book = Book(PEOPLE)
+    for number in range(REMEMBERED_ENDED + 10):
+        book.recall(transition(f"r{number}", "resolved", 2), None)
+    assert len(book._ended) == REMEMBERED_ENDED
+    assert book.alert_ids() == []
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["at_risk", "fired", "resolved", "retracted"]), st.integers(1, 5), st.booleans()),
+    max_size=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps=STEPS, habits=st.sampled_from([EVERY, PEOPLE, MIRROR]), restart=st.integers(0, 12))
+def test_whatever_comes_revisions_ascend_and_nothing_is_told_twice(
+    steps: list[tuple[State, int, bool]], habits: Habits, restart: int
+) -> None:
+    told = Told(habits)
+    said: list[Transition] = []
+    for index, (state, facts, tells) in enumerate(steps):
+        if index == restart:
+            told = restarted(told, said, habits)
+        step = transition(state=state, facts=facts)
+        said.append(transition(state=state, facts=facts))
+        told.take(step)
+        if tells:
+            told.tell()
+    told.tell()
+    revisions = [notice.transition.revision for notice in told.notices]
+    assert revisions == sorted(set(revisions))
+    newest = max(said, key=lambda step: step.revision, default=None)
+    if newest is not None and newest.state in ("at_risk", "fired"):
+        assert told.book.active == 1
+        assert habits is MIRROR or revisions[-1] == newest.revision
+    else:
+        assert told.book.active == 0
+
+
+def restarted(told: Told, said: list[Transition], habits: Habits) -> Told:
+    """The same receiver after a crash: nothing was committed, but the log is there."""
+    word = told.book.log[-1] if told.book.log else None
+    again = Told(habits)
+    again.notices = told.notices
+    for step in said:
+        again.take(transition(state=step.state, facts=step.revision // 4), word)
+    again.book.log.extend([word] if word is not None else [])
+    return again
