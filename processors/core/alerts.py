@@ -1,7 +1,7 @@
 """What to say about deadlines, and when (S14 to S18): the steps of a turn, and the transitions of its alerts.
 
-A revision is made of the customer's number of facts and the state, so that it grows with what is known, and is the same
-again when a crashed worker says it again.
+A revision is made of the customer's newest fact (in milliseconds), the number of its facts, and the state: so it grows
+with what is known, is the same again when a crashed worker says it again, and stays ahead when facts are forgotten.
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,9 @@ from schemas.views import UNKNOWN_TEAM
 Due = tuple[tuple[str, int, int | None], ...]
 """Level, due instant and at-risk instant, ascending by due instant."""
 
+MILLISECOND_US = 1000
+NO_CLOCK_US = -(2**63)
+"""With no clock, nothing is history."""
 REVISIONS: dict[State, int] = {"at_risk": 0, "fired": 1, "resolved": 2, "retracted": 3}
 
 
@@ -55,7 +58,7 @@ class Alerts:
         self._said: list[Transition] = []
         self.now_us = -(2**63)
         """How far time has moved for this partition: what is due before has passed."""
-        self.clock_us = -(2**63)
+        self.clock_us = NO_CLOCK_US
         """The clock itself, which says what is history (S18)."""
 
     def due(self, turn: Turn) -> Due:
@@ -124,6 +127,12 @@ class Alerts:
             if copy.turn is not None and as_of_us > due_us:
                 yield self._transition(customer, copy, copy.turn, Saying(level, due_us, "fired", due_us, "overdue"))
 
+    def forget_history(self, request: Request) -> None:
+        """Forget what was said of deadlines long past whose alerts have ended: nobody waits for more of it (S18)."""
+        alerts = request.alerts or {}
+        kept = {key: last for key, last in alerts.items() if last.state == "fired" or not self.is_history(last.due_us)}
+        request.alerts = kept or None
+
     def take(self) -> list[Transition]:
         """What was said since the last call."""
         said, self._said = self._said, []
@@ -173,9 +182,11 @@ class Alerts:
         )
 
     def _record(self, customer: Customer, request: Request, key: tuple[int, str], transition: Transition) -> None:
-        transition.revision = 4 * customer.facts + REVISIONS[transition.state]
         if request.alerts is None:
             request.alerts = {}
+        known = max(customer.newest_us, 0) // MILLISECOND_US + customer.facts
+        last = request.alerts.get(key)
+        transition.revision = max(4 * known + REVISIONS[transition.state], last.revision + 1 if last is not None else 0)
         request.alerts[key] = transition
         self._said.append(transition)
 
@@ -190,7 +201,7 @@ def _last_sayings(turn: Turn, level: str, due_us: int, last: Transition | None) 
         yield Saying(level, due_us, "resolved", turn.end_us, ending)
     elif state == "at_risk":
         yield Saying(level, due_us, "resolved", turn.end_us, ending)
-    elif state == "fired" or (last is not None and state == "resolved" and last.at_us > due_us):
+    elif state == "fired" or (last is not None and state == "resolved" and last.at_us > last.due_us):
         yield Saying(level, due_us, "retracted", turn.end_us, "answered_in_time")
 
 

@@ -136,12 +136,9 @@ class Ledger:
 
     def begin(self, advanced_us: int, quality: dict[int, dict[str, int]]) -> None:
         """After the facts were restored: time stands where it stood, and nothing of that is said again."""
-        self.alerts.clock_us = max(self.alerts.clock_us, advanced_us)
         self.settle()
         self._outbox.quality = quality
-        self.waiting.advance(self.customers, advanced_us)
-        self.alerts.take()
-        self.waiting.outcomes.clear()
+        self.waiting.resume(self.customers, advanced_us)
         self._rejected.clear()
         self.pipeline.rejected.clear()
 

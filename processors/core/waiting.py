@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
 
-from processors.core.alerts import Alerts, Due
+from processors.core.alerts import NO_CLOCK_US, Alerts, Due
 from processors.core.customers import Customer
 from processors.core.desks import Desks, bump
 from processors.core.distinct import Distinct
@@ -95,6 +95,18 @@ class Waiting:
             request = (customer.requests or {}).get(request_id) if customer is not None else None
             if customer is not None and request is not None and request.next_us == at_us:
                 self._pass(customer, request)
+
+    def resume(self, customers: dict[str, Customer], now_us: int) -> None:
+        """Time stands at `now_us` again. What was due by then counts as said, and is followed up, however old it is."""
+        clock_us, self._alerts.clock_us = self._alerts.clock_us, NO_CLOCK_US
+        self.advance(customers, now_us)
+        self._alerts.clock_us = max(clock_us, now_us)
+        for customer in customers.values():
+            for request in (customer.requests or {}).values():
+                if request.alerts is not None:
+                    self._alerts.forget_history(request)
+        self._alerts.take()
+        self.outcomes.clear()
 
     def view(self, customer: Customer, request_id: str) -> OpenRequest | None:
         """What the read model says of a request: its open turn."""

@@ -1,0 +1,104 @@
+"""An alert that was said is followed up: after a restart, after facts were forgotten, after corrections (S17, S18)."""
+
+from itertools import pairwise
+
+from processors.core.directory import directory_of
+from processors.core.instants import instant_us
+from processors.core.ledger import Ledger
+from processors.core.retention import Retention
+from schemas.alerts import Transition
+from schemas.events import Event
+from schemas.policy import DEFAULT_POLICY, CalendarSpec, Level, Policy, TeamPolicy
+from tests.story import DAY, activity, answered, assigned, at, opened, rep, retracted
+
+
+def ledger_of(*events: Event) -> Ledger:
+    ledger = Ledger(DEFAULT_POLICY, directory_of(DEFAULT_POLICY), Retention())
+    for event in events:
+        ledger.apply(event)
+    return ledger
+
+
+def pass_time(ledger: Ledger, minute: float) -> list[Transition]:
+    now_us = instant_us(at(minute))
+    ledger.set_clock(now_us)
+    ledger.advance(now_us)
+    return ledger.take_transitions()
+
+
+def said(transitions: list[Transition]) -> list[tuple[str, str]]:
+    return [(transition.level, transition.state) for transition in transitions]
+
+
+def test_s18_an_alert_said_hours_before_a_restart_resolves_after_it() -> None:
+    story: list[Event] = [opened(0), assigned(1, "bob")]
+    before = ledger_of()
+    pass_time(before, 2)
+    for event in story:
+        before.apply(event)
+    fired = pass_time(before, 61)
+    assert said(fired) == [("1h", "at_risk"), ("1h", "fired")]
+    after = ledger_of(*story)
+    after.begin(instant_us(at(200)), {})
+    assert pass_time(after, 201) == []
+    after.apply(answered(205))
+    resolved = pass_time(after, 206)
+    assert said(resolved) == [("1h", "resolved")]
+    assert resolved[0].revision > fired[-1].revision
+
+
+def test_a_restored_ledger_remembers_no_alerts_that_ended_long_ago() -> None:
+    ledger = ledger_of(opened(0), answered(70), opened(3 * DAY, "r2"), answered(3 * DAY + 70, "alice", "r2"))
+    ledger.begin(instant_us(at(3 * DAY + 80)), {})
+    requests = ledger.customers["c1"].requests or {}
+    assert requests["r1"].alerts is None
+    assert [level for _, level in requests["r2"].alerts or ()] == ["1h"]
+
+
+def test_s17_revisions_grow_although_facts_are_forgotten_meanwhile_and_across_a_restart() -> None:
+    calls: list[Event] = [activity(n) for n in range(50)]
+    now = 370 * DAY
+    ledger = ledger_of(*calls)
+    pass_time(ledger, now - 20)
+    question = opened(now - 61, "new")
+    ledger.apply(question)
+    *_, fired = pass_time(ledger, now)
+    restarted = ledger_of(question)
+    restarted.begin(instant_us(at(now)), {})
+    pass_time(ledger, now + DAY)
+    assert ledger.sizes()["facts"] == 1
+    for one in (ledger, restarted):
+        one.apply(answered(now + 5, "alice", "new"))
+        resolved = pass_time(one, now + DAY + 1)
+        assert (resolved[0].alert_id, resolved[0].state) == (fired.alert_id, "resolved")
+        assert resolved[0].revision > fired.revision
+
+
+def test_s17_a_breach_that_resolved_and_never_was_one_is_retracted() -> None:
+    first = opened(0)
+    ledger = ledger_of(first, opened(30))
+    pass_time(ledger, 69)
+    ledger.apply(answered(70))
+    assert said(pass_time(ledger, 71)) == [("1h", "resolved")]
+    ledger.apply(retracted(72, first))
+    assert said(pass_time(ledger, 73)) == [("1h", "retracted")]
+
+
+def test_s17_revisions_grow_when_a_new_team_moves_the_deadline_and_it_is_passed_again() -> None:
+    policy = Policy(
+        levels=(Level(name="1h", seconds=3600, clock="business", at_risk_share=None),),
+        pipelines=DEFAULT_POLICY.pipelines,
+        calendars={"late": CalendarSpec(week=(((9 * 60, 17 * 60),),) * 7)},
+        teams={"south": TeamPolicy(calendar="late")},
+    )
+    directory = directory_of(policy)
+    ledger = Ledger(policy, directory)
+    for event in (activity(0), opened(0, rep_id="alice")):
+        ledger.apply(event)
+    transitions = pass_time(ledger, 61)
+    directory.put(rep("alice", "south"))
+    ledger.reps_changed(["alice"])
+    transitions += pass_time(ledger, 62)
+    transitions += pass_time(ledger, 121)
+    assert [transition.state for transition in transitions] == ["fired", "retracted", "fired"]
+    assert all(earlier.revision < later.revision for earlier, later in pairwise(transitions))
