@@ -11,7 +11,7 @@ class Transition(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag
     """One step of one alert. Instants are integer microseconds since 1970; equal id and revision: the same step."""
 
     alert_id: str
-    """`<customer_id>/<request_id>/<turn>/<level>`: deterministic, so that saying it twice is harmless."""
+    """What `alert_id_of` makes: deterministic, so that saying it twice is harmless."""
     revision: int
     state: State
     level: str
@@ -31,3 +31,12 @@ class Transition(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag
     reason: str
     """Why: `overdue`, `at_risk`, `answered`, `closed`, `answered_in_time`, `withdrawn`, `spam`, `corrected`."""
     topic: str | None = None
+
+
+def alert_id_of(customer_id: str, request_id: str, turn: int, level: str) -> str:
+    """`<customer_id>/<request_id>/<turn>/<level>`; `%` and `/` within an id are written `%25` and `%2F`."""
+    return f"{_quoted(customer_id)}/{_quoted(request_id)}/{turn}/{level}"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("%", "%25").replace("/", "%2F")

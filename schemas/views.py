@@ -5,7 +5,7 @@ A source partition owns five sections, each a Redis hash of field to msgpack byt
 | section | field | value |
 |---|---|---|
 | partials | `rep|<rep_id>|<day>`, `team|<team>|<day>`, `company||<day>` | Partial |
-| open | `<customer_id>|<request_id>` | OpenRequest |
+| open | `<customer_id>|<request_id>` (`open_field`) | OpenRequest |
 | standing | `<rep_id>` | Standing |
 | segments | `<segment>` | Segment |
 | quality | `<day>` | dict of reason to count |
@@ -99,6 +99,15 @@ class Changes(msgspec.Struct):
 
 UNASSIGNED = "_unassigned"
 UNKNOWN_TEAM = "unknown"
+
+
+def open_field(customer_id: str, request_id: str) -> str:
+    """The field of an open request; `%` and `|` within an id are written `%25` and `%7C`, so that no two are alike."""
+    return f"{_quoted(customer_id)}|{_quoted(request_id)}"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("%", "%25").replace("|", "%7C")
 
 
 def partial_field(scope: Scope, subject: str, day: int) -> str:

@@ -13,7 +13,7 @@ from processors.core.customers import Customer
 from processors.core.deadlines import Deadlines
 from processors.core.directory import Directory
 from processors.core.requests import Request, Turn
-from schemas.alerts import State, Transition
+from schemas.alerts import State, Transition, alert_id_of
 from schemas.views import UNKNOWN_TEAM
 
 Due = tuple[tuple[str, int, int | None], ...]
@@ -162,7 +162,7 @@ class Alerts:
     def _transition(self, customer: Customer, request: Request, turn: Turn, saying: Saying) -> Transition:
         opener, owner = turn.opener, turn.owner_at(saying.due_us)
         return Transition(
-            alert_id=f"{customer.customer_id}/{request.request_id}/{turn.number}/{saying.level}",
+            alert_id=alert_id_of(customer.customer_id, request.request_id, turn.number, saying.level),
             revision=0,
             state=saying.state,
             level=saying.level,

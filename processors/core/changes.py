@@ -6,7 +6,7 @@ from processors.core.customers import Customer
 from processors.core.desks import EMPTY, Desks
 from processors.core.waiting import Waiting
 from processors.core.worth import Worth
-from schemas.views import Changes, Section, partial_field
+from schemas.views import Changes, Section, open_field, partial_field
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -63,7 +63,7 @@ class Outbox:
         for customer_id, request_id in self._waiting.changed:
             customer = customers.get(customer_id)
             view = self._waiting.view(customer, request_id) if customer is not None else None
-            _put(changes, "open", f"{customer_id}|{request_id}", view)
+            _put(changes, "open", open_field(customer_id, request_id), view)
         self._waiting.changed.clear()
 
 

@@ -85,3 +85,19 @@ def test_s27_other_content_under_a_known_id_is_a_conflict_whatever_it_is(amount:
         ledger.apply(revenue(amount))
     assert caught.value.reason is Reason.CONFLICT
     assert ledger.customers["c1"].revenue_cents == 100
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(("a|b", "c"), ("a", "b|c")), (("a/b", "c"), ("a", "b/c")), (("a%7Cb", "c"), ("a|b", "c"))],
+)
+def test_requests_whose_ids_hold_separators_are_not_mistaken_for_each_other(
+    one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    ledger = live()
+    for number, (customer, request) in enumerate((one, other)):
+        ids = {"event_id": f"e{number}", "customer_id": customer, "request_id": request}
+        ledger.apply(event(type="request.opened", channel="email", **ids))
+    ledger.advance(NOW_US + 1)
+    assert len(ledger.everything().puts["open"]) == 2
+    assert len({transition.alert_id for transition in ledger.take_transitions()}) == 2
