@@ -10,7 +10,6 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
@@ -25,7 +24,6 @@ from benchmarks.stack import applied, prepare, produce_events, running_stack, sa
 from config.clock import wall_us
 from config.settings import Settings
 from processors.core.instants import HOUR_US, moment
-from processors.dev.process import ChildProcess
 from processors.dev.scrape import Page
 from processors.ingest.outgoing import Outgoing, from_messages
 from schemas.alerts import Transition
@@ -33,7 +31,6 @@ from schemas.events import RequestOpened
 
 SPAN_US = 2 * HOUR_US
 PATIENCE_SECONDS = 600.0
-SETTLE_SECONDS = 5.0
 POLL_MS = 100
 
 _decode = msgspec.json.Decoder(Transition).decode
@@ -94,25 +91,22 @@ def fill(settings: Settings, requests: int) -> None:
     """Let a worker take all requests, make them durable, and end."""
     prepare(settings)
     sent = produce_events(settings, outgoing(requests))
-    with _worker(settings, "first") as worker:
+    with salespulse("worker", settings, cores()[0]) as worker:
         wait_for(worker, settings.worker.metrics_port, lambda page: applied(page) >= sent, PATIENCE_SECONDS)
 
 
-def measure(settings: Settings, requests: int, per_second: float, seconds: float) -> Found:
-    """Fill, restart, and measure."""
+def measure(settings: Settings, requests: int, load: Load, seconds: tuple[float, float]) -> Found:
+    """Fill, restart, let the stream flow for the first number of seconds, and measure for the second."""
+    settle_seconds, measured_seconds = seconds
     fill(settings, requests)
-    with _worker(settings, "second") as worker:
+    with salespulse("worker", settings, cores()[0]) as worker:
         page = wait_for(worker, settings.worker.metrics_port, _is_recovered, PATIENCE_SECONDS)
-        with Load(settings, per_second):
-            time.sleep(SETTLE_SECONDS)
-            found = asyncio.run(lags(settings, seconds))
+        with load:
+            time.sleep(settle_seconds)
+            found = asyncio.run(lags(settings, measured_seconds))
         held = wait_for(worker, settings.worker.metrics_port, lambda page: _open(page) > 0, PATIENCE_SECONDS)
         recovery = page.total("salespulse_recovery_seconds_sum")
         return Found(spread(found), _open(held), recovery, resident_mib(worker.pid))
-
-
-def _worker(settings: Settings, name: str) -> AbstractContextManager[ChildProcess]:
-    return salespulse("worker", settings, cores()[0], name)
 
 
 def _is_recovered(page: Page) -> bool:
@@ -127,12 +121,14 @@ def _open(page: Page) -> int:
 @click.option("--requests", default=1_000_000, show_default=True, help="open requests")
 @click.option("--per-second", default=5000.0, show_default=True, help="events a second meanwhile")
 @click.option("--seconds", default=60.0, show_default=True, help="how long it is measured")
+@click.option("--settle-seconds", default=5.0, show_default=True, help="how long the stream flows before that")
 @click.option("--json", "as_json", is_flag=True, help="figures for programs")
-def main(requests: int, per_second: float, seconds: float, as_json: bool) -> None:
+def main(requests: int, per_second: float, seconds: float, settle_seconds: float, as_json: bool) -> None:
     """Seconds from an alert's due instant to its record on the alerts topic."""
     others = cores()[1]
     with tempfile.TemporaryDirectory() as directory, pinned(others), running_stack(Path(directory), others) as stack:
-        found = measure(stack.settings("alerts"), requests, per_second, seconds)
+        settings = stack.settings("alerts")
+        found = measure(settings, requests, Load(settings, per_second), (settle_seconds, seconds))
     if as_json:
         click.echo(json.dumps({"machine": described(), **msgspec.to_builtins(found)}))
         return

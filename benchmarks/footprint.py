@@ -73,7 +73,7 @@ def measure(count: int) -> Footprint:
     started = time.process_time()
     for offset, (key, value) in enumerate(entries):
         part.restore(key, value, offset)
-    part.begin()
+    part.begin(START_US + SPAN_US)
     recovered = time.process_time()
     mib = resident_mib() - before
     part.ledger.refold()

@@ -29,8 +29,15 @@ PROBE = "latency-probe"
 SERIES = re.compile(
     r'^crm_activities\{(?=[^}]*rep="latency-probe")(?=[^}]*kind="call")(?=[^}]*window="all")[^}]*\} (\d+)', re.MULTILINE
 )
-SETTLE_SECONDS = 10.0
 DRAIN_SECONDS = 10.0
+
+
+class Times(msgspec.Struct, frozen=True):
+    """How long the stream flows before anything is measured, then how long it is, and the pause between two scrapes."""
+
+    settle_seconds: float
+    seconds: float
+    pause_seconds: float
 
 
 class Probes:
@@ -75,32 +82,36 @@ def watch(port: int, probes: Probes, seconds: float, pause_seconds: float) -> li
     return latencies
 
 
-def measure(settings: Settings, per_second: float, seconds: float, pause_seconds: float) -> tuple[list[float], int]:
+def measure(settings: Settings, per_second: float, times: Times) -> tuple[list[float], int]:
     """The latencies, and how many probes were never seen (there must be none)."""
     mine, others = cores()
-    probes = Probes()
+    probes, port = Probes(), settings.board.port
     prepare(settings)
-    with salespulse("worker", settings, mine) as worker, salespulse("board", settings, others):
-        wait_for(worker, settings.worker.metrics_port, lambda page: page.total("salespulse_partitions_owned") > 0, 60)
+    with salespulse("worker", settings, mine) as worker, salespulse("board", settings, others) as board:
+        wait_for(worker, settings.worker.metrics_port, lambda page: page.total("salespulse_partitions_owned") > 0)
+        wait_for(board, port, lambda _: True)
         with Load(settings, per_second, probes.next):
-            watch(settings.board.port, probes, SETTLE_SECONDS, pause_seconds)
-            latencies = watch(settings.board.port, probes, seconds, pause_seconds)
+            watch(port, probes, times.settle_seconds, times.pause_seconds)
+            latencies = watch(port, probes, times.seconds, times.pause_seconds)
         deadline = time.monotonic() + DRAIN_SECONDS
-        while visible(settings.board.port) < len(probes.sent) and time.monotonic() < deadline:
-            time.sleep(pause_seconds)
-        return latencies, len(probes.sent) - visible(settings.board.port)
+        while visible(port) < len(probes.sent) and time.monotonic() < deadline:
+            time.sleep(times.pause_seconds)
+        return latencies, len(probes.sent) - visible(port)
 
 
 @click.command()
 @click.option("--per-second", default=5000.0, show_default=True, help="events a second")
 @click.option("--seconds", default=60.0, show_default=True, help="how long it is measured")
+@click.option("--settle-seconds", default=10.0, show_default=True, help="how long the stream flows before that")
 @click.option("--pause-seconds", default=0.1, show_default=True, help="from one scrape to the next")
 @click.option("--json", "as_json", is_flag=True, help="figures for programs")
-def main(per_second: float, seconds: float, pause_seconds: float, as_json: bool) -> None:
+def main(per_second: float, seconds: float, settle_seconds: float, pause_seconds: float, as_json: bool) -> None:
     """Seconds from an event to its number in the board's /metrics."""
     others = cores()[1]
     with tempfile.TemporaryDirectory() as directory, pinned(others), running_stack(Path(directory), others) as stack:
-        latencies, unseen = measure(stack.settings("latency"), per_second, seconds, pause_seconds)
+        latencies, unseen = measure(
+            stack.settings("latency"), per_second, Times(settle_seconds, seconds, pause_seconds)
+        )
     found = spread(latencies)
     if as_json:
         click.echo(json.dumps({"machine": described(), "unseen": unseen, **msgspec.to_builtins(found)}))

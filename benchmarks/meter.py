@@ -4,11 +4,11 @@ Rates come in two kinds: events a second, as the wall's clock saw them, and CPU 
 work on the machine disturbs far less.
 """
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -76,14 +76,15 @@ class OwnMeter:
         self._thread.join()
 
     def _run(self) -> None:
-        with self._path.open("w") as out:
-            while True:
-                ended = self._done.wait(SAMPLE_SECONDS)
-                sample = Sample(time.monotonic(), time.process_time(), self._count())
-                out.write(json.dumps(msgspec.to_builtins(sample)) + "\n")
-                out.flush()
-                if ended:
-                    return
+        with self._path.open("wb") as out:
+            self._write(out)
+            while not self._done.wait(SAMPLE_SECONDS):
+                self._write(out)
+            self._write(out)
+
+    def _write(self, out: IO[bytes]) -> None:
+        out.write(msgspec.json.encode(Sample(time.monotonic(), time.process_time(), self._count())) + b"\n")
+        out.flush()
 
 
 def read_samples(path: Path) -> list[Sample]:

@@ -72,14 +72,20 @@ def running_stack(directory: Path, on: set[int]) -> Iterator[Stack]:
 
 @contextmanager
 def salespulse(
-    command: Literal["worker", "board"], settings: Settings, on: set[int], name: str = ""
+    command: Literal["worker", "board"], settings: Settings, on: set[int], python: tuple[str, ...] = ()
 ) -> Iterator[ChildProcess]:
-    """A process of Salespulse with these settings on these cores, for the length of a block."""
-    label = name or f"{settings.kafka.group}-{command}"
+    """A process of Salespulse with these settings on these cores, for the length of a block.
+
+    `python`: options of the interpreter, such as those that profile.
+    """
+    label = f"{settings.kafka.group}-{command}"
     env = {**os.environ, **as_environment(settings)}
     with pinned(on):
         process = ChildProcess(
-            label, [sys.executable, "-m", "processors.cli", command], settings.worker.data_dir / f"{label}.log", env
+            label,
+            [sys.executable, *python, "-m", "processors.cli", command],
+            settings.worker.data_dir / f"{label}.log",
+            env,
         )
     with process:
         yield process
@@ -102,7 +108,9 @@ def applied(page: Page) -> int:
     return int(everything - page.total("salespulse_events_total", type="rep.updated"))
 
 
-def wait_for(process: ChildProcess, port: int, done: Callable[[Page], bool], within_seconds: float) -> Page:
+def wait_for(
+    process: ChildProcess, port: int, done: Callable[[Page], bool], within_seconds: float = READY_SECONDS
+) -> Page:
     """Poll a process's metrics until they say so; raises Unavailable when it ends, or takes too long."""
     deadline = time.monotonic() + within_seconds
     while time.monotonic() < deadline:

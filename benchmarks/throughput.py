@@ -6,6 +6,7 @@ machine.
 """
 
 import json
+import pstats
 import sys
 import tempfile
 import time
@@ -28,8 +29,9 @@ from processors.dev.process import ChildProcess
 from processors.dev.scrape import metrics
 from schemas.errors import Unavailable
 
-LOW, HIGH = 0.1, 0.95
+STEADY, WHOLE = (0.1, 0.95), (0.0, 1.0)
 """Between these shares of all events it is measured: start and end are not the steady state."""
+PROFILE_LINES = 45
 POLL_SECONDS = 0.25
 PATIENCE_SECONDS = 60.0
 """Without any progress for so long, a run has failed."""
@@ -56,11 +58,11 @@ class Rounds(msgspec.Struct):
 class Bench:
     """A stack with the events on it, and the contenders."""
 
-    def __init__(self, stack: Stack, mix: Corpus, naive_events: int, console: Console) -> None:
+    def __init__(self, stack: Stack, mix: Corpus, naive_events: int, measured: tuple[float, float]) -> None:
         self._stack = stack
         self._mix = mix
         self._naive_events = min(naive_events, mix.events)
-        self._console = console
+        self._measured = measured
         self._core = cores()[0]
         self._clock = fixed_clock(mix.end_us())
         self.rounds = Rounds()
@@ -83,16 +85,19 @@ class Bench:
         self._keep("ceiling", self._ceiling(f"ceiling{number}"), self._mix.events)
 
     def _keep(self, name: str, samples: list[Sample], total: int) -> None:
-        found = rate(samples, total, LOW, HIGH)
+        found = rate(samples, total, *self._measured)
         self.rounds.rates[name].append(found)
-        self._console.print(
-            f"  {name}: {found.per_second:,.0f} events/s, {found.cpu_per_million:.2f} CPU s per million"
-        )
+        click.echo(f"{name}: {found.per_second:,.0f} events/s, {found.cpu_per_million:.2f} CPU s per million", err=True)
 
-    def _worker(self, group: str) -> list[Sample]:
+    def profile(self, file: Path) -> None:
+        """One worker under cProfile: where its main thread's time goes, by function."""
+        self._keep("worker", self._worker("profiled", ("-m", "cProfile", "-o", str(file))), self._mix.events)
+        pstats.Stats(str(file)).sort_stats("tottime").print_stats(PROFILE_LINES)
+
+    def _worker(self, group: str, python: tuple[str, ...] = ()) -> list[Sample]:
         settings = self._settings(group)
         prepare(settings)
-        with salespulse("worker", settings, self._core) as process:
+        with salespulse("worker", settings, self._core, python) as process:
             samples = _watch(process, self._mix.events, lambda: _sample(process, settings))
             self.rounds.worker_mib = resident_mib(process.pid)
         return samples
@@ -194,21 +199,23 @@ def show(rounds: Rounds, console: Console) -> None:
 @click.option("--events", default=2_000_000, show_default=True, help="messages of the realistic mix")
 @click.option("--naive-events", default=40_000, show_default=True, help="of these, what the naive agent takes")
 @click.option("--rounds", default=3, show_default=True)
+@click.option("--whole", is_flag=True, help="measure start and end too: for runs too short to have anything between")
+@click.option("--profile", type=click.Path(path_type=Path), help="instead: one worker under cProfile, into this file")
 @click.option("--json", "as_json", is_flag=True, help="figures for programs")
-def main(events: int, naive_events: int, rounds: int, as_json: bool) -> None:
+def main(events: int, naive_events: int, rounds: int, whole: bool, profile: Path | None, as_json: bool) -> None:
     """Events a second of one worker on one core, end to end."""
-    console = Console(stderr=True)
-    console.print(f"{events:,} messages of the mix ...")
     mix = corpus(events)
     with (
         tempfile.TemporaryDirectory() as directory,
         pinned(cores()[1]),
         running_stack(Path(directory), cores()[1]) as stack,
     ):
-        bench = Bench(stack, mix, naive_events, console)
+        bench = Bench(stack, mix, naive_events, WHOLE if whole else STEADY)
         bench.fill()
+        if profile is not None:
+            bench.profile(profile)
+            return
         for number in range(rounds):
-            console.print(f"round {number + 1} of {rounds} ...")
             bench.run(number)
     if as_json:
         click.echo(json.dumps(figures(bench.rounds)))

@@ -1,0 +1,246 @@
+"""`/metrics` of 10,000 reps: how long a scrape takes, and how long the board's event loop is ever held up.
+
+The board runs in this process on a real Redis, filled through the worker's own sink; scrapes come from another process.
+Before each scrape some reps change. A stall is the longest that one callback of the event loop took, in CPU time of the
+loop's thread: other processes on the machine do not count in it.
+"""
+
+import asyncio
+import gc
+import json
+import random
+import tempfile
+import threading
+import time
+import urllib.request
+from asyncio.events import Handle
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import click
+import msgspec
+from aiohttp import web
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import described
+from config.clock import Clock
+from config.settings import BoardSettings, RedisSettings, Settings
+from processors.board.app import STORE, build_board
+from processors.board.main import GC_THRESHOLDS
+from processors.core.instants import DAY_US
+from processors.dev.process import LOOPBACK
+from processors.dev.redis_server import embedded_redis
+from processors.sinks.read_model import ReadModel
+from processors.sinks.redis_client import connect
+from schemas.events import RepUpdated
+from schemas.policy import DEFAULT_POLICY
+from schemas.views import RESPONSE_BUCKETS_SECONDS, Changes, Partial, partial_field
+
+PARTITION = "crm.events/0"
+SEED = 1
+TEAM_SIZE = 20
+READY_SECONDS = 300.0
+POLL_SECONDS = 0.01
+SHARES = [1, 1, 10, 100]
+KINDS = ("call", "email", "meeting", "demo")
+
+
+Publish = Callable[[float | None], Awaitable[int]]
+"""Lets a share of the reps change, None: publishes all of them for the first time; gives the offset."""
+
+
+class Scraped(msgspec.Struct, frozen=True):
+    """One scrape."""
+
+    dirty_percent: int
+    seconds: float
+    mib: float
+    stall_seconds: float
+    """The longest callback since the reps changed."""
+
+
+class Stalls:
+    """The longest callback of this thread's event loop, in seconds of CPU, since it was last asked."""
+
+    def __init__(self) -> None:
+        self._longest = 0.0
+        self._thread = threading.get_ident()
+
+    def take(self) -> float:
+        """It, and begin anew."""
+        longest, self._longest = self._longest, 0.0
+        return longest
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watch while the block runs. Asyncio has no other place where a callback can be timed."""
+        run: Callable[[Handle], None] = vars(Handle)["_run"]
+
+        def timed(handle: Handle) -> None:
+            started = time.thread_time()
+            run(handle)
+            if threading.get_ident() == self._thread:
+                self._longest = max(self._longest, time.thread_time() - started)
+
+        setattr(Handle, "_run", timed)  # noqa: B010 - to a type checker, a method cannot be set
+        try:
+            yield
+        finally:
+            setattr(Handle, "_run", run)  # noqa: B010
+
+
+class World:
+    """The read model of many reps."""
+
+    def __init__(self, model: ReadModel, reps: int, days: int, today: int) -> None:
+        self._model = model
+        self._reps = reps
+        self._days = [today - day for day in range(days)]
+        self._dice = random.Random(SEED)
+        self._offset = 0
+
+    async def fill(self) -> int:
+        """Publish everything; the offset of this publication."""
+        entries = [
+            (RepUpdated(rep_id=_rep(n), name=f"Rep {n}", team=f"team-{n // TEAM_SIZE}"), n) for n in range(self._reps)
+        ]
+        await self._model.put_reps(entries)
+        return await self._publish(range(self._reps), self._days, whole=True)
+
+    async def change(self, share: float) -> int:
+        """Let so many of the reps have done something today; the offset of this publication."""
+        chosen = self._dice.sample(range(self._reps), max(1, int(self._reps * share)))
+        return await self._publish(chosen, self._days[:1], whole=False)
+
+    async def _publish(self, reps: Iterable[int], days: list[int], *, whole: bool) -> int:
+        self._offset += 1
+        fields = {
+            partial_field("rep", _rep(number), day): msgspec.msgpack.encode(self._partial())
+            for number in reps
+            for day in days
+        }
+        await self._model.publish(PARTITION, self._offset, Changes({"partials": fields}, {}), whole)
+        return self._offset
+
+    def _partial(self) -> Partial:
+        dice, stages = self._dice, DEFAULT_POLICY.pipelines["default"]
+        answered = dice.randrange(1, 20)
+        return Partial(
+            activities={kind: dice.randrange(1, 30) for kind in KINDS},
+            recontactable_customers=dice.randrange(5),
+            responses=answered,
+            customers_answered=answered,
+            response_us=answered * dice.randrange(10**9, 10**10),
+            response_buckets=[dice.randrange(4) for _ in range(len(RESPONSE_BUCKETS_SECONDS) + 1)],
+            answered_within={"1h": answered // 2, "24h": answered},
+            opportunities_created=dice.randrange(5),
+            won=dice.randrange(3),
+            lost=dice.randrange(3),
+            won_cents=dice.randrange(10**7),
+            stages={"default": {stage: [dice.randrange(1, 9) for _ in range(3)] for stage in stages}},
+        )
+
+
+def _rep(number: int) -> str:
+    return f"rep-{number:05d}"
+
+
+def scrape(url: str) -> tuple[float, int]:
+    """Seconds and bytes of one scrape, compressed as Prometheus asks for it."""
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})  # noqa: S310 - our own board
+    started = time.perf_counter()
+    with urllib.request.urlopen(request) as answer:  # noqa: S310 - our own board
+        size = len(answer.read())
+    return time.perf_counter() - started, size
+
+
+@asynccontextmanager
+async def running_board(settings: Settings) -> AsyncIterator[tuple[web.Application, str]]:
+    """The board in this process, and where its metrics are."""
+    app = build_board(settings, Clock(settings.clock), DEFAULT_POLICY)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, LOOPBACK, 0).start()
+        yield app, f"http://{LOOPBACK}:{runner.addresses[0][1]}/metrics"
+    finally:
+        await runner.cleanup()
+
+
+async def seen(app: web.Application, offset: int) -> None:
+    """Return once the board has a publication; raises TimeoutError."""
+    async with asyncio.timeout(READY_SECONDS):
+        while not _has(app, offset):  # noqa: ASYNC110 - the store tells nobody
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def _has(app: web.Application, offset: int) -> bool:
+    known = app[STORE].partitions.get(PARTITION)
+    return known is not None and known.offset >= offset
+
+
+async def measure(settings: Settings, publish: Publish, rest_seconds: float) -> list[Scraped]:
+    """A scrape some time after each change of so many percent of the reps."""
+    stalls, found = Stalls(), []
+    gc.set_threshold(*GC_THRESHOLDS)
+    with ProcessPoolExecutor(1) as elsewhere, stalls.watched():
+        async with running_board(settings) as (app, url):
+            await seen(app, await publish(None))
+            await _scrape(elsewhere, url)
+            for share in SHARES:
+                stalls.take()
+                await seen(app, await publish(share / 100))
+                await asyncio.sleep(rest_seconds)
+                seconds, size = await _scrape(elsewhere, url)
+                found.append(Scraped(share, seconds, size / 2**20, stalls.take()))
+    return found
+
+
+async def _scrape(elsewhere: Executor, url: str) -> tuple[float, int]:
+    return await asyncio.get_running_loop().run_in_executor(elsewhere, scrape, url)
+
+
+async def _run(settings: Settings, reps: int, days: int, rest_seconds: float) -> list[Scraped]:
+    """Publishes from a thread with an event loop of its own, as a worker would from its process."""
+    loop, runner, connection = asyncio.get_running_loop(), asyncio.Runner(), connect(settings.redis)
+    today = Clock(settings.clock).now_us() // DAY_US
+    world = World(ReadModel(connection, settings.redis.prefix), reps, days, today)
+    with ThreadPoolExecutor(1) as thread:
+
+        async def publish(share: float | None) -> int:
+            work = world.fill() if share is None else world.change(share)
+            return await loop.run_in_executor(thread, runner.run, work)
+
+        try:
+            return await measure(settings, publish, rest_seconds)
+        finally:
+            await loop.run_in_executor(thread, runner.run, connection.close())
+            await loop.run_in_executor(thread, runner.close)
+
+
+@click.command()
+@click.option("--reps", default=10_000, show_default=True)
+@click.option("--days", default=10, show_default=True, help="days on which every rep has numbers")
+@click.option("--rest-seconds", default=3.0, show_default=True, help="from a change to the scrape after it")
+@click.option("--json", "as_json", is_flag=True, help="figures for programs")
+def main(reps: int, days: int, rest_seconds: float, as_json: bool) -> None:
+    """Seconds for a scrape of many reps, and the board's longest stall."""
+    with tempfile.TemporaryDirectory() as directory, embedded_redis(Path(directory)) as redis:
+        settings = Settings(redis=RedisSettings(url=redis.url), board=BoardSettings(port=0))
+        found = asyncio.run(_run(settings, reps, days, rest_seconds))
+    if as_json:
+        click.echo(json.dumps({"machine": described(), "scrapes": msgspec.to_builtins(found)}))
+        return
+    table = Table("reps changed", "scrape, s", "MiB", "longest stall, ms", title=f"/metrics of {reps:,} reps")
+    for row in found:
+        table.add_row(
+            f"{row.dirty_percent} %", f"{row.seconds:.3f}", f"{row.mib:.1f}", f"{row.stall_seconds * 1000:.1f}"
+        )
+    Console().print(table, described())
+
+
+if __name__ == "__main__":
+    main()

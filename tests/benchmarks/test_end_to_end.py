@@ -1,0 +1,54 @@
+"""The benchmarks of whole processes in their smallest form: the figures of so short a run mean nothing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import alerts, exposition, latency, throughput
+
+
+@pytest.fixture(autouse=True)
+def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SALESPULSE_BENCHMARK_CACHE", str(tmp_path))
+
+
+def run(command: click.Command, *options: str) -> Any:
+    """The figures of a benchmark."""
+    result = CliRunner().invoke(command, [*options, "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def test_throughput_compares_worker_naive_agent_and_ceiling() -> None:
+    found = run(throughput.main, "--events", "20000", "--naive-events", "500", "--rounds", "1", "--whole")
+    for name in throughput.CONTENDERS:
+        assert found[name]["events_per_second"] > 0
+        assert found[name]["cpu_seconds_per_million"] > 0
+    assert found["worker_to_naive"] > 0
+    assert found["worker_mib"] > 0
+
+
+def test_every_probe_of_latency_becomes_visible() -> None:
+    found = run(latency.main, "--per-second", "500", "--seconds", "3", "--settle-seconds", "2")
+    assert found["unseen"] == 0
+    assert found["count"] > 0
+    assert 0 < found["p50"] <= found["p99"] <= found["most"]
+
+
+def test_alerts_fire_after_their_due_instant_and_not_before() -> None:
+    found = run(alerts.main, "--requests", "20000", "--per-second", "500", "--seconds", "5", "--settle-seconds", "1")
+    assert found["lag"]["count"] > 0
+    assert found["lag"]["p50"] > 0
+    assert found["open_requests"] >= 20000
+    assert found["recovery_seconds"] > 0
+
+
+def test_scrapes_are_timed_and_stalls_are_seen() -> None:
+    found = run(exposition.main, "--reps", "50", "--days", "2", "--rest-seconds", "0.1")
+    assert [scrape["dirty_percent"] for scrape in found["scrapes"]] == exposition.SHARES
+    assert all(scrape["seconds"] > 0 and scrape["mib"] > 0 for scrape in found["scrapes"])
+    assert any(scrape["stall_seconds"] > 0 for scrape in found["scrapes"])
