@@ -5,8 +5,6 @@ ledger reads no clock: time comes in through `advance`.
 """
 
 from collections.abc import Iterable, Iterator
-from decimal import InvalidOperation
-from typing import Literal
 
 from processors.core.activities import Activities
 from processors.core.alerts import Alerts
@@ -16,6 +14,7 @@ from processors.core.deadlines import Deadlines
 from processors.core.desks import Desks
 from processors.core.directory import Directory
 from processors.core.distinct import Distinct
+from processors.core.identity import Applied, same
 from processors.core.instants import DAY_US, EPOCH, HOUR_US, SECOND_US, instant_us, rfc3339
 from processors.core.pipeline import Pipeline
 from processors.core.requests import Turn
@@ -28,8 +27,6 @@ from schemas.alerts import Transition
 from schemas.errors import BadRecord, Reason
 from schemas.policy import Policy
 from schemas.views import Changes, OpenRequest
-
-Applied = Literal["applied", "duplicate"]
 
 SKEW_US = 300 * SECOND_US
 FOREVER = 2**62
@@ -71,7 +68,7 @@ class Ledger:
         """Add a fact. Raises BadRecord when it cannot count: nothing has changed then."""
         known = self.facts.setdefault(event.event_id, event)
         if known is not event:
-            return _same(known, event)
+            return same(known, event)
         since = event.occurred_at - EPOCH
         at_us = since.days * DAY_US + since.seconds * SECOND_US + since.microseconds
         customer = self.customers.get(event.customer_id)
@@ -223,12 +220,16 @@ class Ledger:
         }
 
     def reps_changed(self, rep_ids: Iterable[str]) -> None:
-        """Reps have another team or zone: if they have numbers here, everything is folded again."""
-        if any(rep_id in self.desks.reps for rep_id in rep_ids):
+        """Reps have another team or zone: if anything here names them, everything is folded again."""
+        changed = set(rep_ids)
+        named = (getattr(event, "rep_id", None) for event in self.facts.values())
+        if not changed.isdisjoint(self.desks.reps) or not changed.isdisjoint(named):
             self.refold()
 
     def refold(self) -> None:
-        """Fold everything from the facts: 2 to 3 s per million facts."""
+        """Fold everything from the facts: 2 to 3 s per million facts. No deadline was met or missed by that."""
+        self.settle()
+        outcomes = dict(self.waiting.outcomes)
         self.desks.clear()
         self.worth.changed.update(self.worth.segments)
         for customer in self.customers.values():
@@ -240,6 +241,7 @@ class Ledger:
         self.pipeline.unpost_all(self.customers)
         self.settle()
         self.waiting.advance(self.customers, self.alerts.now_us)
+        self.waiting.outcomes = outcomes
 
     # -- corrections ------------------------------------------------------------------------------
 
@@ -285,13 +287,3 @@ class Ledger:
             raise BadRecord(Reason.CLOCK_SKEW, f"occurred_at {rfc3339(at_us)} is more than 5 minutes in the future")
         if self.retention is not None and self.retention.too_late(customer, at_us, event, self.alerts.clock_us):
             raise BadRecord(Reason.TOO_LATE, f"occurred_at {rfc3339(at_us)} is past the retention of its kind")
-
-
-def _same(known: ev.Event, event: ev.Event) -> Applied:
-    try:
-        if known == event:
-            return "duplicate"
-    except InvalidOperation:
-        # A signalling NaN for an amount compares with nothing: it is other content, too.
-        pass
-    raise BadRecord(Reason.CONFLICT, f"event_id {event.event_id!r} was already used for another {type(known).__name__}")

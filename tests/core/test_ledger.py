@@ -10,7 +10,7 @@ from processors.core.instants import DAY_US, instant_us
 from processors.core.ledger import Ledger
 from processors.core.retention import Retention
 from schemas.events import Event
-from schemas.policy import DEFAULT_POLICY
+from schemas.policy import DEFAULT_POLICY, CalendarSpec, Level, Policy, TeamPolicy
 from schemas.views import Changes, OpenRequest, Partial, partial_field
 from tests.story import (
     DAY,
@@ -184,3 +184,37 @@ def test_outcomes_count_each_deadline_once_and_no_history() -> None:
     }
     ledger.apply(answered(66))
     assert ledger.take_outcomes() == {("unknown", "24h", "met"): 1}
+
+
+def test_folding_again_for_a_reps_new_team_counts_no_outcome_twice() -> None:
+    directory = directory_of(DEFAULT_POLICY)
+    ledger = Ledger(DEFAULT_POLICY, directory)
+    ledger.set_clock(instant_us(at(70)))
+    for event in (opened(0, rep_id="alice"), opened(5, "r2"), answered(10, "alice", "r2")):
+        ledger.apply(event)
+    ledger.advance(instant_us(at(70)))
+    directory.put(rep("alice", "north"))
+    ledger.reps_changed(["alice"])
+    assert sum(ledger.take_outcomes().values()) == 3
+    directory.put(rep("alice", "south"))
+    ledger.reps_changed(["alice"])
+    assert ledger.take_outcomes() == {}
+
+
+def test_a_rep_who_only_owns_what_waits_has_its_deadlines_moved_by_a_new_team() -> None:
+    policy = Policy(
+        levels=(Level(name="1h", seconds=3600, clock="business"),),
+        pipelines=DEFAULT_POLICY.pipelines,
+        calendars={"late": CalendarSpec(week=(((12 * 60, 17 * 60),),) * 7)},
+        teams={"north": TeamPolicy(calendar="late")},
+    )
+    directory = directory_of(policy)
+    ledger = Ledger(policy, directory)
+    ledger.apply(opened(0, rep_id="alice"))
+    ledger.take_changes()
+    directory.put(rep("alice", "north"))
+    ledger.reps_changed(["alice"])
+    (raw,) = ledger.take_changes().puts["open"].values()
+    assert msgspec.msgpack.decode(raw, type=OpenRequest).due_us == {"1h": instant_us(at(5 * HOUR))}
+    ledger.advance(instant_us(at(5 * HOUR - 1)))
+    assert "fired" not in [transition.state for transition in ledger.take_transitions()]

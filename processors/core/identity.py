@@ -1,0 +1,20 @@
+"""What makes two messages the same fact: the event_id says so, and the content must agree (S27)."""
+
+from decimal import InvalidOperation
+from typing import Literal
+
+from schemas.errors import BadRecord, Reason
+from schemas.events import Event
+
+Applied = Literal["applied", "duplicate"]
+
+
+def same(known: Event, event: Event) -> Applied:
+    """An event under an event_id that is taken: a duplicate; raises BadRecord (`conflict`) for other content."""
+    try:
+        if known == event:
+            return "duplicate"
+    except InvalidOperation:
+        # A signalling NaN for an amount compares with nothing: it is other content, too.
+        pass
+    raise BadRecord(Reason.CONFLICT, f"event_id {event.event_id!r} was already used for another {type(known).__name__}")
