@@ -1,0 +1,166 @@
+"""`salespulse backtest`: history under one policy or two, as a table, as JSON, or as a page with charts."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from config.load_policy import load_policy
+from processors.core.backtest import Backtest, BacktestReport, Difference, RepCount, Side
+from processors.tools.lines import read_messages
+from processors.tools.replay import percent
+from schemas.errors import BadRecord
+
+HERE = Path(__file__).resolve().parent
+SHOWN_BAD_LINES = 5
+SHOWN_REPS = 30
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+BUSIEST = 5
+CAUSES = {"calendars": "other calendars, teams and zones", "levels": "other levels"}
+
+
+def backtest_files(files: tuple[str, ...], policy: Path, against: Path | None, as_of_us: int | None) -> BacktestReport:
+    """History under a policy, and under another one to compare with. `-` is standard input.
+
+    Raises ConfigError for a policy that cannot be, UsageError for a file that cannot be read.
+    """
+    old = load_policy(against) if against is not None else None
+    run = Backtest(load_policy(policy), old, as_of_us)
+    bad = 0
+    for place, message in read_messages(files):
+        if isinstance(message, BadRecord):
+            bad += 1
+            _say_bad(bad, place, message)
+            run.count_bad(message)
+        else:
+            run.take(message)
+    return run.report(str(policy), str(against or ""))
+
+
+def _say_bad(count: int, place: str, error: BadRecord) -> None:
+    if count <= SHOWN_BAD_LINES:
+        print(f"{place}: {error}", file=sys.stderr)  # noqa: T201 -- the command's own words
+    elif count == SHOWN_BAD_LINES + 1:
+        print("more lines cannot count; they are in the report's counts", file=sys.stderr)  # noqa: T201
+
+
+def as_json(report: BacktestReport) -> str:
+    """The report for programs, with sorted keys: equal reports are equal byte for byte."""
+    return msgspec.json.format(msgspec.json.encode(report, order="sorted"), indent=2).decode()
+
+
+def as_html(report: BacktestReport) -> str:
+    """The report as one page that needs nothing else; ids and names are escaped."""
+    # Only this template is ever loaded, and every value in it is escaped.
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("backtest.html").render(_values(report))
+
+
+def _values(report: BacktestReport) -> dict[str, Any]:
+    return {
+        "report": report,
+        "weekdays": WEEKDAYS,
+        "hours": hours_of(report.new),
+        "causes": CAUSES,
+        "percent": percent,
+        "signed": signed,
+        "reps": _busiest_reps(report),
+        "shown_reps": SHOWN_REPS,
+    }
+
+
+def print_backtest(report: BacktestReport, console: Console) -> None:
+    """The report for people."""
+    against = f" against {report.old.policy}" if report.old is not None else ""
+    console.print(f"[bold]{escape(report.new.policy)}[/]{escape(against)}, as of {report.as_of}")
+    console.print(", ".join(f"{name} {count:,}" for name, count in report.events.items()))
+    console.print(_levels(report))
+    console.print(_reps(report))
+    console.print(_hours(report))
+    if report.comparison is not None:
+        console.print(_differences(report))
+        if report.comparison.causes is None:
+            console.print("Causes cannot be told apart: a policy has versions.")
+
+
+def hours_of(side: Side) -> list[int]:
+    """Alerts of all levels by hour of the week."""
+    return [sum(counts) for counts in zip(*side.hours.values(), strict=True)] or [0] * 168
+
+
+def signed(number: int) -> str:
+    """A difference with its sign."""
+    return f"{number:+,}" if number else "0"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left")
+    return table
+
+
+def _levels(report: BacktestReport) -> Table:
+    table = _table("Levels", "level", "turns", "alerts", "breaches", "missed", "alerts before", "missed before")
+    old = report.old.levels if report.old is not None else {}
+    for name in sorted(report.new.levels.keys() | old.keys()):
+        new, before = report.new.levels.get(name), old.get(name)
+        row = [str(new.turns), str(new.alerts), str(new.breaches), percent(new.missed)] if new else ["-"] * 4
+        row += [str(before.alerts), percent(before.missed)] if before else ["-"] * 2
+        table.add_row(escape(name), *row)
+    return table
+
+
+def _busiest_reps(report: BacktestReport) -> list[tuple[str, RepCount | None, RepCount | None]]:
+    """Every rep with its counts under the new policy and the old one, most alerts first."""
+    old = report.old.reps if report.old is not None else {}
+    rows = [(name, report.new.reps.get(name), old.get(name)) for name in report.new.reps.keys() | old.keys()]
+    return sorted(rows, key=lambda row: (-max(count.alerts if count else 0 for count in row[1:]), row[0]))
+
+
+def _reps(report: BacktestReport) -> Table:
+    rows = _busiest_reps(report)
+    shown = f", the {SHOWN_REPS} with most alerts" if len(rows) > SHOWN_REPS else ""
+    table = _table(f"Reps: {len(rows)}{shown}", "rep", "team", "alerts", "breaches", "by level", "alerts before")
+    for name, new, old in rows[:SHOWN_REPS]:
+        count = new or RepCount(old.team if old else "", 0, 0, {})
+        levels = " ".join(f"{level}:{alerts}" for level, alerts in sorted(count.levels.items()))
+        row = (str(count.alerts), str(count.breaches), escape(levels), str(old.alerts) if old else "-")
+        table.add_row(escape(name), escape(count.team), *row)
+    return table
+
+
+def _hours(report: BacktestReport) -> Table:
+    hours = hours_of(report.new)
+    table = _table(f"The {BUSIEST} busiest hours of the week, by the reps' clocks", "hour", "alerts", "difference")
+    busiest = sorted(range(len(hours)), key=lambda hour: (-hours[hour], hour))[:BUSIEST]
+    for hour in busiest:
+        difference = signed(report.comparison.hours[hour]) if report.comparison is not None else "-"
+        table.add_row(f"{WEEKDAYS[hour // 24]} {hour % 24:02}:00", str(hours[hour]), difference)
+    return table
+
+
+def _differences(report: BacktestReport) -> Table:
+    columns = ("alerts added", "removed", "moved", "breaches before", "after", "added", "removed")
+    table = _table("What changes", "", *columns)
+    comparison = report.comparison
+    if comparison is not None:
+        table.add_row("all", *_difference(comparison.total))
+        for name, difference in comparison.levels.items():
+            table.add_row(f"level {escape(name)}", *_difference(difference))
+        for name, difference in (comparison.causes or {}).items():
+            table.add_row(f"by {CAUSES[name]}", *_difference(difference))
+    return table
+
+
+def _difference(d: Difference) -> tuple[str, ...]:
+    counts = (d.alerts_added, d.alerts_removed, d.alerts_moved, d.breaches_before, d.breaches_after)
+    added = f"{d.breaches_added} ({percent(d.added_share)})"
+    return (*map(str, counts), added, f"{d.breaches_removed} ({percent(d.removed_share)})")
