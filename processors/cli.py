@@ -22,6 +22,7 @@ CONFIG = click.option(
 )
 
 PORT = click.IntRange(0, 65535)
+FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def settings_of(config_file: Path | None) -> Settings:
@@ -152,6 +153,23 @@ def explain(wanted: str, opportunity: bool, files: tuple[str, ...], form: str, c
         click.echo(tool.as_json(explanation))
     else:
         tool.print_explanation(explanation, _console())
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("--policy", required=True, type=FILE, help="the policy to try")
+@click.option("--against", type=FILE, help="the policy to compare it with")
+@click.option("--as-of", callback=_instant, help="the instant to look at; default: the newest event")
+@click.option("--format", "form", type=click.Choice(["table", "json", "html"]), default="table", show_default=True)
+def backtest(files: tuple[str, ...], policy: Path, against: Path | None, as_of: int | None, form: str) -> None:
+    """History (JSONL FILES, or -) under one or two policies: which alerts there would have been."""
+    from processors.tools import backtest as tool  # noqa: PLC0415
+
+    report = tool.backtest_files(files, policy, against, as_of)
+    if form == "table":
+        tool.print_backtest(report, _console())
+    else:
+        click.echo(tool.as_json(report) if form == "json" else tool.as_html(report))
 
 
 @main.command()
