@@ -56,8 +56,7 @@ class ToldLog:
         reader = AIOKafkaConsumer(**connection(self._kafka), auto_offset_reset="earliest")
         await reader.start()
         try:
-            partitions = reader.partitions_for_topic(self._topic) or await _partitions(reader, self._topic)
-            tps = [TopicPartition(self._topic, number) for number in partitions]
+            tps = [TopicPartition(self._topic, number) for number in await self._producer.partitions_for(self._topic)]
             reader.assign(tps)
             await reader.seek_to_beginning(*tps)
             while not await at_end(reader, tps):
@@ -138,9 +137,3 @@ async def at_end(reader: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> boo
         if highwater is None or await reader.position(tp) < highwater:
             return False
     return True
-
-
-async def _partitions(reader: AIOKafkaConsumer, topic: str) -> set[int]:
-    """Asks for all topics: asking for a missing one may create it."""
-    await reader.topics()
-    return reader.partitions_for_topic(topic) or set()
