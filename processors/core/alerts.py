@@ -4,7 +4,7 @@ A revision is made of the customer's newest fact (in milliseconds), the number o
 with what is known, is the same again when a crashed worker says it again, and stays ahead when facts are forgotten.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -118,7 +118,7 @@ class Alerts:
 
     def passed_deadlines(self, customer: Customer, copy: Request, as_of_us: int) -> Iterator[Transition]:
         """The last word on each deadline of a request, whatever was said before; the request is walked."""
-        for turn in copy.walk(customer.unlinked or ()):
+        for turn in copy.walk(customer.unlinked):
             for level, due_us, _ in self.due(turn):
                 if turn.end_us > due_us:
                     saying = Saying(level, due_us, "resolved", turn.end_us, turn.ending or "answered")
@@ -127,11 +127,15 @@ class Alerts:
             if copy.turn is not None and as_of_us > due_us:
                 yield self._transition(customer, copy, copy.turn, Saying(level, due_us, "fired", due_us, "overdue"))
 
-    def forget_history(self, request: Request) -> None:
+    def forget_history(self, customers: Iterable[Customer]) -> None:
         """Forget what was said of deadlines long past whose alerts have ended: nobody waits for more of it (S18)."""
-        alerts = request.alerts or {}
-        kept = {key: last for key, last in alerts.items() if last.state == "fired" or not self.is_history(last.due_us)}
-        request.alerts = kept or None
+        for customer in customers:
+            for request in (customer.requests or {}).values():
+                if request.alerts is not None:
+                    request.alerts = {key: last for key, last in request.alerts.items() if self._lives(last)} or None
+
+    def _lives(self, last: Transition) -> bool:
+        return last.state == "fired" or not self.is_history(last.due_us)
 
     def take(self) -> list[Transition]:
         """What was said since the last call."""

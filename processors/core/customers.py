@@ -4,7 +4,7 @@ import msgspec
 
 from processors.core.distinct import Days
 from processors.core.opportunities import Opportunity
-from processors.core.requests import Entry, Request
+from processors.core.requests import Request, Unlinked
 
 
 class Customer(msgspec.Struct, gc=False):
@@ -18,8 +18,10 @@ class Customer(msgspec.Struct, gc=False):
     open: dict[str, Request] | None = None
     """Requests with an open turn."""
     newest_request_us: int = -(2**63)
-    unlinked: list[Entry] | None = None
-    """Answers that name no request, in order (S05)."""
+    unlinked: Unlinked | None = None
+    """Answers that name no request (S05)."""
+    withdrawn_before: tuple[int, int, str] | None = None
+    """All requests that began before this place in the order are withdrawn until the next `settle`."""
     answered: dict[str, Days] | None = None
     opportunities: dict[str, Opportunity] | None = None
     newest_close_us: int = -(2**63)

@@ -4,19 +4,21 @@ A desk is where one rep's numbers of one source partition lie: a Partial per loc
 posts to a desk with a sign: +1 when a root begins to say something, -1 when it no longer does.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import TypeVar
 
 import msgspec
 
 from processors.core.directory import Directory
-from processors.core.instants import DAY_US
+from processors.core.instants import DAY_US, SECOND_US
 from processors.core.zones import ZoneDays, zone_days
-from schemas.views import Partial, Scope, Standing
+from schemas.views import RESPONSE_BUCKETS_SECONDS, Partial, Scope, Standing
 
 K = TypeVar("K")
 
 EMPTY = Partial()
+BUCKETS_US = tuple(seconds * SECOND_US for seconds in RESPONSE_BUCKETS_SECONDS)
 
 
 class Desk(msgspec.Struct, gc=False):
@@ -59,6 +61,15 @@ def bump(counts: dict[K, int], key: K, by: int) -> None:
         counts[key] = count
     else:
         counts.pop(key, None)
+
+
+def count_wait(buckets: list[int], wait_us: int, sign: int) -> None:
+    """Add a wait to a histogram of response times, or take it away."""
+    if not buckets:
+        buckets.extend([0] * (len(BUCKETS_US) + 1))
+    buckets[bisect_left(BUCKETS_US, wait_us)] += sign
+    if sign < 0 and not any(buckets):
+        buckets.clear()
 
 
 class Desks:

@@ -101,7 +101,7 @@ def explain_opportunity(
 
 def _request(ledger: Ledger, customer: Customer, request: Request, as_of_us: int) -> RequestAccount:
     copy = Request(request.request_id, request.facts)
-    turns = [*copy.walk(customer.unlinked or ())]
+    turns = [*copy.walk(customer.unlinked)]
     if copy.turn is not None:
         turns.append(copy.turn)
     return RequestAccount(
@@ -115,7 +115,8 @@ def _request(ledger: Ledger, customer: Customer, request: Request, as_of_us: int
 
 def _request_facts(ledger: Ledger, customer: Customer, request: Request, turns: list[Turn]) -> Iterator[FactLine]:
     mine = [fact for *_, fact in request.facts]
-    unlinked = [fact for *_, fact in customer.unlinked or () if any(answers(fact, turn) for turn in turns)]
+    entries = customer.unlinked.entries if customer.unlinked is not None else []
+    unlinked = [fact for *_, fact in entries if any(answers(fact, turn) for turn in turns)]
     gone = [
         event
         for event_id in ledger.retracted

@@ -7,7 +7,7 @@ ledger reads no clock: time comes in through `advance`.
 from collections.abc import Iterable, Iterator
 
 from processors.core.activities import Activities
-from processors.core.alerts import Alerts
+from processors.core.alerts import NO_CLOCK_US, Alerts
 from processors.core.changes import Outbox
 from processors.core.customers import Customer
 from processors.core.deadlines import Deadlines
@@ -132,10 +132,18 @@ class Ledger:
             self.settle()
 
     def begin(self, advanced_us: int, quality: dict[int, dict[str, int]]) -> None:
-        """After the facts were restored: time stands where it stood, and nothing of that is said again."""
+        """After the facts were restored: time stands where it stood, and nothing of that is said again.
+
+        What was due by then counts as said, and is followed up, however old it is.
+        """
         self.settle()
         self._outbox.quality = quality
-        self.waiting.resume(self.customers, advanced_us)
+        clock_us, self.alerts.clock_us = self.alerts.clock_us, NO_CLOCK_US
+        self.waiting.advance(self.customers, advanced_us)
+        self.alerts.clock_us = max(clock_us, advanced_us)
+        self.alerts.forget_history(self.customers.values())
+        self.alerts.take()
+        self.waiting.outcomes.clear()
         self._rejected.clear()
         self.pipeline.rejected.clear()
 
@@ -199,7 +207,7 @@ class Ledger:
         self.settle()
         for customer in self.customers.values():
             for request in self.waiting.copies(customer):
-                yield from request.walk(customer.unlinked or ())
+                yield from request.walk(customer.unlinked)
 
     def passed_deadlines(self, as_of_us: int) -> Iterator[Transition]:
         """The last word on every deadline that was passed, from the facts alone."""

@@ -22,6 +22,8 @@ class Pipeline:
         self._pipelines = pipelines
         self._stages = {stage for stages in pipelines.values() for stage in stages}
         self._unsettled: list[tuple[Customer, Opportunity]] = []
+        self._late: dict[str, tuple[Customer, list[int]]] = {}
+        """Instants of activities that came after a close they precede."""
         self._foreign: dict[str, None] = {}
         self.rejected: list[tuple[Event, BadRecord]] = []
         """Stage entries that turned out to be of another pipeline than their opportunity's."""
@@ -77,6 +79,7 @@ class Pipeline:
 
     def settle(self) -> None:
         """Fold again what was withdrawn."""
+        self._withdraw_late()
         unsettled, self._unsettled = self._unsettled, []
         for customer, root in unsettled:
             course = course_of(root, self._pipelines, customer.touches or [])
@@ -116,13 +119,22 @@ class Pipeline:
         return customer.touches
 
     def _withdraw_closed(self, customer: Customer, at_us: int, opportunity_id: str | None) -> None:
-        """Withdraw the closed opportunities whose first follow-up an activity may be: all, or the one it names."""
-        for root in (customer.opportunities or {}).values():
-            if opportunity_id not in (None, root.opportunity_id) or root.posted is None:
-                continue
-            close, created = root.posted.close, root.posted.created
-            if close is not None and created is not None and created.at_us <= at_us <= close.at_us:
-                self._withdraw(customer, root)
+        """Withdraw the closed opportunities whose first follow-up an activity may be: the one it names, or any."""
+        if opportunity_id is None:
+            self._late.setdefault(customer.customer_id, (customer, []))[1].append(at_us)
+            return
+        root = (customer.opportunities or {}).get(opportunity_id)
+        if root is not None and _is_between(root, [at_us]):
+            self._withdraw(customer, root)
+
+    def _withdraw_late(self) -> None:
+        """Look at all opportunities of a customer once, however many activities came late."""
+        for customer, instants in self._late.values():
+            instants.sort()
+            for root in (customer.opportunities or {}).values():
+                if _is_between(root, instants):
+                    self._withdraw(customer, root)
+        self._late.clear()
 
     def _withdraw(self, customer: Customer, root: Opportunity) -> None:
         if not root.settled:
@@ -159,6 +171,14 @@ class Pipeline:
             setattr(partial, measure, getattr(partial, measure) + sign * amount)
         else:
             _count_stage(partial, pipeline, stage, index, sign)
+
+
+def _is_between(root: Opportunity, instants: list[int]) -> bool:
+    """Whether any of these ordered instants lies between what was posted as creation and as close."""
+    if root.posted is None or root.posted.close is None or root.posted.created is None:
+        return False
+    index = bisect_left(instants, root.posted.created.at_us)
+    return index < len(instants) and instants[index] <= root.posted.close.at_us
 
 
 def _count_stage(partial: Partial, pipeline: str, stage: str, index: int, sign: int) -> None:

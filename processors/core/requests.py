@@ -4,12 +4,13 @@ A request is a sorted list of facts and the state after the newest of them. In t
 all others and the state takes one step; otherwise the whole request is walked again. Both use `Request.step`.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import msgspec
 
+from processors.core.deadlines import Due
 from schemas.alerts import Transition
 from schemas.events import (
     RequestAnswered,
@@ -18,13 +19,16 @@ from schemas.events import (
     RequestFact,
     RequestOpened,
 )
-from schemas.views import UNASSIGNED
+from schemas.views import UNASSIGNED, OpenRequest
 
 Entry = tuple[int, int, str, RequestFact]
 """A fact behind its place in the order inside a root (S27): instant, rank of the kind, event_id. Ids differ, so
 that tuples compare without ever looking at the fact."""
 
 RANKS: dict[type[RequestFact], int] = {RequestOpened: 0, RequestAssigned: 1, RequestAnswered: 2, RequestClosed: 3}
+
+BEFORE_ALL = (-(2**63), 0, "")
+"""The place in the order before all facts."""
 
 Ending = Literal["answered", "resolved", "no_reply_needed", "withdrawn", "spam"]
 
@@ -135,28 +139,60 @@ class Request(msgspec.Struct, gc=False):
             self.turn = None
         return turn
 
-    def walk(self, unlinked: Sequence[Entry]) -> Iterator[Turn]:
+    def walk(self, unlinked: "Unlinked | None") -> Iterator[Turn]:
         """Fold all facts from the beginning, with the customer's unlinked answers; the turns that ended, in order."""
         self.owner, self.turns, self.turn, self.passed = UNASSIGNED, 0, None, 0
         for index, entry in enumerate(self.facts):
-            if self.turn is not None and unlinked:
-                yield from self._first_unlinked(unlinked, self.facts[index - 1], entry)
+            if unlinked is not None and self.turn is not None:
+                yield from self._end_unlinked(unlinked, self.turn, self.facts[index - 1], entry)
             ended = self.step(entry[0], entry[3])
             if ended is not None:
                 yield ended
-        if self.turn is not None and unlinked:
-            yield from self._first_unlinked(unlinked, self.facts[-1], None)
+        if unlinked is not None and self.turn is not None:
+            yield from self._end_unlinked(unlinked, self.turn, self.facts[-1], None)
 
-    def _first_unlinked(self, unlinked: Sequence[Entry], after: Entry, before: Entry | None) -> Iterator[Turn]:
+    def _end_unlinked(self, unlinked: "Unlinked", turn: Turn, after: Entry, before: Entry | None) -> Iterator[Turn]:
         """The open turn, ended by the first unlinked answer to it between two facts, if there is one (S05)."""
-        for index in range(bisect_right(unlinked, after), len(unlinked)):
-            answer = unlinked[index]
-            if self.turn is None or (before is not None and answer > before):
-                return
-            if answers(answer[3], self.turn):
-                ended = self.step(answer[0], answer[3])
-                if ended is not None:
-                    yield ended
+        answer = unlinked.first_after(after, turn.opener.channel)
+        if answer is not None and (before is None or answer < before):
+            ended = self.step(answer[0], answer[3])
+            if ended is not None:
+                yield ended
+
+
+class Unlinked:
+    """A customer's answers that name no request (S05), in order; those that qualify also by channel."""
+
+    __slots__ = ("_by_channel", "entries", "newest")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.newest: tuple[int, int, str] = BEFORE_ALL
+        """The place of the last one."""
+        self._by_channel: dict[str | None, list[Entry]] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Take an answer in."""
+        for entries in self._lists(entry[3]):
+            insort(entries, entry)
+        self.newest = self.entries[-1][:3]
+
+    def discard(self, entry: Entry) -> None:
+        """Take an answer out."""
+        for entries in self._lists(entry[3]):
+            discard(entries, entry)
+        self.newest = self.entries[-1][:3] if self.entries else BEFORE_ALL
+
+    def first_after(self, after: Entry, channel: str) -> Entry | None:
+        """The first response behind a place in the order that is meant for a channel, or for any."""
+        lists = (self._by_channel.get(channel), self._by_channel.get(None))
+        firsts = [entries[bisect_right(entries, after)] for entries in lists if entries and entries[-1] > after]
+        return min(firsts, default=None)
+
+    def _lists(self, fact: RequestFact) -> Iterator[list[Entry]]:
+        yield self.entries
+        if isinstance(fact, RequestAnswered) and qualifies(fact):
+            yield self._by_channel.setdefault(fact.channel, [])
 
 
 def qualifies(fact: RequestAnswered) -> bool:
@@ -169,6 +205,34 @@ def answers(fact: RequestFact, turn: Turn) -> bool:
     return isinstance(fact, RequestAnswered) and fact.channel in (None, turn.opener.channel)
 
 
+def answers_any(fact: RequestFact) -> bool:
+    """Whether a fact is a response at all."""
+    return isinstance(fact, RequestAnswered) and qualifies(fact)
+
+
 def entry_of(at_us: int, fact: RequestFact) -> Entry:
     """A fact with its place in the order."""
     return (at_us, RANKS[type(fact)], fact.event_id, fact)
+
+
+def open_request(customer_id: str, request: Request, turn: Turn, due: Due) -> OpenRequest:
+    """What the read model says of an open turn."""
+    opener = turn.opener
+    return OpenRequest(
+        request_id=request.request_id,
+        turn=turn.number,
+        customer_id=customer_id,
+        rep_id=request.owner,
+        channel=opener.channel,
+        priority=opener.priority,
+        opened_us=turn.start_us,
+        due_us={level: due_us for level, due_us, _ in due},
+        topic=opener.topic,
+    )
+
+
+def discard(entries: list[Entry], entry: Entry) -> None:
+    """Take a fact out of ordered ones, if it is among them."""
+    index = bisect_left(entries, entry)
+    if index < len(entries) and entries[index] == entry:
+        del entries[index]

@@ -154,7 +154,7 @@ class _Sweep:
     def _newest_us(self, customer: Customer, request: Request) -> int:
         """The request's newest fact, or the answer that named no request and ended its last turn (S05)."""
         newest_us = request.facts[-1][0]
-        if customer.unlinked and customer.unlinked[-1][0] >= self._windows_us:
+        if customer.unlinked is not None and customer.unlinked.newest[0] >= self._windows_us:
             ended = Request(request.request_id, request.facts).walk(customer.unlinked)
             newest_us = max([newest_us, *(turn.end_us for turn in ended)])
         return newest_us

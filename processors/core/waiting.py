@@ -1,20 +1,35 @@
 """Requests folded to numbers: who answered how fast, who let whom wait, who waits now (S01 to S18)."""
 
-from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from bisect import insort
+from collections.abc import Iterator
 from heapq import heappop, heappush
 
-from processors.core.alerts import NO_CLOCK_US, Alerts, Due
+from processors.core.alerts import Alerts, Due
 from processors.core.customers import Customer
-from processors.core.desks import Desks, bump
+from processors.core.desks import Desks, bump, count_wait
 from processors.core.distinct import Distinct
-from processors.core.instants import DAY_US, SECOND_US
-from processors.core.requests import RANKS, Entry, Request, Turn, answers, entry_of, qualifies
+from processors.core.instants import DAY_US
+from processors.core.requests import (
+    RANKS,
+    Entry,
+    Request,
+    Turn,
+    Unlinked,
+    answers,
+    answers_any,
+    discard,
+    entry_of,
+    open_request,
+)
 from schemas.events import RequestAnswered, RequestAssigned, RequestFact, RequestOpened
-from schemas.views import RESPONSE_BUCKETS_SECONDS, OpenRequest, Partial
+from schemas.views import OpenRequest, Partial
 
-BUCKETS_US = tuple(seconds * SECOND_US for seconds in RESPONSE_BUCKETS_SECONDS)
-NONE: Sequence[Entry] = ()
+EVERYTHING = (2**63, 0, "")
+"""The place in the order behind all facts."""
+MANY = 64
+"""Open requests of a customer, beyond which looking at them for each answer that names none may cost too much."""
+LOOKS = 100_000
+"""So many looks between two calls of `settle` are cheaper than to fold such a customer again."""
 
 
 class Waiting:
@@ -25,6 +40,8 @@ class Waiting:
         self._alerts = alerts
         self._answered = answered
         self._unsettled: list[tuple[Customer, Request]] = []
+        self._late: list[Customer] = []
+        self._looks = 0
         self._heap: list[tuple[int, str, str]] = []
         self.changed: dict[tuple[str, str], None] = {}
         """(customer_id, request_id) of what is to be published."""
@@ -43,7 +60,7 @@ class Waiting:
         fact.request_id = request.request_id
         entry = (at_us, RANKS[type(fact)], fact.event_id, fact)
         facts, unlinked = request.facts, customer.unlinked
-        newest = (not facts or entry > facts[-1]) and (not unlinked or entry > unlinked[-1])
+        newest = (not facts or entry > facts[-1]) and (unlinked is None or entry > unlinked.newest)
         if newest and request.settled and not (request.passed and _may_change_owner(fact)):
             facts.append(entry)
             self._follow(customer, request, entry)
@@ -58,17 +75,22 @@ class Waiting:
         entry = entry_of(at_us, fact)
         if isinstance(fact, RequestAnswered) and fact.request_id is None:
             self._withdraw_since(customer, entry)
-            _discard(customer.unlinked or [], entry)
+            if customer.unlinked is not None:
+                customer.unlinked.discard(entry)
             return
         request = self._request(customer, fact.request_id or "")
         self._withdraw(customer, request)
-        _discard(request.facts, entry)
+        discard(request.facts, entry)
 
     def settle(self) -> None:
         """Fold again what was withdrawn."""
+        for customer in self._late:
+            customer.withdrawn_before = None
+        self._late.clear()
+        self._looks = 0
         unsettled, self._unsettled = self._unsettled, []
         for customer, request in unsettled:
-            ended = list(request.walk(customer.unlinked or NONE))
+            ended = list(request.walk(customer.unlinked))
             request.settled = True
             for turn in ended:
                 self._end(customer, request, turn)
@@ -96,35 +118,12 @@ class Waiting:
             if customer is not None and request is not None and request.next_us == at_us:
                 self._pass(customer, request)
 
-    def resume(self, customers: dict[str, Customer], now_us: int) -> None:
-        """Time stands at `now_us` again. What was due by then counts as said, and is followed up, however old it is."""
-        clock_us, self._alerts.clock_us = self._alerts.clock_us, NO_CLOCK_US
-        self.advance(customers, now_us)
-        self._alerts.clock_us = max(clock_us, now_us)
-        for customer in customers.values():
-            for request in (customer.requests or {}).values():
-                if request.alerts is not None:
-                    self._alerts.forget_history(request)
-        self._alerts.take()
-        self.outcomes.clear()
-
     def view(self, customer: Customer, request_id: str) -> OpenRequest | None:
         """What the read model says of a request: its open turn."""
         request = (customer.requests or {}).get(request_id)
         if request is None or request.turn is None:
             return None
-        turn, opener = request.turn, request.turn.opener
-        return OpenRequest(
-            request_id=request_id,
-            turn=turn.number,
-            customer_id=customer.customer_id,
-            rep_id=request.owner,
-            channel=opener.channel,
-            priority=opener.priority,
-            opened_us=turn.start_us,
-            due_us={level: due_us for level, due_us, _ in self._alerts.due(turn)},
-            topic=opener.topic,
-        )
+        return open_request(customer.customer_id, request, request.turn, self._alerts.due(request.turn))
 
     def copies(self, customer: Customer) -> Iterator[Request]:
         """A customer's requests before their first step, to be walked without touching the numbers."""
@@ -137,27 +136,42 @@ class Waiting:
         request = customer.requests.get(request_id)
         if request is None:
             request = customer.requests[request_id] = Request(request_id, [])
+            if customer.withdrawn_before is not None:
+                self._withdraw(customer, request)
         return request
 
     def _take_unlinked(self, customer: Customer, entry: Entry) -> None:
         if customer.unlinked is None:
-            customer.unlinked = []
-        newest = not customer.unlinked or entry > customer.unlinked[-1]
-        if newest and entry[0] > customer.newest_request_us:
-            customer.unlinked.append(entry)
-            for request in list((customer.open or {}).values()):
-                if request.settled and request.turn is not None and answers(entry[3], request.turn):
-                    self._follow(customer, request, entry)
-        else:
+            customer.unlinked = Unlinked()
+        newest = entry > customer.unlinked.newest and entry[0] > customer.newest_request_us
+        if not newest or not self._may_look(customer):
             self._withdraw_since(customer, entry)
-            insort(customer.unlinked, entry)
+            customer.unlinked.add(entry)
+            return
+        customer.unlinked.add(entry)
+        for request in list((customer.open or {}).values()):
+            if request.settled and request.turn is not None and answers(entry[3], request.turn):
+                self._follow(customer, request, entry)
+
+    def _may_look(self, customer: Customer) -> bool:
+        """Whether to look at each of a customer's open requests now, instead of folding all of them later."""
+        self._looks += len(customer.open or ())
+        return self._looks <= LOOKS or len(customer.open or ()) <= MANY
 
     def _withdraw_since(self, customer: Customer, entry: Entry) -> None:
-        """Withdraw the requests that an unlinked answer can concern: those that began before it."""
-        if isinstance(entry[3], RequestAnswered) and qualifies(entry[3]):
-            for request in (customer.requests or {}).values():
-                if request.facts and request.facts[0] < entry:
-                    self._withdraw(customer, request)
+        """Withdraw the requests that an unlinked answer can concern: those that began before it.
+
+        They are looked at no more than twice between two calls of `settle`: the second time, all are withdrawn.
+        """
+        before = customer.withdrawn_before
+        if not answers_any(entry[3]) or (before is not None and entry[:3] <= before):
+            return
+        if before is None:
+            self._late.append(customer)
+        customer.withdrawn_before = entry[:3] if before is None else EVERYTHING
+        for request in (customer.requests or {}).values():
+            if request.facts and (before is not None or request.facts[0] < entry):
+                self._withdraw(customer, request)
 
     def _follow(self, customer: Customer, request: Request, entry: Entry) -> None:
         """The common case: one step from the present state."""
@@ -201,7 +215,7 @@ class Waiting:
         self._unsettled.append((customer, request))
         if request.turn is not None:
             self._post_passed(request.turn, request.passed, -1)
-        for turn in request.walk(customer.unlinked or NONE):
+        for turn in request.walk(customer.unlinked):
             self._post(customer, turn, self._alerts.due(turn), -1)
 
     def _pass(self, customer: Customer, request: Request) -> None:
@@ -264,7 +278,7 @@ class Waiting:
         partial.responses += sign
         partial.response_us += sign * wait_us
         partial.business_us += sign * self._alerts.business_us(turn)
-        _count_wait(partial.response_buckets, wait_us, sign)
+        count_wait(partial.response_buckets, wait_us, sign)
         if customer.answered is None:
             customer.answered = {}
         self._answered.post(customer.answered, turn.responder, day, sign)
@@ -283,17 +297,3 @@ class Waiting:
 def _may_change_owner(fact: RequestFact) -> bool:
     """Whether a fact may say whose an instant was that has passed already: time may be ahead of the facts."""
     return isinstance(fact, RequestAssigned | RequestOpened)
-
-
-def _discard(entries: list[Entry], entry: Entry) -> None:
-    index = bisect_left(entries, entry)
-    if index < len(entries) and entries[index] == entry:
-        del entries[index]
-
-
-def _count_wait(buckets: list[int], wait_us: int, sign: int) -> None:
-    if not buckets:
-        buckets.extend([0] * (len(BUCKETS_US) + 1))
-    buckets[bisect_left(BUCKETS_US, wait_us)] += sign
-    if sign < 0 and not any(buckets):
-        buckets.clear()
