@@ -1,6 +1,5 @@
 """Panels without a place: what each kind shows and how."""
 
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

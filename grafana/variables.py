@@ -1,6 +1,5 @@
 """What surrounds the panels of a board: its variables, its links, and the alerts that are drawn into its graphs."""
 
-
 from collections.abc import Callable
 
 from grafana_foundation_sdk.builders import dashboard
