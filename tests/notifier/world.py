@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def transition(request: str = "r1", state: State = "fired", facts: int = 1, **more: Any) -> Transition:
-    """A step of the alert of a request, as the core numbers it."""
+    """A step of the alert of a request; its revision grows with what is known, and with the state."""
     customer, level, turn = more.pop("customer", "c1"), more.pop("level", "1h"), more.pop("turn", 1)
     opened_us = more.pop("opened_us", wall_us() - HOUR_US - SECOND_US)
     reasons = {"at_risk": "at_risk", "fired": "overdue", "resolved": "answered", "retracted": "answered_in_time"}
