@@ -95,7 +95,7 @@ class Alerts:
         last = _last(request, turn, step.level)
         if step.is_due:
             self._say(customer, request, turn, Saying(step.level, step.due_us, "fired", step.at_us, "overdue"))
-        elif last is None:
+        elif last is None or last.state == "retracted":
             self._say(customer, request, turn, Saying(step.level, step.due_us, "at_risk", step.at_us, "at_risk"))
 
     def ended(self, customer: Customer, request: Request, turn: Turn, due: Due) -> None:
@@ -110,10 +110,11 @@ class Alerts:
         `due` are the deadlines of the open turn, if there is one.
         """
         number = request.turn.number if request.turn is not None else 0
-        waiting = {level for level, due_us, _ in due if due_us >= self.now_us}
+        overdue = {level for level, due_us, _ in due if due_us < self.now_us}
+        at_risk = overdue | {level for level, _, at_risk_us in due if (at_risk_us or self.now_us) < self.now_us}
         for (turn, level), last in list((request.alerts or {}).items()):
-            vanished = turn > request.turns
-            if last.state in ("fired", "at_risk", "resolved") and (vanished or (turn == number and level in waiting)):
+            untrue = turn == number and level not in (at_risk if last.state == "at_risk" else overdue)
+            if last.state != "retracted" and (turn > request.turns or untrue):
                 self._record(customer, request, (turn, level), _taken_back(last, self.now_us))
 
     def passed_deadlines(self, customer: Customer, copy: Request, as_of_us: int) -> Iterator[Transition]:

@@ -102,3 +102,36 @@ def test_s17_revisions_grow_when_a_new_team_moves_the_deadline_and_it_is_passed_
     transitions += pass_time(ledger, 121)
     assert [transition.state for transition in transitions] == ["fired", "retracted", "fired"]
     assert all(earlier.revision < later.revision for earlier, later in pairwise(transitions))
+
+
+def test_s17_a_late_fact_takes_back_no_warning_that_still_holds() -> None:
+    ledger = ledger_of()
+    pass_time(ledger, 40)
+    for event in (opened(0), assigned(30, "bob")):
+        ledger.apply(event)
+    assert said(pass_time(ledger, 50)) == [("1h", "at_risk")]
+    ledger.apply(assigned(20, "carol"))
+    assert pass_time(ledger, 51) == []
+    assert said(pass_time(ledger, 61)) == [("1h", "fired")]
+
+
+def test_s17_a_warning_that_was_taken_back_is_said_again_when_it_is_true_again() -> None:
+    first = opened(0)
+    ledger = ledger_of(first, opened(30))
+    assert said(pass_time(ledger, 50)) == [("1h", "at_risk")]
+    ledger.apply(retracted(51, first))
+    assert said(pass_time(ledger, 52)) == [("1h", "retracted")]
+    assert said(pass_time(ledger, 79)) == [("1h", "at_risk")]
+
+
+def test_s17_an_alert_of_a_level_that_a_new_team_does_not_have_is_taken_back() -> None:
+    level = Level(name="1h", seconds=3600, teams=("north",), at_risk_share=None)
+    policy = Policy(levels=(level,), pipelines=DEFAULT_POLICY.pipelines)
+    directory = directory_of(policy)
+    directory.put(rep("alice", "north"))
+    ledger = Ledger(policy, directory)
+    ledger.apply(opened(0, rep_id="alice"))
+    assert said(pass_time(ledger, 61)) == [("1h", "fired")]
+    directory.put(rep("alice", "south"))
+    ledger.reps_changed(["alice"])
+    assert said(pass_time(ledger, 62)) == [("1h", "retracted")]
