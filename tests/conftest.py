@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 import redis
 
+from config.notifier_settings import NotifierSettings
 from config.settings import KafkaSettings, RedisSettings, Settings, WorkerSettings
 from processors.dev.broker import embedded_broker
 from processors.dev.redis_server import embedded_redis
@@ -86,6 +87,11 @@ def settings(broker: str, redis_url: str, topic_prefix: str, tmp_path_factory: p
             dead_letters_topic=f"{topic_prefix}.dead-letters",
             alerts_topic=f"{topic_prefix}.sla.alerts",
             group=topic_prefix,
+        ),
+        notifier=NotifierSettings(
+            log_topic=f"{topic_prefix}.notifications",
+            acks_topic=f"{topic_prefix}.sla.acks",
+            dead_letters_topic=f"{topic_prefix}.notifications.dead-letters",
         ),
         redis=RedisSettings(url=redis_url, prefix=topic_prefix),
         worker=WorkerSettings(metrics_port=0, data_dir=tmp_path_factory.mktemp("worker")),

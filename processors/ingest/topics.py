@@ -64,7 +64,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def wanted_topics(kafka: KafkaSettings, retention: RetentionSettings) -> tuple[TopicSpec, ...]:
-    """Every topic that Salespulse reads or writes."""
+    """Every topic that workers read or write."""
     kept = {"retention.ms": str((retention.roots_days + retention.slack_days) * DAY_MS)}
     letters = {"retention.ms": str(DEAD_LETTER_DAYS * DAY_MS)}
     partitioned = partial(_spec, kafka, partitions=kafka.partitions)
@@ -78,6 +78,19 @@ def wanted_topics(kafka: KafkaSettings, retention: RetentionSettings) -> tuple[T
         _spec(kafka, kafka.reps_topic, "directory of reps", COMPACT, {}),
         _spec(kafka, kafka.dead_letters_topic, "dead letters", DELETE, LARGE | letters),
         _spec(kafka, kafka.alerts_topic, "alert transitions", DELETE | COMPACT, kept),
+    )
+
+
+def all_topics(settings: Settings) -> tuple[TopicSpec, ...]:
+    """What the workers want, and what the notifier wants beside it."""
+    kafka, retention, notifier = settings.kafka, settings.retention, settings.notifier
+    kept = {"retention.ms": str((retention.roots_days + retention.slack_days) * DAY_MS)}
+    letters = {"retention.ms": str(DEAD_LETTER_DAYS * DAY_MS)}
+    return (
+        *wanted_topics(kafka, retention),
+        _spec(kafka, notifier.log_topic, "what receivers were told", DELETE | COMPACT, kept),
+        _spec(kafka, notifier.acks_topic, "acknowledged and snoozed turns", DELETE | COMPACT, kept),
+        _spec(kafka, notifier.dead_letters_topic, "refused notifications", DELETE, LARGE | letters),
     )
 
 
@@ -103,7 +116,7 @@ def examine(admin: KafkaAdminClient, specs: Sequence[TopicSpec]) -> list[Finding
 
 def ensure_topics(settings: Settings) -> list[str]:
     """Create missing topics; gives their names. Raises Unavailable with the mend if one is not as it should be."""
-    specs = wanted_topics(settings.kafka, settings.retention)
+    specs = all_topics(settings)
     with admin_client(settings.kafka) as admin:
         created = create_missing(admin, specs)
         problems = [finding.problem for finding in examine(admin, specs) if finding.problem]
@@ -114,7 +127,7 @@ def ensure_topics(settings: Settings) -> list[str]:
 
 def run_topics(settings: Settings, console: Console, *, create: bool) -> int:
     """Create what is missing if so asked, print what is and what should be; the exit code is 1 if one is wrong."""
-    specs = wanted_topics(settings.kafka, settings.retention)
+    specs = all_topics(settings)
     with admin_client(settings.kafka) as admin:
         created = create_missing(admin, specs) if create else []
         findings = examine(admin, specs)

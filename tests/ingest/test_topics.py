@@ -9,7 +9,7 @@ from rich.console import Console
 
 from config.settings import KafkaSettings, RetentionSettings, Settings
 from processors.ingest.clients import admin_client, consumer, producer
-from processors.ingest.topics import create_missing, ensure_topics, examine, run_topics, wanted_topics
+from processors.ingest.topics import all_topics, create_missing, ensure_topics, examine, run_topics, wanted_topics
 from schemas.errors import Unavailable
 
 
@@ -51,11 +51,11 @@ def test_every_topic_of_the_settings_is_wanted_once_with_its_policy() -> None:
 
 
 def test_missing_topics_are_created_once_and_then_left_alone(settings: Settings) -> None:
-    assert set(ensure_topics(settings)) == {spec.name for spec in wanted_topics(settings.kafka, settings.retention)}
+    assert set(ensure_topics(settings)) == {spec.name for spec in all_topics(settings)}
     assert ensure_topics(settings) == []
     with admin_client(settings.kafka) as admin:
-        findings = examine(admin, wanted_topics(settings.kafka, settings.retention))
-    assert [finding.problem for finding in findings] == [None] * 5
+        findings = examine(admin, all_topics(settings))
+    assert [finding.problem for finding in findings] == [None] * 8
     assert findings[0].state is not None
     assert findings[0].state.partitions == settings.kafka.partitions
 
@@ -71,7 +71,7 @@ def test_looking_does_not_create(settings: Settings) -> None:
 def test_the_table_says_what_is_and_what_should_be(settings: Settings) -> None:
     code, text = printed(settings, create=True)
     assert code == 0
-    assert text.count("created") == 5
+    assert text.count("created") == 8
     code, text = printed(settings, create=True)
     assert code == 0
     assert text.count(" ok ") == 5
