@@ -74,7 +74,7 @@ def test_the_table_says_what_is_and_what_should_be(settings: Settings) -> None:
     assert text.count("created") == 8
     code, text = printed(settings, create=True)
     assert code == 0
-    assert text.count(" ok ") == 5
+    assert text.count(" ok ") == 8
     row = next(line for line in text.splitlines() if settings.kafka.alerts_topic in line)
     assert row.count("compact,delete") == 2
 
