@@ -17,7 +17,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer
 
 from benchmarks.corpus import REPS
-from benchmarks.load import Load, seconds_since
+from benchmarks.load import Load, mix_for, seconds_since
 from benchmarks.machine import cores, described, pinned, resident_mib
 from benchmarks.spread import Spread, spread
 from benchmarks.stack import applied, prepare, produce_events, running_stack, salespulse, wait_for
@@ -128,7 +128,8 @@ def main(requests: int, per_second: float, seconds: float, settle_seconds: float
     others = cores()[1]
     with tempfile.TemporaryDirectory() as directory, pinned(others), running_stack(Path(directory), others) as stack:
         settings = stack.settings("alerts")
-        found = measure(settings, requests, Load(settings, per_second), (settle_seconds, seconds))
+        load = Load(settings, mix_for(per_second, settle_seconds + seconds), per_second)
+        found = measure(settings, requests, load, (settle_seconds, seconds))
     if as_json:
         click.echo(json.dumps({"machine": described(), **msgspec.to_builtins(found)}))
         return

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from benchmarks.load import Load, rest_until
+from benchmarks.load import Load, mix_for, rest_until
 from benchmarks.machine import cores, described, pinned
 from benchmarks.spread import spread
 from benchmarks.stack import prepare, running_stack, salespulse, wait_for
@@ -86,11 +86,12 @@ def measure(settings: Settings, per_second: float, times: Times) -> tuple[list[f
     """The latencies, and how many probes were never seen (there must be none)."""
     mine, others = cores()
     probes, port = Probes(), settings.board.port
+    mix = mix_for(per_second, times.settle_seconds + times.seconds)
     prepare(settings)
     with salespulse("worker", settings, mine) as worker, salespulse("board", settings, others) as board:
         wait_for(worker, settings.worker.metrics_port, lambda page: page.total("salespulse_partitions_owned") > 0)
         wait_for(board, port, lambda _: True)
-        with Load(settings, per_second, probes.next):
+        with Load(settings, mix, per_second, probes.next):
             watch(port, probes, times.settle_seconds, times.pause_seconds)
             latencies = watch(port, probes, times.seconds, times.pause_seconds)
         deadline = time.monotonic() + DRAIN_SECONDS

@@ -5,16 +5,17 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Self
 
-from benchmarks.corpus import REPS, SEED
+from benchmarks.corpus import Corpus, corpus
 from config.clock import wall_us
 from config.settings import Settings
 from processors.core.instants import SECOND_US, moment
 from processors.ingest.outgoing import Outgoing, Steady, from_messages
 from processors.ingest.produce import produce
-from processors.ingest.simulate import Simulator
+from schemas.codec import parse_event
 from schemas.events import Event
 
 PROBE_EVERY = 50
+SPARE_SECONDS = 120.0
 STOP_SECONDS = 30.0
 
 Probe = Callable[[], Event]
@@ -24,8 +25,8 @@ Probe = Callable[[], Event]
 class Load:
     """So many events a second until `stop`; every fiftieth is a probe."""
 
-    def __init__(self, settings: Settings, per_second: float, probe: Probe | None = None) -> None:
-        self._events = Simulator(SEED, wall_us(), reps=REPS).events()
+    def __init__(self, settings: Settings, mix: Corpus, per_second: float, probe: Probe | None = None) -> None:
+        self._values = mix.values()
         self._settings = settings
         self._per_second = per_second
         self._probe = probe
@@ -55,13 +56,18 @@ class Load:
 
     def _live(self) -> Iterator[Event]:
         """What the team sends, as if it happened now."""
-        for number, event in enumerate(self._events):
+        for number, event in enumerate(map(parse_event, self._values)):
             if self._stopped.is_set():
                 return
             if self._probe is not None and number % PROBE_EVERY == 0:
                 yield self._probe()
             event.occurred_at = moment(wall_us())
             yield event
+
+
+def mix_for(per_second: float, seconds: float) -> Corpus:
+    """Enough of the mix for so long, with time to spare for start and end."""
+    return corpus(int(per_second * (seconds + SPARE_SECONDS)))
 
 
 def rest_until(seconds: float) -> None:
