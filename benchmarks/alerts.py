@@ -1,19 +1,20 @@
 """Alerts at the due second: a million requests wait in the worker's heap while 5,000 events a second flow.
 
 The lag of an alert is from its due instant until its record on the alerts topic has been read by a consumer. The
-requests came in evenly over the last two hours, so that some 140 of them fall due every second. The worker is stopped
-and started once in between, to measure how long it takes to get all of them back.
+requests came in evenly over the last 23 hours, so that some 12 of them pass their first hour every second. The worker
+is stopped and started once in between, to measure how long it takes to get all of them back and to publish them.
 """
 
 import asyncio
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import click
 import msgspec
+import redis
 from aiokafka import AIOKafkaConsumer
 
 from benchmarks.corpus import REPS
@@ -24,12 +25,13 @@ from benchmarks.stack import applied, prepare, produce_events, running_stack, sa
 from config.clock import wall_us
 from config.settings import Settings
 from processors.core.instants import HOUR_US, moment
+from processors.dev.process import ChildProcess
 from processors.dev.scrape import Page
-from processors.ingest.outgoing import Outgoing, from_messages
+from processors.ingest.outgoing import from_messages
+from processors.sinks.keys import Keys
 from schemas.alerts import Transition
 from schemas.events import RequestOpened
 
-SPAN_US = 2 * HOUR_US
 PATIENCE_SECONDS = 600.0
 POLL_MS = 100
 
@@ -43,26 +45,24 @@ class Found(msgspec.Struct):
     """Seconds from an alert's due instant to its record."""
     open_requests: int
     recovery_seconds: float
+    """Until the state was complete, as the worker says."""
+    published_seconds: float
+    """From the start of the process until everything that waits was in the read model."""
     worker_mib: float
 
 
-def waiting_requests(count: int) -> Iterator[RequestOpened]:
-    """Requests of the last two hours that nobody has answered."""
+def waiting_requests(count: int, span_us: int) -> Iterator[RequestOpened]:
+    """Requests of the time just past that nobody has answered."""
     now_us = wall_us()
     for number in range(count):
         yield RequestOpened(
             event_id=f"waiting-{number}",
-            occurred_at=moment(now_us - SPAN_US + number * SPAN_US // count),
+            occurred_at=moment(now_us - span_us + number * span_us // count),
             customer_id=f"waiting-{number // 2}",
             request_id=f"waiting-{number}",
             channel="email",
             rep_id=f"rep-{number % REPS:03d}",
         )
-
-
-def outgoing(count: int) -> Iterator[Outgoing]:
-    """The same as messages."""
-    return from_messages(waiting_requests(count))
 
 
 async def lags(settings: Settings, seconds: float) -> list[float]:
@@ -87,26 +87,39 @@ def _is_fired(transition: Transition, since_us: int) -> bool:
     return transition.state == "fired" and transition.due_us >= since_us
 
 
-def fill(settings: Settings, requests: int) -> None:
+def fill(settings: Settings, requests: Iterable[RequestOpened]) -> None:
     """Let a worker take all requests, make them durable, and end."""
     prepare(settings)
-    sent = produce_events(settings, outgoing(requests))
+    sent = produce_events(settings, from_messages(requests))
     with salespulse("worker", settings, cores()[0]) as worker:
-        wait_for(worker, settings.worker.metrics_port, lambda page: applied(page) >= sent, PATIENCE_SECONDS)
+        _wait(worker, settings, lambda page: applied(page) >= sent)
 
 
 def measure(settings: Settings, requests: int, load: Load, seconds: tuple[float, float]) -> Found:
-    """Fill, restart, let the stream flow for the first number of seconds, and measure for the second."""
+    """Restart, let the stream flow for the first number of seconds, and measure for the second."""
     settle_seconds, measured_seconds = seconds
-    fill(settings, requests)
-    with salespulse("worker", settings, cores()[0]) as worker:
-        page = wait_for(worker, settings.worker.metrics_port, _is_recovered, PATIENCE_SECONDS)
+    started = time.monotonic()
+    with redis.Redis.from_url(settings.redis.url) as model, salespulse("worker", settings, cores()[0]) as worker:
+        model.flushall()
+        page = _wait(worker, settings, lambda page: _is_recovered(page) and _published(model, settings) >= requests)
+        published = time.monotonic() - started
         with load:
             time.sleep(settle_seconds)
             found = asyncio.run(lags(settings, measured_seconds))
-        held = wait_for(worker, settings.worker.metrics_port, lambda page: _open(page) > 0, PATIENCE_SECONDS)
+        held = _wait(worker, settings, lambda page: _open(page) > 0)
         recovery = page.total("salespulse_recovery_seconds_sum")
-        return Found(spread(found), _open(held), recovery, resident_mib(worker.pid))
+        return Found(spread(found), _open(held), recovery, published, resident_mib(worker.pid))
+
+
+def _wait(worker: ChildProcess, settings: Settings, done: Callable[[Page], bool]) -> Page:
+    return wait_for(worker, settings.worker.metrics_port, done, PATIENCE_SECONDS)
+
+
+def _published(model: redis.Redis, settings: Settings) -> int:
+    """How many open requests are in the read model."""
+    keys, topic = Keys(settings.redis.prefix), settings.kafka.events_topics[0]
+    sections = [keys.section(f"{topic}/{number}", "open") for number in range(settings.kafka.partitions)]
+    return sum(int(model.hlen(section)) for section in sections)
 
 
 def _is_recovered(page: Page) -> bool:
@@ -119,16 +132,20 @@ def _open(page: Page) -> int:
 
 @click.command()
 @click.option("--requests", default=1_000_000, show_default=True, help="open requests")
+@click.option("--span-hours", default=23.0, show_default=True, help="how old the oldest of them is")
 @click.option("--per-second", default=5000.0, show_default=True, help="events a second meanwhile")
 @click.option("--seconds", default=60.0, show_default=True, help="how long it is measured")
 @click.option("--settle-seconds", default=5.0, show_default=True, help="how long the stream flows before that")
 @click.option("--json", "as_json", is_flag=True, help="figures for programs")
-def main(requests: int, per_second: float, seconds: float, settle_seconds: float, as_json: bool) -> None:
+def main(
+    requests: int, span_hours: float, per_second: float, seconds: float, settle_seconds: float, as_json: bool
+) -> None:
     """Seconds from an alert's due instant to its record on the alerts topic."""
     others = cores()[1]
     with tempfile.TemporaryDirectory() as directory, pinned(others), running_stack(Path(directory), others) as stack:
         settings = stack.settings("alerts")
         load = Load(settings, mix_for(per_second, settle_seconds + seconds), per_second)
+        fill(settings, waiting_requests(requests, int(span_hours * HOUR_US)))
         found = measure(settings, requests, load, (settle_seconds, seconds))
     if as_json:
         click.echo(json.dumps({"machine": described(), **msgspec.to_builtins(found)}))
@@ -137,7 +154,8 @@ def main(requests: int, per_second: float, seconds: float, settle_seconds: float
     click.echo(
         f"{lag.count:,} alerts fired among {found.open_requests:,} open requests at {per_second:,.0f} events/s: "
         f"lag p50 {lag.p50:.3f} s, p99 {lag.p99:.3f} s, most {lag.most:.3f} s\n"
-        f"recovered in {found.recovery_seconds:.1f} s, {found.worker_mib:,.0f} MiB resident; {described()}"
+        f"recovered in {found.recovery_seconds:.1f} s, published {found.published_seconds:.1f} s after the start, "
+        f"{found.worker_mib:,.0f} MiB resident; {described()}"
     )
 
 

@@ -2,10 +2,13 @@
 
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
+
+ROUNDS = 1_000_000
 
 
 def cores() -> tuple[set[int], set[int]]:
@@ -41,10 +44,22 @@ def resident_mib(pid: int | None = None) -> float:
     return float(psutil.Process(pid).memory_info().rss) / 2**20
 
 
+def speed() -> float:
+    """Nanoseconds of CPU for a round of a loop that adds, the best of five runs: how fast the machine is just now."""
+    return min(_rounds() for _ in range(5)) / ROUNDS * 1e9
+
+
 def described() -> str:
     """The machine in a line."""
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
         f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()} "
-        f"{platform.machine()}, Python {platform.python_version()}, load {load}"
+        f"{platform.machine()}, Python {platform.python_version()}, load {load}, {speed():.0f} ns a loop"
     )
+
+
+def _rounds() -> float:
+    started, total = time.process_time(), 0
+    for number in range(ROUNDS):
+        total += number
+    return time.process_time() - started

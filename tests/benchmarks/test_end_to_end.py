@@ -40,7 +40,8 @@ def test_every_probe_of_latency_becomes_visible() -> None:
 
 
 def test_alerts_fire_after_their_due_instant_and_not_before() -> None:
-    found = run(alerts.main, "--requests", "20000", "--per-second", "500", "--seconds", "5", "--settle-seconds", "1")
+    short = ("--span-hours", "1.5", "--per-second", "500", "--seconds", "5", "--settle-seconds", "1")
+    found = run(alerts.main, "--requests", "20000", *short)
     assert found["lag"]["count"] > 0
     assert found["lag"]["p50"] > 0
     assert found["open_requests"] >= 20000
