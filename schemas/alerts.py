@@ -29,7 +29,8 @@ class Transition(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag
     at_us: int
     """When the step became true: the due instant, the answer's, or the correction's."""
     reason: str
-    """Why: `overdue`, `at_risk`, `answered`, `closed`, `answered_in_time`, `withdrawn`, `spam`, `corrected`."""
+    """Why: `overdue`, `ended_overdue` (found only with the end of the turn, which is said next), `at_risk`, `answered`,
+    `closed`, `answered_in_time`, `withdrawn`, `spam`, `corrected`."""
     topic: str | None = None
 
 

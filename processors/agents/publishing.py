@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import Part, Parts
@@ -11,7 +12,6 @@ from processors.agents.read_model import ACCEPTED, EMPTY, ReadModel
 from processors.core.directory import Directory
 from schemas.errors import Unavailable
 from schemas.events import RepUpdated
-from schemas.views import Changes
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +21,9 @@ RETRY_SECONDS = 1.0
 """Pause after the read model did not answer, or had a newer state."""
 LAGGING_SECONDS = 1.0
 """While records wait, a part is published this often: history needs no live view."""
+
+FIELDS_AT_ONCE = 1000
+"""A portion of so many fields holds the event loop for some 10 ms; between two of them, alerts fall due."""
 
 
 @dataclass
@@ -78,11 +81,15 @@ class Publisher:
         if publication.whole and not await self._has_passed(part):
             return
         whole = publication.whole
-        changes = part.ledger.everything() if whole else part.ledger.take_changes()
-        if whole or now >= publication.heartbeat or not is_nothing(changes):
+        if whole:
+            part.ledger.mark_everything()
+        portions = part.ledger.portions(FIELDS_AT_ONCE)
+        first = next(portions, None)
+        if whole or now >= publication.heartbeat or first is not None:
             publication.whole = True
-            outcome = await self._model.publish(
-                part.label, part.position, changes, whole, max(part.ledger.stream_us, 0)
+            about = (part.label, part.position, max(part.ledger.stream_us, 0))
+            outcome = await self._model.publish_portions(
+                about, chain(() if first is None else (first,), portions), whole
             )
             publication.whole = outcome != ACCEPTED
             publication.heartbeat = now + HEARTBEAT_SECONDS
@@ -122,8 +129,3 @@ class Publisher:
         elif up and not self._up:
             logger.info("the read model answers again: catching up")
         self._up = up
-
-
-def is_nothing(changes: Changes) -> bool:
-    """Whether there is nothing to write."""
-    return not any(changes.puts.values()) and not any(changes.deletes.values())

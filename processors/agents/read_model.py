@@ -17,8 +17,10 @@ class ReadModel(Protocol):
     Every method raises Unavailable when the read model does not answer.
     """
 
-    async def publish(self, partition: str, offset: int, changes: Changes, whole: bool, stream_us: int) -> str:
-        """Write the fields that changed, or all that there are, as of a source offset; `stream_us`: the newest event.
+    async def publish_portions(self, about: tuple[str, int, int], portions: Iterable[Changes], whole: bool) -> str:
+        """Write the fields that changed, or all that there are; `about`: partition, source offset, newest event time.
+
+        Each portion is asked for when the one before it was written: values may be newer than the offset.
 
         `accepted`; `stale`: a later state is there; `empty`: what was written before is gone. After any other answer
         than the first, and after Unavailable, everything is to be published next.

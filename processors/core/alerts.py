@@ -2,6 +2,8 @@
 
 A revision is made of the customer's newest fact (in milliseconds), the number of its facts, and the state: so it grows
 with what is known, is the same again when a crashed worker says it again, and stays ahead when facts are forgotten.
+Between two facts of a customer there is room for a thousand sayings, as when a rep's team changes to and fro: those are
+not remembered across a restart, and the next fact has to be ahead of all of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,6 +24,8 @@ Due = tuple[tuple[str, int, int | None], ...]
 MILLISECOND_US = 1000
 NO_CLOCK_US = -(2**63)
 """With no clock, nothing is history."""
+ROOM = 1024
+"""What is known counts so much: a revision of today stays below 2^53, up to which JSON's numbers are exact."""
 REVISIONS: dict[State, int] = {"at_risk": 0, "fired": 1, "resolved": 2, "retracted": 3}
 
 
@@ -191,7 +195,9 @@ class Alerts:
             request.alerts = {}
         known = max(customer.newest_us, 0) // MILLISECOND_US + customer.facts
         last = request.alerts.get(key)
-        transition.revision = max(4 * known + REVISIONS[transition.state], last.revision + 1 if last is not None else 0)
+        transition.revision = max(
+            ROOM * known + REVISIONS[transition.state], last.revision + 1 if last is not None else 0
+        )
         request.alerts[key] = transition
         self._said.append(transition)
 
@@ -202,7 +208,7 @@ def _last_sayings(turn: Turn, level: str, due_us: int, last: Transition | None) 
     state = last.state if last is not None else None
     if turn.end_us > due_us:
         if state not in ("fired", "resolved"):
-            yield Saying(level, due_us, "fired", due_us, "overdue")
+            yield Saying(level, due_us, "fired", due_us, "ended_overdue")
         yield Saying(level, due_us, "resolved", turn.end_us, ending)
     elif state == "at_risk":
         yield Saying(level, due_us, "resolved", turn.end_us, ending)

@@ -1,12 +1,19 @@
 """What changed in a ledger, as fields of the read model. Reading it once marks it as read."""
 
+import sys
+from collections.abc import Iterator
+from itertools import islice
+
 import msgspec
 
 from processors.core.customers import Customer
-from processors.core.desks import EMPTY, Desks
+from processors.core.desks import EMPTY, Desk, Desks
 from processors.core.waiting import Waiting
 from processors.core.worth import Worth
 from schemas.views import Changes, Section, open_field, partial_field
+
+Field = tuple[Section, str, msgspec.Struct | dict[str, int] | None]
+"""Section, name and value; None: it is gone."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -23,17 +30,19 @@ class Outbox:
 
     def take(self, customers: dict[str, Customer]) -> Changes:
         """The fields that changed since the last call; everything must be settled."""
-        changes = Changes({}, {})
-        self._take_desks(changes)
-        self._take_open(changes, customers)
-        for name in self._worth.changed:
-            segment = self._worth.segments[name]
-            _put(changes, "segments", name, segment if segment.customers else None)
-        self._worth.changed.clear()
-        for day in self.quality_changed:
-            _put(changes, "quality", str(day), self.quality.get(day))
-        self.quality_changed.clear()
-        return changes
+        return next(self.portions(customers, sys.maxsize), Changes({}, {}))
+
+    def portions(self, customers: dict[str, Customer], most: int) -> Iterator[Changes]:
+        """The same, at most so many fields at a time, with the values that they have when they are given.
+
+        All that has changed by the first one is in it, and whoever does not take all of them has to mark everything.
+        """
+        fields = self._fields(customers)
+        while some := list(islice(fields, most)):
+            changes = Changes({}, {})
+            for section, field, value in some:
+                _put(changes, section, field, value)
+            yield changes
 
     def mark_all(self, customers: dict[str, Customer]) -> None:
         """Let the next `take` give every field."""
@@ -46,25 +55,35 @@ class Outbox:
             for request_id in customer.open or ():
                 self._waiting.changed[customer.customer_id, request_id] = None
 
-    def _take_desks(self, changes: Changes) -> None:
-        for desk in self._desks:
-            for day in desk.changed:
-                partial = desk.days.get(day)
-                if partial is not None and partial == EMPTY:
-                    del desk.days[day]
-                    partial = None
-                _put(changes, "partials", partial_field(desk.scope, desk.subject, day), partial)
-            desk.changed.clear()
-            if desk.standing_changed:
-                desk.standing_changed = False
-                _put(changes, "standing", desk.subject, desk.standing if desk.standing.opportunities else None)
-
-    def _take_open(self, changes: Changes, customers: dict[str, Customer]) -> None:
-        for customer_id, request_id in self._waiting.changed:
+    def _fields(self, customers: dict[str, Customer]) -> Iterator[Field]:
+        """What is noted as changed is taken out before it is given: what changes meanwhile is noted anew."""
+        waiting, self._waiting.changed = self._waiting.changed, {}
+        segments, self._worth.changed = self._worth.changed, set()
+        days, self.quality_changed = self.quality_changed, set()
+        for desk in list(self._desks):
+            yield from _desk_fields(desk)
+        for customer_id, request_id in waiting:
             customer = customers.get(customer_id)
             view = self._waiting.view(customer, request_id) if customer is not None else None
-            _put(changes, "open", open_field(customer_id, request_id), view)
-        self._waiting.changed.clear()
+            yield "open", open_field(customer_id, request_id), view
+        for name in segments:
+            segment = self._worth.segments[name]
+            yield "segments", name, segment if segment.customers else None
+        for day in days:
+            yield "quality", str(day), self.quality.get(day)
+
+
+def _desk_fields(desk: Desk) -> Iterator[Field]:
+    while desk.changed:
+        day = desk.changed.pop()
+        partial = desk.days.get(day)
+        if partial is not None and partial == EMPTY:
+            del desk.days[day]
+            partial = None
+        yield "partials", partial_field(desk.scope, desk.subject, day), partial
+    if desk.standing_changed:
+        desk.standing_changed = False
+        yield "standing", desk.subject, desk.standing if desk.standing.opportunities else None
 
 
 def _put(changes: Changes, section: Section, field: str, value: msgspec.Struct | dict[str, int] | None) -> None:

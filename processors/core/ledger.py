@@ -187,10 +187,24 @@ class Ledger:
         self.settle()
         return self._outbox.take(self.customers)
 
-    def everything(self) -> Changes:
-        """All fields of the read model."""
+    def portions(self, most: int) -> Iterator[Changes]:
+        """The same, at most so many fields at a time: facts and time may go on in between.
+
+        Whoever does not take all of them has to call `mark_everything`.
+        """
+        self.settle()
+        for changes in self._outbox.portions(self.customers, most):
+            yield changes
+            self.settle()
+
+    def mark_everything(self) -> None:
+        """Let the next changes be all fields of the read model."""
         self.settle()
         self._outbox.mark_all(self.customers)
+
+    def everything(self) -> Changes:
+        """All fields of the read model."""
+        self.mark_everything()
         return self._outbox.take(self.customers)
 
     def open_requests(self) -> Iterator[OpenRequest]:

@@ -1,8 +1,10 @@
 """What one receiver knows and has yet to be told: pure bookkeeping, without Kafka, Redis, receivers or a clock.
 
-Each alert is told in the order of its revisions; a revision that is not newer than one seen is a repetition. A receiver
-of every transition gets all of them; the others get what is still true when they can be told: an alert that was
-resolved before anybody heard of it is no news.
+Each alert is told in the order of its revisions; a revision that is not newer than one seen is a repetition. So is one
+that says the same as the last, or only what led to it: a worker that was killed before its state was durable says it
+again, and may know more of the customer by then, hence a newer revision. A receiver of every transition gets all of
+them; the others get what is still true when they can be told: an alert that was resolved before anybody heard of it is
+no news.
 """
 
 from collections import OrderedDict
@@ -13,6 +15,7 @@ from typing import NamedTuple
 
 from processors.notifier.acks import Hold, TurnKey, turn_of
 from processors.notifier.notices import ACTIVE, Habits, Notice, Place, Result, Word
+from processors.notifier.seen import UNSEEN, Seen
 from schemas.alerts import State, Transition
 
 REMEMBERED_ENDED = 100_000
@@ -43,7 +46,7 @@ class _Alert:
 
     __slots__ = ("active", "logged", "queue", "seen", "told")
 
-    def __init__(self, seen: int, word: Word | None) -> None:
+    def __init__(self, seen: Seen, word: Word | None) -> None:
         self.seen = seen
         self.told: State | None = word.told if word is not None else None
         self.logged = word is not None
@@ -62,7 +65,7 @@ class Book:
         self._over: list[Over] = []
         self._habits = habits
         self._alerts: dict[str, _Alert] = {}
-        self._ended: OrderedDict[str, int] = OrderedDict()
+        self._ended: OrderedDict[str, Seen] = OrderedDict()
         self._turns: dict[TurnKey, set[str]] = {}
         self._waiting: OrderedDict[str, _Alert] = OrderedDict()
         self._places: dict[int, OrderedDict[int, None]] = {}
@@ -74,9 +77,9 @@ class Book:
     def recall(self, transition: Transition, word: Word | None) -> None:
         """A transition that this receiver is done with; `word` is what was recorded of the alert last."""
         alert = self._alert(transition, word)
-        if transition.revision <= alert.seen:
+        if transition.revision <= alert.seen.revision:
             return
-        alert.seen = transition.revision
+        alert.seen = Seen.of(transition)
         alert.logged = word is not None and word.revision <= transition.revision
         self._follow(alert, transition)
         if alert.active is None:
@@ -91,10 +94,12 @@ class Book:
         if word is not None and word.revision >= transition.revision:
             self.recall(transition, word)
             return Taken.DUPLICATE
-        alert = self._alert(transition, word)
-        if transition.revision <= alert.seen:
+        seen = self._seen(transition.alert_id)
+        if seen.covers(transition):
+            self._repeated(transition, seen)
             return self._skip(Taken.DUPLICATE)
-        alert.seen = transition.revision
+        alert = self._alert(transition, word)
+        alert.seen = Seen.of(transition)
         self._follow(alert, transition)
         return self._enqueue(alert, transition, place)
 
@@ -115,12 +120,25 @@ class Book:
         self._append(alert, Notice(transition=transition, place=place))
         return Taken.QUEUED
 
+    def _seen(self, alert_id: str) -> Seen:
+        alert = self._alerts.get(alert_id)
+        return alert.seen if alert is not None else self._ended.get(alert_id, UNSEEN)
+
+    def _repeated(self, transition: Transition, seen: Seen) -> None:
+        """What was known before this repetition is older than it."""
+        newest = seen._replace(revision=max(seen.revision, transition.revision))
+        alert = self._alerts.get(transition.alert_id)
+        if alert is not None:
+            alert.seen = newest
+        else:
+            self._ended[transition.alert_id] = newest
+
     def _alert(self, transition: Transition, word: Word | None) -> _Alert:
         alert = self._alerts.get(transition.alert_id)
         if alert is None:
-            seen = self._ended.get(transition.alert_id, -1)
+            seen = self._ended.get(transition.alert_id, UNSEEN)
             alert = _Alert(seen, word)
-            if transition.revision > seen:
+            if transition.revision > seen.revision:
                 self._ended.pop(transition.alert_id, None)
                 self._alerts[transition.alert_id] = alert
         return alert

@@ -1,7 +1,7 @@
 """One publication of a partition's read model, step by step (`publish.lua`): a delta, or the whole of it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 
@@ -46,18 +46,19 @@ class Publication:
         self._writer = writer
         self._about = about
 
-    async def delta(self, changes: Changes) -> Outcome:
+    async def delta(self, portions: Iterable[Changes]) -> Outcome:
         """Changed fields, into the live state. No change still moves the fence."""
-        for step in _steps(changes) or [_nothing()]:
+        outcome = None
+        for step in _steps_of(portions):
             outcome = await self._take("delta", step.names(), step.body())
             if outcome is not Outcome.ACCEPTED:
                 return outcome
-        return Outcome.ACCEPTED
+        return outcome or await self._take("delta", _nothing().names(), _nothing().body())
 
-    async def whole(self, changes: Changes) -> Outcome:
+    async def whole(self, portions: Iterable[Changes]) -> Outcome:
         """Everything, beside the live state, which it replaces at the end."""
         outcome = await self._take("begin")
-        for step in _steps(changes):
+        for step in _steps_of(portions):
             if outcome is not Outcome.ACCEPTED:
                 return outcome
             outcome = await self._take("part", body=step.body())
@@ -113,8 +114,14 @@ def _nothing() -> _Step:
     return _Step(0, 0, {}, {})
 
 
+def _steps_of(portions: Iterable[Changes]) -> Iterator[_Step]:
+    """Each portion is asked for when the one before it is done with."""
+    for changes in portions:
+        yield from _steps(changes)
+
+
 def _steps(changes: Changes) -> list[_Step]:
-    """The changes in portions."""
+    """One portion, within the limits of a step."""
     steps: list[_Step] = []
     for section, field, value in _each(changes):
         if not steps or steps[-1].full:

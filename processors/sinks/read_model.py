@@ -40,10 +40,18 @@ class ReadModel:
         `stream_us` is the newest event time in it, in microseconds since 1970. After anything but ACCEPTED, and after
         Unavailable, the changes are not in the read model: publish everything next.
         """
+        return await self.publish_portions((partition, offset, stream_us), [changes], whole)
+
+    async def publish_portions(self, about: tuple[str, int, int], portions: Iterable[Changes], whole: bool) -> Outcome:
+        """The same in portions, each asked for when the one before it was written; `about`: see `publish`.
+
+        Values may be newer than the offset: what changed meanwhile is published again with the next one.
+        """
+        partition, offset, stream_us = about
         writer = self._writer(partition)
         async with writer.lock:
             steps = self._steps(writer, partition, offset, stream_us)
-            outcome = await (steps.whole(changes) if whole else steps.delta(changes))
+            outcome = await (steps.whole(portions) if whole else steps.delta(portions))
         if whole and outcome is Outcome.ACCEPTED:
             await self._put_reps(self._reps)
         return outcome

@@ -1,11 +1,13 @@
 """Publishing: everything after an assignment, changes from then on, and everything again when in doubt."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
 from processors.agents import publishing
 from processors.agents.publishing import Publisher
+from schemas.views import Changes
 from tests.agents.workbench import CLOCK_US, DIRECTORY, Desk, Shelf
 from tests.story import activity, rep
 
@@ -41,6 +43,33 @@ def test_everything_first_then_changes(press: Press) -> None:
     assert (second, is_second_whole) == (2, False)
     assert all("alice" in field or "|" in field for field in whole.puts["partials"])
     assert not any("alice" in field for field in changes.puts["partials"])
+
+
+def test_between_two_portions_the_intake_goes_on_and_nothing_is_missed(
+    press: Press, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "FIELDS_AT_ONCE", 2)
+    for number in range(6):
+        press.desk.take(activity(number, f"rep{number}"))
+    ledger, portions = press.desk.part.ledger, press.desk.part.ledger.portions
+    sizes = []
+
+    def watched(most: int) -> Iterator[Changes]:
+        for changes in portions(most):
+            yield changes
+            sizes.append(sum(map(len, changes.puts.values())))
+            ledger.apply(activity(7, f"rep{len(sizes)}"))
+
+    monkeypatch.setattr(ledger, "portions", watched)
+    press.publish()
+    monkeypatch.undo()
+    press.publish()
+
+    assert len(sizes) > 3
+    assert max(sizes) <= 2
+    (_, _, whole, _), (_, _, changes, is_whole) = press.shelf.published
+    assert not is_whole
+    assert {**whole.puts["partials"], **changes.puts["partials"]} == ledger.everything().puts["partials"]
 
 
 def test_an_emptied_read_model_gets_everything_again_even_without_news(press: Press) -> None:

@@ -116,6 +116,16 @@ class Sent:
         return [what for name, what in self.log if name == topic]
 
 
+def _together(portions: Iterable[Changes]) -> Changes:
+    whole = Changes({}, {})
+    for portion in portions:
+        for section, puts in portion.puts.items():
+            whole.puts.setdefault(section, {}).update(puts)
+        for section, deletes in portion.deletes.items():
+            whole.deletes.setdefault(section, []).extend(deletes)
+    return whole
+
+
 class Shelf:
     """Stands for the read model: keeps what is published, and may be away, emptied or newer."""
 
@@ -135,8 +145,10 @@ class Shelf:
     def wholes(self) -> list[str]:
         return [partition for partition, _, _, whole in self.published if whole]
 
-    async def publish(self, partition: str, offset: int, changes: Changes, whole: bool, stream_us: int) -> str:
+    async def publish_portions(self, about: tuple[str, int, int], portions: Iterable[Changes], whole: bool) -> str:
         self._answer()
+        partition, offset, _ = about
+        changes = _together(portions)
         if self.fences.get(partition, -1) > offset:
             return "stale"
         if not whole and partition not in self.known:

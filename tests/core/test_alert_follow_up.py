@@ -104,6 +104,78 @@ def test_s17_revisions_grow_when_a_new_team_moves_the_deadline_and_it_is_passed_
     assert all(earlier.revision < later.revision for earlier, later in pairwise(transitions))
 
 
+def test_s17_after_a_restart_the_next_step_is_ahead_of_all_that_was_said_between_two_facts() -> None:
+    """Team to and fro: what was said of it is not remembered, and the answer comes late, in the same millisecond."""
+    policy = Policy(
+        levels=(Level(name="1h", seconds=3600, teams=("north",), at_risk_share=None),),
+        pipelines=DEFAULT_POLICY.pipelines,
+    )
+    directory = directory_of(policy)
+    directory.put(rep("alice", "north"))
+    question = opened(0, rep_id="alice")
+    ledger = Ledger(policy, directory)
+    ledger.apply(question)
+    transitions = pass_time(ledger, 61)
+    for number in range(100):
+        for team in ("south", "north"):
+            directory.put(rep("alice", team))
+            ledger.reps_changed(["alice"])
+            transitions += pass_time(ledger, 62 + number)
+    assert len(transitions) == 201
+    restarted = Ledger(policy, directory)
+    restarted.apply(question)
+    restarted.begin(instant_us(at(200)), {})
+    restarted.apply(activity(0))
+    restarted.apply(retracted(0, question))
+    (last,) = pass_time(restarted, 201)
+    assert last.state == "retracted"
+    assert last.revision > transitions[-1].revision
+    assert last.revision < 2**53
+
+
+def test_s14_a_breach_that_is_found_only_with_its_end_says_so() -> None:
+    ledger = ledger_of(opened(0))
+    pass_time(ledger, 30)
+    ledger.set_clock(instant_us(at(71)))
+    ledger.apply(answered(70))
+    fired, resolved = pass_time(ledger, 71)
+    assert (fired.state, fired.reason, resolved.state) == ("fired", "ended_overdue", "resolved")
+
+
+def test_s14_a_clock_that_is_set_back_and_forth_says_nothing_twice() -> None:
+    """An NTP step of ten minutes, both ways, around the warning and the deadline."""
+    ledger = ledger_of()
+    pass_time(ledger, 0)
+    ledger.apply(opened(0))
+    minutes = [47, 37, 47, 49, 39, 49, 59, 49, 61, 51, 41, 62, 72, 62]
+    heard = [said(pass_time(ledger, minute)) for minute in minutes]
+    assert [minute for minute, words in zip(minutes, heard, strict=True) if words] == [49, 61]
+    assert [word for words in heard for word in words] == [("1h", "at_risk"), ("1h", "fired")]
+
+
+def test_s17_an_alert_that_a_clock_ahead_of_time_raised_is_taken_back_by_an_answer_in_time() -> None:
+    ledger = ledger_of()
+    pass_time(ledger, 0)
+    ledger.apply(opened(0))
+    assert said(pass_time(ledger, 55 + 10)) == [("1h", "at_risk"), ("1h", "fired")]
+    pass_time(ledger, 56)
+    ledger.apply(answered(57))
+    assert said(pass_time(ledger, 58)) == [("1h", "retracted")]
+
+
+def test_s14_a_deadline_years_ahead_waits_and_is_said_then() -> None:
+    policy = Policy(
+        levels=(Level(name="decade", seconds=10 * 365 * 86_400, at_risk_share=None),),
+        pipelines=DEFAULT_POLICY.pipelines,
+    )
+    ledger = Ledger(policy, directory_of(policy))
+    ledger.apply(opened(0))
+    decade = 10 * 365 * DAY
+    assert [transition for year in range(10) for transition in pass_time(ledger, year * 365 * DAY)] == []
+    assert pass_time(ledger, decade) == []
+    assert said(pass_time(ledger, decade + 1)) == [("decade", "fired")]
+
+
 def test_s17_a_late_fact_takes_back_no_warning_that_still_holds() -> None:
     ledger = ledger_of()
     pass_time(ledger, 40)

@@ -97,6 +97,35 @@ def test_everything_is_what_all_changes_came_to() -> None:
     assert values(ledger.everything()) == known
 
 
+@pytest.mark.parametrize("most", [1, 2, 7, 1000])
+def test_portions_come_to_everything_whatever_happens_in_between(most: int) -> None:
+    """Facts of all kinds arrive between two portions, also some that take others back."""
+    calls = [activity(n, f"rep{n % 5}", customer=f"c{n % 3}") for n in range(30)]
+    story: list[Event] = [*calls, opened(31), opened(32, "r2"), revenue(33, 5), created(34), stage(35, "demo")]
+    later: list[Event] = [retracted(40, calls[0], "activity"), answered(41), won(42), opened(43, "r3"), activity(44)]
+    ledger = ledger_of(*story)
+    known: dict[tuple[str, str], bytes] = {}
+
+    def take(changes: Changes) -> None:
+        assert len(values(changes)) + sum(map(len, changes.deletes.values())) <= most
+        known.update(values(changes))
+        for section, fields in changes.deletes.items():
+            for field in fields:
+                known.pop((section, field), None)
+
+    ledger.mark_everything()
+    for changes in ledger.portions(most):
+        take(changes)
+        if later:
+            ledger.apply(later.pop(0))
+    for event in later:
+        ledger.apply(event)
+    for changes in ledger.portions(most):
+        take(changes)
+    assert list(ledger.portions(most)) == []
+    assert known == values(ledger.everything())
+
+
 def test_a_restored_ledger_says_nothing_again_and_goes_on() -> None:
     story: list[Event] = [opened(0), opened(5, "r2"), assigned(6, "bob", "r2")]
     before = ledger_of(*story)
