@@ -10,6 +10,7 @@ from processors.core.customers import Customer
 from processors.core.desks import EMPTY, Desk, Desks
 from processors.core.waiting import Waiting
 from processors.core.worth import Worth
+from schemas.errors import Reason
 from schemas.views import Changes, Section, open_field, partial_field
 
 Field = tuple[Section, str, msgspec.Struct | dict[str, int] | None]
@@ -91,3 +92,13 @@ def _put(changes: Changes, section: Section, field: str, value: msgspec.Struct |
         changes.deletes.setdefault(section, []).append(field)
     else:
         changes.puts.setdefault(section, {})[field] = _encode(value)
+
+
+def with_unlinked(quality: dict[int, dict[str, int]], folded: dict[int, dict[str, int]]) -> dict[int, dict[str, int]]:
+    """The data quality as it was noted, but for the answers that name no request: the facts themselves say those."""
+    days = {}
+    for day in quality.keys() | folded.keys():
+        noted = {reason: count for reason, count in quality.get(day, {}).items() if reason != Reason.UNLINKED}
+        unlinked = folded.get(day, {}).get(Reason.UNLINKED)
+        days[day] = noted | ({Reason.UNLINKED: unlinked} if unlinked else {})
+    return {day: counts for day, counts in days.items() if counts}

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 
 from processors.core.activities import Activities
 from processors.core.alerts import NO_CLOCK_US, Alerts
-from processors.core.changes import Outbox
+from processors.core.changes import Outbox, with_unlinked
 from processors.core.customers import Customer
 from processors.core.deadlines import Deadlines
-from processors.core.desks import Desks
+from processors.core.desks import Desks, bump
 from processors.core.directory import Directory
 from processors.core.distinct import Distinct
 from processors.core.identity import Applied, same
@@ -66,9 +66,10 @@ class Ledger:
 
     def apply(self, event: ev.Event) -> Applied:
         """Add a fact. Raises BadRecord when it cannot count: nothing has changed then."""
-        known = self.facts.setdefault(event.event_id, event)
-        if known is not event:
+        known = self.facts.get(event.event_id)
+        if known is not None:
             return same(known, event)
+        self.facts[event.event_id] = event
         since = event.occurred_at - EPOCH
         at_us = since.days * DAY_US + since.seconds * SECOND_US + since.microseconds
         customer = self.customers.get(event.customer_id)
@@ -107,10 +108,11 @@ class Ledger:
         """Day (since 1970, UTC) to reason to count."""
         return self._outbox.quality
 
-    def note(self, reason: str, day: int) -> None:
+    def note(self, reason: str, day: int, more: int = 1) -> None:
         """Count something of the data quality on a day (days since 1970, UTC) (S29)."""
-        counts = self.quality.setdefault(day, {})
-        counts[reason] = counts.get(reason, 0) + 1
+        bump(self.quality.setdefault(day, {}), reason, more)
+        if not self.quality[day]:
+            del self.quality[day]
         self._outbox.quality_changed.add(day)
 
     # -- time -------------------------------------------------------------------------------------
@@ -137,7 +139,7 @@ class Ledger:
         What was due by then counts as said, and is followed up, however old it is.
         """
         self.settle()
-        self._outbox.quality = quality
+        self._outbox.quality = with_unlinked(quality, self.quality)
         clock_us, self.alerts.clock_us = self.alerts.clock_us, NO_CLOCK_US
         self.waiting.advance(self.customers, advanced_us)
         self.alerts.clock_us = max(clock_us, advanced_us)
@@ -158,8 +160,8 @@ class Ledger:
         """Fold what was withdrawn. Every reader of numbers does this first."""
         self.waiting.settle()
         self.pipeline.settle()
-        for day in self.waiting.unlinked_days:
-            self.note(Reason.UNLINKED, day)
+        for day, more in self.waiting.unlinked_days.items():
+            self.note(Reason.UNLINKED, day, more)
         self.waiting.unlinked_days.clear()
 
     def take_transitions(self) -> list[Transition]:

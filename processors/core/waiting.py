@@ -47,14 +47,14 @@ class Waiting:
         """(customer_id, request_id) of what is to be published."""
         self.outcomes: dict[tuple[str, str, str], int] = {}
         """(team, level, met or missed) to how many more turns came to it, history left out: for burn rates."""
-        self.unlinked_days: list[int] = []
-        """The days (UTC) of answers that named no request, to be counted (S29)."""
+        self.unlinked_days: dict[int, int] = {}
+        """Day (UTC) to how many more of its answers name no request than at the last `settle` (S29)."""
 
     def take(self, customer: Customer, at_us: int, fact: RequestFact) -> None:
         """Add a fact."""
         if fact.request_id is None:
             self._take_unlinked(customer, entry_of(at_us, fact))
-            self.unlinked_days.append(at_us // DAY_US)
+            bump(self.unlinked_days, at_us // DAY_US, 1)
             return
         request = self._request(customer, fact.request_id)
         fact.request_id = request.request_id
@@ -77,6 +77,7 @@ class Waiting:
             self._withdraw_since(customer, entry)
             if customer.unlinked is not None:
                 customer.unlinked.discard(entry)
+            bump(self.unlinked_days, at_us // DAY_US, -1)
             return
         request = self._request(customer, fact.request_id or "")
         self._withdraw(customer, request)

@@ -51,6 +51,29 @@ def test_s29_what_is_odd_is_counted_by_day_and_published_once() -> None:
     assert "quality" not in ledger.take_changes().puts
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_s29_a_retracted_answer_to_no_request_is_not_counted_as_unlinked_whatever_came_first(order: int) -> None:
+    kept, gone = answered(5, "alice", None), answered(6, "alice", None)
+    story: list[Event] = [kept, gone, retracted(7, gone)]
+    ledger = ledger_of(*story[::order])
+    assert msgspec.msgpack.decode(ledger.everything().puts["quality"][str(TODAY)]) == {"unlinked": 1}
+    ledger.apply(retracted(8, kept))
+    assert ledger.take_changes().deletes["quality"] == [str(TODAY)]
+
+
+def test_s29_a_restored_ledger_counts_unlinked_answers_from_its_facts_and_the_rest_as_noted() -> None:
+    ledger = ledger_of(answered(5, "alice", None))
+    ledger.begin(instant_us(at(6)), {TODAY: {"malformed": 3, "unlinked": 7}, TODAY - 1: {"unlinked": 2}})
+    assert ledger.quality == {TODAY: {"malformed": 3, "unlinked": 1}}
+
+
+def test_s27_the_very_same_event_given_twice_counts_once() -> None:
+    call = activity(0)
+    ledger = ledger_of(call)
+    assert ledger.apply(call) == "duplicate"
+    assert ledger.desks.reps["alice"].days[TODAY].activities == {"call": 1}
+
+
 def test_changes_are_absolute_and_come_once() -> None:
     ledger = ledger_of(opened(0, rep_id="alice"))
     first = ledger.take_changes()

@@ -120,13 +120,11 @@ def take(ledger: Ledger, directory: Directory, line: bytes) -> None:
 
 
 def apply_changes(view: View, changes: Changes) -> None:
-    """All but the data quality: that counts what arrived and in which state it was met, not what the facts say."""
+    """Changes of the read model, taken in."""
     for section, fields in changes.deletes.items():
         for field in fields:
             view.pop((section, field), None)
     for section, puts in changes.puts.items():
-        if section == "quality":
-            continue
         for field, value in puts.items():
             view[section, field] = msgspec.msgpack.decode(value)
 
