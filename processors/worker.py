@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from config.clock import Clock
 from config.load_policy import load_policy
 from config.logs import configure_logs
+from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
 from config.settings import Settings, WorkerSettings
 from processors.agents.app import Given, WorkerApp, build_app
 from processors.agents.metrics import WorkerMetrics
@@ -35,31 +36,43 @@ def run_worker(settings: Settings) -> int:
     """Run a worker until SIGTERM or SIGINT; gives the exit code, 0 when it was told to stop.
 
     Raises ConfigError for wrong settings, TopicsError for topics that are missing or do not fit, Unavailable when the
-    port for metrics is taken. A broker or a read model that does not answer is waited for.
+    port for metrics is taken. A broker or a read model that does not answer is waited for. SIGHUP: see PolicyReload.
     """
+    ignore_hangup()
     configure_logs(sys.stderr)
     policy = load_policy(settings.policy.path)
     registry = CollectorRegistry()
     read_model = ReadModel(connect(settings.redis), settings.redis.prefix)
     given = Given(policy, Clock(settings.clock), read_model, WorkerMetrics(registry))
     gc.set_threshold(*GC_THRESHOLDS)
+    stop = asyncio.Event()
+    reload = PolicyReload(settings.policy.path, policy, given.clock.now_us, stop)
     with _served(registry, settings.worker):
-        return asyncio.run(_run_and_close(settings, given, read_model))
+        code = asyncio.run(_run_and_close(settings, given, read_model, (stop, reload)))
+        ignore_hangup()
+    if reload.anew and code == 0:
+        begin_anew()
+    return code
 
 
-async def _run_and_close(settings: Settings, given: Given, read_model: ReadModel) -> int:
+Signals = tuple[asyncio.Event, PolicyReload]
+"""Set to end the worker, and what SIGHUP does."""
+
+
+async def _run_and_close(settings: Settings, given: Given, read_model: ReadModel, signals: Signals) -> int:
     try:
-        return await _run(settings, given)
+        return await _run(settings, given, signals)
     finally:
         with suppress(Unavailable):
             await read_model.close()
 
 
-async def _run(settings: Settings, given: Given) -> int:
-    stop = asyncio.Event()
+async def _run(settings: Settings, given: Given, signals: Signals) -> int:
+    stop, reload = signals
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     stopping = asyncio.create_task(stop.wait())
     checking = asyncio.create_task(wait_for_topics(settings.kafka))
     await asyncio.wait([stopping, checking], return_when=asyncio.FIRST_COMPLETED)

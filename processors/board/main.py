@@ -9,9 +9,11 @@ from aiohttp import web
 
 from config.clock import Clock
 from config.load_policy import load_policy
+from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
 from config.settings import BoardSettings, Settings
 from processors.board.app import BACKGROUND, build_board
 from schemas.errors import Unavailable
+from schemas.policy import Policy
 
 logger = logging.getLogger(__name__)
 
@@ -24,18 +26,27 @@ STOP_SECONDS = 5.0
 def run_board(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the exit code, 0 when it was told to stop.
 
-    Raises ConfigError for a wrong policy, Unavailable when the port cannot be had. Redis may come and go.
+    Raises ConfigError for a wrong policy, Unavailable when the port cannot be had. Redis may come and go. SIGHUP reads
+    the policy anew.
     """
+    ignore_hangup()
     gc.set_threshold(*GC_THRESHOLDS)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
-    return asyncio.run(_run(settings))
+    policy, clock, stop = load_policy(settings.policy.path), Clock(settings.clock), asyncio.Event()
+    reload = PolicyReload(settings.policy.path, policy, clock.now_us, stop)
+    code = asyncio.run(_run(settings, clock, policy, stop, reload))
+    ignore_hangup()
+    if reload.anew and code == 0:
+        begin_anew()
+    return code
 
 
-async def _run(settings: Settings) -> int:
-    stop = asyncio.Event()
+async def _run(settings: Settings, clock: Clock, policy: Policy, stop: asyncio.Event, reload: PolicyReload) -> int:
+    loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    app = build_board(settings, Clock(settings.clock), load_policy(settings.policy.path))
+        loop.add_signal_handler(signum, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    app = build_board(settings, clock, policy)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=STOP_SECONDS)
     await runner.setup()
     try:

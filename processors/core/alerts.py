@@ -175,7 +175,7 @@ class Alerts:
             revision=0,
             state=saying.state,
             level=saying.level,
-            severity=self._deadlines.severity(saying.level),
+            severity=self._deadlines.severity(turn.start_us, saying.level),
             request_id=request.request_id,
             turn=turn.number,
             customer_id=customer.customer_id,

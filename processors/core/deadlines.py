@@ -23,7 +23,7 @@ _Key = tuple[str | None, str, str | None]
 class Deadlines:
     """The due instants of turns under a policy. Instants and durations are microseconds."""
 
-    __slots__ = ("_first", "_later", "_second_us", "_severities", "_starts")
+    __slots__ = ("_first", "_later", "_second_us", "_starts")
 
     def __init__(self, policy: Policy) -> None:
         """Raises UnknownZone and NoWorkingTime for a calendar that cannot be."""
@@ -34,7 +34,6 @@ class Deadlines:
         self._later = terms
         self._starts = [version.effective_from_us for version in versions]
         self._second_us = self._starts[1] if len(versions) > 1 else 2**63
-        self._severities = {level.name: level.severity for version in versions for level in version.levels}
 
     def due(self, start_us: int, team: str, priority: str, channel: str) -> Due:
         """The deadlines of a turn that starts then; `team` is the one at that instant (S15)."""
@@ -47,9 +46,10 @@ class Deadlines:
         calendar = terms.calendar(team)
         return end_us - start_us if calendar is None else calendar.business_us(start_us, end_us)
 
-    def severity(self, level: str) -> str:
-        """The severity of a level, as the newest version that has it says; raises KeyError for no level."""
-        return self._severities[level]
+    def severity(self, start_us: int, level: str) -> str:
+        """The severity of a level for a turn that starts then; raises KeyError for a level that it does not have."""
+        terms = self._first if start_us < self._second_us else self._at(start_us)
+        return terms.severities[level]
 
     def _at(self, start_us: int) -> "_Terms":
         return self._later[bisect_right(self._starts, start_us) - 1]
@@ -58,7 +58,7 @@ class Deadlines:
 class _Terms:
     """One version, compiled."""
 
-    __slots__ = ("_by_key", "_calendars", "_channels", "_default", "_levels", "_teams", "due")
+    __slots__ = ("_by_key", "_calendars", "_channels", "_default", "_levels", "_teams", "due", "severities")
 
     def __init__(self, version: PolicyVersion, compiled: dict[int, WorkingCalendar]) -> None:
         named = {name: _compile(spec, compiled) for name, spec in version.calendars.items()}
@@ -67,6 +67,7 @@ class _Terms:
             team: named[spec.calendar] for team, spec in version.teams.items() if spec.calendar is not None
         }
         self._levels = version.levels
+        self.severities = {level.name: level.severity for level in version.levels}
         self._teams = {team for level in version.levels for team in level.teams} | self._calendars.keys()
         self._channels = {channel for level in version.levels for channel in level.channels}
         self._by_key: dict[_Key, Callable[[int], Due]] = {}

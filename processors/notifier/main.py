@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from config.clock import Clock, wall_us
 from config.logs import configure_logs
 from config.notifier_settings import NotifierSettings
+from config.policy_reload import ignore_hangup
 from config.settings import Settings
 from config.values import Secret
 from processors.notifier.acks import Acks
@@ -42,8 +43,9 @@ def run_notifier(settings: Settings) -> int:
     """Tell receivers until SIGTERM or SIGINT; gives the exit code, 0 when it was told to stop.
 
     Raises ConfigError when no receiver is configured, Unavailable when a topic is missing or the port for metrics is
-    taken. A broker, a Redis or a receiver that does not answer is waited for.
+    taken. A broker, a Redis or a receiver that does not answer is waited for. SIGHUP changes nothing, and says so.
     """
+    ignore_hangup()
     configure_logs(sys.stderr)
     clock = Clock(settings.clock)
     receivers = receivers_of(settings.notifier, clock)
@@ -98,6 +100,8 @@ async def _run(settings: Settings, clock: Clock, receivers: list[Receiver], metr
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
+    hangup = "SIGHUP: nothing changes; the notifier knows no policy, and takes other settings at a restart"
+    loop.add_signal_handler(signal.SIGHUP, logger.info, hangup)
     if not await _topics_are_there(settings, stop):
         return 0
     logger.info("telling %s", ", ".join(receiver.name for receiver in receivers))

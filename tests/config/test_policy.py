@@ -60,7 +60,7 @@ def test_the_examples_in_the_shipped_policy_work() -> None:
     assert policy.calendar == "office"
     assert policy.teams["inside-sales"] == TeamPolicy(calendar="office", time_zone="Europe/Berlin")
     assert [version.levels[0].clock for version in policy.versions] == ["business"]
-    assert Deadlines(policy).severity("urgent-15m") == "critical"
+    assert Deadlines(policy).severity(0, "urgent-15m") == "critical"
 
 
 def test_s14_a_level_says_everything_of_itself() -> None:

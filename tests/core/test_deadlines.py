@@ -163,14 +163,15 @@ def test_s12_working_time_is_by_the_calendar_at_the_start_of_the_wait() -> None:
     assert deadlines.business_us(change, end, "sales") == end - change
 
 
-def test_s14_a_severity_is_that_of_the_newest_version_with_the_level() -> None:
+def test_s14_a_severity_is_that_of_the_version_in_force_at_the_start_of_the_turn() -> None:
     later = PolicyVersion(effective_from_us=5, levels=(Level(name="1h", seconds=60, severity="critical"),))
     deadlines = Deadlines(
         policy(Level(name="1h", seconds=60), Level(name="2h", seconds=60, severity="info"), versions=(later,))
     )
-    assert (deadlines.severity("1h"), deadlines.severity("2h")) == ("critical", "info")
-    with pytest.raises(KeyError, match="3h"):
-        deadlines.severity("3h")
+    assert [deadlines.severity(at, "1h") for at in (4, 5)] == ["warning", "critical"]
+    assert deadlines.severity(4, "2h") == "info"
+    with pytest.raises(KeyError, match="2h"):
+        deadlines.severity(5, "2h")
 
 
 def test_s16_a_calendar_that_cannot_be_is_told_at_once() -> None:

@@ -13,19 +13,14 @@ from typing import Any, TypeVar
 import pytest
 import yaml
 
+from processors.notifier.alertmanager import labels
+from tests.notifier.world import transition
 from tests.rules.programs import ALERTMANAGER, program, run
 from tests.rules.test_prometheus_rules import ALERTS, Rule
 
 T = TypeVar("T")
 SHIPPED = ALERTMANAGER / "alertmanager.yml"
-PUSHED = {
-    "alertname": "RequestOverdue",
-    "level": "1h",
-    "rep": "r1",
-    "team": "east",
-    "channel": "mail",
-    "priority": "high",
-}
+KNOWN = {"alertname", "audience", *labels(transition(), at_risk=False)}
 RECEIVERS = {
     ("sales", "warning"): "managers",
     ("sales", "critical"): "managers-urgent",
@@ -47,9 +42,9 @@ def test_amtool_finds_no_fault() -> None:
 @pytest.mark.parametrize("rule", ALERTS, ids=[rule["alert"] for rule in ALERTS])
 def test_each_rule_reaches_its_people(rule: Rule) -> None:
     """By audience and severity; the watchdog has a receiver of its own."""
-    labels = rule["labels"]
+    found = rule["labels"]
     watchdog = rule["alert"] == "Watchdog"
-    receiver = "watchdog" if watchdog else RECEIVERS[labels["audience"], labels["severity"]]
+    receiver = "watchdog" if watchdog else RECEIVERS[found["audience"], found["severity"]]
     words = [f"{name}={value}" for name, value in labels_of(rule).items()]
     run("amtool", "config", "routes", "test", f"--config.file={SHIPPED}", f"--verify.receivers={receiver}", *words)
 
@@ -57,7 +52,8 @@ def test_each_rule_reaches_its_people(rule: Rule) -> None:
 @pytest.mark.parametrize("severity", ["warning", "critical"])
 def test_a_pushed_alert_reaches_the_rep_and_nobody_else(severity: str) -> None:
     """One source for each receiver, or people are told twice."""
-    words = [f"{name}={value}" for name, value in {**PUSHED, "severity": severity}.items()]
+    pushed = labels(transition(severity=severity), at_risk=False)
+    words = [f"{name}={value}" for name, value in pushed.items()]
     run("amtool", "config", "routes", "test", f"--config.file={SHIPPED}", "--verify.receivers=reps", *words)
 
 
@@ -71,9 +67,10 @@ def test_inhibitions_name_alerts_that_exist() -> None:
     names = {rule["alert"] for rule in ALERTS}
     for inhibition in yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))["inhibit_rules"]:
         for matcher in [*inhibition["source_matchers"], *inhibition["target_matchers"]]:
-            found = re.fullmatch(r'alertname =~? "([\w|]+)"', matcher)
+            found = re.fullmatch(r'(\w+) =~? "(.+)"', matcher)
             assert found, matcher
-            assert set(found[1].split("|")) <= names
+            assert found[1] in KNOWN, matcher
+            assert found[1] != "alertname" or set(found[2].split("|")) <= names
 
 
 @pytest.fixture
@@ -100,13 +97,14 @@ def alertmanager(tmp_path: Path) -> Iterator[str]:
             process.terminate()
 
 
-def suppressed(address: str) -> dict[tuple[str, str], bool]:
-    """Whether each active alert is inhibited, by alert name and rep."""
+def suppressed(address: str) -> dict[tuple[str, str, str], bool]:
+    """Whether each active alert is inhibited, by alert name, rep and request."""
     with urllib.request.urlopen(f"http://{address}/api/v2/alerts", timeout=10) as answer:
         alerts: list[dict[str, Any]] = json.load(answer)
     return {
-        (alert["labels"]["alertname"], alert["labels"].get("rep", "")): bool(alert["status"]["inhibitedBy"])
+        (found["alertname"], found.get("rep", ""), found.get("request_key", "")): bool(alert["status"]["inhibitedBy"])
         for alert in alerts
+        for found in [alert["labels"]]
     }
 
 
@@ -120,7 +118,7 @@ def settled(read: Callable[[], T], wanted: T) -> T:
 
 def push(address: str, *alerts: dict[str, str]) -> None:
     """Give alerts to Alertmanager, by their labels."""
-    body = json.dumps([{"labels": labels} for labels in alerts])
+    body = json.dumps([{"labels": each} for each in alerts])
     connection = http.client.HTTPConnection(address, timeout=10)
     connection.request("POST", "/api/v2/alerts", body, {"Content-Type": "application/json"})
     assert connection.getresponse().status == 200
@@ -128,26 +126,52 @@ def push(address: str, *alerts: dict[str, str]) -> None:
 
 
 def test_the_worse_alert_of_a_rep_silences_the_lesser_of_that_rep_alone(alertmanager: str) -> None:
-    """24 h over 1 h, and neither for the colleague nor for single requests."""
+    """24 h over 1 h by the rules, and neither for the colleague nor for single requests of the same rep."""
+    total = {"team": "east", "audience": "sales"}
     push(
         alertmanager,
-        {"alertname": "RequestUnanswered24h", "team": "east", "rep": "r1", "severity": "critical"},
-        {"alertname": "RequestUnanswered1h", "team": "east", "rep": "r1", "severity": "warning"},
-        {"alertname": "RequestUnanswered1h", "team": "east", "rep": "r2", "severity": "warning"},
-        {**PUSHED, "severity": "warning"},
+        {"alertname": "RequestUnanswered24h", "rep": "r1", "severity": "critical", **total},
+        {"alertname": "RequestUnanswered1h", "rep": "r1", "severity": "warning", **total},
+        {"alertname": "RequestUnanswered1h", "rep": "r2", "severity": "warning", **total},
+        labels(transition("q1", rep_id="r1", team="east"), at_risk=False),
     )
     wanted = {
-        ("RequestUnanswered24h", "r1"): False,
-        ("RequestUnanswered1h", "r1"): True,
-        ("RequestUnanswered1h", "r2"): False,
-        ("RequestOverdue", "r1"): False,
+        ("RequestUnanswered24h", "r1", ""): False,
+        ("RequestUnanswered1h", "r1", ""): True,
+        ("RequestUnanswered1h", "r2", ""): False,
+        ("RequestUnanswered1h", "r1", key_of("q1")): False,
     }
     assert settled(lambda: suppressed(alertmanager), wanted) == wanted
+
+
+def test_the_worse_alert_of_a_request_silences_the_lesser_of_that_request_alone(alertmanager: str) -> None:
+    """As the notifier pushes them: not those of the rep's other requests, and also when the owner has changed."""
+    push(
+        alertmanager,
+        labels(transition("q1", level="24h", rep_id="r2"), at_risk=False),
+        labels(transition("q1", rep_id="r1"), at_risk=False),
+        labels(transition("q1", turn=2, rep_id="r1"), at_risk=False),
+        labels(transition("q2", rep_id="r2"), at_risk=False),
+        {"alertname": "RequestUnanswered1h", "rep": "r2", "team": "east", "audience": "sales", "severity": "warning"},
+    )
+    wanted = {
+        ("RequestUnanswered24h", "r2", key_of("q1")): False,
+        ("RequestUnanswered1h", "r1", key_of("q1")): True,
+        ("RequestUnanswered1h", "r1", key_of("q1", turn=2)): False,
+        ("RequestUnanswered1h", "r2", key_of("q2")): False,
+        ("RequestUnanswered1h", "r2", ""): False,
+    }
+    assert settled(lambda: suppressed(alertmanager), wanted) == wanted
+
+
+def key_of(request: str, turn: int = 1) -> str:
+    """The label by which the notifier tells turns apart."""
+    return labels(transition(request, turn=turn), at_risk=False)["request_key"]
 
 
 def test_without_workers_the_consequences_are_silent_and_customers_are_not(alertmanager: str) -> None:
     """What hurts customers is told in any case."""
     names = ["WorkersAbsent", "WorkerDown", "PartitionUnowned", "NoEvents", "ReadModelStale", "RequestUnanswered24h"]
     push(alertmanager, *({"alertname": name} for name in names))
-    wanted = {(name, ""): name not in {"WorkersAbsent", "RequestUnanswered24h"} for name in names}
+    wanted = {(name, "", ""): name not in {"WorkersAbsent", "RequestUnanswered24h"} for name in names}
     assert settled(lambda: suppressed(alertmanager), wanted) == wanted
