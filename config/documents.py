@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from config.toml_lines import Path, TomlLines
-from config.values import allowed
+from config.values import allowed, in_words
 from schemas.errors import ConfigError
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -64,7 +64,7 @@ class Document:
         try:
             return msgspec.convert(raw, inner)
         except msgspec.ValidationError as error:
-            raise self.error(path, f"{_plain(error)}; allowed: {allowed(inner)}") from error
+            raise self.error(path, f"{in_words(error)}; allowed: {allowed(inner)}") from error
 
     def _table(self, raw: object, kind: type[S], path: Path) -> S:
         table = self._mapping(raw, path)
@@ -118,11 +118,6 @@ def _without_none(kind: Any) -> Any:
 
 def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-
-
-def _plain(error: msgspec.ValidationError) -> str:
-    """The decoder's words without its marks of code."""
-    return str(error).split(" - at `", 1)[0].replace("`", "")
 
 
 def _shown(value: object) -> str:

@@ -10,10 +10,12 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from config.values import allowed, from_environment, from_file, is_secret
+from config.values import allowed, from_environment, from_file, in_words, is_secret
 from schemas.errors import ConfigError
 
 PREFIX = "SALESPULSE_"
+SERVICE_LINK = "tcp://"
+"""Kubernetes gives every pod variables like SALESPULSE_BOARD_PORT=tcp://10.0.0.1:80, which are not meant for us."""
 
 Kinds = Mapping[str, Any]
 """Name to type: the sections of all settings, or the keys of one section."""
@@ -37,7 +39,10 @@ def read_file(path: Path, model: type[msgspec.Struct]) -> dict[str, dict[str, An
 
 def read_environment(env: Mapping[str, str], model: type[msgspec.Struct]) -> Iterator[tuple[str, str, Any]]:
     """Section, key and value of every variable `SALESPULSE_<SECTION>__<KEY>` that is not empty; raises ConfigError."""
+    almost = {variable(section, key).replace("__", "_"): (section, key) for section, key in _keys(model)}
     for name, raw in env.items():
+        if name in almost and not raw.startswith(SERVICE_LINK):
+            raise ConfigError(f"environment: {name} is not read; allowed is {variable(*almost[name])}")
         section, separator, key = name.removeprefix(PREFIX).lower().partition("__")
         if name.startswith(PREFIX) and separator and raw:
             place = f"environment: {name}"
@@ -67,13 +72,17 @@ def _value(place: str, raw: Any, kind: Any, convert: Callable[[Any, Any], Any]) 
     try:
         return convert(raw, kind)
     except msgspec.ValidationError as error:
-        shown = "***" if is_secret(kind) else re.sub(r"//[^/@]*@", "//***@", repr(raw))
-        raise ConfigError(f"{place} = {shown}: {error}; allowed is {allowed(kind)}") from error
+        shown = "***" if is_secret(kind) else re.sub(r"//[^/@]*@", "//***@", re.sub(r"\?[^']*", "?***", repr(raw)))
+        raise ConfigError(f"{place} = {shown}: {in_words(error)}; allowed is {allowed(kind)}") from error
 
 
 def _kinds(model: type[msgspec.Struct]) -> Kinds:
     hints = get_type_hints(model, include_extras=True)
     return {name: hints[name] for name in model.__struct_fields__}
+
+
+def _keys(model: type[msgspec.Struct]) -> Iterator[tuple[str, str]]:
+    return ((section, key) for section, kind in _kinds(model).items() for key in kind.__struct_fields__)
 
 
 def _known(name: str, known: Kinds, place: str) -> Any:

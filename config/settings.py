@@ -7,6 +7,7 @@ as unset. Secrets come from the environment or from files of their own, and are 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -34,6 +35,7 @@ from config.values import (
 from schemas.errors import ConfigError
 
 HERE = Path(__file__).resolve().parent
+HIGHEST_PORT = 65_535
 
 Problem = tuple[str, object, str]
 """The dotted key, its value, and what is allowed."""
@@ -167,6 +169,7 @@ def as_environment(settings: Settings) -> dict[str, str]:
 
 def _problems(settings: Settings) -> Iterator[Problem]:
     yield from _kafka_problems(settings.kafka)
+    yield from _redis_problems(settings.redis)
     yield from notifier_problems(settings.notifier)
     yield from _topic_problems(settings)
     clock, retention = settings.clock, settings.retention
@@ -178,7 +181,21 @@ def _problems(settings: Settings) -> Iterator[Problem]:
         yield "retention.roots_days", retention.roots_days, f"retention.windows_days ({retention.windows_days}) or more"
 
 
+def _redis_problems(redis: RedisSettings) -> Iterator[Problem]:
+    parts = urlsplit(redis.url)
+    try:
+        host, database = parts.hostname, parts.path.removeprefix("/")
+        fits = parts.port != 0 and (parts.scheme == "unix" or (host and (not database or database.isdecimal())))
+    except ValueError:  # of `port`
+        fits = False
+    if not fits:
+        yield "redis.url", redis.url, "redis://host:port/db with a port from 1 to 65535 and a whole number for the db"
+
+
 def _kafka_problems(kafka: KafkaSettings) -> Iterator[Problem]:
+    ports = [int(address.rpartition(":")[2]) for address in kafka.bootstrap.split(",")]
+    if not all(1 <= port <= HIGHEST_PORT for port in ports):
+        yield "kafka.bootstrap", kafka.bootstrap, f"host:port with a port from 1 to {HIGHEST_PORT}"
     yield from _sasl_problems(kafka)
     if (kafka.ssl_certfile is None) != (kafka.ssl_keyfile is None):
         yield "kafka.ssl_certfile", kafka.ssl_certfile or "unset", "a certificate together with kafka.ssl_keyfile"

@@ -40,9 +40,9 @@ Bootstrap = Annotated[
 RedisUrl = Annotated[
     str,
     Meta(
-        pattern=r"^(rediss?://[^\s:@]*@?[^\s@]+|unix://[^\s@]+)$",
-        description="redis://host:port/db, rediss:// for TLS or unix:// for a socket, without a password: "
-        "that belongs into redis.password_file",
+        pattern=r"^(rediss?://[^\s:@?]*@?[^\s@?]+|unix://[^\s@?]+)$",
+        description="redis://host:port/db, rediss:// for TLS or unix:// for a socket, without a password "
+        "(that belongs into redis.password_file) and without further options",
     ),
 ]
 Text = Annotated[str, Meta(min_length=1, description="a text")]
@@ -86,6 +86,12 @@ def allowed(kind: Any) -> str:
     if isinstance(kind, UnionType) or get_origin(kind) not in (None, Annotated):
         return next(allowed(part) for part in get_args(kind) if part is not NoneType)
     return " and ".join(meta.description for meta in kind.__metadata__ if meta.description)
+
+
+def in_words(error: msgspec.ValidationError) -> str:
+    """What is wrong with a value, without the decoder's marks of code; what a pattern means is told by `allowed`."""
+    text = str(error).split(" - at `", 1)[0].replace("`", "")
+    return "does not fit" if " matching regex " in text else text
 
 
 def is_secret(kind: Any) -> bool:

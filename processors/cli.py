@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +11,15 @@ from rich.console import Console
 
 from config.load_policy import load_policy
 from config.settings import Settings, load_settings
-from schemas.errors import SalespulseError, UsageError
+from processors.command_line import FILE, INSTANT, PORT, POSITIVE, SHARE, Commands, Finite
+from schemas.errors import Reason
 
 if TYPE_CHECKING:
     from processors.ingest.commands import SimulateOptions
 
-CONFIG = click.option(
-    "--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="settings in TOML"
-)
+CONFIG = click.option("--config", "config_file", type=FILE, help="settings in TOML; default: config/default.toml's")
 
-PORT = click.IntRange(0, 65535)
-FILE = click.Path(path_type=Path, dir_okay=False)
+WINDOWS = ("today", "7d", "30d", "90d", "365d", "all")
 
 
 def settings_of(config_file: Path | None) -> Settings:
@@ -30,55 +27,30 @@ def settings_of(config_file: Path | None) -> Settings:
     return load_settings(config_file, os.environ)
 
 
-class Commands(click.Group):
-    """Errors are one line on stderr: exit 2 for bad usage or input, 1 for a failure."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was named."""
-        try:
-            return super().invoke(ctx)
-        except SalespulseError as error:
-            click.echo(f"salespulse: {error}", err=True)
-            ctx.exit(2 if isinstance(error, UsageError) else 1)
-        except BrokenPipeError:
-            # The reader of our output has left (`| head`): nothing more to say, and nothing to flush at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(0)
-
-
 def _console() -> Console:
     """Tables fit the terminal; on a pipe they are wide enough for their numbers."""
     return Console() if sys.stdout.isatty() else Console(width=140)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    "salespulse", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+)
 @click.version_option(package_name="salespulse")
 def main() -> None:
     """Live, customer-centred numbers for sales teams."""
 
 
-def _instant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    from processors.core.instants import instant_us  # noqa: PLC0415 -- commands load what they need
-
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not an RFC 3339 instant such as 2026-05-01T12:00:00Z") from error
-    if moment.tzinfo is None:
-        raise click.BadParameter(f"{value!r} has no offset: append Z or +02:00")
-    return instant_us(moment)
-
-
 @main.command()
 @click.argument("files", nargs=-1, required=True)
-@click.option("--as-of", callback=_instant, help="the instant to report at; default: the newest event")
+@click.option("--as-of", type=INSTANT, help="the instant to report at; default: the newest event")
 @click.option("--format", "form", type=click.Choice(["json", "table"]), default="json", show_default=True)
-@click.option("--window", type=click.Choice(["today", "7d", "30d", "90d", "365d", "all"]), default="all")
+@click.option("--window", type=click.Choice(WINDOWS), default="all", show_default=True, help="of the tables")
 @CONFIG
 def replay(files: tuple[str, ...], as_of: int | None, form: str, window: str, config_file: Path | None) -> None:
-    """The report over JSONL events (FILES, or - for standard input), without Kafka."""
+    """The report over JSONL events, without Kafka.
+
+    FILES are read in turn; - is standard input.
+    """
     from processors.tools.replay import as_json, print_tables, replay_files  # noqa: PLC0415
 
     report = replay_files(files, load_policy(settings_of(config_file).policy.path), as_of)
@@ -131,7 +103,7 @@ def _notifier() -> Callable[[Settings], int | None]:
 
 _runner("worker", "One Faust worker against the configured Kafka and Redis.", _worker)
 _runner("board", "The board: metrics, API and live page.", _board)
-_runner("notifier", "Alert transitions to Alertmanager, webhooks, Slack and e-mail.", _notifier)
+_runner("notifier", "Alerts to Alertmanager, webhooks, Slack and e-mail.", _notifier)
 
 
 @main.command()
@@ -141,7 +113,7 @@ _runner("notifier", "Alert transitions to Alertmanager, webhooks, Slack and e-ma
 @click.option("--format", "form", type=click.Choice(["json", "text"]), default="text", show_default=True)
 @CONFIG
 def explain(wanted: str, opportunity: bool, files: tuple[str, ...], form: str, config_file: Path | None) -> None:
-    """Every event, interval and rule behind one request or opportunity."""
+    """Every event, interval and rule behind one wait or sale."""
     from processors.tools import explain as tool  # noqa: PLC0415
     from processors.tools.lines import read_messages  # noqa: PLC0415
     from processors.tools.topic import read_lines  # noqa: PLC0415
@@ -159,10 +131,13 @@ def explain(wanted: str, opportunity: bool, files: tuple[str, ...], form: str, c
 @click.argument("files", nargs=-1, required=True)
 @click.option("--policy", required=True, type=FILE, help="the policy to try")
 @click.option("--against", type=FILE, help="the policy to compare it with")
-@click.option("--as-of", callback=_instant, help="the instant to look at; default: the newest event")
+@click.option("--as-of", type=INSTANT, help="the instant to look at; default: the newest event")
 @click.option("--format", "form", type=click.Choice(["table", "json", "html"]), default="table", show_default=True)
 def backtest(files: tuple[str, ...], policy: Path, against: Path | None, as_of: int | None, form: str) -> None:
-    """History (JSONL FILES, or -) under one or two policies: which alerts there would have been."""
+    """Which alerts history would have had under a policy.
+
+    FILES are JSONL events; - is standard input. With --against, two policies side by side.
+    """
     from processors.tools import backtest as tool  # noqa: PLC0415
 
     report = tool.backtest_files(files, policy, against, as_of)
@@ -175,7 +150,10 @@ def backtest(files: tuple[str, ...], policy: Path, against: Path | None, as_of: 
 @main.command()
 @CONFIG
 def verify(config_file: Path | None) -> None:
-    """Fold the topic again and compare the live read model with it; exit 1 if they differ."""
+    """Fold the topics again and compare the live numbers.
+
+    Exit 1 if they differ.
+    """
     from processors.tools import verify as tool  # noqa: PLC0415
 
     result = tool.verify(settings_of(config_file))
@@ -184,12 +162,14 @@ def verify(config_file: Path | None) -> None:
 
 
 @main.command("dead-letters")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True)
-@click.option("--reason", help="only of this reason")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="the newest so many")
+@click.option(
+    "--reason", type=click.Choice([why.value for why in Reason]), metavar="REASON", help="only of this reason"
+)
 @click.option("--replay", "mended", metavar="FILE", help="put mended events (JSONL, - for standard input) back")
 @CONFIG
 def dead_letters(limit: int, reason: str | None, mended: str | None, config_file: Path | None) -> None:
-    """List the latest dead letters with their reasons, or put mended ones back."""
+    """What could not count and why; puts mended ones back."""
     from processors.tools import dead_letters as tool  # noqa: PLC0415
 
     settings = settings_of(config_file)
@@ -203,7 +183,10 @@ def dead_letters(limit: int, reason: str | None, mended: str | None, config_file
 @click.option("--check", "only_check", is_flag=True, help="create nothing; exit 1 if a topic is missing or wrong")
 @CONFIG
 def topics(only_check: bool, config_file: Path | None) -> None:
-    """Create and check the topics with the right partitions and cleanup policies."""
+    """Create what topics are missing, and check them all.
+
+    What exists stays as it is: a topic with wrong partitions or cleanup policy is told with its mend.
+    """
     from processors.ingest.topics import run_topics  # noqa: PLC0415
 
     raise SystemExit(run_topics(settings_of(config_file), Console(), create=not only_check))
@@ -212,7 +195,7 @@ def topics(only_check: bool, config_file: Path | None) -> None:
 @main.command()
 @CONFIG
 def check(config_file: Path | None) -> None:
-    """Validate configuration and connections; says what is wrong and how to mend it."""
+    """What is wrong here, if anything, and how to mend it."""
     from processors.ingest.check import all_checks, run_checks  # noqa: PLC0415
 
     raise SystemExit(run_checks(all_checks(settings_of(config_file)), _console()))
@@ -227,8 +210,8 @@ TO = click.option("--to", type=click.Choice(["stdout", "kafka"]), default="stdou
 
 
 @import_.command("csv")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--mapping", required=True, type=click.Path(path_type=Path, dir_okay=False), help="mapping in TOML")
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option("--mapping", required=True, type=FILE, help="mapping in TOML")
 @click.option("--strict", is_flag=True, help="stop at the first row that does not fit")
 @TO
 @CONFIG
@@ -243,18 +226,18 @@ def import_csv(files: tuple[Path, ...], mapping: Path, strict: bool, to: str, co
 
 
 @main.command()
-@click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--reps", type=int, default=24, show_default=True)
-@click.option("--customers", type=int, help="default: 40 for each rep")
-@click.option("--intensity", type=float, default=1.0, show_default=True, help="how much a day brings")
-@click.option("--start", callback=_instant, help="the first instant; default: 30 days before now")
-@click.option("--until", callback=_instant, help="the last instant")
-@click.option("--count", type=int, help="events at most")
-@click.option("--rate", type=float, help="events a second, evenly; default: as fast as possible")
+@click.option("--seed", type=int, default=1, show_default=True, help="the same one: the same bytes")
+@click.option("--reps", type=click.IntRange(min=1), default=24, show_default=True)
+@click.option("--customers", type=click.IntRange(min=1), help="default: 40 for each rep")
+@click.option("--intensity", type=POSITIVE, default=1.0, show_default=True, help="how much a day brings")
+@click.option("--start", type=INSTANT, help="the first instant; default: 30 days before now")
+@click.option("--until", type=INSTANT, help="the last instant")
+@click.option("--count", type=click.IntRange(min=1), help="events at most")
+@click.option("--rate", type=POSITIVE, help="events a second, evenly; default: as fast as possible")
 @click.option("--live", is_flag=True, help="each event when the clock shows its instant")
-@click.option("--disorder", type=click.FloatRange(0, 1), default=0.0, help="share that comes late")
-@click.option("--duplicates", type=click.FloatRange(0, 1), default=0.0, help="share that comes twice")
-@click.option("--malformed", type=click.FloatRange(0, 1), default=0.0, help="share followed by a damaged copy")
+@click.option("--disorder", type=SHARE, default=0.0, help="share that comes late")
+@click.option("--duplicates", type=SHARE, default=0.0, help="share that comes twice")
+@click.option("--malformed", type=SHARE, default=0.0, help="share followed by a damaged copy")
 @TO
 @CONFIG
 def simulate(to: str, config_file: Path | None, **options: Any) -> None:
@@ -283,20 +266,23 @@ def _simulation(settings: Settings, options: dict[str, Any]) -> "SimulateOptions
 
 
 @main.command()
-@click.option("--seconds", type=click.FloatRange(min=1), help="end after this much live time, with a summary")
-@click.option("--speed", type=click.FloatRange(min=1), default=60.0, show_default=True, help="times real time")
+@click.option("--seconds", type=Finite(min=1), help="end after this much live time, with a summary")
+@click.option("--speed", type=Finite(min=1), default=60.0, show_default=True, help="times real time")
 @click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True, help="of history")
 @click.option("--reps", type=click.IntRange(1, 1000), default=24, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--port", type=PORT, default=8080, show_default=True, help="of the board; 0: any free one")
-@click.option("--worker-port", type=PORT, default=0)
-@click.option("--broker-port", type=PORT, default=0)
-@click.option("--redis-port", type=PORT, default=0)
-@click.option("--prometheus-port", type=PORT, default=0)
-@click.option("--alertmanager-port", type=PORT, default=0)
+@click.option("--worker-port", type=PORT, default=0, show_default=True, help="of the worker's metrics; 0: any free one")
+@click.option("--broker-port", type=PORT, default=0, show_default=True, help="the same of the broker")
+@click.option("--redis-port", type=PORT, default=0, show_default=True, help="of Redis")
+@click.option("--prometheus-port", type=PORT, default=0, show_default=True, help="of Prometheus")
+@click.option("--alertmanager-port", type=PORT, default=0, show_default=True, help="of Alertmanager")
 @CONFIG
 def demo(config_file: Path | None, **options: Any) -> None:
-    """Everything on this machine: embedded broker and Redis, a simulated team, worker and board."""
+    """Everything on this machine, with a simulated team.
+
+    An embedded broker and Redis, worker and board; Prometheus and Alertmanager too, if they are on PATH.
+    """
     from processors.dev.demo import DemoOptions, run_demo  # noqa: PLC0415
 
     raise SystemExit(run_demo(settings_of(config_file), DemoOptions(**options), _console()))

@@ -72,10 +72,15 @@ def reported(kafka: KafkaSettings) -> Iterator[None]:
     try:
         yield
     except KafkaError as error:
-        raise Unavailable(
-            f"Kafka at {kafka.bootstrap} ({kafka.security_protocol}): {type(error).__name__}{_said(error)}; "
-            f"is it running, and are kafka.bootstrap{_sought(kafka)} and kafka.security_protocol right?",
-        ) from error
+        raise unreachable(kafka, error) from error
+
+
+def unreachable(kafka: KafkaSettings, error: Exception) -> Unavailable:
+    """What a client's error says, in one line with the broker and the mend."""
+    return Unavailable(
+        f"Kafka at {kafka.bootstrap} ({kafka.security_protocol}): {type(error).__name__}{said(error)}; "
+        f"is it running, and are kafka.bootstrap{_sought(kafka)} and kafka.security_protocol right?",
+    )
 
 
 def _sought(kafka: KafkaSettings) -> str:
@@ -84,6 +89,7 @@ def _sought(kafka: KafkaSettings) -> str:
     return sasl + (", kafka.ssl_cafile" if kafka.security_protocol.endswith("SSL") else "")
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
+    """The first line of what an error says beside its name, after a colon."""
     line = (str(error).splitlines() or [""])[0].removeprefix(type(error).__name__).removeprefix(": ")
     return f": {line}" if line else ""

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from config.clock import Clock
 from config.settings import Settings
+from processors.core.instants import rfc3339
 from processors.ingest.csv_import import CsvImport, ImportReport, in_order_of_time
 from processors.ingest.faults import Faults, with_faults
 from processors.ingest.mapping import load_mapping
@@ -76,6 +77,8 @@ def run_simulate(options: SimulateOptions, target: Target) -> Delivery:
         intensity=options.intensity,
     )
     pace = _pace(options, target.settings)
+    if options.until_us is not None and options.until_us < options.start_us:
+        raise UsageError(f"until {rfc3339(options.until_us)} is before start {rfc3339(options.start_us)}")
     outgoing = with_faults(from_events(simulator.timed(options.until_us)), options.faults, options.seed)
     target.send_reps(simulator.directory())
     with _shown("events", options.count) as shown:

@@ -18,7 +18,7 @@ from aiokafka.partitioner import murmur2
 
 from config.settings import KafkaSettings
 from processors.core.instants import SECOND_US
-from processors.ingest.clients import client_options
+from processors.ingest.clients import client_options, said, unreachable
 from processors.ingest.outgoing import FullSpeed, Outgoing, Pace
 from schemas.errors import Unavailable, UsageError
 
@@ -140,7 +140,7 @@ async def deliver(batches: Batches, outgoing: Iterable[Outgoing], pace: Pace) ->
         delivery = batches.delivery
         raise Unavailable(
             f"topic {batches.topic}: {delivery.acknowledged} of {delivery.sent} messages were acknowledged, then "
-            f"{type(error).__name__}: {error}; sending them all again does no harm"
+            f"{type(error).__name__}{said(error)}; sending them all again does no harm"
         ) from error
     return batches.delivery
 
@@ -162,10 +162,7 @@ async def _client(kafka: KafkaSettings) -> AsyncIterator[Any]:
         await client.start()
     except KafkaError as error:
         await client.stop()
-        raise Unavailable(
-            f"Kafka at {kafka.bootstrap} ({kafka.security_protocol}): {type(error).__name__}: {error}; "
-            "is it running, and are kafka.bootstrap and kafka.security_protocol right?"
-        ) from error
+        raise unreachable(kafka, error) from error
     try:
         yield client
     finally:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from hashlib import blake2b
 
-from processors.core.instants import HOUR_US
+from processors.core.instants import HOUR_US, SECOND_US, rfc3339
 from processors.ingest.simulator.days import Days, Plans
 from processors.ingest.simulator.desk import Desk
 from processors.ingest.simulator.dice import Dice
@@ -14,6 +14,8 @@ from schemas.errors import UsageError
 from schemas.events import Event, RepUpdated
 
 CUSTOMERS_PER_REP = 40
+LATEST_US = 4_102_444_800 * SECOND_US
+"""The year 2100: from there on there are years enough to 9999 for any simulation to end in."""
 MOST_REPS = 100_000
 MOST_INTENSITY = 10_000.0
 
@@ -29,7 +31,7 @@ class Simulator:
         Raises UsageError.
         """
         customers = reps * CUSTOMERS_PER_REP if customers is None else customers
-        _check(reps, customers, intensity)
+        _check(start_us, reps, customers, intensity)
         self._start_us = start_us
         self._label = _label(seed, start_us, reps, customers, intensity)
         self._timeline = Timeline()
@@ -82,7 +84,9 @@ def _label(*arguments: object) -> str:
     return blake2b(repr(arguments).encode(), digest_size=3).hexdigest()
 
 
-def _check(reps: int, customers: int, intensity: float) -> None:
+def _check(start_us: int, reps: int, customers: int, intensity: float) -> None:
+    if not 0 <= start_us < LATEST_US:
+        raise UsageError(f"start {rfc3339(start_us)}: from {rfc3339(0)} to {rfc3339(LATEST_US)} can be simulated")
     if not 1 <= reps <= MOST_REPS:
         raise UsageError(f"{reps} reps: from 1 to {MOST_REPS} can be simulated")
     if customers < reps:

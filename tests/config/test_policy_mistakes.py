@@ -78,7 +78,7 @@ MISTAKES = {
     ),
     "a level's name that is no label": (
         BASE.replace('"1h"', '"1 h"'),
-        "policy.toml:2: levels[0].name = '1 h': Expected str matching regex",
+        "policy.toml:2: levels[0].name = '1 h': does not fit; allowed: ",
     ),
     "two levels of one name": (
         BASE + "[[levels]]\nname = '1h'\nseconds = 5",
@@ -98,7 +98,7 @@ MISTAKES = {
     ),
     "a currency in words": (
         "currency = 'Euro'\n" + BASE,
-        "policy.toml:1: currency = 'Euro': Expected str matching regex '^[A-Z]{3}$'; allowed: three capital letters",
+        "policy.toml:1: currency = 'Euro': does not fit; allowed: three capital letters",
     ),
     "a stage twice": (
         BASE.replace('"offer"', '"new"'),

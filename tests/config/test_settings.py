@@ -76,6 +76,44 @@ def test_an_empty_variable_and_one_of_something_else_change_nothing() -> None:
     assert load_settings(None, {"SALESPULSE_KAFKA__GROUP": "", "SALESPULSE_TEST_BROKER": "kafka"}) == Settings()
 
 
+def test_a_variable_with_one_underscore_too_few_is_told_and_one_that_kubernetes_makes_is_not() -> None:
+    assert refusal(None, {"SALESPULSE_KAFKA_BOOTSTRAP": "kafka:9092"}) == (
+        "environment: SALESPULSE_KAFKA_BOOTSTRAP is not read; allowed is SALESPULSE_KAFKA__BOOTSTRAP"
+    )
+    assert load_settings(None, {"SALESPULSE_BOARD_PORT": "tcp://10.0.0.1:80"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h", "redis://me@h:1/3", "rediss://h:6380", "unix:///run/redis.sock", "redis://[::1]:6379/0"]
+)
+def test_an_address_of_redis_may_be_short_named_encrypted_a_socket_or_ipv6(url: str) -> None:
+    assert load_settings(None, {"SALESPULSE_REDIS__URL": url}).redis.url == url
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed_words"),
+    [
+        ("REDIS__URL", "redis://h:99999/0", "a port from 1 to 65535"),
+        ("REDIS__URL", "redis://h:abc/0", "a port from 1 to 65535"),
+        ("REDIS__URL", "redis://h:1/x", "a whole number for the db"),
+        ("REDIS__URL", "redis:///0", "redis://host:port/db"),
+        ("KAFKA__BOOTSTRAP", "h:1,h:99999", "a port from 1 to 65535"),
+        ("KAFKA__BOOTSTRAP", "h", "does not fit; allowed is host:port"),
+    ],
+)
+def test_an_address_that_nobody_can_have_is_a_mistake(key: str, value: str, allowed_words: str) -> None:
+    message = refusal(None, {f"SALESPULSE_{key}": value})
+    assert value in message
+    assert allowed_words in message
+
+
+def test_a_password_in_the_address_of_redis_is_refused_without_being_shown() -> None:
+    for url in ("redis://me:hunter2@h:1/0", "redis://:hunter2@h/0", "redis://h/0?password=hunter2"):
+        message = refusal(None, {"SALESPULSE_REDIS__URL": url})
+        assert "hunter2" not in message
+        assert "redis.password_file" in message
+
+
 def test_a_relative_path_starts_at_the_file_that_names_it(tmp_path: Path) -> None:
     assert load_settings(written(tmp_path, '[policy]\npath = "mine.toml"'), {}).policy.path == tmp_path / "mine.toml"
     assert load_settings(None, {"SALESPULSE_POLICY__PATH": "mine.toml"}).policy.path == Path.cwd() / "mine.toml"

@@ -1,0 +1,100 @@
+"""What all commands share: how arguments are read, and how errors are told. `processors/cli.py` has the commands."""
+
+import logging
+import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from schemas.errors import SalespulseError, UsageError
+
+PORT = click.IntRange(0, 65535)
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class Finite(click.FloatRange):
+    """A number within a range. Python's own `nan` passes any range, and `inf` is no speed or share."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; fails for what is none."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number to work with.", param, ctx)
+        return number
+
+
+SHARE = Finite(0, 1)
+POSITIVE = Finite(min=0, min_open=True)
+
+
+class Instant(click.ParamType):
+    """An RFC 3339 instant as microseconds since 1970."""
+
+    name = "instant"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The microseconds; fails for what is no instant, and for one without its offset."""
+        from processors.core.instants import instant_us  # noqa: PLC0415 -- commands load what they need
+
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not an RFC 3339 instant such as 2026-05-01T12:00:00Z.", param, ctx)
+        if moment.tzinfo is None:
+            self.fail(f"{value!r} has no offset: append Z or +02:00.", param, ctx)
+        return instant_us(moment)
+
+
+INSTANT = Instant()
+
+
+class _Mistake(click.ClickException):
+    """A wrong command line, told in one line like every other error."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        """Write it to standard error."""
+        click.echo(f"salespulse: {self.message}", err=True, file=file)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Click shows a wrong command line with its usage, in four lines: here it is one, which says where to look."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else "salespulse"
+        raise _Mistake(f"{error.format_message().rstrip('.')}; see `{where} --help`") from error
+
+
+class Commands(click.Group):
+    """Errors are one line on standard error: exit 2 for bad usage or input, 1 for a failure."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the arguments before the command's name."""
+        with _one_line():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named."""
+        # What a library logs beside the error that it raises is no second line of ours; services set up their own log.
+        logging.getLogger().addHandler(logging.NullHandler())
+        try:
+            with _one_line():
+                return super().invoke(ctx)
+        except SalespulseError as error:
+            click.echo(f"salespulse: {error}", err=True)
+            ctx.exit(2 if isinstance(error, UsageError) else 1)
+        except BrokenPipeError:
+            # The reader of our output has left (`| head`): nothing more to say, and nothing to flush at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)

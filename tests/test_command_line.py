@@ -1,0 +1,81 @@
+"""A wrong command line, a wrong value and a broker that is not there are told in one line, with the right exit code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from processors.cli import main
+from processors.dev.process import LOOPBACK, free_port
+
+
+def run(*arguments: str) -> Result:
+    """A command in this process."""
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("nope", "No such command 'nope'"),
+        ("--nope", "No such option"),
+        ("replay", "Missing argument 'FILES...'; see `salespulse replay --help`"),
+        ("replay - --as-of now", "'now' is not an RFC 3339 instant"),
+        ("replay - --as-of 2026-05-01T12:00:00", "has no offset"),
+        ("replay - --window 8d", "'8d' is not one of"),
+        ("check --config /", "'--config'"),
+        ("import csv", "see `salespulse import csv --help`"),
+        ("dead-letters --reason nope", "'malformed'"),
+        ("demo --speed nan", "'--speed': 'nan' is no number"),
+        ("demo --seconds inf", "'--seconds': 'inf' is no number"),
+        ("demo --port 65536", "'--port'"),
+        ("simulate --count -1", "'--count'"),
+        ("simulate --rate nan", "'--rate'"),
+        ("simulate --rate 0", "'--rate'"),
+        ("simulate --reps 0", "'--reps'"),
+        ("simulate --intensity nan", "'--intensity'"),
+        ("simulate --disorder 2", "'--disorder'"),
+        ("simulate --reps 5 --customers 4", "every rep needs at least one"),
+        ("simulate --start 9999-12-31T00:00:00Z --count 5", "to 2100-01-01T00:00:00Z can be simulated"),
+        ("simulate --start 0001-01-01T00:00:00Z --count 5", "from 1970-01-01T00:00:00Z"),
+        ("simulate --start 2026-02-01T00:00:00Z --until 2026-01-01T00:00:00Z", "is before start"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_2(arguments: str, words: str) -> None:
+    result = run(*arguments.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("salespulse: ")
+    assert result.stderr.count("\n") == 1
+    assert words in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("import",)])
+def test_a_group_without_a_command_shows_its_help(arguments: tuple[str, ...]) -> None:
+    assert "Commands:" in run(*arguments).output
+
+
+def test_every_command_says_in_the_list_what_it_does_without_being_cut_short() -> None:
+    listed = run("--help").stdout.split("Commands:\n")[1].splitlines()
+    assert len(listed) == len(main.commands)
+    assert not [line for line in listed if line.endswith("...")]
+
+
+@pytest.mark.parametrize("command", ["simulate --count 5 --to kafka", "topics", "verify", "dead-letters"])
+def test_a_broker_that_is_not_there_is_one_line_and_exit_1_whatever_libraries_log(command: str, tmp_path: Path) -> None:
+    address = f"{LOOPBACK}:{free_port()}"
+    done = subprocess.run(
+        [sys.executable, "-m", "processors.cli", *command.split()],
+        env=os.environ | {"SALESPULSE_KAFKA__BOOTSTRAP": address},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"salespulse: Kafka at {address} (PLAINTEXT): ")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.count("Error:") == 1
