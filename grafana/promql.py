@@ -54,5 +54,5 @@ def mean_seconds(metric: str, by: str) -> str:
 
 
 def quantile(share: float, metric: str) -> str:
-    """A quantile of a histogram over the last moments."""
-    return f"histogram_quantile({share}, {rate(f'{metric}_bucket', 'le')})"
+    """A quantile of a histogram over the last moments; no value, rather than NaN, when nothing was observed."""
+    return f"histogram_quantile({share}, {rate(f'{metric}_bucket', 'le')}) >= 0"

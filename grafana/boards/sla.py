@@ -60,11 +60,12 @@ def _budget(board: Board) -> None:
     missed = f'sum by (level) (team_level_result_window:crm_requests_due:sum{{{q.TEAM}, {q.WINDOW}, result="missed"}})'
     board.lines("breaches", Look(steps=ANY_ORANGE), Query(missed, "{{level}}"))
     worst = [
-        Query(f"max(team:salespulse_sla_missed:ratio_rate{window}{{{q.TEAM}}}) / {ALLOWED}", window)
+        Query(f"max(team:salespulse_sla_missed:ratio_rate{window}{{{q.TEAM}}} >= 0) / {ALLOWED}", window)
         for window in ("1h", "6h", "1d", "3d")
     ]
     board.lines("burn_rates", Look(steps=BURN), *worst)
-    by_team = f"sort_desc(team:salespulse_sla_missed:ratio_rate1h{{{q.TEAM}}} / {ALLOWED})"
+    # Without a turn in the hour a team has no share: `>= 0` leaves out what is not a number.
+    by_team = f"sort_desc(team:salespulse_sla_missed:ratio_rate1h{{{q.TEAM}}} / {ALLOWED} >= 0)"
     board.bars("burn_by_team", Look(steps=BURN), Query(by_team, "{{team}}"))
 
 

@@ -1,23 +1,17 @@
 """Every query of every board runs in a real Prometheus with the shipped rules, and the answers are true."""
 
-import json
 import math
-import re
-import subprocess
-import time
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 import yaml
 
 from config.prometheus import native
+from tests.grafana.prometheus import Ask, instant, running_prometheus, wait_for
 from tests.grafana.queries import BOARDS, Json, expressions, panels
 from tests.grafana.world import exporter
-from tests.rules.programs import RULE_FILES, program
+from tests.rules.programs import RULE_FILES
 
 CHOSEN = {
     "$__rate_interval": "10s",
@@ -34,9 +28,6 @@ RECORDS = [
     for rule in group["rules"]
     if "record" in rule
 ]
-SECONDS_TO_START = 60
-
-Ask = Callable[[str], list[Json]]
 
 
 @pytest.fixture(scope="module")
@@ -56,47 +47,6 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
         for record in RECORDS:
             wait_for(query, record)
         yield query
-
-
-@contextmanager
-def running_prometheus(folder: Path) -> Iterator[str]:
-    """The address of a Prometheus with the configuration in a folder."""
-    command = [
-        program("prometheus"),
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        "--web.listen-address=127.0.0.1:0",
-    ]
-    log = folder / "log"
-    with log.open("w", encoding="utf-8") as lines, subprocess.Popen(command, stderr=lines) as process:
-        try:
-            deadline = time.monotonic() + SECONDS_TO_START
-            while "Server is ready to receive web requests" not in log.read_text(encoding="utf-8"):
-                assert process.poll() is None, log.read_text(encoding="utf-8")
-                assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
-                time.sleep(0.05)
-            found = re.search(r'msg="Listening on" address=(\S+)', log.read_text(encoding="utf-8"))
-            assert found
-            yield found[1]
-        finally:
-            process.terminate()
-
-
-def instant(address: str, expression: str) -> list[Json]:
-    """The series that a query finds now."""
-    data = urllib.parse.urlencode({"query": expression}).encode()
-    with urllib.request.urlopen(f"http://{address}/api/v1/query", data, timeout=30) as answer:
-        body: Json = json.load(answer)
-    result: list[Json] = body["data"]["result"]
-    return result
-
-
-def wait_for(query: Ask, expression: str) -> None:
-    """Return as soon as a query finds anything; fails after a while."""
-    deadline = time.monotonic() + SECONDS_TO_START
-    while not query(expression):
-        assert time.monotonic() < deadline, f"no answer to {expression}"
-        time.sleep(0.2)
 
 
 def chosen(expression: str) -> str:

@@ -4,7 +4,8 @@ It knows nothing of the core. The rules are those of the semantics, as `README.m
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
@@ -58,6 +59,14 @@ def report(
         return _Oracle(database, [as_of_us], policy_levels, stages, zone).reports()[0]
 
 
+@contextmanager
+def opened(jsonl_path: Path, as_of_us: int | None = None) -> Iterator[Callable[[str], list[_Row]]]:
+    """A function that puts a question in SQL to the tables behind the report of one JSON-lines file."""
+    with duckdb.connect() as database:
+        database.execute(_LINES_OF_FILE, [str(jsonl_path)])
+        yield _Oracle(database, [as_of_us], LEVELS, STAGES, "UTC").rows
+
+
 def reports(
     streams: Sequence[tuple[Sequence[str], int | None]],
     policy_levels: Mapping[str, int] = LEVELS,
@@ -106,7 +115,8 @@ class _Oracle:
         for row in rows:
             self._database.execute(f"INSERT INTO {name} VALUES ({', '.join('?' * len(row))})", row)
 
-    def _rows(self, query: str) -> list[_Row]:
+    def rows(self, query: str) -> list[_Row]:
+        """The answer to a question in SQL."""
         cursor = self._database.execute(query)
         names = [column[0] for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -114,14 +124,14 @@ class _Oracle:
     def reports(self) -> list[dict[str, Any]]:
         """One report for each stream, also for those without any line."""
         found = [self._empty() for _ in range(self._streams)]
-        for row in self._rows("FROM moment"):
+        for row in self.rows("FROM moment"):
             found[row["stream"]]["as_of"] = instant(row["as_of"])
         self._fill_subjects(found)
-        for row in self._rows("FROM segment ORDER BY segment"):
+        for row in self.rows("FROM segment ORDER BY segment"):
             found[row["stream"]]["segments"][row["segment"]] = _segment(row)
-        for row in self._rows("FROM open_request ORDER BY opened_at, customer_id, request_id"):
+        for row in self.rows("FROM open_request ORDER BY opened_at, customer_id, request_id"):
             found[row["stream"]]["open_requests"].append(_open_request(row))
-        for row in self._rows("FROM alert ORDER BY due_at, alert_id"):
+        for row in self.rows("FROM alert ORDER BY due_at, alert_id"):
             found[row["stream"]]["alerts"].append(_alert(row))
         return found
 
@@ -132,10 +142,10 @@ class _Oracle:
 
     def _fill_subjects(self, found: list[dict[str, Any]]) -> None:
         amounts: dict[_Place, dict[_Key, int]] = defaultdict(dict)
-        for row in self._rows("FROM number"):
+        for row in self.rows("FROM number"):
             amounts[_place(row)][row["measure"], row["key"], row["subkey"]] = int(row["amount"])
-        waits = {_place(row): (row["p50"] / SECOND_US, row["p90"] / SECOND_US) for row in self._rows("FROM quantile")}
-        for row in self._rows(_SUBJECTS):
+        waits = {_place(row): (row["p50"] / SECOND_US, row["p90"] / SECOND_US) for row in self.rows("FROM quantile")}
+        for row in self.rows(_SUBJECTS):
             windows = {window: _place(row | {"window_name": window}) for window in WINDOWS}
             numbers = {
                 window: self._numbers(amounts.get(place, {}), waits.get(place, (None, None)))

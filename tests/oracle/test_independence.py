@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.oracle import oracle
 
-ALLOWED = {"collections", "datetime", "decimal", "duckdb", "pathlib", "typing"}
+ALLOWED = {"collections", "contextlib", "datetime", "decimal", "duckdb", "pathlib", "typing"}
 
 
 def test_the_oracle_imports_nothing_of_the_project() -> None:
