@@ -1,13 +1,44 @@
 """JSON answers with an ETag: who asks again gets 304 unless something changed that matters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from http import HTTPStatus
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from aiohttp import web
 
+from processors.board.store import Store
+from processors.core.instants import rfc3339
+from processors.sinks.follower import Status
+
+T = TypeVar("T")
+
 _encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+class Source(NamedTuple):
+    """The numbers, and how fresh they are."""
+
+    store: Store
+    status: Status
+
+    def about(self) -> dict[str, Any]:
+        """The fields of `About`."""
+        since_us = self.status.down_since_us
+        return {
+            "as_of": rfc3339(self.store.now_us()),
+            "currency": self.store.policy.currency,
+            "stale_since": None if since_us is None else rfc3339(since_us),
+        }
+
+
+class Slice(NamedTuple):
+    """Where a page is among all there is."""
+
+    total: int
+    after: str | None
+    """The place where the next page begins."""
 
 
 def etag_of(*parts: bytes) -> str:
@@ -18,18 +49,22 @@ def etag_of(*parts: bytes) -> str:
     return digest.hexdigest()
 
 
-def answer(request: web.Request, body: Mapping[str, object], lasting: object) -> web.Response:
-    """A JSON answer; `lasting` is what of it decides whether it is new."""
-    tag = etag_of(_encode(lasting))
+def answer(request: web.Request, body: msgspec.Struct, lasting: msgspec.Struct | None = None) -> web.Response:
+    """A JSON answer; `lasting` is what of it decides whether it is new, by default everything but its instant."""
+    tag = etag_of(_encode(msgspec.structs.replace(body, as_of="") if lasting is None else lasting))
     known = request.if_none_match or ()
     response = web.Response(status=HTTPStatus.NOT_MODIFIED)
     if not any(one.value in (tag, "*") for one in known):
         response = web.Response(body=_encode(body), content_type="application/json", charset="utf-8")
     response.headers["ETag"] = f'W/"{tag}"'
+    following = getattr(body, "next", None)
+    if following is not None:
+        response.headers["Link"] = f'<{following}>; rel="next"'
     return response
 
 
-def page(request: web.Request, items: Sequence[object], total: int, after: str | None) -> dict[str, object]:
-    """What every list says: its items, how many there are on all pages, and where the next page is."""
+def page_of(request: web.Request, items: Sequence[T], where: Slice) -> dict[str, Any]:
+    """The fields of `Page`."""
+    after = where.after
     following = None if after is None else str(request.rel_url.update_query({"after": after}))
-    return {"total": total, "next": following, "items": items}
+    return {"total": where.total, "next": following, "items": list(items)}

@@ -10,21 +10,24 @@ from prometheus_client import CollectorRegistry
 
 from config.clock import Clock, wall_us
 from config.settings import Settings
+from processors.board.answers import Source
 from processors.board.api import Api
 from processors.board.exposition import Exposition
 from processors.board.health import Health
+from processors.board.holds import Desk, LazyAckTopic
 from processors.board.pages import Pages
-from processors.board.problems import Handler, problems
+from processors.board.problems import LARGEST_REQUEST_BYTES, Handler, problems
+from processors.board.requests_api import RequestsApi
 from processors.board.scrape import BoardMetrics, Scrape
-from processors.board.security import secure
+from processors.board.security import ours_only, secure
 from processors.board.store import Store
+from processors.notifier.acks import Acks
 from processors.sinks.follower import Follower
 from processors.sinks.redis_client import connect
 from schemas.policy import Policy
 
-LARGEST_REQUEST_BYTES = 16 * 1024
-
 BACKGROUND: "web.AppKey[Background]" = web.AppKey("background")
+DESK = web.AppKey("desk", Desk)
 FOLLOWER = web.AppKey("follower", Follower)
 STORE = web.AppKey("store", Store)
 
@@ -34,24 +37,30 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     store = Store(policy, clock.now_us)
     connection = connect(settings.redis)
     follower = Follower(connection, settings.redis.prefix, store, wall_us)
+    recorder = LazyAckTopic(settings.kafka, settings.notifier.acks_topic)
+    desk = Desk(Acks(connection, settings.redis.prefix, recorder, clock.now_us), store)
     exposition, metrics = Exposition(store, clock, lambda: follower.status.loaded), BoardMetrics(CollectorRegistry())
-    app = web.Application(middlewares=[counting(metrics), problems], client_max_size=LARGEST_REQUEST_BYTES)
-    app[FOLLOWER], app[STORE] = follower, store
+    app = _guarded(settings, metrics)
+    app[FOLLOWER], app[STORE], app[DESK] = follower, store, desk
     health, pages = Health(store, follower.status), Pages(store, clock, follower.status)
-    app.add_routes(
-        [
-            web.get("/metrics", Scrape(exposition, metrics, follower.status).metrics),
-            web.get("/healthz", health.healthz),
-            web.get("/readyz", health.readyz),
-            *Api(store).routes(),
-            *pages.routes(),
-        ]
-    )
+    app.router.add_get("/metrics", Scrape(exposition, metrics, follower.status).metrics)
+    app.add_routes([*health.routes(), *_api_routes(Source(store, follower.status), desk), *pages.routes()])
     app.on_shutdown.append(pages.close)
-    app.on_response_prepare.append(secure)
-    app[BACKGROUND] = Background((follower.run, exposition.run), connection.close)
+    app[BACKGROUND] = Background((follower.run, exposition.run, desk.run), (recorder.close, connection.close))
     app.cleanup_ctx.append(app[BACKGROUND].context)
     return app
+
+
+def _guarded(settings: Settings, metrics: BoardMetrics) -> web.Application:
+    """An application without routes that counts its answers, tells its problems, and guards itself."""
+    middlewares = [counting(metrics), problems, ours_only(settings.notifier.board_url)]
+    app = web.Application(middlewares=middlewares, client_max_size=LARGEST_REQUEST_BYTES)
+    app.on_response_prepare.append(secure)
+    return app
+
+
+def _api_routes(source: Source, desk: Desk) -> list[web.RouteDef]:
+    return [*Api(source).routes(), *RequestsApi(source, desk).routes()]
 
 
 def counting(metrics: BoardMetrics) -> Middleware:
@@ -72,10 +81,10 @@ class Background:
     """Work for the life of the application."""
 
     def __init__(
-        self, works: Sequence[Callable[[], Coroutine[Any, Any, None]]], close: Callable[[], Awaitable[None]]
+        self, works: Sequence[Callable[[], Coroutine[Any, Any, None]]], closes: Sequence[Callable[[], Awaitable[None]]]
     ) -> None:
         self._works = works
-        self._close = close
+        self._closes = closes
         self._tasks: list[asyncio.Task[None]] = []
 
     async def context(self, _app: web.Application) -> AsyncIterator[None]:
@@ -85,7 +94,8 @@ class Background:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._close()
+        for close in self._closes:
+            await close()
 
     async def failed(self) -> BaseException:
         """Wait for work that ends by itself, which none should; the reason."""

@@ -16,6 +16,10 @@ class Health:
         self._store = store
         self._status = status
 
+    def routes(self) -> list[web.RouteDef]:
+        """Where the handlers are."""
+        return [web.get("/healthz", self.healthz), web.get("/readyz", self.readyz)]
+
     async def healthz(self, _request: web.Request) -> web.Response:
         """Whether the event loop turns."""
         return web.json_response({"status": "ok"})

@@ -9,6 +9,8 @@ from aiohttp import web
 
 logger = logging.getLogger(__name__)
 
+LARGEST_REQUEST_BYTES = 16 * 1024
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -50,6 +52,7 @@ def _from_aiohttp(error: web.HTTPException, request: web.Request) -> web.StreamR
     status = HTTPStatus(error.status)
     details = {
         HTTPStatus.NOT_FOUND: f"there is nothing at {request.path}",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"the body is larger than {LARGEST_REQUEST_BYTES} bytes",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible here",
     }
     response = problem_response(status, details.get(status, error.reason), request.path)

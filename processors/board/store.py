@@ -7,6 +7,7 @@ import msgspec
 
 from processors.board.ages import Ages
 from processors.board.directory import Reps
+from processors.board.held import Held
 from processors.board.tally import Sums, Tally
 from processors.board.waiting import Waiting
 from processors.core.windows import WINDOWS, in_window
@@ -43,6 +44,7 @@ class Store:
         self.ages = Ages(policy)
         self.reps = Reps(policy)
         self.waiting = Waiting()
+        self.held = Held(now_us)
         self._touched: dict[str, int] = {}
         self.version = 0
         self.now_us = now_us

@@ -44,6 +44,10 @@ class Waiting:
             if place == partition:
                 yield field
 
+    def called(self, request_id: str) -> list[OpenRequest]:
+        """The open requests with an id; more than one when several customers have it."""
+        return [one for one in self._by_place.values() if one.request_id == request_id]
+
     def ordered(self) -> list[OpenRequest]:
         """All open requests, the longest wait first."""
         if self._ordered is None:

@@ -12,7 +12,7 @@ import msgspec
 from processors.core.instants import DAY_US, rfc3339
 from processors.sinks.redis_client import Connection
 from schemas.alerts import Transition
-from schemas.errors import UsageError
+from schemas.errors import Unavailable, UsageError
 from schemas.events import Id
 
 Action = Literal["acknowledged", "snoozed", "released"]
@@ -137,8 +137,18 @@ class Acks:
         holds = {}
         async for fields in self._connection.slices(self._hash, FIELDS_AT_ONCE):
             for field, raw in fields.items():
-                holds[key_of(field.decode())] = _hold.decode(raw)
+                key, hold = self._read(field, raw)
+                holds[key] = hold
         return holds
+
+    def _read(self, field: bytes, raw: bytes) -> tuple[TurnKey, Hold]:
+        try:
+            return key_of(field.decode()), _hold.decode(raw)
+        except (ValueError, msgspec.MsgspecError) as error:
+            mend = f"delete it with HDEL {self._hash}"
+            raise Unavailable(
+                f"{self._hash} in Redis has a field {field!r} that is no hold ({error}): {mend}"
+            ) from error
 
     async def drop(self, keys: Iterable[TurnKey]) -> None:
         """Forget holds without a record: their turns have ended."""

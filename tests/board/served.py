@@ -1,7 +1,7 @@
 """A board that runs on a real Redis, and a worker's side to fill it."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from config.clock import Clock
 from config.settings import ClockSettings, RedisSettings, Settings
-from processors.board.app import FOLLOWER, STORE, build_board
+from processors.board.app import DESK, FOLLOWER, STORE, build_board
 from processors.sinks.read_model import ReadModel
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
@@ -29,6 +29,7 @@ class Served:
         self.client = client
         self.model = model
         self.store = app[STORE]
+        self.desk = app[DESK]
         self.follower = app[FOLLOWER]
         self.walls = walls
         """What the wall's clock shows, to be moved."""
@@ -54,13 +55,18 @@ class Served:
         await until(lambda: partition in self.store.partitions and self.store.partitions[partition].offset == offset)
 
 
+def served(redis_url: str) -> AbstractAsyncContextManager[Served]:
+    """A board with nothing in it, and without Kafka."""
+    return served_by(Settings(redis=RedisSettings(url=redis_url, prefix=PREFIX)))
+
+
 @asynccontextmanager
-async def served(redis_url: str) -> AsyncIterator[Served]:
+async def served_by(settings: Settings) -> AsyncIterator[Served]:
     """A board with nothing in it."""
     walls = [NOW_US]
     clock = Clock(ClockSettings(), lambda: walls[0])
-    app = build_board(Settings(redis=RedisSettings(url=redis_url, prefix=PREFIX)), clock, DEFAULT_POLICY)
-    model = ReadModel(connection(redis_url), PREFIX)
+    app = build_board(settings, clock, DEFAULT_POLICY)
+    model = ReadModel(connection(settings.redis.url), settings.redis.prefix)
     async with TestClient(TestServer(app)) as client:
         try:
             yield Served(client, model, app, walls)

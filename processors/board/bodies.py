@@ -1,0 +1,23 @@
+"""Bodies of requests: JSON of a known shape, else a problem that says what is wrong with it."""
+
+from http import HTTPStatus
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from processors.board.problems import Problem
+
+T = TypeVar("T")
+
+
+async def read_json(request: web.Request, kind: type[T]) -> T:
+    """The body; an empty one counts as `{}`. Raises Problem."""
+    raw = await request.read()
+    if raw and request.content_type != "application/json":
+        detail = f"content-type {request.content_type!r}: allowed is application/json"
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
+    try:
+        return msgspec.json.decode(raw or b"{}", type=kind)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not as it should be: {error}") from error
