@@ -22,11 +22,12 @@ from config.settings import ClockSettings, Settings, as_environment
 from processors.core.instants import DAY_US, HOUR_US, moment
 from processors.dev.broker import embedded_broker
 from processors.dev.feed import Feed, Team
+from processors.dev.inbox import Inbox, inbox, told_here
 from processors.dev.monitoring import Monitoring, MonitoringPorts, monitoring
 from processors.dev.process import LOOPBACK, ChildProcess, free_port, port_is_free
 from processors.dev.redis_server import embedded_redis
 from processors.dev.scrape import get, metrics
-from processors.dev.words import Outcome, Places, counted, introduction, read_numbers, summary, ticker
+from processors.dev.words import Outcome, Places, alert, counted, introduction, read_numbers, summary, ticker
 from processors.ingest.topics import ensure_topics
 from schemas.errors import SalespulseError, Unavailable, UsageError
 
@@ -64,6 +65,7 @@ class Running(msgspec.Struct, frozen=True):
     processes: tuple[ChildProcess, ...]
     clock: Clock
     feed: Feed
+    inbox: Inbox
     history_events: int
     history_seconds: float
 
@@ -130,19 +132,34 @@ def _start(stack: ExitStack, given: Settings, options: DemoOptions, directory: P
         seconds = time.monotonic() - began
         board.wait_ready(lambda: get(settings.board.port, "/readyz") is not None, READY_SECONDS, POLL_SECONDS)
     watching = stack.enter_context(_monitoring(settings, options, directory))
-    processes = (broker.process, redis.process, worker, board, *watching.processes)
-    return Running(_places(settings, watching), processes, clock, feed, sent, seconds)
+    told = stack.enter_context(inbox())
+    notifier = _child(stack, "notifier", told_here(settings, told.url, watching.alertmanager_port), directory)
+    port = settings.notifier.metrics_port
+    notifier.wait_ready(lambda: get(port, "/metrics") is not None, READY_SECONDS, POLL_SECONDS)
+    processes = (broker.process, redis.process, worker, board, notifier, *watching.processes)
+    return Running(_places(settings, watching), processes, clock, feed, told, sent, seconds)
 
 
 def _monitoring(settings: Settings, options: DemoOptions, directory: Path) -> AbstractContextManager[Monitoring]:
-    ports = {"board": settings.board.port, "worker": settings.worker.metrics_port}
+    ports = {
+        "board": settings.board.port,
+        "worker": settings.worker.metrics_port,
+        "notifier": settings.notifier.metrics_port,
+    }
     targets = {name: [f"{LOOPBACK}:{port}"] for name, port in ports.items()}
     return monitoring(directory, targets, MonitoringPorts(options.prometheus_port, options.alertmanager_port))
 
 
 def _places(settings: Settings, watching: Monitoring) -> Places:
-    board, worker = settings.board.port, settings.worker.metrics_port
-    return Places(board, worker, watching.prometheus_port, watching.alertmanager_port, get(board, "/") is not None)
+    board = settings.board.port
+    return Places(
+        board=board,
+        worker=settings.worker.metrics_port,
+        notifier=settings.notifier.metrics_port,
+        prometheus=watching.prometheus_port,
+        alertmanager=watching.alertmanager_port,
+        live_page=get(board, "/") is not None,
+    )
 
 
 def _settings(given: Settings, options: DemoOptions, directory: Path, addresses: tuple[str, str]) -> Settings:
@@ -154,11 +171,14 @@ def _settings(given: Settings, options: DemoOptions, directory: Path, addresses:
         metrics_port=options.worker_port or free_port(),
         data_dir=directory / "worker",
     )
+    board = replace(given.board, host=LOOPBACK, port=options.port or free_port())
+    address = f"http://{LOOPBACK}:{board.port}"
     return Settings(
         kafka=replace(Settings().kafka, bootstrap=bootstrap),
         redis=replace(Settings().redis, url=redis_url),
         worker=worker,
-        board=replace(given.board, host=LOOPBACK, port=options.port or free_port()),
+        board=board,
+        notifier=replace(Settings().notifier, metrics_port=free_port(), board_url=address),
         policy=given.policy,
         retention=given.retention,
         alerts=given.alerts,
@@ -209,6 +229,7 @@ def _live(running: Running, options: DemoOptions, console: Console) -> None:
         history_seconds=running.history_seconds,
         live_events=running.feed.delivery.acknowledged - sent_before,
         live_seconds=time.monotonic() - began,
+        alerts=running.inbox.fired,
         speed=options.speed,
     )
     _print(console, summary(outcome, read_numbers(running.places.board)))
@@ -225,6 +246,7 @@ def _watch(running: Running, seconds: float | None, sent_before: int, console: C
     with _line(console) as line:
         while end is None or time.monotonic() < end:
             _raise_failure(running)
+            _print(console, map(alert, running.inbox.news() if running.places.alertmanager is None else ()))
             if line is not None:
                 sent = running.feed.delivery.acknowledged - sent_before
                 line.update(ticker(running.clock.now_us(), sent, read_numbers(running.places.board)), refresh=True)

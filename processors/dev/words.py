@@ -1,6 +1,7 @@
 """What the demo says: what to open, how it goes, and what it came to."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from operator import itemgetter
 
 import msgspec
@@ -9,6 +10,7 @@ from rich.text import Text
 from processors.core.instants import moment
 from processors.dev.process import LOOPBACK
 from processors.dev.scrape import Page, metrics
+from processors.notifier.webhook import Message
 from schemas.views import UNASSIGNED
 
 COUNTED = "salespulse_events_total"
@@ -21,6 +23,7 @@ class Places(msgspec.Struct, frozen=True):
 
     board: int
     worker: int
+    notifier: int
     prometheus: int | None
     alertmanager: int | None
     live_page: bool = True
@@ -45,6 +48,8 @@ class Outcome(msgspec.Struct, frozen=True):
     history_seconds: float
     live_events: int
     live_seconds: float
+    alerts: int
+    """Deadlines of single requests that the notifier told of."""
     speed: float
 
 
@@ -59,10 +64,21 @@ def introduction(places: Places, reps: int, days: int, speed: float) -> Iterator
         ("Who waits for over an hour", f"{board}/api/v1/requests?state=open&min_age=3600"),
         ("The same for Prometheus", f"{board}/metrics"),
         ("What the worker does", f"http://{LOOPBACK}:{places.worker}/metrics"),
+        ("What the notifier does", f"http://{LOOPBACK}:{places.notifier}/metrics"),
         *_addresses("Prometheus", places.prometheus),
         *_addresses("Alertmanager", places.alertmanager),
     )
+    if places.alertmanager is None:
+        yield Text("Alerts are shown here as they fall due: Alertmanager is not on PATH.")
     yield Text("Ctrl-C stops it and removes everything.")
+
+
+def alert(message: Message) -> Text:
+    """One line on a deadline that was passed."""
+    at = f"{datetime.fromisoformat(message.due_at):%A %H:%M}"
+    owner = "nobody owns it" if message.rep_id == UNASSIGNED else f"owner {message.rep_id}, team {message.team}"
+    style = "bold red" if message.severity == "critical" else "yellow"
+    return Text(f"{at} UTC   {message.summary}: {owner}, by {message.channel}", style)
 
 
 def ticker(now_us: int, live_events: int, numbers: Numbers | None) -> Text:
@@ -83,6 +99,7 @@ def summary(outcome: Outcome, numbers: Numbers | None) -> Iterator[Text]:
         ),
         ("", f"{outcome.live_events:,} live"),
         ("rate", f"{rate:,.1f} live events a second"),
+        ("alerts", f"{outcome.alerts:,} passed deadlines, each told once"),
     ]
     if numbers is not None:
         missed = ", ".join(

@@ -79,6 +79,7 @@ def test_it_serves_what_it_names_until_ctrl_c(tmp_path: Path) -> None:
     with demo(tmp_path, *SMALL, "--port", str(port), "--speed", "600") as process:
         said = said_until(process, "Ctrl-C")
         children = psutil.Process(process.pid).children(recursive=True)
+        commands = [child.cmdline() for child in children]
         pages = re.findall(r"http://127\.0\.0\.1:\S+", said)
         assert len(pages) >= 4
         for page in pages:
@@ -92,8 +93,20 @@ def test_it_serves_what_it_names_until_ctrl_c(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=DEADLINE_SECONDS)
     assert (process.returncode, err) == (0, "")
     assert "open requests" in out
-    assert len(children) >= 4
+    assert {"worker", "board", "notifier"} <= {word for words in commands for word in words}
     assert_nothing_is_left(tmp_path, children)
+
+
+def test_without_alertmanager_alerts_are_lines_on_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "no programs"))
+    with demo(tmp_path, *SMALL, "--speed", "600") as process:
+        said = said_until(process, "owner")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=DEADLINE_SECONDS)
+    assert (process.returncode, err) == (0, "")
+    assert "Alerts are shown here as they fall due" in said
+    assert re.search(r"\n\w+day \d\d:\d\d UTC   \S+ has waited (1h|24h) for an answer: owner \S+, team \S+, by", said)
+    assert re.search(r"alerts +[1-9]\d* passed", out)
 
 
 def test_ctrl_c_before_it_runs_leaves_nothing_either(tmp_path: Path) -> None:

@@ -22,28 +22,32 @@ def said(parts: Iterable[Text]) -> list[str]:
 
 
 def test_the_introduction_names_every_page_that_there_is_whole_on_one_line() -> None:
-    lines = said(introduction(Places(8080, 9101, 9090, None), reps=24, days=30, speed=60.0))
+    lines = said(introduction(Places(8080, 9101, 9102, 9090, None), reps=24, days=30, speed=60.0))
     assert lines[0] == "Salespulse is running: 24 simulated reps with 30 days of history, and now live."
     assert lines[1] == "A second here is a minute for them."
     assert any(line.endswith("http://127.0.0.1:8080/") for line in lines)
     assert any(line.endswith("http://127.0.0.1:8080/api/v1/requests?state=open&min_age=3600") for line in lines)
     assert any(line.startswith("Prometheus") for line in lines)
     assert any(line.startswith("See the boards") for line in lines)
-    assert not any("Alertmanager" in line for line in lines)
+    assert not any(line.startswith("Alertmanager") for line in lines)
+    assert "Alerts are shown here as they fall due: Alertmanager is not on PATH." in lines
 
 
 def test_a_board_without_a_page_for_people_is_not_named() -> None:
-    lines = said(introduction(Places(8080, 9101, None, None, live_page=False), reps=24, days=30, speed=60.0))
+    lines = said(introduction(Places(8080, 9101, 9102, None, None, live_page=False), reps=24, days=30, speed=60.0))
     assert not any(line.startswith("See the boards") for line in lines)
 
 
 def test_the_summary_says_events_rate_reps_open_requests_and_breaches() -> None:
-    outcome = Outcome(history_events=43_512, history_seconds=9.2, live_events=96, live_seconds=30.0, speed=60.0)
+    outcome = Outcome(
+        history_events=43_512, history_seconds=9.2, live_events=96, live_seconds=30.0, alerts=4, speed=60.0
+    )
     assert said(summary(outcome, NUMBERS)) == [
         "30 s of live time, 30 minutes for the team:",
         "events         43,512 of history, counted within 9 s of the start",
         "96 live",
         "rate           3.2 live events a second",
+        "alerts         4 passed deadlines, each told once",
         "reps           24",
         "open requests  17; 3 past 1h, 1 past 24h",
         "breaches       112 past 1h, 9 past 24h, in 30 days",
@@ -51,7 +55,7 @@ def test_the_summary_says_events_rate_reps_open_requests_and_breaches() -> None:
 
 
 def test_the_summary_of_a_board_that_is_gone_says_what_is_known() -> None:
-    outcome = Outcome(history_events=1, history_seconds=1.0, live_events=0, live_seconds=0.0, speed=1.0)
+    outcome = Outcome(history_events=1, history_seconds=1.0, live_events=0, live_seconds=0.0, alerts=0, speed=1.0)
     lines = said(summary(outcome, None))
     assert lines[0] == "0 s of live time, 0 s for the team:"
     assert not any(line.startswith("open requests") for line in lines)
