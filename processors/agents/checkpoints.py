@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -12,6 +12,7 @@ from processors.agents.metrics import WorkerMetrics
 from processors.agents.outgoing import Message, Outgoing
 from processors.agents.parts import Part, Parts
 from schemas.alerts import Transition
+from schemas.errors import Reason
 
 _encode_transition = msgspec.json.Encoder().encode
 
@@ -49,13 +50,19 @@ class Checkpoints:
             self._metrics.transition(transition, now_us)
             messages.append(self._alert(transition))
         self._metrics.outcomes(part.ledger.take_outcomes())
-        source = (self._parts.topics[0], part.number)
-        for event, bad in part.ledger.take_rejected():
-            self._metrics.dead_letter(bad.reason)
-            messages.append(dead_event(self._topics.dead_letters, source, event, bad))
+        messages += self._rejected(part)
         if messages:
             part.spoken = True
             part.outbox.append(asyncio.create_task(self._guard(self._outgoing.send(messages))))
+
+    def _rejected(self, part: Part) -> Iterator[Message]:
+        """The dead letters of accepted facts that turned out bad. An orphan is forgotten: it is said once."""
+        source = (self._parts.topics[0], part.number)
+        rejected = part.ledger.take_rejected()
+        part.journal.forget(event.event_id for event, bad in rejected if bad.reason is Reason.ORPHAN)
+        for event, bad in rejected:
+            self._metrics.dead_letter(bad.reason)
+            yield dead_event(self._topics.dead_letters, source, event, bad, part.next_offsets)
 
     async def flush(self, part: Part, now_us: int) -> None:
         """Make the part durable up to where it is now."""

@@ -1,5 +1,9 @@
 """Dead letters: records that cannot count, as they came, with the reason and where they came from as headers."""
 
+from collections.abc import Mapping
+
+import msgspec
+
 from processors.agents.fetching import Record
 from processors.agents.outgoing import Headers, Message
 from schemas import codec
@@ -21,9 +25,15 @@ def dead_letter(topic: str, source: tuple[str, int], record: Record, bad: BadRec
     return Message(topic, record.key, value, headers)
 
 
-def dead_event(topic: str, source: tuple[str, int], event: Event, bad: BadRecord) -> Message:
-    """The dead letter of an event that was accepted and turned out bad later; its offset is no longer known."""
-    return Message(topic, event.customer_id.encode(), codec.encode(event), _headers(bad, source, None))
+def dead_event(
+    topic: str, source: tuple[str, int], event: Event, bad: BadRecord, next_offsets: Mapping[str, int]
+) -> Message:
+    """The dead letter of an event that was accepted and turned out bad later; its offset is no longer known.
+
+    The header `next_offsets` says how far its partition was by then: JSON of each topic and the offset to come.
+    """
+    headers = (*_headers(bad, source, None), ("next_offsets", msgspec.json.encode(next_offsets)))
+    return Message(topic, event.customer_id.encode(), codec.encode(event), headers)
 
 
 def _headers(bad: BadRecord, source: tuple[str, int], offset: int | None) -> Headers:

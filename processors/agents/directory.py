@@ -44,10 +44,10 @@ class DirectoryTable(faust.GlobalTable):
         return self._topic_name
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """Take directory entries; a bad one is counted, and the former one stays."""
+        """Take directory entries; a bad one is counted, and the former one stays. A tombstone takes a rep out."""
         for event in batch:
             if event.value is None:
-                self._metrics.events(KIND, Reason.TOMBSTONE, 1)
+                self._remove(event.key, event.message.offset)
                 continue
             try:
                 self._put(event.value, event.message.offset)
@@ -60,6 +60,13 @@ class DirectoryTable(faust.GlobalTable):
         """The reps whose entries say something new since the last call."""
         changed, self._changed = self._changed, set()
         return changed
+
+    def _remove(self, key: bytes | None, offset: int) -> None:
+        rep_id = (key or b"").decode("utf-8", "replace")
+        if self._directory.remove(rep_id):
+            self._changed.add(rep_id)
+        self.offsets[rep_id] = offset
+        self._metrics.events(KIND, Reason.TOMBSTONE, 1)
 
     def _put(self, value: bytes, offset: int) -> None:
         rep = codec.decode_rep(value)

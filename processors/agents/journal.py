@@ -1,6 +1,6 @@
 """The journal of one partition: which segments hold its events, what is to be written, what is worn out. Pure."""
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -62,6 +62,7 @@ class Journal:
         self._segments: dict[bytes, Written] = {}
         self._tail: bytes | None = None
         self._held: dict[bytes, Segment] = {}
+        self._forgotten: set[str] = set()
         self._superseded: list[bytes] = []
         """Segments that the next flush replaces; they are withdrawn by the one after it."""
         self._withdrawn: list[bytes] = []
@@ -91,19 +92,46 @@ class Journal:
         self.mark = mark
         return [*self._withdrawals(), *self._grow(events, ids)]
 
+    def forget(self, ids: Iterable[str]) -> None:
+        """These events must not come back at a recovery: the next `wear` writes their segments anew without them."""
+        self._forgotten.update(ids)
+
+    @property
+    def owes_nothing(self) -> bool:
+        """Whether every event is written, and every segment that was replaced is withdrawn."""
+        return not (self.pending or self._superseded or self._withdrawn)
+
     def wear(self, facts: Facts) -> None:
         """Look at one segment, each in turn; if it is worn out, write its live events anew and drop it."""
+        if self._forgotten:
+            self._renew_forgetful(facts)
         key = next((key for key in self._segments if key != self._tail), None)
         if key is None:
             return
         segment = self._segments.pop(key)
         live = [event_id for event_id in segment.ids if event_id in facts]
         if len(live) * LIVE_SHARE < len(segment.ids) or segment.size < SMALL_BYTES:
-            self.pending += map(facts.raw, live)
-            self.pending_ids += live
-            self._superseded.append(key)
+            self._renew(key, live, facts)
         else:
             self._segments[key] = segment
+
+    def _renew_forgetful(self, facts: Facts) -> None:
+        """Replace the segments that hold forgotten events, and leave out those that are not written yet."""
+        kept = [
+            (event_id, raw) for event_id, raw in zip(self.pending_ids, self.pending, strict=True) if event_id in facts
+        ]
+        self.pending_ids[:] = [event_id for event_id, _ in kept]
+        self.pending[:] = [raw for _, raw in kept]
+        for key in [key for key, held in self._segments.items() if not self._forgotten.isdisjoint(held.ids)]:
+            segment = self._segments.pop(key)
+            self._tail = None if key == self._tail else self._tail
+            self._renew(key, [event_id for event_id in segment.ids if event_id in facts], facts)
+        self._forgotten.clear()
+
+    def _renew(self, key: bytes, live: list[str], facts: Facts) -> None:
+        self.pending += map(facts.raw, live)
+        self.pending_ids += live
+        self._superseded.append(key)
 
     def _reach(self, segment: Segment) -> None:
         """Raise the mark to what a flush's last segment says."""

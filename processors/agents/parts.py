@@ -65,7 +65,7 @@ class Part:
 
     def is_durable(self) -> bool:
         """Whether the changelog says all that there is to say."""
-        return not self.spoken and not self.journal.pending and self.next_offsets == self.durable
+        return not self.spoken and self.journal.owes_nothing and self.next_offsets == self.durable
 
     def cut(self) -> tuple[Mark, list[Entry]]:
         """Where the part is now, and the changelog records that make it durable."""

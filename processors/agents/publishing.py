@@ -113,6 +113,9 @@ class Publisher:
             return
         offsets = dict(self._reps)
         await self._model.put_reps(self._entries(offsets))
+        for rep_id, offset in offsets.items():
+            if self._directory.get(rep_id) is None:
+                await self._model.remove_rep(rep_id, offset)
         self._reps = {rep_id: offset for rep_id, offset in self._reps.items() if offsets.get(rep_id) != offset}
 
     def _entries(self, offsets: Mapping[str, int]) -> Iterable[tuple[RepUpdated, int]]:

@@ -34,3 +34,6 @@ class ReadModel(Protocol):
 
     async def put_reps(self, reps: Iterable[tuple[RepUpdated, int]]) -> int:
         """Write directory entries as of offsets of the directory's topic; older ones have no effect."""
+
+    async def remove_rep(self, rep_id: str, offset: int) -> int:
+        """Take a rep out of the directory, as of an offset of its topic."""

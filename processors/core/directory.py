@@ -31,6 +31,11 @@ class Directory:
             self.teams[rep.rep_id] = rep.team
         return known != rep
 
+    def remove(self, rep_id: str) -> bool:
+        """Forget a rep, who still counts under its id; true when it was announced."""
+        self.teams.pop(rep_id, None)
+        return self._reps.pop(rep_id, None) is not None
+
     def get(self, rep_id: str) -> RepUpdated | None:
         """The rep's entry, if it was ever announced."""
         return self._reps.get(rep_id)

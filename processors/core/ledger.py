@@ -115,6 +115,14 @@ class Ledger:
             del self.quality[day]
         self._outbox.quality_changed.add(day)
 
+    def forget(self, event_id: str) -> bool:
+        """Drop a fact as if it had never come, a retraction excepted; true if it was there."""
+        fact = self.facts.get(event_id)
+        if fact is None or isinstance(fact, ev.EventRetracted):
+            return False
+        self._drop(self.customers[fact.customer_id], fact, None)
+        return True
+
     # -- time -------------------------------------------------------------------------------------
 
     def set_clock(self, clock_us: int) -> None:

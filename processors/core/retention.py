@@ -32,9 +32,12 @@ Dropped = tuple[Customer, ev.Event, BadRecord | None]
 class Retention:
     """Which facts are too old. One for each ledger: it remembers how far its sweep has come."""
 
-    def __init__(self, windows_us: int = 370 * DAY_US, roots_us: int = 400 * DAY_US) -> None:
+    def __init__(
+        self, windows_us: int = 370 * DAY_US, roots_us: int = 400 * DAY_US, orphans_us: int = ORPHAN_AFTER_US
+    ) -> None:
         self.windows_us = windows_us
         self.roots_us = roots_us
+        self.orphans_us = orphans_us
         self._todo: list[str] = []
         self._next_us = -(2**63)
 
@@ -71,8 +74,8 @@ class Retention:
         chunk = self._todo[-FACTS_PER_SWEEP:]
         del self._todo[-FACTS_PER_SWEEP:]
         old = moment(now_us - self.shortest_us)
-        mature = moment(now_us - min(ORPHAN_AFTER_US, self.shortest_us))
-        sweep = _Sweep(facts, now_us, now_us - self.windows_us, now_us - self.roots_us)
+        mature = moment(now_us - min(self.orphans_us, self.shortest_us))
+        sweep = _Sweep(facts, now_us - self.orphans_us, now_us - self.windows_us, now_us - self.roots_us)
         for event in map(facts.get, chunk):
             # Most facts are young: to compare their instants as they are costs a tenth of the questions below.
             if event is not None and event.occurred_at < (mature if type(event) in ORPHANS else old):
@@ -83,10 +86,11 @@ class Retention:
 class _Sweep:
     """One look at some facts. The roots that they belong to are judged once, and dropped as a whole."""
 
-    def __init__(self, facts: dict[str, ev.Event], now_us: int, windows_us: int, roots_us: int) -> None:
+    def __init__(self, facts: dict[str, ev.Event], orphans_us: int, windows_us: int, roots_us: int) -> None:
+        """What is older than these instants goes: orphans, what windows see, roots."""
         self.dropped: list[Dropped] = []
         self._facts = facts
-        self._orphans_us = now_us - ORPHAN_AFTER_US
+        self._orphans_us = orphans_us
         self._windows_us = windows_us
         self._roots_us = roots_us
         self._seen: set[tuple[str, str, str]] = set()

@@ -64,9 +64,8 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def wanted_topics(kafka: KafkaSettings, retention: RetentionSettings) -> tuple[TopicSpec, ...]:
-    """Every topic that workers read or write."""
+    """Every topic that workers read or write. Dead letters stay as long as the events: `verify` needs both."""
     kept = {"retention.ms": str((retention.roots_days + retention.slack_days) * DAY_MS)}
-    letters = {"retention.ms": str(DEAD_LETTER_DAYS * DAY_MS)}
     partitioned = partial(_spec, kafka, partitions=kafka.partitions)
     journal_mend = JOURNAL_MEND.format(topic=kafka.journal_topic, group=kafka.group)
     return (
@@ -76,7 +75,7 @@ def wanted_topics(kafka: KafkaSettings, retention: RetentionSettings) -> tuple[T
         ),
         partitioned(kafka.journal_topic, "the workers' state", COMPACT, LARGE | JOURNAL, exact=journal_mend),
         _spec(kafka, kafka.reps_topic, "directory of reps", COMPACT, {}),
-        _spec(kafka, kafka.dead_letters_topic, "dead letters", DELETE, LARGE | letters),
+        _spec(kafka, kafka.dead_letters_topic, "dead letters", DELETE, LARGE | kept),
         _spec(kafka, kafka.alerts_topic, "alert transitions", DELETE | COMPACT, kept),
     )
 

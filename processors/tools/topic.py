@@ -28,6 +28,8 @@ class TopicRecord(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: dict[str, str]
+    timestamp_ms: int
+    """Milliseconds since 1970, as its producer or the broker set it."""
 
 
 class TopicReader:
@@ -62,7 +64,15 @@ class TopicReader:
                     progress.advance(task, len(records))
                     for record in records:
                         headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
-                        yield TopicRecord(part.topic, part.partition, record.offset, record.key, record.value, headers)
+                        yield TopicRecord(
+                            part.topic,
+                            part.partition,
+                            record.offset,
+                            record.key,
+                            record.value,
+                            headers,
+                            max(record.timestamp, 0),
+                        )
                 left = {part: end for part, end in left.items() if self._client.position(part) < end}
 
 

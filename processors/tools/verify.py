@@ -1,48 +1,34 @@
-"""`salespulse verify`: fold the topic again and compare the live read model with it, field by field.
+"""`salespulse verify`: fold the topics again and compare the live read model with it, field by field.
 
-The system runs on meanwhile, so a difference counts only when it stays: each round reads what has come since, lets time
-pass to now, and keeps the differences that were there before with the same value published.
+The system runs on meanwhile, so a difference counts only when it stays. Each round folds what has come since, waits
+until the workers have published at least as much, and compares. A difference is one when three rounds in a row find the
+same two values: what moves is the system at work.
 """
 
 import asyncio
 from collections.abc import Iterator
-from time import sleep
+from time import monotonic, sleep
 from typing import NamedTuple
 
-import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from config.clock import Clock
-from config.load_policy import load_policy
 from config.settings import Settings
-from processors.core.directory import directory_of
-from processors.core.instants import DAY_US
-from processors.core.ledger import Ledger
-from processors.core.retention import Retention
 from processors.ingest.clients import consumer
-from processors.sinks.keys import Keys
-from processors.sinks.redis_client import connect
-from processors.tools.topic import TopicReader, TopicRecord
-from schemas.codec import decode_event, decode_rep
-from schemas.errors import BadRecord
-from schemas.views import SECTIONS, OpenRequest, Partial, Section, Segment, Standing
+from processors.tools.published import Fields, Place, equal, read_fields, read_positions, readable
+from processors.tools.refold import Refold
+from processors.tools.topic import TopicReader
+from schemas.errors import Unavailable
 
-ROUNDS = 5
+ROUNDS = 8
+STAYS_ROUNDS = 3
 ROUND_PAUSE_SECONDS = 2.0
+PATIENCE_SECONDS = 30.0
+"""How long the published state may stand still behind the topics."""
+POLL_SECONDS = 0.25
 SHOWN = 50
-COMPARED: tuple[Section, ...] = tuple(section for section in SECTIONS if section != "quality")
-TYPES: dict[Section, type] = {
-    "partials": Partial,
-    "open": OpenRequest,
-    "standing": Standing,
-    "segments": Segment,
-}
-
-Place = tuple[str, Section, str]
-"""Partition, section and field."""
-Fields = dict[Place, bytes]
 
 
 class Difference(NamedTuple):
@@ -61,125 +47,64 @@ class Verification(NamedTuple):
     differences: list[Difference]
 
 
-class Refold:
-    """The topics folded again, partition by partition."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._policy = load_policy(settings.policy.path)
-        self._settings = settings
-        self._directory = directory_of(self._policy)
-        self._ledgers: dict[str, Ledger] = {}
-        self._dead: set[tuple[str, str, str]] = set()
-        self.records = 0
-
-    def exclude(self, letter: TopicRecord) -> None:
-        """Leave out what the worker has put into the dead letters: it may depend on when it came (S28)."""
-        headers = letter.headers
-        self._dead.add((headers.get("topic", ""), headers.get("partition", ""), headers.get("offset", "")))
-
-    def take(self, record: TopicRecord) -> None:
-        """Apply a record."""
-        self.records += 1
-        if record.value is None or (record.topic, str(record.partition), str(record.offset)) in self._dead:
-            return
-        try:
-            if record.topic == self._settings.kafka.reps_topic:
-                self._take_rep(record.value)
-            else:
-                self.ledger(f"{record.topic}/{record.partition}").apply(decode_event(record.value))
-        except BadRecord:
-            return
-
-    def _take_rep(self, value: bytes) -> None:
-        rep = decode_rep(value)
-        if self._directory.put(rep):
-            for ledger in self._ledgers.values():
-                ledger.reps_changed([rep.rep_id])
-
-    def ledger(self, partition: str) -> Ledger:
-        """The ledger of a source partition."""
-        ledger = self._ledgers.get(partition)
-        if ledger is None:
-            ledger = self._ledgers[partition] = Ledger(self._policy, self._directory)
-        return ledger
-
-    def fields(self, now_us: int) -> Fields:
-        """Every field of the read model, as the facts have it at an instant."""
-        retention = self._settings.retention
-        windows_us = (retention.windows_days + retention.slack_days) * DAY_US
-        found: Fields = {}
-        for partition, ledger in self._ledgers.items():
-            ledger.retention = Retention(windows_us, retention.roots_days * DAY_US)
-            ledger.advance(now_us)
-            while ledger.retention.is_sweeping:
-                ledger.advance(now_us)
-            everything = ledger.everything()
-            for section in COMPARED:
-                for field, value in everything.puts.get(section, {}).items():
-                    found[partition, section, field] = value
-        return found
-
-
-def verify(settings: Settings, rounds: int = ROUNDS) -> Verification:
-    """Compare until the differences are none or have stayed; raises Unavailable, UsageError."""
-    kafka, clock = settings.kafka, Clock(settings.clock)
-    refold, fields = Refold(settings), 0
-    stayed: dict[Place, Difference] | None = None
-    with consumer(kafka) as client, consumer(kafka) as dead_client:
+def verify(settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> Verification:
+    """Compare until the differences are none, or have stayed; raises Unavailable, UsageError."""
+    kafka, clock, refold = settings.kafka, Clock(settings.clock), Refold(settings)
+    seen: dict[Difference, int] = {}
+    fields = 0
+    with consumer(kafka) as client, consumer(kafka) as letters_client:
         reader = TopicReader(client, kafka, (kafka.reps_topic, *kafka.events_topics))
-        dead = TopicReader(dead_client, kafka, (kafka.dead_letters_topic,))
-        for number in range(rounds):
-            if number:
-                sleep(ROUND_PAUSE_SECONDS)
-            published = asyncio.run(_published(settings))
-            for letter in dead.read(bar=False):
-                refold.exclude(letter)
-            for record in reader.read(bar=number == 0):
-                refold.take(record)
+        letters = TopicReader(letters_client, kafka, (kafka.dead_letters_topic,))
+        for number in range(ROUNDS):
+            _read(refold, reader, letters, bar=number == 0)
+            _wait_for_workers(settings, refold.positions(), patience_seconds)
+            _leave_out(refold, letters)
             folded = refold.fields(clock.now_us())
+            published = asyncio.run(read_fields(settings))
             fields = len(folded)
-            differences = {d.place: d for d in _differences(folded, published)}
-            stayed = differences if stayed is None else _same(stayed, differences)
-            if not stayed:
+            found = [d for d in _differences(folded, published) if d.place not in refold.doubtful]
+            seen = {difference: seen.get(difference, 0) + 1 for difference in found}
+            if all(times >= STAYS_ROUNDS for times in seen.values()):
                 break
-    return Verification(refold.records, fields, sorted((stayed or {}).values()))
+            sleep(ROUND_PAUSE_SECONDS)
+    return Verification(refold.records, fields, sorted(d for d, times in seen.items() if times >= STAYS_ROUNDS))
 
 
-def _same(before: dict[Place, Difference], now: dict[Place, Difference]) -> dict[Place, Difference]:
-    """The differences that were there before: a field that keeps moving is the system at work, not an error."""
-    return {place: now[place] for place in before.keys() & now.keys()}
+def _read(refold: Refold, reader: TopicReader, letters: TopicReader, *, bar: bool) -> None:
+    _leave_out(refold, letters)
+    for record in reader.read(bar=bar):
+        refold.take(record)
+    refold.finish_reading()
+
+
+def _leave_out(refold: Refold, letters: TopicReader) -> None:
+    for letter in letters.read(bar=False):
+        refold.leave_out(letter)
+
+
+def _wait_for_workers(settings: Settings, wanted: dict[str, int], patience_seconds: float) -> None:
+    """Wait until as much is published as was folded; raises Unavailable when it stands still before."""
+    known: dict[str, int] = {}
+    deadline = monotonic() + patience_seconds
+    while True:
+        published = asyncio.run(read_positions(settings, list(wanted)))
+        behind = {label: position - published.get(label, 0) for label, position in wanted.items()}
+        late = {label: records for label, records in behind.items() if records > 0}
+        if not late:
+            return
+        if published != known:
+            known, deadline = published, monotonic() + patience_seconds
+        if monotonic() > deadline:
+            label, records = next(iter(sorted(late.items())))
+            raise Unavailable(f"{label} is {records} records behind its topics and stands still: is a worker running?")
+        sleep(POLL_SECONDS)
 
 
 def _differences(folded: Fields, published: Fields) -> Iterator[Difference]:
     for place in folded.keys() | published.keys():
         mine, theirs = folded.get(place), published.get(place)
-        if mine != theirs and not _equal(place[1], mine, theirs):
+        if not equal(place[1], mine, theirs):
             yield Difference(place, mine, theirs)
-
-
-def _equal(section: Section, mine: bytes | None, theirs: bytes | None) -> bool:
-    """Equal values may differ in the order of their keys."""
-    if mine is None or theirs is None:
-        return False
-    kind = TYPES[section]
-    try:
-        return bool(msgspec.msgpack.decode(mine, type=kind) == msgspec.msgpack.decode(theirs, type=kind))
-    except msgspec.MsgspecError:
-        return False
-
-
-async def _published(settings: Settings) -> Fields:
-    connection, keys = connect(settings.redis), Keys(settings.redis.prefix)
-    found: Fields = {}
-    try:
-        for partition in await connection.members(keys.partitions):
-            for section in COMPARED:
-                async for piece in connection.slices(keys.section(partition, section), 1000):
-                    for field, value in piece.items():
-                        found[partition, section, field.decode()] = value
-    finally:
-        await connection.close()
-    return found
 
 
 def print_verification(result: Verification, console: Console) -> None:
@@ -188,19 +113,10 @@ def print_verification(result: Verification, console: Console) -> None:
         table = Table("partition", "section", "field", "facts say", "read model says")
         for difference in result.differences[:SHOWN]:
             partition, section, field = difference.place
-            mine, theirs = (_readable(section, value) for value in (difference.folded, difference.published))
-            table.add_row(partition, section, escape(field), mine, theirs)
+            mine, theirs = (readable(section, value) for value in (difference.folded, difference.published))
+            table.add_row(escape(partition) or "-", section, escape(field), escape(mine), escape(theirs))
         console.print(table)
         if len(result.differences) > SHOWN:
             console.print(f"... and {len(result.differences) - SHOWN} more")
     verdict = f"{len(result.differences)} differences" if result.differences else "the read model is right"
     console.print(f"{result.records:,} records folded, {result.fields:,} fields compared: {verdict}")
-
-
-def _readable(section: Section, value: bytes | None) -> str:
-    if value is None:
-        return "-"
-    try:
-        return escape(msgspec.json.encode(msgspec.msgpack.decode(value, type=TYPES[section])).decode())
-    except msgspec.MsgspecError:
-        return escape(repr(value))

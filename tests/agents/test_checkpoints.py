@@ -9,10 +9,11 @@ from aiokafka.errors import KafkaTimeoutError
 
 from processors.agents.checkpoints import Checkpoints, OutputTopics
 from processors.agents.outgoing import Outgoing
-from processors.core.instants import instant_us
+from processors.core.instants import DAY_US, instant_us
+from processors.core.retention import Retention
 from schemas.alerts import Transition
-from tests.agents.workbench import TOPIC, Desk, Sent
-from tests.story import activity, at, opened
+from tests.agents.workbench import CLOCK_US, TOPIC, Desk, Sent
+from tests.story import DAY, HOUR, activity, answered, at, opened
 
 TOPICS = OutputTopics("journal", "crm.dead-letters", "alerts")
 
@@ -20,8 +21,9 @@ TOPICS = OutputTopics("journal", "crm.dead-letters", "alerts")
 class Counter:
     """A desk with checkpoints."""
 
-    def __init__(self) -> None:
+    def __init__(self, retention: Retention | None = None) -> None:
         self.desk = Desk()
+        self.desk.part.ledger.retention = retention
         self.sent = Sent()
         self.checkpoints = Checkpoints(
             self.desk.parts, as_outgoing(self.sent), TOPICS, self.desk.metrics, self.desk.crash
@@ -168,3 +170,26 @@ def test_a_part_that_has_left_is_not_flushed() -> None:
     counter.flush()
 
     assert counter.sent.log == []
+
+
+def test_an_orphan_is_said_once_whatever_restarts_follow() -> None:
+    log: dict[bytes, bytes | None] = {}
+    letters = 0
+    for number in range(3):
+        counter = Counter(Retention())
+        part = counter.desk.part
+        for offset, (key, value) in enumerate(log.items()):
+            part.restore(key, value, offset)
+        part.begin(CLOCK_US)
+        if not number:
+            counter.desk.take(answered(-8 * DAY, "alice", "never opened"), opened(0))
+        part.ledger.advance(CLOCK_US)
+        for _ in range(5):
+            counter.flush(2 * HOUR)
+        log |= dict(counter.sent.on("journal"))
+        log = {key: value for key, value in log.items() if value is not None}
+        letters += len(counter.sent.on("crm.dead-letters"))
+        assert part.is_durable()
+        assert [event.customer_id for event in part.ledger.facts.values()] == ["c1"]
+        assert part.ledger.quality == {instant_us(at(-8 * DAY)) // DAY_US: {"orphan": 1}}
+    assert letters == 1

@@ -32,8 +32,10 @@ def test_a_huge_value_is_cut_and_its_length_told() -> None:
 def test_an_event_that_turned_out_bad_is_written_as_an_event() -> None:
     event = answered(1)
 
-    letter = dead_event("letters", ("crm.events", 0), event, BadRecord(Reason.ORPHAN, "never opened"))
+    bad = BadRecord(Reason.ORPHAN, "never opened")
+    letter = dead_event("letters", ("crm.events", 0), event, bad, {"crm.events": 9})
 
     assert letter.key == event.customer_id.encode()
     assert codec.decode_event(letter.value or b"") == event
     assert "offset" not in dict(letter.headers)
+    assert dict(letter.headers)["next_offsets"] == b'{"crm.events":9}'

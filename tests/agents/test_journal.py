@@ -164,6 +164,41 @@ def test_a_worn_segment_is_withdrawn_only_after_its_live_events_were_written_els
     assert keeper.facts.items() <= Keeper.recovered(log, 2).facts.items()
 
 
+def test_a_forgotten_event_does_not_come_back_and_its_neighbours_do() -> None:
+    keeper, log, events = Keeper(1), Log(), source(2 * SEGMENT_BYTES // 1000, size=1000)
+    keeper.take(events, len(events) - 1)
+    log.append(keeper.flush())
+    keeper.take(events, 1)
+    gone = ["e3", f"e{len(events) - 2}", f"e{len(events) - 1}"]
+    for event_id in gone:
+        del keeper.facts[event_id]
+    keeper.journal.forget(gone)
+    log.append(keeper.flush())
+    for _ in range(20):
+        if keeper.journal.owes_nothing:
+            break
+        log.append(keeper.flush())
+
+    assert keeper.journal.owes_nothing
+    log.compact()
+    assert Keeper.recovered(log, 2).facts == keeper.facts
+
+
+def test_a_forgotten_event_that_comes_again_is_kept() -> None:
+    keeper, log, events = Keeper(1), Log(), source(5)
+    keeper.take(events, 5)
+    log.append(keeper.flush())
+    del keeper.facts["e2"]
+    keeper.journal.forget(["e2"])
+    log.append(keeper.flush())
+    mended = b"e2 mended"
+    keeper.journal.pending.append(mended)
+    keeper.journal.pending_ids.append(keeper.replay(mended))
+    log.append(keeper.flush())
+
+    assert Keeper.recovered(log, 2).facts == keeper.facts
+
+
 def test_segments_left_by_restarts_are_merged() -> None:
     log, events = Log(), source(60)
     for writer in range(20):

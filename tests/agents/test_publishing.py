@@ -149,3 +149,8 @@ def test_directory_entries_are_written_until_they_are_there(press: Press) -> Non
     press.shelf.up = True
     press.publish()
     assert press.shelf.reps == {"zoe": 4}
+
+    DIRECTORY.remove("zoe")
+    press.publisher.reps_changed({"zoe": 5})
+    press.publish()
+    assert press.shelf.reps == {}

@@ -171,6 +171,10 @@ class Shelf:
         self.reps |= {rep.rep_id: offset for rep, offset in reps}
         return len(self.reps)
 
+    async def remove_rep(self, rep_id: str, offset: int) -> int:
+        self._answer()
+        return 0 if self.reps.pop(rep_id, None) is None else 1
+
     def _answer(self) -> None:
         if not self.up:
             raise Unavailable("Redis at redis://nowhere does not answer: refused")

@@ -1,0 +1,78 @@
+"""The read model as it lies in Redis, as plain fields."""
+
+import msgspec
+
+from config.settings import Settings
+from processors.sinks.keys import Keys
+from processors.sinks.redis_client import Connection, connect
+from schemas.events import RepUpdated
+from schemas.views import SECTIONS, OpenRequest, Partial, Segment, Standing
+
+FIELDS_AT_ONCE = 1000
+DIRECTORY = "reps"
+"""The section of the directory, which is of no partition."""
+TYPES: dict[str, type] = {
+    "partials": Partial,
+    "open": OpenRequest,
+    "standing": Standing,
+    "segments": Segment,
+    "quality": dict[str, int],
+    DIRECTORY: RepUpdated,
+}
+
+Place = tuple[str, str, str]
+"""Partition, section and field."""
+Fields = dict[Place, bytes]
+
+
+async def read_fields(settings: Settings) -> Fields:
+    """Every field of every partition, and the directory; raises Unavailable."""
+    connection, keys = connect(settings.redis), Keys(settings.redis.prefix)
+    found: Fields = {}
+    try:
+        for partition in await connection.members(keys.partitions):
+            for section in SECTIONS:
+                found |= await _hash(connection, keys.section(partition, section), (partition, section))
+        found |= await _hash(connection, keys.reps, ("", DIRECTORY))
+    finally:
+        await connection.close()
+    return found
+
+
+async def read_positions(settings: Settings, partitions: list[str]) -> dict[str, int]:
+    """How many source offsets the published state of each partition contains; raises Unavailable."""
+    connection, keys = connect(settings.redis), Keys(settings.redis.prefix)
+    try:
+        raw = {name: (await connection.fields(keys.fence(name), ["offset"]))[0] for name in partitions}
+    finally:
+        await connection.close()
+    return {name: int(value) for name, value in raw.items() if value is not None}
+
+
+async def _hash(connection: Connection, key: str, place: tuple[str, str]) -> Fields:
+    return {
+        (*place, field.decode()): value
+        async for piece in connection.slices(key, FIELDS_AT_ONCE)
+        for field, value in piece.items()
+    }
+
+
+def equal(section: str, one: bytes | None, other: bytes | None) -> bool:
+    """Whether two values say the same: they may differ in the order of their keys."""
+    if one is None or other is None or one == other:
+        return one == other
+    kind = TYPES[section]
+    try:
+        return bool(msgspec.msgpack.decode(one, type=kind) == msgspec.msgpack.decode(other, type=kind))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+
+
+def readable(section: str, value: bytes | None) -> str:
+    """A value for people; `-` for none."""
+    if value is None:
+        return "-"
+    try:
+        return msgspec.json.encode(msgspec.msgpack.decode(value, type=TYPES[section])).decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return repr(value)
