@@ -1,8 +1,8 @@
 """`/metrics` of 10,000 reps: how long a scrape takes, and how long the board's event loop is ever held up.
 
 The board runs in this process on a real Redis, filled through the worker's own sink; scrapes come from another process.
-Before each scrape some reps change. A stall is the longest that one callback of the event loop took, in CPU time of the
-loop's thread: other processes on the machine do not count in it.
+Before each scrape some reps change, in everything that is counted of them. A stall is the longest that one callback of
+the event loop took, in CPU time of the loop's thread: other processes on the machine do not count in it.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from asyncio.events import Handle
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
@@ -28,7 +29,7 @@ from rich.table import Table
 from benchmarks.machine import described
 from config.clock import Clock
 from config.settings import BoardSettings, RedisSettings, Settings
-from processors.board.app import STORE, build_board
+from processors.board.app import EXPOSITION, FOLLOWER, STORE, build_board
 from processors.board.main import GC_THRESHOLDS
 from processors.core.instants import DAY_US
 from processors.dev.process import LOOPBACK
@@ -44,7 +45,7 @@ SEED = 1
 TEAM_SIZE = 20
 READY_SECONDS = 300.0
 POLL_SECONDS = 0.01
-SHARES = [1, 1, 10, 100]
+SHARES = [0, 1, 5, 20, 100]
 KINDS = ("call", "email", "meeting", "demo")
 
 
@@ -60,6 +61,17 @@ class Scraped(msgspec.Struct, frozen=True):
     mib: float
     stall_seconds: float
     """The longest callback since the reps changed."""
+    backlog: int
+    """Reps that it showed as they were before."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What was measured."""
+
+    samples: int
+    rendered_seconds: float
+    """From the read model loaded to all of it rendered."""
+    scrapes: list[Scraped]
 
 
 class Stalls:
@@ -112,7 +124,7 @@ class World:
 
     async def change(self, share: float) -> int:
         """Let so many of the reps have done something today; the offset of this publication."""
-        chosen = self._dice.sample(range(self._reps), max(1, int(self._reps * share)))
+        chosen = self._dice.sample(range(self._reps), int(self._reps * share))
         return await self._publish(chosen, self._days[:1], whole=False)
 
     async def _publish(self, reps: Iterable[int], days: list[int], *, whole: bool) -> int:
@@ -170,11 +182,13 @@ async def running_board(settings: Settings) -> AsyncIterator[tuple[web.Applicati
         await runner.cleanup()
 
 
-async def seen(app: web.Application, offset: int) -> None:
-    """Return once the board has a publication; raises TimeoutError."""
+async def until(condition: Callable[[], bool]) -> float:
+    """The seconds until something holds; raises TimeoutError."""
+    started = time.monotonic()
     async with asyncio.timeout(READY_SECONDS):
-        while not _has(app, offset):  # noqa: ASYNC110 - the store tells nobody
+        while not condition():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(POLL_SECONDS)
+    return time.monotonic() - started
 
 
 def _has(app: web.Application, offset: int) -> bool:
@@ -182,28 +196,30 @@ def _has(app: web.Application, offset: int) -> bool:
     return known is not None and known.offset >= offset
 
 
-async def measure(settings: Settings, publish: Publish, rest_seconds: float) -> list[Scraped]:
+async def measure(settings: Settings, publish: Publish, rest_seconds: float) -> Found:
     """A scrape some time after each change of so many percent of the reps."""
-    stalls, found = Stalls(), []
+    stalls, scrapes = Stalls(), []
     gc.set_threshold(*GC_THRESHOLDS)
+    await publish(None)
     with ProcessPoolExecutor(1) as elsewhere, stalls.watched():
         async with running_board(settings) as (app, url):
-            await seen(app, await publish(None))
-            await _scrape(elsewhere, url)
+            await until(lambda: app[FOLLOWER].status.loaded)
+            rendered_seconds = await until(lambda: app[EXPOSITION].is_complete)
             for share in SHARES:
                 stalls.take()
-                await seen(app, await publish(share / 100))
+                offset = await publish(share / 100)
+                await until(partial(_has, app, offset))
                 await asyncio.sleep(rest_seconds)
                 seconds, size = await _scrape(elsewhere, url)
-                found.append(Scraped(share, seconds, size / 2**20, stalls.take()))
-    return found
+                scrapes.append(Scraped(share, seconds, size / 2**20, stalls.take(), app[EXPOSITION].backlog))
+            return Found(app[EXPOSITION].samples, rendered_seconds, scrapes)
 
 
 async def _scrape(elsewhere: Executor, url: str) -> tuple[float, int]:
     return await asyncio.get_running_loop().run_in_executor(elsewhere, scrape, url)
 
 
-async def _run(settings: Settings, reps: int, days: int, rest_seconds: float) -> list[Scraped]:
+async def _run(settings: Settings, reps: int, days: int, rest_seconds: float) -> Found:
     """Publishes from a thread with an event loop of its own, as a worker would from its process."""
     loop, runner, connection = asyncio.get_running_loop(), asyncio.Runner(), connect(settings.redis)
     today = Clock(settings.clock).now_us() // DAY_US
@@ -232,13 +248,13 @@ def main(reps: int, days: int, rest_seconds: float, as_json: bool) -> None:
         settings = Settings(redis=RedisSettings(url=redis.url), board=BoardSettings(port=0))
         found = asyncio.run(_run(settings, reps, days, rest_seconds))
     if as_json:
-        click.echo(json.dumps({"machine": described(), "scrapes": msgspec.to_builtins(found)}))
+        click.echo(json.dumps({"machine": described(), **msgspec.to_builtins(found)}))
         return
-    table = Table("reps changed", "scrape, s", "MiB", "longest stall, ms", title=f"/metrics of {reps:,} reps")
-    for row in found:
-        table.add_row(
-            f"{row.dirty_percent} %", f"{row.seconds:.3f}", f"{row.mib:.1f}", f"{row.stall_seconds * 1000:.1f}"
-        )
+    title = f"/metrics of {reps:,} reps, {found.samples:,} samples, rendered at first in {found.rendered_seconds:.1f} s"
+    table = Table("reps changed", "scrape, s", "MiB", "longest stall, ms", "backlog, reps", title=title)
+    for row in found.scrapes:
+        stall = f"{row.stall_seconds * 1000:.1f}"
+        table.add_row(f"{row.dirty_percent} %", f"{row.seconds:.3f}", f"{row.mib:.1f}", stall, str(row.backlog))
     Console().print(table, described())
 
 

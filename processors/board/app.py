@@ -28,6 +28,7 @@ from schemas.policy import Policy
 
 BACKGROUND: "web.AppKey[Background]" = web.AppKey("background")
 DESK = web.AppKey("desk", Desk)
+EXPOSITION = web.AppKey("exposition", Exposition)
 FOLLOWER = web.AppKey("follower", Follower)
 STORE = web.AppKey("store", Store)
 
@@ -41,8 +42,9 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     desk = Desk(Acks(connection, settings.redis.prefix, recorder, clock.now_us), store)
     exposition, metrics = Exposition(store, clock, lambda: follower.status.loaded), BoardMetrics(CollectorRegistry())
     app = _guarded(settings, metrics)
-    app[FOLLOWER], app[STORE], app[DESK] = follower, store, desk
-    health, pages = Health(store, follower.status), Pages(store, clock, follower.status)
+    app[EXPOSITION], app[FOLLOWER], app[STORE], app[DESK] = exposition, follower, store, desk
+    health = Health(store, follower.status, lambda: exposition.is_complete)
+    pages = Pages(store, clock, follower.status)
     app.router.add_get("/metrics", Scrape(exposition, metrics, follower.status).metrics)
     app.add_routes([*health.routes(), *_api_routes(Source(store, follower.status), desk), *pages.routes()])
     app.on_shutdown.append(pages.close)

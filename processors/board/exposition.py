@@ -1,19 +1,20 @@
 """`/metrics` of all reps: rendered a few reps at a time, so that the event loop is never held up.
 
 Changed reps are rendered when somebody asks; between scrapes only what goes beyond BACKLOG, so that a scrape never has
-much left to do, and a rep that changes all the time is not rendered all the time. In the same way, what has been quiet
-for a while is compressed in advance.
+much left to do, and a rep that changes all the time is not rendered all the time. When very many changed at once, a
+scrape shows some of them as they were a moment ago rather than keep Prometheus waiting.
 """
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from heapq import heappop, heappush
-from itertools import chain, islice
+from math import inf
 
 from config.clock import Clock
 from processors.board.ages import NEVER_US
-from processors.board.chunks import Chunks, Piece
+from processors.board.chunks import Chunks
 from processors.board.rendering import HEADS, Rendering
 from processors.board.store import IDENTITY, NUMBERS, WAITING, Store
 from processors.board.totals import oldest, totals
@@ -22,15 +23,13 @@ from processors.core.zones import zone_days
 SLICE_SECONDS = 0.004
 """How long reps are rendered before the event loop gets its turn."""
 BACKLOG = 500
-"""So many changed reps may wait for the next scrape."""
-REST_SECONDS = 0.01
+"""So many changed reps may wait for the next scrape, and so many it renders whatever the time."""
+REST_SECONDS = 0.004
 """Between two slices when nobody waits for them."""
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.1
 """How often to look whether there is a backlog."""
-QUIET_SECONDS = 5.0
-"""What has not changed for so long is compressed before anyone asks."""
-BLOCKS_AT_ONCE = 400
-"""So many blocks are compressed at each look."""
+PATIENCE_SECONDS = 0.4
+"""So long a scrape goes on rendering; those who have waited longest come first."""
 
 
 class Exposition:
@@ -38,6 +37,8 @@ class Exposition:
 
     def __init__(self, store: Store, clock: Clock, is_loaded: Callable[[], bool]) -> None:
         """`is_loaded`: whether the store is filled; before, every rep would be rendered again and again."""
+        self.is_complete = False
+        """Whether every rep was rendered at least once since the store was filled."""
         self._store = store
         self._clock = clock
         self._is_loaded = is_loaded
@@ -45,30 +46,33 @@ class Exposition:
         self._families = [Chunks(head) for head in HEADS]
         self._slots: dict[str, int] = {}
         self._free: list[int] = []
-        self._pending: dict[str, int] = {}
+        self._pending: OrderedDict[str, int] = OrderedDict()
         self._turns = _Turns(store)
         self._asking = 0
 
-    async def pieces(self) -> list[Piece]:
-        """Everything as it is now, for one answer."""
+    async def texts(self) -> list[bytes]:
+        """Everything as it is now, for one answer; nothing before the store is filled: sums over some reps are wrong.
+
+        The first answer takes as long as rendering everybody does.
+        """
+        if not self._is_loaded():
+            return []
         self._asking += 1
         try:
             self._collect()
-            await self._render_all()
+            await self._render_due()
         finally:
             self._asking -= 1
-        pieces = [piece for family in self._families for piece in family.pieces()]
-        texts = [*await oldest(self._store, self._clock), totals(self._store, self._clock)]
-        return [*pieces, Piece("".join(texts).encode())]
+        texts = [text for family in self._families for text in family.texts()]
+        moving = [*await oldest(self._store, self._clock, list(self._slots)), totals(self._store, self._clock)]
+        return [*texts, "".join(moving).encode()]
 
     async def run(self) -> None:
         """Keep the backlog short until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if self._is_loaded() and not self._asking:
-                self._collect()
-            await self._render_all(down_to=BACKLOG, rest_seconds=REST_SECONDS)
-            await asyncio.to_thread(self._pack, self._quiet())
+            if self._is_loaded():
+                await self._catch_up()
 
     @property
     def samples(self) -> int:
@@ -80,25 +84,39 @@ class Exposition:
         """How many reps are known to need rendering."""
         return len(self._pending)
 
-    def _quiet(self) -> list[Piece]:
-        since = time.monotonic() - QUIET_SECONDS
-        return list(islice(chain.from_iterable(family.quiet(since) for family in self._families), BLOCKS_AT_ONCE))
+    async def _catch_up(self) -> None:
+        """What is done when nobody waits for it."""
+        if not self._asking:
+            self._collect()
+        if self.is_complete:
+            await self._render_some(BACKLOG, rest_seconds=REST_SECONDS)
+        else:
+            await self._render_everybody()
 
-    @staticmethod
-    def _pack(pieces: list[Piece]) -> None:
-        for piece in pieces:
-            piece.packed()
+    async def _render_due(self) -> None:
+        """What a scrape waits for."""
+        if self.is_complete:
+            await self._render_some(max(0, self.backlog - BACKLOG))
+            await self._render_some(0, within_seconds=PATIENCE_SECONDS)
+        else:
+            await self._render_everybody()
+
+    async def _render_everybody(self) -> None:
+        await self._render_some(0)
+        self.is_complete = True
 
     def _collect(self) -> None:
         for rep_id, what in [*self._store.take_touched().items(), *self._turns.due()]:
             self._pending[rep_id] = self._pending.get(rep_id, 0) | what
 
-    async def _render_all(self, down_to: int = 0, rest_seconds: float = 0) -> None:
-        """Render slice by slice until so many reps are left."""
-        until = time.monotonic() + SLICE_SECONDS
-        while len(self._pending) > down_to:
-            self._render(*self._pending.popitem())
-            if time.monotonic() > until:
+    async def _render_some(self, left: int, rest_seconds: float = 0, within_seconds: float = inf) -> None:
+        """Render until so many reps are left, or the time is over; who has waited longest comes first."""
+        now = time.monotonic()
+        end, until = now + within_seconds, now + SLICE_SECONDS
+        while len(self._pending) > left and now < end:
+            self._render(*self._pending.popitem(last=False))
+            now = time.monotonic()
+            if now > until:
                 await asyncio.sleep(rest_seconds)
                 until = time.monotonic() + SLICE_SECONDS
 
@@ -110,8 +128,8 @@ class Exposition:
         if slot is None:
             slot = self._slots[rep_id] = self._free.pop() if self._free else len(self._slots)
             what = IDENTITY
-        for place, chunk in self._rendering.chunks(rep_id, what):
-            self._families[place].put(slot, chunk)
+        for place, samples, text in self._rendering.chunks(rep_id, what):
+            self._families[place].put(slot, text, samples)
         self._turns.rendered(rep_id, what)
 
     def _forget(self, rep_id: str) -> None:
@@ -120,7 +138,7 @@ class Exposition:
             self._free.append(slot)
             self._turns.forget(rep_id)
             for family in self._families:
-                family.put(slot, b"")
+                family.put(slot, b"", 0)
 
 
 _SPARE = 1000
@@ -142,7 +160,8 @@ class _Turns:
         now_us = self._store.now_us()
         if what & NUMBERS:
             zone = self._zones[rep_id] = self._store.reps.zone(rep_id)
-            self._days.setdefault(zone, zone_days(zone).day(now_us))
+            if zone not in self._days:
+                self._days[zone] = zone_days(zone).day(now_us)
         if what & WAITING:
             self._expect(rep_id, now_us)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from processors.board.tally import Sums
+from processors.board.tally import Sums, bits_of
 from processors.core.windows import WINDOWS
 from schemas.policy import Policy
 from schemas.views import RESPONSE_BUCKETS_SECONDS, Partial
@@ -47,6 +47,8 @@ class Family(NamedTuple):
     meaning: str
     labels: Callable[[Layout], Sequence[Labels]]
     values: Callable[[Layout, Sums], list[Value]]
+    reads: int
+    """The fields of Partial that decide on labels and values, as bits."""
 
 
 def layout_of(policy: Policy, levels: tuple[str, ...], sums: Sums) -> Layout:
@@ -77,7 +79,7 @@ def _count(name: str, meaning: str, field: str, divisor: int = 1) -> Family:
             return [getattr(part, field) for part in sums]
         return [getattr(part, field) / divisor for part in sums]
 
-    return Family(name, meaning, lambda _: _WINDOW_LABELS, values)
+    return Family(name, meaning, lambda _: _WINDOW_LABELS, values, bits_of(field))
 
 
 def _activity_labels(layout: Layout) -> list[Labels]:
@@ -138,20 +140,19 @@ def _stage_labels(layout: Layout) -> list[Labels]:
     ]
 
 
+_NEVER = (0, 0, 0)
+
+
 def _stage(name: str, meaning: str, place: int) -> Family:
     def values(layout: Layout, sums: Sums) -> list[Value]:
-        result: list[Value] = []
-        for pipeline, stage in layout.stages:
-            for part in sums:
-                counts = part.stages[pipeline].get(stage) if pipeline in part.stages else None
-                result.append(counts[place] if counts else 0)
-        return result
+        pipelines = {name: [part.stages.get(name, {}) for part in sums] for name, _ in layout.stages}
+        return [counts.get(stage, _NEVER)[place] for name, stage in layout.stages for counts in pipelines[name]]
 
-    return Family(name, meaning, _stage_labels, values)
+    return Family(name, meaning, _stage_labels, values, bits_of("stages"))
 
 
 FAMILIES = (
-    Family("crm_activities", "Activities logged.", _activity_labels, _activities),
+    Family("crm_activities", "Activities logged.", _activity_labels, _activities, bits_of("activities")),
     _count(
         "crm_recontactable_customers",
         "Distinct customers won for a second contact.",
@@ -174,12 +175,14 @@ FAMILIES = (
         "Responses that took at most le seconds.",
         _bucket_labels,
         _buckets,
+        bits_of("response_buckets"),
     ),
     Family(
         "crm_requests_due",
         "Turns judged at min(answer, deadline), by level and result.",
         _due_labels,
         _due,
+        bits_of("answered_within", "breaches"),
     ),
     _count("crm_opportunities_created", "Opportunities created.", "opportunities_created"),
     _count("crm_opportunities_won", "Opportunities won, by close day.", "won"),
@@ -200,12 +203,14 @@ FAMILIES = (
         "Seconds from first follow-up to close.",
         _outcome_labels,
         _cycle_seconds,
+        bits_of("cycle_won_us", "cycle_lost_us"),
     ),
     Family(
         "crm_sales_cycle_seconds_count",
         "Closes in crm_sales_cycle_seconds_sum.",
         _outcome_labels,
         _cycle_counts,
+        bits_of("cycle_won", "cycle_lost"),
     ),
     _stage(
         "crm_stage_entered",

@@ -1,5 +1,6 @@
 """`/healthz`: the process lives. `/readyz`: it has numbers to show, and how fresh they can be."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from aiohttp import web
@@ -12,9 +13,10 @@ from processors.sinks.follower import Status
 class Health:
     """The handlers."""
 
-    def __init__(self, store: Store, status: Status) -> None:
+    def __init__(self, store: Store, status: Status, is_ready: Callable[[], bool]) -> None:
         self._store = store
         self._status = status
+        self._is_ready = is_ready
 
     def routes(self) -> list[web.RouteDef]:
         """Where the handlers are."""
@@ -25,15 +27,15 @@ class Health:
         return web.json_response({"status": "ok"})
 
     async def readyz(self, _request: web.Request) -> web.Response:
-        """200 once the read model was loaded: from then on the last state is shown, and since when Redis is away."""
-        status = HTTPStatus.OK if self._status.loaded else HTTPStatus.SERVICE_UNAVAILABLE
+        """200 once numbers and `/metrics` are there; from then on the last state is shown."""
+        status = HTTPStatus.OK if self._is_ready() else HTTPStatus.SERVICE_UNAVAILABLE
         return web.json_response(self.state(), status=status)
 
     def state(self) -> dict[str, object]:
         """How the board stands."""
         since_us = self._status.down_since_us
         return {
-            "status": "ready" if self._status.loaded else "loading",
+            "status": "ready" if self._is_ready() else "loading",
             "redis": {
                 "up": since_us is None,
                 "down_since": None if since_us is None else rfc3339(since_us),

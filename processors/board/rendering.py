@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 from processors.board.families import BEFORE_FIRST_STAGE, FAMILIES, Layout, layout_of
 from processors.board.store import IDENTITY, NUMBERS, STANDING, WAITING, Store
+from processors.board.tally import EVERY_FIELD
 from processors.board.text import fill, head, pairs, rep_template
 
 INFO = ("crm_rep_info", "The directory of reps; join it for names.")
@@ -15,7 +17,16 @@ FIXED = (INFO, REQUESTS_OPEN, OPPORTUNITIES_OPEN)
 HEADS = tuple(head(name, meaning).encode() for name, meaning in FIXED) + tuple(
     head(family.name, family.meaning).encode() for family in FAMILIES
 )
-"""One for every family that reps have chunks in; chunks are told by their place here."""
+"""One for every family that reps have chunks in."""
+
+
+class Chunk(NamedTuple):
+    """The series of one rep in one family."""
+
+    place: int
+    """Of the family in HEADS."""
+    samples: int
+    text: bytes
 
 
 class Rendering:
@@ -24,39 +35,43 @@ class Rendering:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def chunks(self, rep_id: str, what: int) -> Iterator[tuple[int, bytes]]:
-        """The rep's chunks, each with the place of its family in HEADS. `what` are the store's bits."""
+    def chunks(self, rep_id: str, what: int) -> Iterator[Chunk]:
+        """The rep's chunks that may have changed. `what` are the store's bits."""
         labels = pairs((("rep", rep_id), ("team", self._store.reps.team(rep_id))))
         if what == IDENTITY:
             name = pairs((("rep_name", self._store.reps.name(rep_id)),))
-            yield 0, f"{INFO[0]}{{{labels},{name}}} 1\n".encode()
+            yield Chunk(0, 1, f"{INFO[0]}{{{labels},{name}}} 1\n".encode())
         if what & WAITING:
-            yield 1, self._waiting(rep_id, labels)
+            yield self._waiting(rep_id, labels)
         if what & STANDING:
-            yield 2, self._standing(rep_id, labels)
+            yield self._standing(rep_id, labels)
         if what & NUMBERS:
-            yield from self._numbers(rep_id, labels)
+            yield from self._numbers(rep_id, labels, everything=what == IDENTITY)
 
-    def _waiting(self, rep_id: str, labels: str) -> bytes:
+    def _waiting(self, rep_id: str, labels: str) -> Chunk:
         ages, now_us = self._store.ages, self._store.now_us()
         counts = [0] * len(ages.classes)
         for request in self._store.waiting.of(rep_id).values():
             counts[ages.place(request, now_us)] += 1
-        return fill(_by_one(REQUESTS_OPEN[0], "age", ages.classes), labels, counts)
+        return Chunk(1, len(counts), fill(_by_one(REQUESTS_OPEN[0], "age", ages.classes), labels, counts))
 
-    def _standing(self, rep_id: str, labels: str) -> bytes:
+    def _standing(self, rep_id: str, labels: str) -> Chunk:
         pipelines = self._store.standing(rep_id)
         counts = dict.fromkeys(_stages(self._store, pipelines), 0)
         for stages in pipelines.values():
             for stage, count in stages.items():
                 counts[stage] = counts.get(stage, 0) + count
-        return fill(_by_one(OPPORTUNITIES_OPEN[0], "stage", tuple(counts)), labels, list(counts.values()))
+        template = _by_one(OPPORTUNITIES_OPEN[0], "stage", tuple(counts))
+        return Chunk(2, len(counts), fill(template, labels, list(counts.values())))
 
-    def _numbers(self, rep_id: str, labels: str) -> Iterator[tuple[int, bytes]]:
+    def _numbers(self, rep_id: str, labels: str, *, everything: bool) -> Iterator[Chunk]:
         sums = self._store.sums(rep_id)
+        moved = self._store.take_moved(rep_id) | (EVERY_FIELD if everything else 0)
         layout = layout_of(self._store.policy, self._store.ages.levels, sums)
         for place, (family, template) in enumerate(zip(FAMILIES, _templates(layout), strict=True), len(FIXED)):
-            yield place, fill(template, labels, family.values(layout, sums))
+            if family.reads & moved:
+                values = family.values(layout, sums)
+                yield Chunk(place, len(values), fill(template, labels, values))
 
 
 def _stages(store: Store, pipelines: dict[str, dict[str, int]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 
 from aiohttp import web
@@ -15,15 +15,13 @@ from prometheus_client import (
     generate_latest,
 )
 
-from processors.board.chunks import Piece, gzipped
+from processors.board.chunks import gzipped, portions
 from processors.board.exposition import Exposition
 from processors.sinks.follower import Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SCRAPES_AT_ONCE = 2
 """More wait: each holds a copy of what it answers."""
-PORTION_BYTES = 256 * 1024
-"""So much is written before the event loop gets its turn."""
 
 
 class BoardMetrics:
@@ -42,6 +40,11 @@ class BoardMetrics:
             "salespulse_exposition_seconds", "Time to make the answer to a scrape.", registry=registry
         )
         self.samples = Gauge("salespulse_exposition_samples", "Series of reps in the latest answer.", registry=registry)
+        self.backlog = Gauge(
+            "salespulse_exposition_backlog_reps",
+            "Reps that the latest answer showed as they were before their latest change.",
+            registry=registry,
+        )
         self.answers = Counter(
             "salespulse_board_answers_total", "Answers by route and status.", ["route", "status"], registry=registry
         )
@@ -61,15 +64,16 @@ class Scrape:
         async with self._places:
             packed = "gzip" in request.headers.get("Accept-Encoding", "")
             started = time.perf_counter()
-            pieces = [*await self._exposition.pieces(), Piece(self._own())]
-            texts = await asyncio.to_thread(list, gzipped(pieces)) if packed else (piece.text() for piece in pieces)
+            texts = [*await self._exposition.texts(), self._own()]
+            answer = await asyncio.to_thread(gzipped, texts) if packed else texts
             self._metrics.seconds.observe(time.perf_counter() - started)
-            return await self._send(request, texts, packed=packed)
+            return await self._send(request, answer, packed=packed)
 
     def _own(self) -> bytes:
         self._metrics.redis_up.set(self._status.loaded and self._status.down_since_us is None)
         self._metrics.loads.set(self._status.loads)
         self._metrics.samples.set(self._exposition.samples)
+        self._metrics.backlog.set(self._exposition.backlog)
         return generate_latest(self._metrics.registry)
 
     async def _send(self, request: web.Request, texts: Iterable[bytes], *, packed: bool) -> web.StreamResponse:
@@ -83,21 +87,7 @@ class Scrape:
     @staticmethod
     async def _write(request: web.Request, response: web.StreamResponse, texts: Iterable[bytes]) -> None:
         await response.prepare(request)
-        for portion in _portions(() if request.method == "HEAD" else texts):
+        for portion in portions(() if request.method == "HEAD" else texts):
             await response.write(portion)
             await asyncio.sleep(0)
         await response.write_eof()
-
-
-def _portions(texts: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in portions of about PORTION_BYTES."""
-    some: list[bytes] = []
-    size = 0
-    for text in texts:
-        some.append(text)
-        size += len(text)
-        if size >= PORTION_BYTES:
-            yield b"".join(some)
-            some, size = [], 0
-    if some:
-        yield b"".join(some)

@@ -8,7 +8,7 @@ import msgspec
 from processors.board.ages import Ages
 from processors.board.directory import Reps
 from processors.board.held import Held
-from processors.board.tally import Sums, Tally
+from processors.board.tally import EVERY_FIELD, Sums, Tally
 from processors.board.waiting import Waiting
 from processors.core.windows import WINDOWS, in_window
 from processors.core.zones import zone_days
@@ -112,6 +112,11 @@ class Store:
         """A rep's sums over the windows that end on its present local day; to be read at once."""
         tally = self._tallies["rep"].get(rep_id, _NOTHING)
         return tally.sums(self.reps.today(rep_id, self.now_us()))
+
+    def take_moved(self, rep_id: str) -> int:
+        """In which fields a rep's sums may have moved since the last call, as bits; the sums are to be asked first."""
+        tally = self._tallies["rep"].get(rep_id)
+        return EVERY_FIELD if tally is None else tally.take_moved()
 
     def distinct(self, scope: Scope, subject: str) -> Sums:
         """The distinct counts of a team, or of the company, over the windows that end on the policy's present day."""

@@ -7,6 +7,7 @@ are asked for, by what changed since and by the days that left their windows. In
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import pairwise
+from operator import attrgetter
 
 import msgspec
 
@@ -23,18 +24,24 @@ _LENGTHS = [length for length in WINDOWS.values() if length is not None]
 _LONGEST_ROLL = 31
 """Over more days than these a fresh sum is cheaper."""
 
+EVERY_FIELD = -1
+"""All bits: what `bits_of` says of fields, for every one of them."""
+_BITS = {name: 1 << place for place, name in enumerate(Partial.__struct_fields__)}
+_values = attrgetter(*_BITS)
+
 _decode = msgspec.msgpack.Decoder(Partial).decode
 
 
 class Tally:
     """Partials of one rep, team or company."""
 
-    __slots__ = ("_before", "_raw", "_sums", "_today")
+    __slots__ = ("_before", "_moved", "_raw", "_sums", "_today")
 
     def __init__(self) -> None:
         self._raw: dict[int, bytes] = {}
         self._before: dict[int, bytes | None] = {}
         self._sums: Sums | None = None
+        self._moved = EVERY_FIELD
         self._today = 0
 
     def put(self, partition: int, day: int, raw: bytes | None) -> bool:
@@ -71,8 +78,14 @@ class Tally:
         self._today = today
         return self._sums
 
+    def take_moved(self) -> int:
+        """The fields that any of the sums has moved in since the last call, as bits; the sums are to be asked first."""
+        moved, self._moved = self._moved, 0
+        return moved
+
     def _add_up(self, today: int) -> Sums:
         sums = tuple(Partial() for _ in WINDOWS)
+        self._moved = EVERY_FIELD
         for key, raw in self._raw.items():
             add(sums[_shortest(today, key // PARTITIONS)], _decode(raw))
         for shorter, longer in pairwise(sums):
@@ -86,6 +99,7 @@ class Tally:
             change = Partial() if new is None else _decode(new)
             if old is not None:
                 add(change, _decode(old), -1)
+            self._moved |= _moved_by(change)
             for into in sums[_shortest(self._today, key // PARTITIONS) :]:
                 add(into, change)
 
@@ -99,7 +113,19 @@ class Tally:
                 for partition in partitions:
                     raw = self._raw.get(day * PARTITIONS + partition)
                     if raw is not None:
-                        add(into, _decode(raw), -1)
+                        part = _decode(raw)
+                        self._moved |= _moved_by(part)
+                        add(into, part, -1)
+
+
+def bits_of(*fields: str) -> int:
+    """Fields of Partial as bits."""
+    return sum(_BITS[field] for field in fields)
+
+
+def _moved_by(part: Partial) -> int:
+    """The fields in which something is added with a partial."""
+    return sum(bit for bit, value in zip(_BITS.values(), _values(part), strict=True) if value)
 
 
 def _shortest(today: int, day: int) -> int:

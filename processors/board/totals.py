@@ -1,7 +1,7 @@
 """The metrics that belong to no rep, or that move by themselves: rendered at every scrape."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from config.clock import Clock
 from processors.board.families import Labels, Value
@@ -21,9 +21,9 @@ REPS_AT_ONCE = 500
 OLDEST = ("crm_request_oldest_open_timestamp_seconds", "Start of the longest present wait; 0: nobody waits.")
 
 
-async def oldest(store: Store, clock: Clock) -> list[str]:
+async def oldest(store: Store, clock: Clock, rep_ids: Sequence[str]) -> list[str]:
     """Who waits longest, by owner: a wall instant as old as the wait is long. With a scaled clock it moves."""
-    rep_ids, parts = sorted(store.known_reps()), [head(*OLDEST)]
+    parts = [head(*OLDEST)]
     offset_us = clock.to_wall_us(0)
     for first in range(0, len(rep_ids), REPS_AT_ONCE):
         parts.extend(_oldest(store, rep_id, offset_us) for rep_id in rep_ids[first : first + REPS_AT_ONCE])

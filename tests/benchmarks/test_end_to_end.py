@@ -53,3 +53,5 @@ def test_scrapes_are_timed_and_stalls_are_seen() -> None:
     assert [scrape["dirty_percent"] for scrape in found["scrapes"]] == exposition.SHARES
     assert all(scrape["seconds"] > 0 and scrape["mib"] > 0 for scrape in found["scrapes"])
     assert any(scrape["stall_seconds"] > 0 for scrape in found["scrapes"])
+    assert found["samples"] > 50 * 200
+    assert found["rendered_seconds"] > 0

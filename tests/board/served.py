@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from config.clock import Clock
 from config.settings import ClockSettings, RedisSettings, Settings
-from processors.board.app import DESK, FOLLOWER, STORE, build_board
+from processors.board.app import DESK, EXPOSITION, FOLLOWER, STORE, build_board
 from processors.sinks.read_model import ReadModel
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
@@ -31,6 +31,7 @@ class Served:
         self.store = app[STORE]
         self.desk = app[DESK]
         self.follower = app[FOLLOWER]
+        self.exposition = app[EXPOSITION]
         self.walls = walls
         """What the wall's clock shows, to be moved."""
 
@@ -106,7 +107,7 @@ async def furnish(board: Served) -> None:
         quality={str(TODAY): {"duplicate": 4}},
     )
     await board.publish(TWO, open={"d|9": waiting("r9", HOSTILE_ID, 60 * 30)})
-    await until(lambda: len(board.store.reps.ids()) == 3)
+    await until(lambda: len(board.store.reps.ids()) == 3 and board.exposition.is_complete)
 
 
 def waiting(request_id: str, rep_id: str, minutes: int) -> OpenRequest:

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from config.clock import Clock
 from config.settings import ClockSettings
-from processors.board.chunks import Piece, gzipped
+from processors.board.chunks import PORTION_BYTES, gzipped
 from processors.board.exposition import BACKLOG, Exposition
 from processors.board.families import KINDS, MOST_KINDS, OTHER_KINDS
 from processors.board.totals import MOST_SEGMENTS, totals
@@ -29,7 +29,7 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def text_of(exposition: Exposition) -> str:
-    return b"".join(piece.text() for piece in asyncio.run(exposition.pieces())).decode()
+    return b"".join(asyncio.run(exposition.texts())).decode()
 
 
 def parsed(text: str) -> Series:
@@ -182,22 +182,19 @@ def test_a_dropped_partition_takes_its_numbers_along(scene: Scene) -> None:
 def test_the_answer_packed_is_one_gzip_stream_with_the_same_text(scene: Scene) -> None:
     exposition, rng = Exposition(scene.store, scene.clock, lambda: True), random.Random(9)
     for _ in range(3):
-        pieces = asyncio.run(exposition.pieces())
-        text = b"".join(piece.text() for piece in pieces)
-        assert gzip.decompress(b"".join(gzipped(pieces))) == text
-        assert gzip.decompress(b"".join(gzipped(pieces))) == text
+        texts = asyncio.run(exposition.texts())
+        assert len(b"".join(texts)) > PORTION_BYTES
+        assert gzip.decompress(b"".join(gzipped(texts))) == b"".join(texts)
         scene.set_partials("rep-19", [(TODAY, some_partial(rng))])
 
 
 def test_an_answer_under_way_does_not_change_when_a_rep_does(scene: Scene) -> None:
     exposition = Exposition(scene.store, scene.clock, lambda: True)
-    pieces = asyncio.run(exposition.pieces())
-    before = b"".join(piece.text() for piece in pieces)
+    texts = asyncio.run(exposition.texts())
+    before = b"".join(texts)
     scene.set_partials("rep-19", [(TODAY, some_partial(random.Random(1)))])
-    later = asyncio.run(exposition.pieces())
-    assert b"".join(piece.text() for piece in pieces) == before != b"".join(piece.text() for piece in later)
-    assert gzip.decompress(b"".join(gzipped(pieces))) == before
-    assert gzip.decompress(b"".join(gzipped(later))) == b"".join(piece.text() for piece in later)
+    later = asyncio.run(exposition.texts())
+    assert b"".join(texts) == before != b"".join(later)
 
 
 def test_an_empty_board_has_the_families_and_no_rep() -> None:
@@ -281,23 +278,69 @@ def test_age_classes_come_from_the_levels() -> None:
     assert scene.store.ages.place(one, NOW_US + 7_300_000_000) == 3
 
 
-def test_a_large_backlog_is_rendered_without_anyone_asking() -> None:
+def crowd(size: int) -> Scene:
     scene, partial = Scene(), some_partial(random.Random(1))
-    for number in range(BACKLOG + 200):
+    for number in range(size):
         scene.introduce(f"r{number}", "x", "t")
         scene.set_partials(f"r{number}", [(TODAY - day, partial) for day in range(3)])
+    return scene
+
+
+def change_all(scene: Scene) -> None:
+    for rep_id, rep in scene.reps.items():
+        scene.set_partials(rep_id, [*rep.partials, (TODAY, Partial(responses=1))])
+
+
+def test_nothing_is_shown_of_anybody_before_everybody_is_there() -> None:
+    scene, loaded = crowd(3), False
+    exposition = Exposition(scene.store, scene.clock, lambda: loaded)
+    assert text_of(exposition) == ""
+    loaded = True
+    assert not exposition.is_complete
+    check(scene, exposition)
+    assert exposition.is_complete
+
+
+def test_everybody_is_rendered_and_a_large_backlog_made_short_without_anyone_asking() -> None:
+    scene = crowd(BACKLOG + 200)
     exposition = Exposition(scene.store, scene.clock, lambda: True)
 
     async def watch() -> None:
         task = asyncio.create_task(exposition.run())
+        await until(lambda: exposition.is_complete)
+        assert exposition.backlog == 0
+        change_all(scene)
         await until(lambda: 0 < exposition.backlog <= BACKLOG)
         task.cancel()
-        pieces = await exposition.pieces()
-        assert exposition.backlog == 0
-        assert sum(piece.text().count(b"crm_stage_entered{") for piece in pieces) == (BACKLOG + 200) * 36
 
     asyncio.run(watch())
+    check(scene, exposition)
+    assert exposition.backlog == 0
 
 
-def test_a_piece_of_text_packs_like_a_block() -> None:
-    assert gzip.decompress(b"".join(gzipped([Piece(b"one\n"), Piece(b""), Piece(b"two\n")]))) == b"one\ntwo\n"
+def test_a_scrape_has_no_more_patience_than_it_should_and_the_next_ones_show_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = crowd(2 * BACKLOG + 100)
+    exposition = Exposition(scene.store, scene.clock, lambda: True)
+    check(scene, exposition)
+    monkeypatch.setattr("processors.board.exposition.PATIENCE_SECONDS", 0.0)
+    change_all(scene)
+    backlogs = []
+    for _ in range(3):
+        text_of(exposition)
+        backlogs.append(exposition.backlog)
+    assert backlogs == [BACKLOG + 100, 100, 0]
+    check(scene, exposition)
+
+
+def test_a_change_renders_the_families_that_it_moves_and_no_others(scene: Scene) -> None:
+    exposition = Exposition(scene.store, scene.clock, lambda: True)
+    check(scene, exposition)
+    before = asyncio.run(exposition.texts())[:-1]
+    rep = scene.reps["rep-19"]
+    scene.set_partials("rep-19", [*rep.partials, (TODAY - 3, Partial(won=1, won_cents=5))])
+    check(scene, exposition)
+    after = asyncio.run(exposition.texts())[:-1]
+    moved = {text.decode().split("{")[0] for text, old in zip(after, before, strict=True) if text is not old}
+    assert moved == {"crm_opportunities_won", "crm_won_amount"}

@@ -56,6 +56,7 @@ GAUGES: dict[str, tuple[str, ...]] = {
     "salespulse_redis_up": (),
     "salespulse_exposition_seconds": (),
     "salespulse_exposition_samples": (),
+    "salespulse_exposition_backlog_reps": (),
     "process_resident_memory_bytes": (),
 }
 OWN: dict[str, tuple[str, ...]] = {
