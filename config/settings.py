@@ -16,6 +16,7 @@ from config.reading import read_environment, read_file, variable
 from config.values import (
     Bootstrap,
     Count,
+    CrmUrl,
     Days,
     FilePath,
     Host,
@@ -95,6 +96,7 @@ class BoardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     host: Host = "127.0.0.1"
     port: Port = 8080
+    crm_url: CrmUrl | None = None
 
 
 class ClockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

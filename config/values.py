@@ -45,6 +45,13 @@ RedisUrl = Annotated[
         "(that belongs into redis.password_file) and without further options",
     ),
 ]
+CrmUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://[^\s\"<>{}]+(\{(request_id|customer_id|rep_id)\}[^\s\"<>{}]*)+$",
+        description="http:// or https://, with one or more of {request_id}, {customer_id} and {rep_id} after the host",
+    ),
+]
 Text = Annotated[str, Meta(min_length=1, description="a text")]
 Instant = Annotated[datetime, Meta(tz=True, description="an instant like 2026-11-23T09:00:00Z, with its offset")]
 

@@ -15,12 +15,14 @@ from processors.board.api import Api
 from processors.board.exposition import Exposition
 from processors.board.health import Health
 from processors.board.holds import Desk, LazyAckTopic
+from processors.board.latest import LatestDeadLetters
 from processors.board.pages import Pages
 from processors.board.problems import LARGEST_REQUEST_BYTES, Handler, problems
 from processors.board.requests_api import RequestsApi
 from processors.board.scrape import BoardMetrics, Scrape
 from processors.board.security import ours_only, secure
 from processors.board.store import Store
+from processors.board.views import build_views
 from processors.notifier.acks import Acks
 from processors.sinks.follower import Follower
 from processors.sinks.redis_client import connect
@@ -44,11 +46,12 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     app = _guarded(settings, metrics)
     app[EXPOSITION], app[FOLLOWER], app[STORE], app[DESK] = exposition, follower, store, desk
     health = Health(store, follower.status, lambda: exposition.is_complete)
-    pages = Pages(store, clock, follower.status)
+    letters = LatestDeadLetters(settings.kafka)
+    pages = Pages(store, clock, follower.status, build_views(store, settings.board, letters))
     app.router.add_get("/metrics", Scrape(exposition, metrics, follower.status).metrics)
     app.add_routes([*health.routes(), *_api_routes(Source(store, follower.status), desk), *pages.routes()])
     app.on_shutdown.append(pages.close)
-    app[BACKGROUND] = Background((follower.run, exposition.run, desk.run), (recorder.close, connection.close))
+    app[BACKGROUND] = Background((follower.run, exposition.run, desk.run, letters.run), (recorder.close, connection.close))
     app.cleanup_ctx.append(app[BACKGROUND].context)
     return app
 

@@ -31,7 +31,7 @@ def run_board(settings: Settings) -> int:
     """
     ignore_hangup()
     gc.set_threshold(*GC_THRESHOLDS)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", force=True)
     policy, clock, stop = load_policy(settings.policy.path), Clock(settings.clock), asyncio.Event()
     reload = PolicyReload(settings.policy.path, policy, clock.now_us, stop)
     code = asyncio.run(_run(settings, clock, policy, stop, reload))

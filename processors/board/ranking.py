@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from processors.core.comparison import Share, share
+from processors.core.comparison import Comparison, Share, compare, share
 from processors.core.instants import SECOND_US
 from processors.core.numbers import ratio
 from schemas.views import Partial
@@ -24,6 +24,8 @@ class Cell(msgspec.Struct):
     best: int | None = None
     worst: int | None = None
     """For shares: the ranks that the 95 % intervals leave open."""
+    beside: Comparison | None = None
+    """For shares: the rep beside the others of the team."""
 
 
 class Row(msgspec.Struct):
@@ -66,6 +68,14 @@ def cell(column: Column, part: Partial) -> Cell:
     """A rep's value, not ranked yet."""
     value = column.value(part)
     return Cell(value.ratio, value) if isinstance(value, Share) else Cell(value)
+
+
+def beside(column: Column, one: Cell, team: Partial) -> Comparison | None:
+    """A rep's share beside that of the team without the rep; None for what is no share."""
+    whole = column.value(team)
+    if one.share is None or not isinstance(whole, Share):
+        return None
+    return compare(one.share, share(whole.part - one.share.part, whole.whole - one.share.whole))
 
 
 def rank(cells: Sequence[Cell], *, lowest_first: bool) -> None:

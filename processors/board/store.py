@@ -13,7 +13,7 @@ from processors.board.waiting import Waiting
 from processors.core.windows import WINDOWS, in_window
 from processors.core.zones import zone_days
 from schemas.policy import Policy
-from schemas.views import SECTIONS, Scope, Section, Segment, Standing, partial_field, split_partial_field
+from schemas.views import SECTIONS, Partial, Scope, Section, Segment, Standing, partial_field, split_partial_field
 
 V = TypeVar("V")
 
@@ -117,6 +117,10 @@ class Store:
         """In which fields a rep's sums may have moved since the last call, as bits; the sums are to be asked first."""
         tally = self._tallies["rep"].get(rep_id)
         return EVERY_FIELD if tally is None else tally.take_moved()
+
+    def each_day(self, rep_id: str, first: int, last: int) -> list[Partial]:
+        """A rep's sum of every local day from the first to the last."""
+        return self._tallies["rep"].get(rep_id, _NOTHING).each_day(first, last)
 
     def distinct(self, scope: Scope, subject: str) -> Sums:
         """The distinct counts of a team, or of the company, over the windows that end on the policy's present day."""

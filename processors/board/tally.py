@@ -64,6 +64,14 @@ class Tally:
             if key % PARTITIONS == partition:
                 yield key // PARTITIONS
 
+    def each_day(self, first: int, last: int) -> list[Partial]:
+        """The sum of every day from the first to the last."""
+        result = [Partial() for _ in range(first, last + 1)]
+        for key, raw in self._raw.items():
+            if first <= key // PARTITIONS <= last:
+                add(result[key // PARTITIONS - first], _decode(raw))
+        return result
+
     def __bool__(self) -> bool:
         return bool(self._raw)
 

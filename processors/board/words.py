@@ -41,6 +41,23 @@ class Words:
                 break
         return " ".join(parts)
 
+    def window(self, name: str) -> str:
+        """A window's name: `today`, `30 d`, `all`."""
+        return f"{name[:-1]} {self['day']}" if name[:-1].isdigit() else self[f"window_{name}"]
+
+    def reason(self, reason: str) -> str:
+        """Why a record does not count; a reason without a word is told as it is."""
+        return self._words.get(f"reason_{reason}", reason)
+
+    def priority(self, priority: str) -> str:
+        """A request's priority."""
+        return self._words.get(f"priority_{priority}", priority)
+
+    @staticmethod
+    def small_share(ratio: float | None) -> str:
+        """A ratio that may be far below one percent."""
+        return "–" if ratio is None else f"{ratio:.2%}"
+
     @staticmethod
     def share(ratio: float | None) -> str:
         """A ratio in percent."""

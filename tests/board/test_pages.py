@@ -12,8 +12,9 @@ import msgspec
 import pytest
 from yarl import URL
 
-from processors.board.pages import HERE
+from processors.board.files import HERE
 from processors.board.words import CATALOGUE, LANGUAGES, Words
+from schemas.errors import Reason
 from schemas.events import RepUpdated
 from schemas.views import OpenRequest, Partial, partial_field
 from tests.board.scene import HOSTILE, HOUR_US, NOW_US, TODAY
@@ -126,10 +127,13 @@ def test_impossible_choices_are_the_usual_ones(redis_url: str) -> None:
 def test_leaderboards_rank_by_the_chosen_number_and_leave_open_what_chance_does(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         page = await read(board, "/leaderboards?window=all&sort=win_rate_closed")
-        assert page.attributes("tr", "data-key") == ["ann", "bob", HOSTILE_ID]
+        assert page.attributes("tr", "data-key") == ["", "ann", "bob", HOSTILE_ID]
         assert page.attributes("th", "aria-sort") == ["descending"]
+        worst = await read(board, "/leaderboards?window=all&sort=win_rate_closed&order=worst")
+        assert worst.attributes("tr", "data-key") == ["", "bob", "ann", HOSTILE_ID]
+        assert worst.attributes("th", "aria-sort") == ["ascending"]
         page = await read(board, "/leaderboards?window=all&sort=response_per_customer")
-        assert page.attributes("tr", "data-key") == ["bob", "ann", HOSTILE_ID]
+        assert page.attributes("tr", "data-key") == ["", "bob", "ann", HOSTILE_ID]
         assert page.attributes("th", "aria-sort") == ["ascending"]
 
     on_board(redis_url, scene)
@@ -166,8 +170,8 @@ def test_nothing_that_anybody_typed_becomes_markup(redis_url: str) -> None:
         paths = ["/", "/leaderboards", "/quality", "/funnel", f"/?rep={evil}", f"/?team={evil}", f"/?request={evil}"]
         for path in paths:
             page = await read(board, path.replace("<", "%3C").replace(">", "%3E"))
-            scripts = [attributes for tag, attributes in page.tags if tag == "script"]
-            assert len(scripts) == 1
+            assert {str(source).rsplit("/", 1)[1] for source in page.attributes("script", "src")} == {"board.js"}
+            assert len(page.attributes("script", "src")) == len([tag for tag, _ in page.tags if tag == "script"])
         page = await read(board, "/leaderboards")
         for rep in reps:
             assert " ".join(rep.name.split()) in page.words
@@ -193,6 +197,10 @@ def test_the_language_is_the_browsers_until_somebody_chooses(redis_url: str) -> 
     on_board(redis_url, scene)
 
 
+def rows_of(view: dict[str, str]) -> list[str | None]:
+    return Page(view["html"]).attributes("tr", "data-key")
+
+
 async def events(response: Any) -> Any:
     """The next event's data."""
     while True:
@@ -206,13 +214,15 @@ def test_news_are_sent_when_something_changes_and_only_then(redis_url: str) -> N
         async with asyncio.timeout(20), board.client.get("/live/waiting?team=east") as response:
             assert response.headers["Content-Type"] == "text/event-stream"
             first = await events(response)
-            assert Page(first["html"]).attributes("tr", "data-key") == ["c-r12|r12", "c-r2|r2", "c-r1|r1"]
+            assert rows_of(first) == ["c-r12|r12", "c-r2|r2", "c-r1|r1"]
             assert first["now_us"] == NOW_US
             following = asyncio.create_task(events(response))
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(following), 2.5)
             board.store.put(ONE, "open", "c|12", None)
-            assert Page((await following)["html"]).attributes("tr", "data-key") == ["c-r2|r2", "c-r1|r1"]
+            news = await following
+            assert news["rows"] == {"rows": {"gone": ["c-r12|r12"], "put": []}}
+            assert news["parts"].keys() == {"tiles", "foot"}
 
     on_board(redis_url, scene)
 
@@ -227,7 +237,9 @@ def test_a_running_clock_alone_is_no_news_but_a_passed_level_is(redis_url: str) 
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(following), 6.5)
             board.walls[0] += 31_000_000
-            assert "place-1" in (await following)["html"]
+            [[key, after, html, cells]] = (await following)["rows"]["rows"]["put"]
+            assert (key, after, cells) == ("c-r77|r77", None, {})
+            assert "place-1" in html
 
     on_board(redis_url, scene)
 
@@ -235,21 +247,23 @@ def test_a_running_clock_alone_is_no_news_but_a_passed_level_is(redis_url: str) 
 def test_a_view_that_is_not_there_and_a_file_that_is_not_there_are_problems(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         assert "nothing-like-it" in (await board.json("/live/nothing-like-it", 404))["detail"]
-        assert "pages.py" in (await board.json("/static/pages.py", 404))["detail"]
-        assert (await board.json("/static/..%2Fpages.py", 404))["status"] == 404
+        assert "pages.py" in (await board.json("/static/0/pages.py", 404))["detail"]
+        assert (await board.json("/static/0/..%2Fpages.py", 404))["status"] == 404
 
     on_board(redis_url, scene)
 
 
 def test_files_are_kept_by_browsers_for_good_as_their_addresses_change_with_them(redis_url: str) -> None:
     async def scene(board: Served) -> None:
-        page = await read(board, "/")
-        for address in [*page.attributes("script", "src"), *page.attributes("link", "href")]:
+        page = await read(board, "/reps/ann")
+        addresses = [*page.attributes("script", "src"), *page.attributes("link", "href")]
+        assert len(addresses) == 5
+        for address in addresses:
             async with board.client.get(address) as response:
                 assert response.status == 200
                 assert "immutable" in response.headers["Cache-Control"]
                 assert response.content_type in ("text/css", "text/javascript", "image/svg+xml")
-        async with board.client.get("/static/board.js") as response:
+        async with board.client.get("/static/another/board.js") as response:
             assert "immutable" not in response.headers["Cache-Control"]
 
     on_board(redis_url, scene)
@@ -271,7 +285,10 @@ def test_every_word_is_in_both_languages_and_used_and_none_is_missing() -> None:
     said = {key for text in texts for key in re.findall(r'"([a-z_]+)"', text)}
     named = {key for text in texts for key in re.findall(r'words\["([a-z_]+)"\]', text)}
     assert named <= catalogue.keys()
-    assert catalogue.keys() <= said | {"above", "below", "alike", "few"}
+    composed = {"above", "below", "alike", "few", "held_no", "held_yes", "window_all", "window_today"}
+    composed |= {f"reason_{reason}" for reason in Reason} | {f"priority_{name}" for name in ("low", "high", "urgent")}
+    assert catalogue.keys() <= said | composed
+    assert composed <= catalogue.keys()
 
 
 @pytest.mark.parametrize(

@@ -1,124 +1,154 @@
-// The live page: takes in what the server sends, lets clocks run between, and writes times in the viewer's zone.
+// The live page: takes in what the server sends, lets clocks run between, and lets people choose without a reload.
 // Nothing is kept but the present state: a page left open for days does not grow.
+
+import { acts } from "./acts.js";
+import { draw } from "./chart.js";
+import { localise, setNow, tick } from "./clocks.js";
+import { change, view } from "./patch.js";
+
+const AGAIN_MS = 5000;
+const HIDDEN_MS = 30000; // A page in the background looks so often; its connection is free for others meanwhile.
+const ALARM_MS = 30000; // Screen readers are told of waits past a level at most so often.
+const TYPING_MS = 350;
 
 const body = document.body;
 const live = document.getElementById("live");
 const connection = document.getElementById("connection");
-const units = body.dataset.units.split(",");
-const lengths = [86400, 3600, 60, 1];
-const zoned = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+const pause = document.getElementById("pause");
+const language = document.getElementById("language");
+const said = document.getElementById("said");
+const title = document.title;
 
-let nowUs = Number(body.dataset.nowUs);
-let readAt = performance.now();
-const speed = Number(body.dataset.speed);
-
-const present = () => nowUs + (performance.now() - readAt) * 1000 * speed;
-
-function span(seconds) {
-  let left = Math.max(0, Math.floor(seconds));
-  const parts = [];
-  lengths.forEach((length, place) => {
-    if (parts.length === 2 || (parts.length && !left)) return;
-    if (left >= length || (length === 1 && !parts.length)) {
-      parts.push(`${Math.floor(left / length)} ${units[place]}`);
-      left %= length;
-    }
-  });
-  return parts.join(" ");
-}
+let events = null;
+let again = 0;
+let paused = false;
+let alarms = null;
+let alarmAt = -ALARM_MS;
 
 function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-function tick() {
-  const now = present();
-  for (const element of live.querySelectorAll("[data-since-us]")) {
-    write(element, span((now - Number(element.dataset.sinceUs)) / 1e6));
-  }
-  for (const element of live.querySelectorAll("[data-until-us]")) {
-    const left = (Number(element.dataset.untilUs) - now) / 1e6;
-    write(element, left < 0 ? `${element.dataset.pastWord} ${span(-left)}` : span(left));
-  }
+function connected(word, off) {
+  connection.classList.toggle("off", off);
+  write(connection, `${off ? "○" : "●"} ${word}`);
 }
 
-function localise(root) {
-  for (const element of root.querySelectorAll("time[datetime]")) {
-    element.title = element.dateTime;
-    write(element, zoned.format(new Date(element.dateTime)));
+// The count of long waits stands in the tab's title; when it rises, it is said once.
+function alarm() {
+  const element = document.getElementById("alarm");
+  if (!element) return;
+  const count = Number(element.dataset.count);
+  document.title = count ? `(${count}) ${title}` : title;
+  if (alarms !== null && count > alarms && performance.now() - alarmAt > ALARM_MS) {
+    alarmAt = performance.now();
+    write(said, element.dataset.say.replace("{}", count));
   }
+  alarms = count;
 }
 
-// What a row says, but for the clocks in it.
-const sources = new WeakMap();
-const source = (row) => row.innerHTML.replace(/(data-(?:since|until)-us="-?\d+"[^>]*>)[^<]*/g, "$1");
-
-// Rows that are still there stay the same elements, so that focus, selection and screen readers stay where they are.
-function patchRows(before, after) {
-  const known = new Map([...before.children].map((row) => [row.dataset.key, row]));
-  let place = before.firstElementChild;
-  for (const row of [...after.children]) {
-    const old = known.get(row.dataset.key);
-    known.delete(row.dataset.key);
-    const said = source(row);
-    if (old && sources.get(old) === said) {
-      if (old === place) place = place.nextElementSibling;
-      else before.insertBefore(old, place);
-      old.className = row.className;
-      continue;
-    }
-    sources.set(row, said);
-    before.insertBefore(row, place);
-    if (old) {
-      if (old === place) place = place.nextElementSibling;
-      old.remove();
-    }
-  }
-  known.forEach((row) => row.remove());
+function shown(apply) {
+  return (event) => {
+    const data = JSON.parse(event.data);
+    setNow(data.now_us);
+    apply(live, data);
+    localise(live);
+    tick(live);
+    draw(live);
+    alarm();
+    if (document.hidden) close();
+  };
 }
 
-function show(html) {
-  const focused = document.activeElement;
-  const template = document.createElement("template");
-  template.innerHTML = html;
-  const before = live.querySelectorAll("[data-rows]");
-  const after = template.content.querySelectorAll("[data-rows]");
-  if (before.length === 1 && after.length === 1) {
-    patchRows(before[0], after[0]);
-    after[0].replaceWith(before[0]);
-  }
-  live.replaceChildren(template.content);
-  if (focused && focused !== document.activeElement && live.contains(focused)) focused.focus({ preventScroll: true });
-  localise(live);
-  tick();
-}
-
-function connected(is) {
-  connection.classList.toggle("off", !is);
-  write(connection, is ? `● ${body.dataset.liveWord}` : `○ ${body.dataset.offlineWord}`);
+function close() {
+  clearTimeout(again);
+  if (events) events.close();
+  events = null;
 }
 
 function listen() {
-  const events = new EventSource(body.dataset.live);
-  events.addEventListener("open", () => connected(true));
+  close();
+  if (!body.dataset.live || paused) return;
+  events = new EventSource(body.dataset.live);
+  events.addEventListener("open", () => connected(body.dataset.liveWord, false));
   events.addEventListener("error", () => {
-    connected(false);
-    if (events.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+    connected(body.dataset.offlineWord, true);
+    if (events && events.readyState === EventSource.CLOSED) again = setTimeout(listen, AGAIN_MS);
   });
-  events.addEventListener("view", (event) => {
-    const view = JSON.parse(event.data);
-    nowUs = view.now_us;
-    readAt = performance.now();
-    show(view.html);
+  events.addEventListener("view", shown(view));
+  events.addEventListener("change", shown(change));
+}
+
+// Another choice: the address says it, and the stream goes on with it.
+function go(url, replace) {
+  history[replace ? "replaceState" : "pushState"](null, "", url);
+  const path = new URL(body.dataset.live, location).pathname;
+  body.dataset.live = path + url.search;
+  const other = new URL(language.href);
+  const tongue = other.searchParams.get("lang");
+  other.search = url.search;
+  other.searchParams.set("lang", tongue);
+  language.href = other;
+  alarms = null;
+  listen();
+}
+
+function choose(form) {
+  const url = new URL(location);
+  url.searchParams.delete("page");
+  for (const [name, value] of new FormData(form)) {
+    if (value) url.searchParams.set(name, value);
+    else url.searchParams.delete(name);
+  }
+  if (url.search !== location.search) go(url, true);
+}
+
+let typing = 0;
+for (const form of document.querySelectorAll("form.choices")) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    choose(form);
+  });
+  form.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(choose, TYPING_MS, form);
   });
 }
 
-document.addEventListener("change", (event) => {
-  const form = event.target.closest("form.choices");
-  if (form) form.requestSubmit();
+live.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-go]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  go(new URL(link.href), false);
 });
 
+window.addEventListener("popstate", () => location.reload());
+
+pause.hidden = !body.dataset.live;
+pause.addEventListener("click", () => {
+  paused = !paused;
+  write(pause, paused ? body.dataset.resumeWord : body.dataset.pauseWord);
+  if (paused) {
+    close();
+    connected(body.dataset.pausedWord, true);
+  } else {
+    listen();
+  }
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) listen();
+});
+setInterval(() => {
+  if (document.hidden) listen();
+}, HIDDEN_MS);
+setInterval(() => {
+  if (!document.hidden && !paused) tick(live);
+}, 1000);
+
+acts(live, said);
 localise(document);
-tick();
-setInterval(tick, 1000);
-if (body.dataset.live) listen();
+tick(live);
+draw(live);
+alarm();
+listen();

@@ -1,0 +1,65 @@
+"""What a page's address chooses. An impossible choice is the usual one: an old link still shows something."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from processors.board.store import Store
+from processors.core.windows import WINDOWS
+
+Choices = Mapping[str, str]
+"""The address's parameters."""
+Context = dict[str, Any]
+"""What a template reads: its variables are as different as the templates."""
+
+ROWS = 100
+"""The most rows of a page."""
+USUAL_WINDOW = "30d"
+MOST_DIGITS = 6
+SUGGESTED_REPS = 200
+
+
+class NoSuchRep(LookupError):
+    """Nobody is called that."""
+
+
+class Found(NamedTuple):
+    """Whom the words in a search field name."""
+
+    words: str
+    rep_ids: set[str] | None
+    """None: nothing was asked for, everyone is meant."""
+
+
+def window_of(choices: Choices) -> str:
+    """The chosen window."""
+    return choices["window"] if choices.get("window") in WINDOWS else USUAL_WINDOW
+
+
+def one_of(choices: Choices, name: str, allowed: tuple[str, ...]) -> str | None:
+    """A choice among some; None: no choice was made."""
+    return choices[name] if choices.get(name) in allowed else None
+
+
+def teams_of(store: Store, choices: Choices) -> Context:
+    """All teams, and the chosen one."""
+    teams = sorted({store.reps.team(rep_id) for rep_id in store.known_reps()})
+    return {"teams": teams, "team": choices.get("team") if choices.get("team") in teams else None}
+
+
+def page_of(choices: Choices, total: int) -> Context:
+    """Which page of so many rows is shown."""
+    said, last = choices.get("page", ""), max(1, -(-total // ROWS))
+    page = min(max(1, int(said)), last) if said.isascii() and said.isdigit() and len(said) <= MOST_DIGITS else 1
+    first = (page - 1) * ROWS
+    return {"page": page, "first": first, "more": total > page * ROWS, "total": total}
+
+
+def reps_named(store: Store, words: str) -> Found:
+    """The rep with exactly that id, else everyone whose name or id has the words in it."""
+    if not words.strip():
+        return Found("", None)
+    if store.knows(words):
+        return Found(store.reps.name(words), {words})
+    sought = words.strip().casefold()
+    known = store.known_reps()
+    return Found(words, {one for one in known if sought in store.reps.name(one).casefold() or sought in one.casefold()})

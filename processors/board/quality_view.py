@@ -1,0 +1,39 @@
+"""*Data quality*: what was wrong with records, as counts and shares, the latest dead letters, and how fresh all is."""
+
+from processors.board.choices import Choices, Context
+from processors.board.latest import LatestDeadLetters
+from processors.board.store import Store
+from processors.core.instants import rfc3339
+from processors.core.numbers import ratio
+from processors.core.windows import ALL, WINDOWS
+
+
+class QualityView:
+    """Fills the view."""
+
+    def __init__(self, store: Store, letters: LatestDeadLetters) -> None:
+        self._store = store
+        self._letters = letters
+
+    async def fill(self, _choices: Choices) -> Context:
+        """What the template reads."""
+        quality = self._store.quality()
+        reasons = sorted({reason for counts in quality.values() for reason in counts})
+        read = sum(published.offset for published in self._store.partitions.values())
+        return {
+            "windows": list(WINDOWS),
+            "rows": [
+                (
+                    reason,
+                    [quality[window].get(reason, 0) for window in WINDOWS],
+                    ratio(quality[ALL].get(reason, 0), read),
+                )
+                for reason in reasons
+            ],
+            "read": read,
+            "partitions": [
+                (partition, published.offset, published.stream_us, rfc3339(max(published.stream_us, 0)))
+                for partition, published in sorted(self._store.partitions.items())
+            ],
+            "letters": self._letters.latest(),
+        }

@@ -1,0 +1,62 @@
+"""Fragments that all readers of the same view share: made once, when the numbers or the time make it necessary."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Hashable
+
+import msgspec
+
+from processors.board.fragments import Fragment
+
+STEP_SECONDS = 1.0
+"""A fragment is made anew at most so often."""
+LONGEST_STEP_SECONDS = 5.0
+"""Without news it is made so often all the same: other things than numbers may have changed."""
+MOST_FRAGMENTS = 256
+
+Make = Callable[[], Awaitable[Fragment]]
+
+
+class Made(msgspec.Struct):
+    """A fragment, of which version of the numbers it is, and when it was made (monotonic seconds)."""
+
+    fragment: Fragment
+    version: int
+    at: float
+
+
+class Shared:
+    """The fragments. Those nobody has asked for longest are forgotten first."""
+
+    def __init__(self, version: Callable[[], int], now_us: Callable[[], int]) -> None:
+        self._version = version
+        self._now_us = now_us
+        self._made: dict[Hashable, Made] = {}
+        self._making: dict[Hashable, asyncio.Task[Fragment]] = {}
+
+    async def get(self, key: Hashable, make: Make) -> Fragment:
+        """The present fragment of a view. Who asks while it is being made waits for that one."""
+        made = self._made.pop(key, None)
+        if made is not None:
+            self._made[key] = made
+            if self._is_fresh(made):
+                return made.fragment
+        if key not in self._making:
+            task = self._making[key] = asyncio.create_task(self._make(key, make))
+            task.add_done_callback(lambda _: self._making.pop(key, None))
+        return await asyncio.shield(self._making[key])
+
+    def _is_fresh(self, made: Made) -> bool:
+        age = time.monotonic() - made.at
+        if age < STEP_SECONDS:
+            return True
+        same = made.version == self._version() and self._now_us() <= made.fragment.stale_us
+        return same and age < LONGEST_STEP_SECONDS
+
+    async def _make(self, key: Hashable, make: Make) -> Fragment:
+        version = self._version()
+        fragment = await make()
+        self._made[key] = Made(fragment, version, time.monotonic())
+        while len(self._made) > MOST_FRAGMENTS:
+            del self._made[next(iter(self._made))]
+        return fragment
