@@ -51,7 +51,9 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     app.router.add_get("/metrics", Scrape(exposition, metrics, follower.status).metrics)
     app.add_routes([*health.routes(), *_api_routes(Source(store, follower.status), desk), *pages.routes()])
     app.on_shutdown.append(pages.close)
-    app[BACKGROUND] = Background((follower.run, exposition.run, desk.run, letters.run), (recorder.close, connection.close))
+    app[BACKGROUND] = Background(
+        (follower.run, exposition.run, desk.run, letters.run), (recorder.close, connection.close)
+    )
     app.cleanup_ctx.append(app[BACKGROUND].context)
     return app
 

@@ -19,7 +19,8 @@ def written(key: str) -> str:
 
 def html_of(rows: dict[str, tuple[str, list[str]]], note: str, seconds: int = 5) -> str:
     lines = [
-        f'<tr data-key="{written(key)}" class="{kind}"><th data-since-us="7">{seconds} s</th><td>{a}</td><td>{b}</td></tr>'
+        f'<tr data-key="{written(key)}" class="{kind}"><th data-since-us="7">{seconds} s</th>'
+        f"<td>{a}</td><td>{b}</td></tr>"
         for key, (kind, [a, b]) in rows.items()
     ]
     return f"\n<!--part:note--><p>{note}</p>\n<!--part:rows--><tbody data-rows>{''.join(lines)}</tbody>"
