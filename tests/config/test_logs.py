@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from config.logs import LIBRARIES, configure_logs
+from config.logs import LIBRARIES, REPEAT_SECONDS, Repeats, configure_logs
 
 
 class Terminal(io.StringIO):
@@ -68,3 +68,33 @@ def test_libraries_speak_from_warnings_up() -> None:
     logging.getLogger("aiokafka.conn").debug("chatter")
 
     assert stream.getvalue() == ""
+
+
+def record(name: str, message: str, *values: object) -> logging.LogRecord:
+    return logging.LogRecord(name, logging.ERROR, __file__, 1, message, values, None)
+
+
+def test_a_library_repeats_itself_only_now_and_then_and_says_how_often_it_would_have() -> None:
+    now = 100.0
+    repeats = Repeats(monotonic=lambda: now)
+
+    assert repeats.filter(record("aiokafka.conn", "no %s", "broker"))
+    assert not repeats.filter(record("aiokafka.conn", "no %s", "broker"))
+    assert not repeats.filter(record("aiokafka.conn", "no %s", "leader"))
+    assert repeats.filter(record("aiokafka.conn", "something else"))
+    now += REPEAT_SECONDS
+    last = record("aiokafka.conn", "no %s", "broker")
+    assert repeats.filter(last)
+    assert last.getMessage() == "no broker (2 more like it)"
+
+
+def test_what_we_say_ourselves_is_never_left_out() -> None:
+    stream = io.StringIO()
+    configure_logs(stream)
+
+    for _ in range(2):
+        logging.getLogger("processors.agents").error("two")
+        logging.getLogger("aiokafka").error("one")
+
+    messages = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+    assert messages == ["two", "one", "two"]

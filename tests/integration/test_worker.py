@@ -291,6 +291,7 @@ def test_a_worker_waits_for_its_broker_with_a_line_now_and_then(
             broker.stop()
 
     assert running.log().count("does not answer") == 1
+    assert running.log().count("Unable connect to") == 1
     assert topic_prefix in running.log()
 
 
