@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from config.load_policy import load_policy
 from processors.core.backtest import Backtest, BacktestReport, Difference, RepCount, Side
+from processors.tools.legible import legible
 from processors.tools.lines import read_messages
 from processors.tools.replay import percent
 from schemas.errors import BadRecord
@@ -79,7 +79,7 @@ def _values(report: BacktestReport) -> dict[str, Any]:
 def print_backtest(report: BacktestReport, console: Console) -> None:
     """The report for people."""
     against = f" against {report.old.policy}" if report.old is not None else ""
-    console.print(f"[bold]{escape(report.new.policy)}[/]{escape(against)}, as of {report.as_of}")
+    console.print(f"[bold]{legible(report.new.policy)}[/]{legible(against)}, as of {report.as_of}")
     console.print(", ".join(f"{name} {count:,}" for name, count in report.events.items()))
     console.print(_levels(report))
     console.print(_reps(report))
@@ -114,7 +114,7 @@ def _levels(report: BacktestReport) -> Table:
         new, before = report.new.levels.get(name), old.get(name)
         row = [str(new.turns), str(new.alerts), str(new.breaches), percent(new.missed)] if new else ["-"] * 4
         row += [str(before.alerts), percent(before.missed)] if before else ["-"] * 2
-        table.add_row(escape(name), *row)
+        table.add_row(legible(name), *row)
     return table
 
 
@@ -132,8 +132,8 @@ def _reps(report: BacktestReport) -> Table:
     for name, new, old in rows[:SHOWN_REPS]:
         count = new or RepCount(old.team if old else "", 0, 0, {})
         levels = " ".join(f"{level}:{alerts}" for level, alerts in sorted(count.levels.items()))
-        row = (str(count.alerts), str(count.breaches), escape(levels), str(old.alerts) if old else "-")
-        table.add_row(escape(name), escape(count.team), *row)
+        row = (str(count.alerts), str(count.breaches), legible(levels), str(old.alerts) if old else "-")
+        table.add_row(legible(name), legible(count.team), *row)
     return table
 
 
@@ -154,7 +154,7 @@ def _differences(report: BacktestReport) -> Table:
     if comparison is not None:
         table.add_row("all", *_difference(comparison.total))
         for name, difference in comparison.levels.items():
-            table.add_row(f"level {escape(name)}", *_difference(difference))
+            table.add_row(f"level {legible(name)}", *_difference(difference))
         for name, difference in (comparison.causes or {}).items():
             table.add_row(f"by {CAUSES[name]}", *_difference(difference))
     return table

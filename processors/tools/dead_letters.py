@@ -5,11 +5,11 @@ from collections import Counter, deque
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from config.settings import Settings
 from processors.ingest.clients import producer
+from processors.tools.legible import legible
 from processors.tools.topic import TopicRecord, read_topics
 from schemas.codec import decode_event
 from schemas.errors import BadRecord, UsageError
@@ -37,7 +37,7 @@ def print_dead_letters(records: list[TopicRecord], counts: Counter[str], console
         headers = record.headers
         place = f"{headers.get('topic', '?')}/{headers.get('partition', '?')}@{headers.get('offset', '?')}"
         value = (record.value or b"")[:SHOWN_VALUE].decode("utf-8", "replace")
-        table.add_row(place, headers.get("reason", "?"), escape(headers.get("detail", "")), escape(value))
+        table.add_row(place, headers.get("reason", "?"), legible(headers.get("detail", "")), legible(value))
     console.print(table)
     console.print(", ".join(f"{reason} {count}" for reason, count in counts.most_common()) or "there are none")
 

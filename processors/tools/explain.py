@@ -5,7 +5,6 @@ from collections.abc import Iterable
 import msgspec
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from processors.core.explain import (
@@ -16,6 +15,7 @@ from processors.core.explain import (
     explain_request,
 )
 from processors.core.replay import Replay
+from processors.tools.legible import legible
 from processors.tools.lines import Line
 from processors.tools.replay import span
 from schemas.errors import BadRecord, UsageError
@@ -67,13 +67,13 @@ def print_explanation(explanation: Explanation, console: Console) -> None:
     for account in explanation.accounts:
         print_account(account, console)
     for line in explanation.dead_letters:
-        console.print(f"[red]not counted[/] {escape(line)}")
+        console.print(f"[red]not counted[/] {legible(line)}")
 
 
 def print_account(account: Account, console: Console) -> None:
     """The account for people."""
     name = account.request_id if isinstance(account, RequestAccount) else account.opportunity_id
-    console.print(f"[bold]{escape(name)}[/] of customer {escape(account.customer_id)}, as of {account.as_of}")
+    console.print(f"[bold]{legible(name)}[/] of customer {legible(account.customer_id)}, as of {account.as_of}")
     console.print(_facts(account))
     if isinstance(account, RequestAccount):
         for turn in account.turns:
@@ -86,29 +86,29 @@ def _facts(account: Account) -> Table:
     columns = ("instant", "event", "type", "what it did", "rule")
     table = Table(*columns, title="What was seen", title_justify="left", box=box.SIMPLE_HEAD)
     for fact in account.facts:
-        table.add_row(fact.at, escape(fact.event_id), fact.type, escape(fact.effect), fact.rule)
+        table.add_row(fact.at, legible(fact.event_id), fact.type, legible(fact.effect), fact.rule)
     return table
 
 
 def _print_turn(turn: TurnAccount, console: Console) -> None:
-    how = f"{turn.ending} {turn.ended_at} by {escape(turn.responder or 'nobody')}" if turn.ended_at else "waiting now"
+    how = f"{turn.ending} {turn.ended_at} by {legible(turn.responder or 'nobody')}" if turn.ended_at else "waiting now"
     console.print(f"[bold]turn {turn.turn}[/]: opened {turn.opened_at}, {how} (S01)")
     calendar, business = span(turn.wait_seconds), span(turn.business_seconds)
     console.print(f"  waited {calendar} ({turn.wait_seconds:,.0f} s) by the calendar, {business} of working time (S12)")
     for hold in turn.holds:
-        console.print(f"  held by {escape(hold.owner)} for {span(hold.seconds)}: {hold.since} to {hold.until} (S07)")
+        console.print(f"  held by {legible(hold.owner)} for {span(hold.seconds)}: {hold.since} to {hold.until} (S07)")
     for level in turn.levels:
-        owner = escape(level.credited_to)
+        owner = legible(level.credited_to)
         console.print(f"  level {level.level}: due {level.due_at}: {level.result}, credited to {owner} ({level.rule})")
 
 
 def _print_course(account: OpportunityAccount, console: Console) -> None:
-    console.print(f"pipeline {escape(account.pipeline)}")
+    console.print(f"pipeline {legible(account.pipeline)}")
     for stage, mark in account.reached.items():
         visited = account.visited.get(stage)
         note = f"visited {visited}" if visited else "never visited itself"
-        console.print(f"  reached {escape(stage)} {escape(mark)}; {escape(note)} (S20)")
-    console.print(f"close in force: {escape(account.close or 'none')} (S24)")
+        console.print(f"  reached {legible(stage)} {legible(mark)}; {legible(note)} (S20)")
+    console.print(f"close in force: {legible(account.close or 'none')} (S24)")
     if account.cycle_seconds is not None:
         start = account.first_follow_up or "creation, as there is no follow-up"
         console.print(f"sales cycle {span(account.cycle_seconds)} from {start} (S24)")

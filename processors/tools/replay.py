@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from processors.core.replay import Replay
+from processors.tools.legible import legible
 from processors.tools.lines import read_messages
 from schemas.errors import BadRecord
 from schemas.policy import Policy
@@ -75,7 +75,7 @@ def _responses(report: dict[str, Any], window: str) -> Table:
     table = _table("How customers are treated", *columns)
     for name, n in _rows(report, window):
         table.add_row(
-            escape(name),
+            legible(name),
             str(sum(n["activities"].values())),
             str(n["responses"]),
             span(n["response_seconds_per_turn"]),
@@ -92,7 +92,7 @@ def _selling(report: dict[str, Any], window: str) -> Table:
     table = _table("How customers are won", *columns)
     for name, n in _rows(report, window):
         table.add_row(
-            escape(name),
+            legible(name),
             *(str(n[key]) for key in ("opportunities_created", "won", "lost")),
             percent(n["win_rate_created"]),
             percent(n["win_rate_closed"]),
@@ -112,7 +112,7 @@ def _stages(report: dict[str, Any], window: str) -> Table:
     for pipeline, stages in report["company"][window]["stages"].items():
         for stage, counts in stages.items():
             row = (str(counts[key]) for key in ("entered", "visited", "advanced"))
-            table.add_row(escape(f"{pipeline} / {stage}"), *row, percent(counts["conversion"]))
+            table.add_row(legible(f"{pipeline} / {stage}"), *row, percent(counts["conversion"]))
     return table
 
 
@@ -120,7 +120,7 @@ def _segments(report: dict[str, Any]) -> Table:
     table = _table("Lifetime value", "segment", "customers", "revenue", "cost", "per customer")
     for name, segment in report["segments"].items():
         value = segment["lifetime_value"] or "-"
-        table.add_row(escape(name), str(segment["customers"]), segment["revenue"], segment["cost"], value)
+        table.add_row(legible(name), str(segment["customers"]), segment["revenue"], segment["cost"], value)
     return table
 
 
@@ -130,7 +130,7 @@ def _open_requests(report: dict[str, Any]) -> Table:
     table = _table(f"Waiting now: {len(waiting)}{shown}", "request", "customer", "rep", "since", "waiting", "past")
     for row in waiting[:SHOWN_OPEN_REQUESTS]:
         since, waited, past = row["opened_at"], span(row["waiting_seconds"]), " ".join(row["levels"])
-        table.add_row(*(escape(row[key]) for key in ("request_id", "customer_id", "rep_id")), since, waited, past)
+        table.add_row(*(legible(row[key]) for key in ("request_id", "customer_id", "rep_id")), since, waited, past)
     return table
 
 

@@ -11,12 +11,12 @@ from time import monotonic, sleep
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from config.clock import Clock
 from config.settings import Settings
 from processors.ingest.clients import consumer
+from processors.tools.legible import legible
 from processors.tools.published import Fields, Place, equal, read_fields, read_positions, readable
 from processors.tools.refold import Refold
 from processors.tools.topic import TopicReader
@@ -114,7 +114,7 @@ def print_verification(result: Verification, console: Console) -> None:
         for difference in result.differences[:SHOWN]:
             partition, section, field = difference.place
             mine, theirs = (readable(section, value) for value in (difference.folded, difference.published))
-            table.add_row(escape(partition) or "-", section, escape(field), escape(mine), escape(theirs))
+            table.add_row(legible(partition) or "-", section, legible(field), legible(mine), legible(theirs))
         console.print(table)
         if len(result.differences) > SHOWN:
             console.print(f"... and {len(result.differences) - SHOWN} more")
