@@ -189,7 +189,7 @@ def topics(only_check: bool, config_file: Path | None) -> None:
     """
     from processors.ingest.topics import run_topics  # noqa: PLC0415
 
-    raise SystemExit(run_topics(settings_of(config_file), Console(), create=not only_check))
+    raise SystemExit(run_topics(settings_of(config_file), _console(), create=not only_check))
 
 
 @main.command()

@@ -9,7 +9,7 @@ from rich.console import Console
 from config.load_policy import load_policy
 from config.settings import Settings
 from processors.ingest.clients import DEFAULT_TIMEOUT_SECONDS, admin_client
-from processors.ingest.topics import all_topics, examine
+from processors.ingest.topics import all_topics, examine, problems
 from processors.sinks.redis_client import connect
 from schemas.errors import SalespulseError, Unavailable
 
@@ -82,9 +82,9 @@ def topics_are_right(settings: Settings, timeout_seconds: float) -> str:
     """How many topics there are; raises Unavailable with the mend for each that is missing or wrong."""
     with admin_client(settings.kafka, timeout_seconds) as admin:
         findings = examine(admin, all_topics(settings))
-    problems = [finding.problem for finding in findings if finding.problem]
-    if problems:
-        raise Unavailable("; ".join(problems))
+    wrong = problems(findings)
+    if wrong:
+        raise Unavailable("; ".join(wrong))
     return f"{len(findings)} topics with the right partitions and cleanup policies"
 
 

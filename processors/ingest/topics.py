@@ -1,18 +1,22 @@
 """The topics: what they should be, what they are, and how to get from one to the other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import TopicAlreadyExistsError, for_code
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from config.settings import KafkaSettings, RetentionSettings, Settings
 from processors.ingest.clients import admin_client
 from schemas.errors import Unavailable
+
+T = TypeVar("T")
 
 DAY_MS = 86_400_000
 DEAD_LETTER_DAYS = 30
@@ -22,6 +26,7 @@ LARGE = {"max.message.bytes": str(8 * 1024 * 1024)}
 READY_MS = 30_000
 JOURNAL = {"segment.bytes": str(64 * 1024 * 1024), "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
 """The end of the journal is written again and again: small segments let compaction drop what is superseded soon."""
+CREATE_MEND = "run `salespulse topics`"
 EVENTS_MEND = (
     "set kafka.partitions to what the topic has; adding partitions to a topic in use would move customers away from "
     "their history"
@@ -118,9 +123,9 @@ def ensure_topics(settings: Settings) -> list[str]:
     specs = all_topics(settings)
     with admin_client(settings.kafka) as admin:
         created = create_missing(admin, specs)
-        problems = [finding.problem for finding in examine(admin, specs) if finding.problem]
-    if problems:
-        raise Unavailable("; ".join(problems))
+        wrong = problems(examine(admin, specs))
+    if wrong:
+        raise Unavailable("; ".join(wrong))
     return created
 
 
@@ -131,10 +136,17 @@ def run_topics(settings: Settings, console: Console, *, create: bool) -> int:
         created = create_missing(admin, specs) if create else []
         findings = examine(admin, specs)
     console.print(_table(findings, created))
-    problems = [finding.problem for finding in findings if finding.problem]
-    for problem in problems:
+    wrong = problems(findings)
+    for problem in wrong:
         console.print(problem, soft_wrap=True, highlight=False, markup=False)
-    return 1 if problems else 0
+    return 1 if wrong else 0
+
+
+def problems(findings: Sequence[Finding]) -> list[str]:
+    """What is wrong, each with its mend; the missing ones, which have the same mend, together."""
+    missing = [finding.spec.name for finding in findings if finding.state is None]
+    told = [f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: {CREATE_MEND}"] if missing else []
+    return told + [finding.problem for finding in findings if finding.state is not None and finding.problem]
 
 
 def _spec(  # noqa: PLR0913 -- each is a column of the table above
@@ -184,7 +196,7 @@ def _cleanup(admin: KafkaAdminClient, name: str) -> frozenset[str]:
 
 def _problem(spec: TopicSpec, state: TopicState | None) -> str | None:
     if state is None:
-        return f"{spec.name} is missing: run `salespulse topics`"
+        return f"{spec.name} is missing: {CREATE_MEND}"
     return next(_faults(spec, state), None)
 
 
@@ -201,16 +213,21 @@ def _faults(spec: TopicSpec, state: TopicState) -> Iterator[str]:
 
 
 def _table(findings: Sequence[Finding], created: Sequence[str]) -> Table:
-    table = Table("topic", "for", "partitions", "should be", "cleanup", "should be", "")
+    table = Table(Column("topic", overflow="fold"), "partitions", "cleanup", "", "for", box=SIMPLE_HEAD)
     for finding in findings:
         spec, state = finding.spec, finding.state
+        partitions, cleanup = (state.partitions, state.cleanup) if state else (None, None)
         table.add_row(
             spec.name,
-            spec.purpose,
-            str(state.partitions) if state else "-",
-            str(spec.partitions) if spec.exact else "any",
-            ",".join(sorted(state.cleanup)) if state else "-",
-            ",".join(sorted(spec.cleanup)),
+            _beside(partitions, spec.partitions if spec.exact else partitions, str),
+            _beside(cleanup, spec.cleanup, lambda policy: ",".join(sorted(policy))),
             "wrong" if finding.problem else "created" if spec.name in created else "ok",
+            spec.purpose,
         )
     return table
+
+
+def _beside(found: T | None, wanted: T | None, word: Callable[[T], str]) -> str:
+    """What is, and what should be if that is something else."""
+    shown = "-" if found is None else word(found)
+    return shown if found is None or wanted is None or found == wanted else f"{shown}, not {word(wanted)}"

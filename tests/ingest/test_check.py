@@ -39,7 +39,8 @@ def test_a_right_stack_is_said_to_be_right(settings: Settings) -> None:
 def test_missing_topics_are_told_with_the_mend(settings: Settings) -> None:
     code, lines = outcome(*kafka_checks(settings))
     assert code == 1
-    assert f"{settings.kafka.events_topics[0]} is missing: run `salespulse topics`" in lines[1]
+    assert lines[1].startswith(f"wrong topics   {settings.kafka.events_topics[0]}, ")
+    assert lines[1].endswith(" are missing: run `salespulse topics`")
     assert lines[2] == "1 of 2 are wrong"
 
 

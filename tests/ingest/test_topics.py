@@ -63,7 +63,8 @@ def test_missing_topics_are_created_once_and_then_left_alone(settings: Settings)
 def test_looking_does_not_create(settings: Settings) -> None:
     code, text = printed(settings, create=False)
     assert code == 1
-    assert f"{settings.kafka.reps_topic} is missing: run `salespulse topics`" in text
+    names = ", ".join(spec.name for spec in all_topics(settings))
+    assert f"{names} are missing: run `salespulse topics`" in text
     with admin_client(settings.kafka) as admin:
         assert not set(admin.list_topics()) & {settings.kafka.reps_topic, *settings.kafka.events_topics}
 
@@ -76,7 +77,11 @@ def test_the_table_says_what_is_and_what_should_be(settings: Settings) -> None:
     assert code == 0
     assert text.count(" ok ") == 8
     row = next(line for line in text.splitlines() if settings.kafka.alerts_topic in line)
-    assert row.count("compact,delete") == 2
+    assert row.split()[:4] == [settings.kafka.alerts_topic, "1", "compact,delete", "ok"]
+    _, text = printed(kafka_of(settings, partitions=6), create=False)
+    row = next(line for line in text.splitlines() if settings.kafka.events_topics[0] in line)
+    assert "4, not 6" in row
+    assert "wrong" in row
 
 
 def test_a_wrong_number_of_partitions_is_told_with_its_mend(settings: Settings) -> None:
