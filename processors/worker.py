@@ -20,6 +20,7 @@ from config.settings import Settings, WorkerSettings
 from processors.agents.app import Given, WorkerApp, build_app
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.startup import wait_for_topics
+from processors.agents.waiting import BEAT_SECONDS, Waiting
 from processors.sinks.read_model import ReadModel
 from processors.sinks.redis_client import connect
 from schemas.errors import SalespulseError, Unavailable
@@ -43,7 +44,9 @@ def run_worker(settings: Settings) -> int:
     policy = load_policy(settings.policy.path)
     registry = CollectorRegistry()
     read_model = ReadModel(connect(settings.redis), settings.redis.prefix)
-    given = Given(policy, Clock(settings.clock), read_model, WorkerMetrics(registry))
+    metrics = WorkerMetrics(registry)
+    metrics.expect(policy)
+    given = Given(policy, Clock(settings.clock), read_model, metrics)
     gc.set_threshold(*GC_THRESHOLDS)
     stop = asyncio.Event()
     reload = PolicyReload(settings.policy.path, policy, given.clock.now_us, stop)
@@ -95,11 +98,21 @@ async def _live(app: WorkerApp, stopping: "asyncio.Task[bool]") -> None:
     app.in_worker = True
     starting = asyncio.create_task(app.start())
     failing = asyncio.create_task(app.failed())
+    reminding = asyncio.create_task(_remind(app))
     await asyncio.wait([starting, stopping, failing], return_when=asyncio.FIRST_COMPLETED)
     if starting.done() and starting.exception() is not None:
         await app.crash(starting.exception() or RuntimeError("unreachable"))
     await asyncio.wait([stopping, failing], return_when=asyncio.FIRST_COMPLETED)
     starting.cancel()
+    reminding.cancel()
+
+
+async def _remind(app: WorkerApp) -> None:
+    """Faust's own tasks begin after the first recovery: this one is there before."""
+    waiting = Waiting(app.conf.id, lambda: app.journal.replayed)
+    while True:
+        waiting.beat(waits=app.waits)
+        await asyncio.sleep(BEAT_SECONDS)
 
 
 async def _end(app: WorkerApp) -> None:

@@ -58,6 +58,7 @@ class WorkerApp(faust.App):
     logger = logging.getLogger("faust.worker")
     parts: Parts
     checkpoints: Checkpoints
+    journal: JournalTable
     metrics: WorkerMetrics
     clock: Clock
 
@@ -68,6 +69,11 @@ class WorkerApp(faust.App):
 
     def _new_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_consumer, self)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has no say in any partition: until its first assignment, in rebalances and recoveries."""
+        return self.rebalancing or not self.parts.assigned
 
     async def crash(self, reason: BaseException) -> None:
         """Stop the worker; whoever runs it says why."""
@@ -138,6 +144,7 @@ def build_app(settings: Settings, given: Given) -> WorkerApp:
     app.checkpoints = Checkpoints(parts, outgoing, topics, given.metrics, app.crash)
     journal = JournalTable(app, name="journal", topic=topics.journal, parts=parts, metrics=given.metrics)
     reps = DirectoryTable(app, name="reps", topic=kafka.reps_topic, directory=directory, metrics=given.metrics)
+    app.journal = journal
     app.tables.add(journal)
     app.tables.add(reps)
     publisher = Publisher(parts, directory, given.read_model, given.metrics)

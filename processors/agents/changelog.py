@@ -41,7 +41,7 @@ class JournalTable(faust.Table[bytes, bytes]):
         self._parts = parts
         self._metrics = metrics
         self._assigned_at = 0.0
-        self._replayed = 0
+        self.replayed = 0
 
     def _changelog_topic_name(self) -> str:
         return self._topic_name
@@ -54,7 +54,7 @@ class JournalTable(faust.Table[bytes, bytes]):
         self._parts.assign(numbers, generation_id)
         self._metrics.rebalances.inc()
         self._metrics.partitions_owned.set(len(self._parts.recovered()))
-        self._assigned_at, self._replayed = time.monotonic(), 0
+        self._assigned_at, self.replayed = time.monotonic(), 0
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
 
     def persisted_offset(self, tp: TP) -> int | None:
@@ -68,7 +68,7 @@ class JournalTable(faust.Table[bytes, bytes]):
             for event in batch:
                 part = self._parts.get(event.message.partition)
                 if part is not None:
-                    self._replayed += part.restore(event.key, event.value, event.message.offset)
+                    self.replayed += part.restore(event.key, event.value, event.message.offset)
         except Exception as error:
             self.crash_app(error)
             raise
@@ -89,7 +89,7 @@ class JournalTable(faust.Table[bytes, bytes]):
         gc.freeze()
         seconds = time.monotonic() - self._assigned_at
         self._metrics.recovery_seconds.observe(seconds)
-        logger.info("owns %s: %d events replayed in %.1f s", self._owned(), self._replayed, seconds)
+        logger.info("owns %s: %d events replayed in %.1f s", self._owned(), self.replayed, seconds)
         await super().on_recovery_completed(active_tps, standby_tps)
 
     def crash_app(self, error: Exception) -> None:

@@ -109,6 +109,11 @@ class Parts:
     def __len__(self) -> int:
         return len(self._parts)
 
+    @property
+    def assigned(self) -> bool:
+        """Whether there was an assignment, even if it was of nothing."""
+        return self._generation != NOWHERE
+
     def get(self, number: int) -> Part | None:
         """The part of a partition number, if this worker owns it."""
         return self._parts.get(number)
