@@ -1,5 +1,6 @@
 """The directory of reps as a Faust global table: every worker reads all of `crm.reps`, and goes on reading it."""
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -44,7 +45,17 @@ class DirectoryTable(faust.GlobalTable):
         return self._topic_name
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """Take directory entries; a bad one is counted, and the former one stays. A tombstone takes a rep out."""
+        """Take directory entries; a bad one is counted, and the former one stays. A tombstone takes a rep out.
+
+        Faust only logs what this raises: so anything unexpected stops the worker.
+        """
+        try:
+            self._take(batch)
+        except Exception as error:
+            self._crashing = asyncio.ensure_future(self.app.crash(error))
+            raise
+
+    def _take(self, batch: Iterable[Any]) -> None:
         for event in batch:
             if event.value is None:
                 self._remove(event.key, event.message.offset)
@@ -72,5 +83,6 @@ class DirectoryTable(faust.GlobalTable):
         rep = codec.decode_rep(value)
         if self._directory.put(rep):
             self._changed.add(rep.rep_id)
+            self._metrics.expect_team(self._directory.team(rep.rep_id))
         self.offsets[rep.rep_id] = offset
         self._metrics.events(KIND, "applied", 1)

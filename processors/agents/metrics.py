@@ -1,11 +1,16 @@
 """What a worker says about itself: the program metrics of a worker, in the registry that it is given."""
 
 from collections.abc import Mapping
+from itertools import product
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from schemas.alerts import Transition
+from schemas.alerts import State, Transition
 from schemas.errors import Reason
+from schemas.events import Event
+from schemas.policy import Policy
+from schemas.views import UNKNOWN_TEAM
 
 FAST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 LAG_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
@@ -20,6 +25,7 @@ class WorkerMetrics:
         self._count_ownership(registry)
         self._count_state(registry)
         self._count_alerts(registry)
+        self._levels: tuple[str, ...] = ()
 
     def _count_flow(self, registry: CollectorRegistry) -> None:
         self._events = Counter("salespulse_events", "Events by type and result.", ["type", "result"], registry=registry)
@@ -92,6 +98,21 @@ class WorkerMetrics:
             buckets=LAG_BUCKETS,
             registry=registry,
         )
+
+    def expect(self, policy: Policy) -> None:
+        """Begin at 0 what can be foreseen: Prometheus sees no increase from nothing to 1."""
+        for kind in get_args(Event):
+            self._events.labels(kind.__struct_config__.tag, "applied")
+        self._levels = policy.level_names
+        for level, state in product(self._levels, get_args(State)):
+            self._transitions.labels(level, state)
+        for team in (*policy.teams, UNKNOWN_TEAM):
+            self.expect_team(team)
+
+    def expect_team(self, team: str) -> None:
+        """The same for the outcomes of a team."""
+        for level, result in product(self._levels, ("met", "missed")):
+            self._outcomes.labels(team, level, result)
 
     def events(self, kind: str, result: str, count: int) -> None:
         """Count events of a type: `applied`, or the reason why not."""

@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from processors.agents.metrics import WorkerMetrics
 from schemas.alerts import Transition
 from schemas.errors import Reason
+from schemas.policy import DEFAULT_POLICY
 
 
 def fired(due_us: int) -> Transition:
@@ -22,6 +23,22 @@ def test_dead_letters_exist_at_zero_for_every_reason() -> None:
     WorkerMetrics(registry)
 
     assert all(registry.get_sample_value("salespulse_dead_letters_total", {"reason": reason}) == 0 for reason in Reason)
+
+
+def test_what_can_be_foreseen_exists_at_zero_so_that_a_first_event_is_an_increase() -> None:
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+
+    metrics.expect(DEFAULT_POLICY)
+    metrics.expect_team("north")
+
+    def at_zero(name: str, **labels: str) -> bool:
+        return registry.get_sample_value(f"salespulse_{name}_total", labels) == 0
+
+    assert at_zero("events", type="request.opened", result="applied")
+    assert all(at_zero("alert_transitions", level="24h", state=state) for state in ("fired", "resolved", "retracted"))
+    for team in ("north", "unknown"):
+        assert at_zero("sla_outcomes", team=team, level="1h", result="missed")
 
 
 def test_the_exposition_is_what_the_catalogue_names() -> None:

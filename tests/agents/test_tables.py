@@ -137,6 +137,18 @@ def test_a_tombstone_takes_a_rep_out_of_the_directory() -> None:
     assert bench.value("salespulse_events_total", type="rep.updated", result="tombstone") == 2
 
 
+def test_what_nobody_expected_of_the_directory_stops_the_worker() -> None:
+    async def take() -> Bench:
+        bench = Bench()
+        no_bytes: Any = 5
+        with pytest.raises(TypeError):
+            bench.reps.apply_changelog_batch([event(no_bytes)])
+        await asyncio.wait_for(bench.app.failed(), 5)
+        return bench
+
+    assert isinstance(asyncio.run(take()).app.crash_reason, TypeError)
+
+
 def test_a_bad_entry_leaves_the_former_one_in_place(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench()
     bad = [b"{", codec.encode(rep("ann", time_zone="Mars/Olympus"))]
