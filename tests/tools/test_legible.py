@@ -18,7 +18,7 @@ def test_control_characters_are_shown_as_such_and_letters_of_any_script_as_they_
 def test_a_dead_letter_is_printed_without_its_markup_and_escapes() -> None:
     stream = io.StringIO()
     headers = {"topic": "crm.events", "partition": "0", "offset": "7", "reason": "malformed", "detail": "[red]no"}
-    record = TopicRecord("crm.dead-letters", 0, 0, b"k", b"\x1b[31m[bold]\xff", headers)
+    record = TopicRecord("crm.dead-letters", 0, 0, b"k", b"\x1b[31m[bold]\xff", headers, 0)
 
     print_dead_letters([record], Counter(malformed=1), Console(file=stream, width=140))
 
