@@ -4,7 +4,7 @@ import msgspec
 
 from processors.core.distinct import Days
 from processors.core.opportunities import Opportunity
-from processors.core.requests import Request, Unlinked
+from processors.core.requests import Entry, Request, Unlinked
 
 
 class Customer(msgspec.Struct, gc=False):
@@ -20,8 +20,8 @@ class Customer(msgspec.Struct, gc=False):
     newest_request_us: int = -(2**63)
     unlinked: Unlinked | None = None
     """Answers that name no request (S05)."""
-    withdrawn_before: tuple[int, int, str] | None = None
-    """All requests that began before this place in the order are withdrawn until the next `settle`."""
+    late_answers: list[tuple[Entry, bool]] | None = None
+    """Answers that name no request and came out of order: to be added (or taken out) at the next `settle`."""
     answered: dict[str, Days] | None = None
     opportunities: dict[str, Opportunity] | None = None
     newest_close_us: int = -(2**63)

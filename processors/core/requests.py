@@ -98,6 +98,8 @@ class Request(msgspec.Struct, gc=False):
     """How many of the open turn's instants (at risk, due) have passed."""
     next_us: int = 0
     """The open turn's next instant, as the heap knows it; 0: there is none."""
+    ended: Entry | None = None
+    """The fact that ended the latest turn to end."""
     settled: bool = True
     """False: the numbers were withdrawn, and facts are being added before the next walk."""
     alerts: dict[tuple[int, str], Transition] | None = None
@@ -141,12 +143,13 @@ class Request(msgspec.Struct, gc=False):
 
     def walk(self, unlinked: "Unlinked | None") -> Iterator[Turn]:
         """Fold all facts from the beginning, with the customer's unlinked answers; the turns that ended, in order."""
-        self.owner, self.turns, self.turn, self.passed = UNASSIGNED, 0, None, 0
+        self.owner, self.turns, self.turn, self.passed, self.ended = UNASSIGNED, 0, None, 0, None
         for index, entry in enumerate(self.facts):
             if unlinked is not None and self.turn is not None:
                 yield from self._end_unlinked(unlinked, self.turn, self.facts[index - 1], entry)
             ended = self.step(entry[0], entry[3])
             if ended is not None:
+                self.ended = entry
                 yield ended
         if unlinked is not None and self.turn is not None:
             yield from self._end_unlinked(unlinked, self.turn, self.facts[-1], None)
@@ -157,6 +160,7 @@ class Request(msgspec.Struct, gc=False):
         if answer is not None and (before is None or answer < before):
             ended = self.step(answer[0], answer[3])
             if ended is not None:
+                self.ended = answer
                 yield ended
 
 
@@ -189,6 +193,18 @@ class Unlinked:
         firsts = [entries[bisect_right(entries, after)] for entries in lists if entries and entries[-1] > after]
         return min(firsts, default=None)
 
+    def touches(self, request: Request) -> bool:
+        """Whether any of the responses came while a request had an open turn, so that it may have ended that turn."""
+        turn, ended = request.turn, request.ended
+        if turn is not None and ended is None:
+            return self.first_after(request.facts[0], turn.opener.channel) is not None
+        if turn is not None:
+            return self.newest > request.facts[0]
+        if ended is None:
+            return False
+        index = bisect_right(self.entries, request.facts[0])
+        return index < len(self.entries) and self.entries[index] <= ended
+
     def _lists(self, fact: RequestFact) -> Iterator[list[Entry]]:
         yield self.entries
         if isinstance(fact, RequestAnswered) and qualifies(fact):
@@ -203,11 +219,6 @@ def qualifies(fact: RequestAnswered) -> bool:
 def answers(fact: RequestFact, turn: Turn) -> bool:
     """Whether an unlinked answer is meant for a turn: on its channel, or on any when it names none (S05)."""
     return isinstance(fact, RequestAnswered) and fact.channel in (None, turn.opener.channel)
-
-
-def answers_any(fact: RequestFact) -> bool:
-    """Whether a fact is a response at all."""
-    return isinstance(fact, RequestAnswered) and qualifies(fact)
 
 
 def entry_of(at_us: int, fact: RequestFact) -> Entry:

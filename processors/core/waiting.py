@@ -16,7 +16,6 @@ from processors.core.requests import (
     Turn,
     Unlinked,
     answers,
-    answers_any,
     discard,
     entry_of,
     open_request,
@@ -24,8 +23,6 @@ from processors.core.requests import (
 from schemas.events import RequestAnswered, RequestAssigned, RequestFact, RequestOpened
 from schemas.views import OpenRequest, Partial
 
-EVERYTHING = (2**63, 0, "")
-"""The place in the order behind all facts."""
 MANY = 64
 """Open requests of a customer, beyond which looking at them for each answer that names none may cost too much."""
 LOOKS = 100_000
@@ -74,9 +71,7 @@ class Waiting:
         """Take a fact back (it was retracted, or is too old to keep)."""
         entry = entry_of(at_us, fact)
         if isinstance(fact, RequestAnswered) and fact.request_id is None:
-            self._withdraw_since(customer, entry)
-            if customer.unlinked is not None:
-                customer.unlinked.discard(entry)
+            self._change_later(customer, entry, is_new=False)
             bump(self.unlinked_days, at_us // DAY_US, -1)
             return
         request = self._request(customer, fact.request_id or "")
@@ -85,9 +80,9 @@ class Waiting:
 
     def settle(self) -> None:
         """Fold again what was withdrawn."""
-        for customer in self._late:
-            customer.withdrawn_before = None
-        self._late.clear()
+        late, self._late = self._late, []
+        for customer in late:
+            self._settle_late(customer)
         self._looks = 0
         unsettled, self._unsettled = self._unsettled, []
         for customer, request in unsettled:
@@ -137,8 +132,6 @@ class Waiting:
         request = customer.requests.get(request_id)
         if request is None:
             request = customer.requests[request_id] = Request(request_id, [])
-            if customer.withdrawn_before is not None:
-                self._withdraw(customer, request)
         return request
 
     def _take_unlinked(self, customer: Customer, entry: Entry) -> None:
@@ -146,8 +139,7 @@ class Waiting:
             customer.unlinked = Unlinked()
         newest = entry > customer.unlinked.newest and entry[0] > customer.newest_request_us
         if not newest or not self._may_look(customer):
-            self._withdraw_since(customer, entry)
-            customer.unlinked.add(entry)
+            self._change_later(customer, entry, is_new=True)
             return
         customer.unlinked.add(entry)
         for request in list((customer.open or {}).values()):
@@ -159,20 +151,29 @@ class Waiting:
         self._looks += len(customer.open or ())
         return self._looks <= LOOKS or len(customer.open or ()) <= MANY
 
-    def _withdraw_since(self, customer: Customer, entry: Entry) -> None:
-        """Withdraw the requests that an unlinked answer can concern: those that began before it.
-
-        They are looked at no more than twice between two calls of `settle`: the second time, all are withdrawn.
-        """
-        before = customer.withdrawn_before
-        if not answers_any(entry[3]) or (before is not None and entry[:3] <= before):
-            return
-        if before is None:
+    def _change_later(self, customer: Customer, entry: Entry, *, is_new: bool) -> None:
+        """Keep an unlinked answer that came out of order, or was taken back, until `settle`."""
+        if customer.late_answers is None:
+            customer.late_answers = []
             self._late.append(customer)
-        customer.withdrawn_before = entry[:3] if before is None else EVERYTHING
+        customer.late_answers.append((entry, is_new))
+
+    def _settle_late(self, customer: Customer) -> None:
+        """Withdraw the requests that late answers can concern, all at once, and let the answers in."""
+        late, customer.late_answers = customer.late_answers or [], None
+        changed = Unlinked()
+        for entry, _ in late:
+            changed.add(entry)
         for request in (customer.requests or {}).values():
-            if request.facts and (before is not None or request.facts[0] < entry):
+            if request.settled and changed.touches(request):
                 self._withdraw(customer, request)
+        if customer.unlinked is None:
+            customer.unlinked = Unlinked()
+        for entry, is_new in late:
+            if is_new:
+                customer.unlinked.add(entry)
+            else:
+                customer.unlinked.discard(entry)
 
     def _follow(self, customer: Customer, request: Request, entry: Entry) -> None:
         """The common case: one step from the present state."""
@@ -180,6 +181,7 @@ class Waiting:
         ended = request.step(entry[0], entry[3])
         self.changed[customer.customer_id, request.request_id] = None
         if ended is not None:
+            request.ended = entry
             if request.passed:
                 self._post_passed(ended, request.passed, -1)
             self._end(customer, request, ended)

@@ -28,7 +28,7 @@ class TopicRecord(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: dict[str, str]
-    timestamp_ms: int
+    timestamp_ms: int = 0
     """Milliseconds since 1970, as its producer or the broker set it."""
 
 
