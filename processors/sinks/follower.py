@@ -1,8 +1,8 @@
 """The reading side of the read model: load everything once, then follow the changes.
 
-Entries of the changes stream are numbered without gaps. A gap, an emptied Redis or a lost connection means: load
-again. A partition that is not in Redis just now keeps its last state, so that boards do not blink while workers publish
-everything again.
+Entries of the changes stream are numbered without gaps; when Redis was emptied, anew from the present microsecond. A
+gap, an emptied Redis or a lost connection means: load again. A partition that is not in Redis just now keeps its last
+state, so that boards do not blink while workers publish everything again.
 """
 
 import asyncio
@@ -104,6 +104,8 @@ class Follower:
         self._up()
 
     async def _load_partition(self, partition: str) -> None:
+        """The fence comes first: what is read after it is as new, or newer."""
+        offset, stream_us = await self._connection.fields(self._keys.fence(partition), ["offset", "stream_us"])
         for section in SECTIONS:
             seen = set()
             async for fields in self._connection.slices(self._keys.section(partition, section), FIELDS_AT_ONCE):
@@ -112,7 +114,6 @@ class Follower:
                     seen.add(name)
                 await asyncio.sleep(0)
             await self._sweep(partition, section, seen)
-        offset, stream_us = await self._connection.fields(self._keys.fence(partition), ["offset", "stream_us"])
         if offset is not None and stream_us is not None:
             self._view.published(partition, int(offset), int(stream_us))
 

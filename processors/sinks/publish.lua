@@ -14,8 +14,18 @@ local names, keep, values = ARGV[7], ARGV[8], ARGV[9]
 local sections = (#KEYS - 4) / 2
 local FIELDS_AT_ONCE = 1000
 
+-- A sequence that is not there begins at the present microsecond: the numbers of before Redis was emptied never come
+-- again, or a reader that missed the emptying could take new entries for the next ones.
+local function next_number()
+  if redis.call('EXISTS', sequence) == 0 then
+    local now = redis.call('TIME')
+    redis.call('SET', sequence, now[1] .. string.format('%06d', now[2]))
+  end
+  return redis.call('INCR', sequence)
+end
+
 local function say(kind)
-  local number = redis.call('INCR', sequence)
+  local number = next_number()
   redis.call('XADD', stream, 'MAXLEN', '~', keep, '*', 'number', number, 'kind', kind, 'partition', partition,
     'offset', offset, 'stream_us', stream_us, 'names', names)
 end

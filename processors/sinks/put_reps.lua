@@ -24,6 +24,10 @@ for _, entry in ipairs(cmsgpack.unpack(ARGV[2])) do
 end
 
 if #changed > 0 then
+  if redis.call('EXISTS', sequence) == 0 then  -- as in publish.lua
+    local now = redis.call('TIME')
+    redis.call('SET', sequence, now[1] .. string.format('%06d', now[2]))
+  end
   local number = redis.call('INCR', sequence)
   redis.call('XADD', stream, 'MAXLEN', '~', ARGV[1], '*', 'number', number, 'kind', 'reps',
     'names', cmsgpack.pack(changed))

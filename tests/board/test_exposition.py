@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from config.clock import Clock
 from config.settings import ClockSettings
 from processors.board.chunks import PORTION_BYTES, gzipped
-from processors.board.exposition import BACKLOG, Exposition
+from processors.board.exposition import Exposition
 from processors.board.families import KINDS, MOST_KINDS, OTHER_KINDS
 from processors.board.totals import MOST_SEGMENTS, totals
 from schemas.policy import DEFAULT_POLICY, Level, Policy
@@ -301,8 +301,15 @@ def test_nothing_is_shown_of_anybody_before_everybody_is_there() -> None:
     assert exposition.is_complete
 
 
-def test_everybody_is_rendered_and_a_large_backlog_made_short_without_anyone_asking() -> None:
-    scene = crowd(BACKLOG + 200)
+@pytest.fixture
+def backlog(monkeypatch: pytest.MonkeyPatch) -> int:
+    """So many changed reps may wait: few, since the reference is slow."""
+    monkeypatch.setattr("processors.board.exposition.BACKLOG", 5)
+    return 5
+
+
+def test_everybody_is_rendered_and_a_large_backlog_made_short_without_anyone_asking(backlog: int) -> None:
+    scene = crowd(backlog + 3)
     exposition = Exposition(scene.store, scene.clock, lambda: True)
 
     async def watch() -> None:
@@ -310,7 +317,7 @@ def test_everybody_is_rendered_and_a_large_backlog_made_short_without_anyone_ask
         await until(lambda: exposition.is_complete)
         assert exposition.backlog == 0
         change_all(scene)
-        await until(lambda: 0 < exposition.backlog <= BACKLOG)
+        await until(lambda: 0 < exposition.backlog <= backlog)
         task.cancel()
 
     asyncio.run(watch())
@@ -319,9 +326,9 @@ def test_everybody_is_rendered_and_a_large_backlog_made_short_without_anyone_ask
 
 
 def test_a_scrape_has_no_more_patience_than_it_should_and_the_next_ones_show_the_rest(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, backlog: int
 ) -> None:
-    scene = crowd(2 * BACKLOG + 100)
+    scene = crowd(2 * backlog + 1)
     exposition = Exposition(scene.store, scene.clock, lambda: True)
     check(scene, exposition)
     monkeypatch.setattr("processors.board.exposition.PATIENCE_SECONDS", 0.0)
@@ -330,7 +337,7 @@ def test_a_scrape_has_no_more_patience_than_it_should_and_the_next_ones_show_the
     for _ in range(3):
         text_of(exposition)
         backlogs.append(exposition.backlog)
-    assert backlogs == [BACKLOG + 100, 100, 0]
+    assert backlogs == [backlog + 1, 1, 0]
     check(scene, exposition)
 
 

@@ -1,7 +1,7 @@
 """A follower holds what was published, whatever happens to Redis meanwhile."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -116,8 +116,12 @@ def test_a_gap_in_the_stream_makes_it_load_everything_again(redis_url: str, serv
 def test_a_stream_that_vanished_after_news_is_a_gap_too(redis_url: str, server: redis.Redis) -> None:
     async def scene() -> None:
         view, reader = Mirror(), Gated(redis_url)
-        async with writing(redis_url) as model, following(reader, view) as follower:
+        async with writing(redis_url) as model:
             await model.publish(ONE, 1, partials(a="1"), whole=True)
+            await vanish(model, reader, view)
+
+    async def vanish(model: ReadModel, reader: Gated, view: Mirror) -> None:
+        async with following(reader, view) as follower:
             await until(lambda: view.holds(ONE))
             reader.gate.clear()
             await until(lambda: reader.held)
@@ -128,6 +132,66 @@ def test_a_stream_that_vanished_after_news_is_a_gap_too(redis_url: str, server: 
             await model.publish(ONE, 3, partials(a="3"), whole=False)
             await until(lambda: view.holds(ONE) == {"a": b"3", "b": b"2"})
             assert follower.status.loads == 2
+
+    asyncio.run(scene())
+
+
+def test_no_number_comes_again_after_redis_was_emptied(redis_url: str, server: redis.Redis) -> None:
+    async def scene() -> None:
+        reader, numbers = Gated(redis_url), list[int]()
+        async with writing(redis_url) as model:
+            for rep_first in (False, True, False):
+                server.flushall()
+                if not rep_first:
+                    await model.publish(ONE, 1, partials(a="1"), whole=True)
+                await model.put_rep(RepUpdated(rep_id="ann", name=f"Ann {rep_first}"), 1)
+                numbers += [
+                    int(entry[b"number"]) for _, entry in await reader.after(f"{PREFIX}:changes", b"0-0", 10, None)
+                ]
+        await reader.close()
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) > 3
+
+    asyncio.run(scene())
+
+
+class Overtaken(Connection):
+    """A reader that is overtaken by a publication right after it has read the first section."""
+
+    def __init__(self, url: str, publish: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(Redis.from_url(url, protocol=2), url)
+        self._publish: Callable[[], Awaitable[object]] | None = publish
+
+    async def slices(self, key: str, count: int) -> AsyncIterator[dict[bytes, bytes]]:
+        async for fields in super().slices(key, count):
+            yield fields
+        if self._publish is not None:
+            publish, self._publish = self._publish, None
+            await publish()
+
+
+class Witness(Mirror):
+    """Remembers what it held whenever it was told up to where that goes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, dict[str, bytes]]] = []
+
+    def published(self, partition: str, offset: int, stream_us: int) -> None:
+        super().published(partition, offset, stream_us)
+        self.seen.append((offset, dict(self.holds(partition))))
+
+
+def test_an_offset_is_never_told_before_what_was_published_with_it(redis_url: str) -> None:
+    async def scene() -> None:
+        view = Witness()
+        async with writing(redis_url) as model:
+            await model.publish(ONE, 1, partials(a="1"), whole=True)
+            reader = Overtaken(redis_url, lambda: model.publish(ONE, 2, partials(a="2"), whole=False))
+            async with following(reader, view):
+                await until(lambda: view.offsets.get(ONE, (0, 0))[0] == 2)
+        assert (1, {"a": b"1"}) in view.seen
+        assert all(held == {"a": b"2"} for offset, held in view.seen if offset == 2)
 
     asyncio.run(scene())
 
@@ -207,9 +271,13 @@ def test_a_follower_that_starts_before_redis_waits_for_it(tmp_path: Path) -> Non
 def test_a_reader_slower_than_the_writers_reads_each_field_once(redis_url: str) -> None:
     async def scene() -> None:
         view, reader = Mirror(), Gated(redis_url)
-        async with writing(redis_url) as model, following(reader, view) as follower:
+        async with writing(redis_url) as model:
             await model.publish(ONE, 0, changes(), whole=True)
-            await until(lambda: follower.status.position == 1)
+            await lag(model, reader, view)
+
+    async def lag(model: ReadModel, reader: Gated, view: Mirror) -> None:
+        async with following(reader, view) as follower:
+            await until(lambda: follower.status.loaded)
             reader.gate.clear()
             await until(lambda: reader.held)
             for offset in range(1, 60):
