@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -17,6 +18,7 @@ PROMETHEUS = "prometheus"
 ALERTMANAGERS = ("prometheus-alertmanager", "alertmanager")
 READY_SECONDS = 30.0
 INTERVAL_SECONDS = 5
+NO_WEBHOOKS: Mapping[str, str] = MappingProxyType({})
 
 
 class Monitoring(msgspec.Struct, frozen=True):
@@ -39,19 +41,22 @@ def monitoring(
     directory: Path,
     targets: Mapping[str, Sequence[str]],
     ports: MonitoringPorts,
+    webhooks: Mapping[str, str] = NO_WEBHOOKS,
+    interval_seconds: int = INTERVAL_SECONDS,
 ) -> Iterator[Monitoring]:
-    """Start what is on PATH for the length of a block; `targets` are `host:port` lists by job: board, worker.
+    """Start what is on PATH for the length of a block; `targets` are `host:port` lists by job: board, worker, notifier.
 
+    `webhooks`: an URL for each receiver of Alertmanager that shall call one; `interval_seconds`: between two scrapes.
     Raises Unavailable for a taken port, or when a program does not start.
     """
     with ExitStack() as stack:
-        alerting = _start_alertmanager(stack, directory / "alertmanager", ports.alertmanager)
+        alerting = _start_alertmanager(stack, directory / "alertmanager", ports.alertmanager, webhooks)
         alertmanagers = [f"{LOOPBACK}:{alerting[0]}"] if alerting else []
         scraping = _start_prometheus(
             stack,
             directory / "prometheus",
             ports.prometheus,
-            {**targets, "alertmanager": alertmanagers},
+            ({**targets, "alertmanager": alertmanagers}, interval_seconds),
         )
         running = [started for started in (scraping, alerting) if started]
         yield Monitoring(
@@ -65,25 +70,25 @@ Started = tuple[int, ChildProcess]
 """The port and the process."""
 
 
-def _start_alertmanager(stack: ExitStack, directory: Path, port: int) -> Started | None:
+def _start_alertmanager(stack: ExitStack, directory: Path, port: int, webhooks: Mapping[str, str]) -> Started | None:
     program = next(filter(None, map(shutil.which, ALERTMANAGERS)), None)
     if program is None:
         return None
     chosen = _chosen(port)
-    config = _written(directory / "alertmanager.yml", alertmanager_files.render({}))
+    config = _written(directory / "alertmanager.yml", alertmanager_files.render(webhooks))
     options = [f"--config.file={config}", f"--storage.path={directory / 'data'}", "--cluster.listen-address="]
     return chosen, _start(stack, "Alertmanager", [program, *options], directory, chosen)
 
 
 def _start_prometheus(
-    stack: ExitStack, directory: Path, port: int, targets: Mapping[str, Sequence[str]]
+    stack: ExitStack, directory: Path, port: int, scrapes: tuple[Mapping[str, Sequence[str]], int]
 ) -> Started | None:
     program = shutil.which(PROMETHEUS)
     if program is None:
         return None
     chosen = _chosen(port)
-    targets = {**targets, "prometheus": [f"{LOOPBACK}:{chosen}"]}
-    config = _written(directory / "prometheus.yml", prometheus_files.render(targets, INTERVAL_SECONDS))
+    targets = {**scrapes[0], "prometheus": [f"{LOOPBACK}:{chosen}"]}
+    config = _written(directory / "prometheus.yml", prometheus_files.render(targets, scrapes[1]))
     options = [f"--config.file={config}", f"--storage.tsdb.path={directory / 'data'}"]
     return chosen, _start(stack, "Prometheus", [program, *options], directory, chosen)
 
