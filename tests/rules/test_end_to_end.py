@@ -6,11 +6,8 @@ arrive at webhooks: one of the notifier's own, and one for each receiver of Aler
 
 import json
 import shutil
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -30,6 +27,7 @@ from processors.ingest.topics import ensure_topics
 from schemas.events import RepUpdated, RequestAnswered, RequestOpened
 from tests.integration.stack import Worker, board, send, send_raw, wait_until, worker
 from tests.notifier.world import started
+from tests.postbox import Postbox, postbox
 
 SPEED = 7200.0
 RECEIVERS = ("reps", "managers-urgent")
@@ -41,47 +39,20 @@ pytestmark = pytest.mark.skipif(
 
 
 class Post:
-    """All messages that came in, by the path to which they were posted."""
+    """What people were told: by the notifier's own webhook, and by the receivers of Alertmanager."""
 
-    def __init__(self) -> None:
-        self.taken: list[tuple[str, dict[str, Any]]] = []
+    def __init__(self, box: Postbox) -> None:
+        self._box = box
 
     def told(self, customer: str) -> list[tuple[str, str]]:
         """Level and state of what the notifier's own webhook was told about a customer."""
-        hook = [message for path, message in self.taken if path == "/hook"]
-        return [(message["level"], message["state"]) for message in hook if message["customer_id"] == customer]
+        messages = [message for message in self._box.at("/hook") if message["customer_id"] == customer]
+        return [(message["level"], message["state"]) for message in messages]
 
     def alerts(self, receiver: str, **labels: str) -> list[str]:
         """The statuses that a receiver of Alertmanager was told of alerts with these labels, in order."""
-        groups = [message for path, message in self.taken if path == f"/{receiver}"]
-        alerts = [alert for group in groups for alert in group["alerts"]]
+        alerts = [alert for group in self._box.at(f"/{receiver}") for alert in group["alerts"]]
         return [alert["status"] for alert in alerts if labels.items() <= alert["labels"].items()]
-
-
-@contextmanager
-def post() -> Iterator[tuple[str, Post]]:
-    """A receiver of messages for the length of a block, with its address."""
-    taking = Post()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            taking.taken.append((self.path, json.loads(body)))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the overridden method
-            """Say nothing."""
-
-    server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://{LOOPBACK}:{server.server_port}", taking
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture
@@ -149,19 +120,19 @@ def test_a_request_left_unanswered_alerts_at_1h_and_24h_resolves_on_answer_and_b
     ensure_topics(scaled)
     notifier_port = free_port()
     with (
-        post() as (address, messages),
+        postbox() as box,
         worker(scaled, tmp_path) as working,
         board(scaled, tmp_path) as board_port,
         monitoring(
             tmp_path,
             {name: [f"{LOOPBACK}:{port}"] for name, port in _ports(board_port, working, notifier_port).items()},
             MonitoringPorts(),
-            {receiver: f"{address}/{receiver}" for receiver in RECEIVERS},
+            {receiver: f"{box.url}/{receiver}" for receiver in RECEIVERS},
             interval_seconds=1,
         ) as running,
-        started(told_at(scaled, address, running, notifier_port), tmp_path) as notifier,
+        started(told_at(scaled, box.url, running, notifier_port), tmp_path) as notifier,
     ):
-        customers = Customers(scaled)
+        customers, messages = Customers(scaled), Post(box)
 
         def until(done: Callable[[], bool], what: str) -> None:
             wait_until(done, what, working)
