@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-dev
 DEMO_ARGS ?=
+PROMETHEUS ?= http://127.0.0.1:9090
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -60,6 +61,13 @@ docs: $(STAMP)  ## generate docs/semantics.md from the rule table and the tests
 dashboards: $(STAMP)  ## generate grafana/dashboards
 	$(BIN)/python -m grafana.build
 
+dashboards-preview: $(STAMP) grafana/preview/dist/preview.js  ## pictures of the boards from a running Prometheus; a preview, not Grafana (needs Node and chromium)
+	$(BIN)/python -m grafana.draw --prometheus $(PROMETHEUS) $(ARGS)
+
+grafana/preview/dist/preview.js: grafana/preview/package-lock.json $(wildcard grafana/preview/src/*)
+	@command -v npm >/dev/null || { echo "make dashboards-preview needs Node 20 or newer (npm) on PATH" >&2; exit 1; }
+	cd grafana/preview && npm ci --legacy-peer-deps --ignore-scripts --no-audit --no-fund && npm run --silent bundle
+
 bench: $(STAMP)  ## throughput and latency, end to end, beside a naive agent and the ceiling
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
 	$(BIN)/python -m benchmarks.latency $(ARGS)
@@ -71,4 +79,4 @@ lock:  ## compile the lock files anew (needs uv)
 clean:  ## remove what was built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/kafka/target
 
-.PHONY: help install demo test test-kafka test-browser test-long check format schemas docs dashboards bench lock clean
+.PHONY: help install demo test test-kafka test-browser test-long check format schemas docs dashboards dashboards-preview bench lock clean

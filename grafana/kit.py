@@ -12,6 +12,10 @@ from grafana.panels import Column, Look, Query
 from grafana.words import Words
 
 COLUMNS = 24
+NAME_WIDTH = 130
+"""Pixels of the column with the names of reps."""
+AGE_COLOURS = {"lt1h": "green", "1h_24h": "orange", "gt24h": "red"}
+"""How far open requests are in the levels, from the youngest on."""
 P = TypeVar("P", stat.Panel, timeseries.Panel, bargauge.Panel, heatmap.Panel, table.Panel)
 
 
@@ -49,9 +53,18 @@ class Board:
         """Add numbers over time."""
         self._add(panels.lines_panel([self._say(query) for query in queries], look), key, look)
 
+    def ages(self, key: str, look: Look, expr: str) -> None:
+        """Add what waits now over time, the youngest at the bottom: `expr` has `%s` where the age is chosen."""
+        queries = [Query(expr % f'age="{age}"', f"@{age}") for age in AGE_COLOURS]
+        panel = panels.lines_panel([self._say(query) for query in queries], replace(look, stacked=True))
+        for age, colour in AGE_COLOURS.items():
+            fixed = models.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour})
+            panel.override_by_name(self._words.term(age), [fixed])
+        self._add(panel, key, look)
+
     def bars(self, key: str, look: Look, *queries: Query) -> None:
         """Add a bar for each series."""
-        self._colour(self._add(panels.bars_panel([self._say(query) for query in queries]), key, look))
+        self._colour(self._add(panels.bars_panel([self._say(query) for query in queries], look), key, look))
 
     def heat(self, key: str, look: Look, query: Query) -> None:
         """Add a distribution over time."""
@@ -62,12 +75,14 @@ class Board:
         named = [replace(column, name=self._words.term(column.name)) for column in columns]
         panel = panels.table_panel({label: self._words.term(label) for label in labels}, named)
         if "rep_name" in labels:
-            panel.override_by_name(self._words.term("rep_name"), [variables.rep_links(self._words)])
+            wide = models.DynamicConfigValue(id_val="custom.width", value=NAME_WIDTH)
+            panel.override_by_name(self._words.term("rep_name"), [variables.rep_links(self._words), wide])
         self._add(panel, key, look)
 
     def matrix(self, key: str, look: Look, expr: str, sides: tuple[str, str]) -> None:
         """Add a table with a row and a column for each value of two labels."""
-        self._colour(self._add(panels.matrix_panel(Query(expr), *sides), key, look))
+        row, column = sides
+        self._colour(self._add(panels.matrix_panel(Query(expr), row, column, self._words.term(row)), key, look))
 
     def _say(self, query: Query) -> Query:
         return replace(query, legend=self._words.term(query.legend[1:])) if query.legend.startswith("@") else query

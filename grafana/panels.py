@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from grafana_foundation_sdk.builders import bargauge, common, dashboard, heatmap, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.models import common as options
@@ -16,6 +17,9 @@ ANY_RED: Steps = ((1, "red"),)
 SHARE: Steps = ((0.8, "orange"), (0.95, "green"))
 """Colours of a share that should be high; below the first step it is red."""
 LETTERS = "ABCDEFGHIJKLMNOP"
+NARROW = 80
+"""Pixels of a table's narrowest column: the leaderboard fits on a screen."""
+P = TypeVar("P", timeseries.Panel, bargauge.Panel)
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,17 @@ class Query:
 
 @dataclass(frozen=True)
 class Look:
-    """How numbers are shown: unit, size on the grid, colours from which value on, and whether series are stacked."""
+    """How numbers are shown: unit, size on the grid, colours from which value on, stacking, ends of the scale."""
 
     unit: str = "short"
     width: int = 8
     height: int = 8
     steps: Steps = ()
     stacked: bool = False
+    top: float | None = None
+    """Where the scale ends; None: wherever the highest value is."""
+    signed: bool = False
+    """Whether values below 0 are shown: the scale begins at 0 otherwise."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +63,11 @@ def stat_panel(query: Query) -> stat.Panel:
 
 def lines_panel(queries: Sequence[Query], look: Look) -> timeseries.Panel:
     """Numbers over time."""
-    panel = timeseries.Panel().min(0).show_points(options.VisibilityMode.NEVER)
-    panel.fill_opacity(30 if look.stacked else 8)
+    panel = _scaled(timeseries.Panel(), look).show_points(options.VisibilityMode.NEVER)
+    panel.color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC))
+    panel.fill_opacity(30 if look.stacked else 0)
+    if look.steps:
+        panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(options.GraphThresholdsStyleMode.DASHED))
     if look.stacked:
         panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
     legend = common.VizLegendOptions().show_legend(True).display_mode(options.LegendDisplayMode.LIST)
@@ -68,9 +79,10 @@ def lines_panel(queries: Sequence[Query], look: Look) -> timeseries.Panel:
     return panel
 
 
-def bars_panel(queries: Sequence[Query]) -> bargauge.Panel:
+def bars_panel(queries: Sequence[Query], look: Look) -> bargauge.Panel:
     """One bar for each series, as things are at the end of the time range, in the order of the query."""
-    panel = bargauge.Panel().orientation(options.VizOrientation.HORIZONTAL).no_value("–").min(0)
+    panel = _scaled(bargauge.Panel(), look).orientation(options.VizOrientation.HORIZONTAL).no_value("–")
+    panel.text(common.VizTextDisplayOptions().title_size(12).value_size(15))
     panel.display_mode(options.BarGaugeDisplayMode.GRADIENT).show_unfilled(True).reduce_options(_last())
     for place, query in enumerate(queries):
         panel.with_target(_target(query, place).instant())
@@ -88,7 +100,7 @@ def table_panel(labels: Mapping[str, str], columns: Sequence[Column]) -> table.P
 
     Sorted by the first expression, most first.
     """
-    panel = table.Panel().show_header(True).filterable(True).no_value("–")
+    panel = _grid()
     names = dict(labels)
     for place, column in enumerate(columns):
         names["Value" if len(columns) == 1 else f"Value #{LETTERS[place]}"] = column.name
@@ -101,9 +113,10 @@ def table_panel(labels: Mapping[str, str], columns: Sequence[Column]) -> table.P
     return panel.sort_by([common.TableSortByFieldState().display_name(columns[0].name).desc(True)])
 
 
-def matrix_panel(query: Query, row: str, column: str) -> table.Panel:
-    """A table with a row and a column for each value of two labels."""
-    panel = table.Panel().show_header(True).filterable(True).no_value("–")
+def matrix_panel(query: Query, row: str, column: str, name: str) -> table.Panel:
+    """A table with a row and a column for each value of two labels; `name` heads the first column."""
+    panel = _grid()
+    panel.override_by_name(f"{row}\\{column}", [models.DynamicConfigValue(id_val="displayName", value=name)])
     panel.with_target(_target(query, 0).instant().format(PromQueryFormat.TABLE))
     layout = {"rowField": row, "columnField": column, "valueField": "Value", "emptyValue": "null"}
     return panel.with_transformation(models.DataTransformerConfig(id_val="groupingToMatrix", options=layout))
@@ -114,6 +127,18 @@ def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
     lowest = "blue" if not steps else "red" if steps[-1][1] == "green" else "green"
     every = [models.Threshold(value=None, color=lowest), *(models.Threshold(value, color) for value, color in steps)]
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(every)
+
+
+def _scaled(panel: P, look: Look) -> P:
+    if not look.signed:
+        panel.min(0)
+    if look.top is not None:
+        panel.max(look.top)
+    return panel
+
+
+def _grid() -> table.Panel:
+    return table.Panel().show_header(True).filterable(True).min_width(NARROW).no_value("–")
 
 
 def _last() -> common.ReduceDataOptions:

@@ -18,10 +18,10 @@ def build(words: Words) -> Dashboard:
     board = Board("customers", words, ())
     _answer(board)
     board.row("by_segment")
-    board.bars("lifetime_value", Look(width=10, height=9), Query(f"sort_desc({WORTH})", "{{segment}}"))
+    board.bars("lifetime_value", Look(width=10, height=9, signed=True), Query(f"sort_desc({WORTH})", "{{segment}}"))
     board.table("segments", Look(width=14, height=9), ("segment",), _columns())
     board.row("over_time")
-    board.lines("lifetime_value_over_time", Look(width=12, height=9), Query(WORTH, "{{segment}}"))
+    board.lines("lifetime_value_over_time", Look(width=12, height=9, signed=True), Query(WORTH, "{{segment}}"))
     board.lines(
         "revenue_and_cost",
         Look(width=12, height=9),

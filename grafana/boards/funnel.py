@@ -28,7 +28,7 @@ def build(words: Words) -> Dashboard:
 def _stages(board: Board) -> None:
     board.bars("reached", Look(width=8, height=9), Query(f"sort_desc({REACHED})", "{{stage}}"))
     share = q.ratio(ADVANCED, REACHED)
-    board.bars("conversion", Look("percentunit", 8, 9), Query(f"sort_desc({share})", "{{stage}}"))
+    board.bars("conversion", Look("percentunit", 8, 9, top=1), Query(f"sort_desc({share})", "{{stage}}"))
     staying = f"sort_desc({REACHED} - {ADVANCED})"
     board.bars("not_advanced", Look(width=8, height=9), Query(staying, "{{stage}}"))
 
@@ -39,12 +39,12 @@ def _reps(board: Board) -> None:
     reached = q.each("crm_stage_entered", "rep, stage", *matchers)
     names = f"max by (rep, rep_name) (crm_rep_info{{{q.TEAM}}})"
     by_rep = f"({q.ratio(advanced, reached)}) * on (rep) group_left (rep_name) {names}"
-    board.matrix("conversion_by_rep", Look("percentunit", 16, 12), by_rep, ("rep_name", "stage"))
+    board.matrix("conversion_by_rep", Look("percentunit", 13, 12), by_rep, ("rep_name", "stage"))
     by_team = q.ratio(
         f"sum by (team, stage) (team_pipeline_stage_window:crm_stage_advanced:sum{{{STAGES}}})",
         f"sum by (team, stage) (team_pipeline_stage_window:crm_stage_entered:sum{{{STAGES}}})",
     )
-    board.matrix("conversion_by_team", Look("percentunit", 8, 12), by_team, ("team", "stage"))
+    board.matrix("conversion_by_team", Look("percentunit", 11, 12), by_team, ("team", "stage"))
 
 
 def _cohorts(board: Board) -> None:
@@ -53,7 +53,7 @@ def _cohorts(board: Board) -> None:
     created = f"sum by (window) (team_window:crm_opportunities_created:sum{{{cohorts}}})"
     board.lines("cohort_curves", Look("percentunit", 12, 9), Query(q.ratio(won, created), "{{window}}"))
     over_time = f"sum by (stage) ({q.ratio(ADVANCED, REACHED)})"
-    board.lines("conversion_over_time", Look("percentunit", 12, 9), Query(over_time, "{{stage}}"))
-    board.bars("skipped", Look("percentunit", 12), Query(f"sort_desc({q.ratio(VISITED, REACHED)})", "{{stage}}"))
+    board.lines("conversion_over_time", Look("percentunit", 12, 9, top=1), Query(over_time, "{{stage}}"))
+    board.bars("skipped", Look("percentunit", 12, top=1), Query(f"sort_desc({q.ratio(VISITED, REACHED)})", "{{stage}}"))
     open_now = q.total("crm_opportunities_open", "stage", "team, rep", q.TEAM)
     board.bars("open_opportunities", Look(width=12), Query(f"sort_desc({open_now} > 0)", "{{stage}}"))

@@ -52,8 +52,8 @@ def _waiting(board: Board) -> None:
         ),
     ]
     board.table("waiting_by_rep", Look(width=14, height=10), ("rep_name", "team", "rep"), columns)
-    by_age = f"sum by (age) (team_age:crm_requests_open:sum{{{q.TEAM}}})"
-    board.lines("open_by_age", Look(width=10, height=10, stacked=True), Query(by_age, "{{age}}"))
+    by_age = f"sum by (age) (team_age:crm_requests_open:sum{{{q.TEAM}, %s}})"
+    board.ages("open_by_age", Look(width=10, height=10), by_age)
 
 
 def _budget(board: Board) -> None:

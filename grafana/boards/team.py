@@ -10,7 +10,7 @@ from grafana.words import Words
 MET = f"team_level_result_window:crm_requests_due:sum{{{q.TEAM}, {q.WINDOW}, {q.WITHIN_1H}}}"
 DUE = f'team_level_result_window:crm_requests_due:sum{{{q.TEAM}, {q.WINDOW}, level="1h"}}'
 SECONDS = q.summed("team_window:crm_response_seconds_sum:sum")
-FEW = 15
+FEW = 10
 """Bars that fit into a panel."""
 
 
@@ -52,8 +52,8 @@ def _leaderboard() -> list[Column]:
         Column("activities", q.named(q.total("crm_activities", "rep", "kind", q.TEAM, q.WINDOW))),
         Column("recontactable", q.named(q.by_rep("crm_recontactable_customers"))),
         Column("won", q.named(won)),
-        Column("win_rate_closed", q.named(q.ratio(won, f"({won} + {lost})")), "percentunit"),
-        Column("win_rate_created", q.named(_created_won()), "percentunit"),
+        Column("win_closed", q.named(q.ratio(won, f"({won} + {lost})")), "percentunit"),
+        Column("win_created", q.named(_created_won()), "percentunit"),
         Column("won_amount", q.named(q.by_rep("crm_won_amount"))),
     ]
 
@@ -63,10 +63,9 @@ def _created_won() -> str:
 
 
 def _over_time(board: Board) -> None:
-    by_age = f"sum by (age) (team_age:crm_requests_open:sum{{{q.TEAM}}})"
-    board.lines("open_by_age", Look(width=12, stacked=True), Query(by_age, "{{age}}"))
+    board.ages("open_by_age", Look(width=12), f"sum by (age) (team_age:crm_requests_open:sum{{{q.TEAM}, %s}})")
     share = q.ratio(f"sum by (team) ({MET})", f"sum by (team) ({DUE})")
-    board.lines("within_1h_by_team", Look("percentunit", 12), Query(share, "{{team}}"))
+    board.lines("within_1h_by_team", Look("percentunit", 12, top=1), Query(share, "{{team}}"))
 
 
 def _activities(board: Board) -> None:

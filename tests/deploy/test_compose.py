@@ -1,5 +1,6 @@
 """docker-compose.yml brings up what the project has, with the very files that the tests run."""
 
+import json
 import re
 import shutil
 import stat
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 import yaml
+from jsonschema import Draft7Validator
 
 from config.settings import Settings, load_settings
 from processors.cli import main
@@ -52,6 +54,28 @@ def test_compose_accepts_the_file(tmp_path: Path) -> None:
     empty = subprocess.run([*command, "--env-file", "/dev/null", *check], capture_output=True, text=True, check=False)
     assert empty.returncode != 0
     assert "make-env.sh" in empty.stderr
+
+
+def test_the_file_fits_the_schema_of_compose() -> None:
+    """The one of the Compose Specification (Apache-2.0, as of compose-go 2.4.9), with no field that does not exist."""
+    schema: Json = json.loads(Path(__file__).with_name("compose-spec.json").read_text(encoding="utf-8"))
+    found = [f"{error.json_path}: {error.message}" for error in Draft7Validator(schema).iter_errors(COMPOSE)]
+    assert found == []
+
+
+def test_the_schema_notices_a_misspelled_key() -> None:
+    """Or the test before would prove nothing."""
+    schema: Json = json.loads(Path(__file__).with_name("compose-spec.json").read_text(encoding="utf-8"))
+    wrong = COMPOSE | {"services": {"worker": SERVICES["worker"] | {"helthcheck": {}}}}
+    assert not Draft7Validator(schema).is_valid(wrong)
+
+
+def test_whoever_is_waited_for_exists_and_can_be_healthy() -> None:
+    """A service that waits for another's health needs a health check there."""
+    for service in SERVICES.values():
+        for name, wanted in service.get("depends_on", {}).items():
+            assert name in SERVICES
+            assert wanted["condition"] != "service_healthy" or "healthcheck" in SERVICES[name], name
 
 
 def test_all_parts_are_there() -> None:

@@ -133,6 +133,14 @@ class Business:
                 found[stage] = found.get(stage, 0) + count
         return found
 
+    def by_age(self, board: str, reps: Iterable[str]) -> dict[Target, Expected]:
+        """The three queries of the panel of ages."""
+        found = self.truth.open_by_age(reps)
+        return {
+            (board, "Open requests by age", letter): Expected(by("age", {age: found[age]}))
+            for letter, age in zip("ABC", AGES, strict=True)
+        }
+
     def longest_wait(self, reps: Iterable[str]) -> float | None:
         """Seconds."""
         return max((wait for rep in reps if (wait := self.truth.longest_wait(rep)) is not None), default=None)
@@ -156,18 +164,18 @@ def team(it: Business) -> dict[Target, Expected]:
     table = {("team", title, letter): it.named(value) for letter, value in zip("ABCDEFGHIJ", columns, strict=True)}
     activities = {kind: float(it.total("activities", reps, kind)) for kind in numbers.kinds()}
     single: dict[str, Series] = {
-        "Waiting longer than 24 h": one(it.waiting(reps, OVER_24H)),
-        "Waiting longer than 1 h": one(it.waiting(reps, OVER_1H)),
+        "Waiting > 24 h": one(it.waiting(reps, OVER_24H)),
+        "Waiting > 1 h": one(it.waiting(reps, OVER_1H)),
         "Answered within 1 h": one(it.within_1h(reps)),
         "Response time per turn": one(it.wait(reps, "responses")),
         "Response time per customer": one(it.wait(reps, "customers_answered")),
         "Activities": one(sum(activities.values())),
-        "Open requests by age": by("age", dict(it.truth.open_by_age(reps))),
         "Answered within 1 h by team": by("team", {name: it.within_1h(numbers.of(name)) for name in it.choice.teams}),
         "Activities by kind": by("kind", dict(activities)),
         "Customers won for a second contact": it.named(lambda rep: it.total("recontactable_customers", [rep])),
     }
-    return {key: Expected(series) for key, series in (table | _first("team", single)).items()}
+    exact = {key: Expected(series) for key, series in (table | _first("team", single)).items()}
+    return exact | it.by_age("team", reps)
 
 
 def rep(it: Business) -> dict[Target, Expected]:
@@ -190,15 +198,14 @@ def rep(it: Business) -> dict[Target, Expected]:
     table = {("rep", title, letter): _staged(values) for letter, values in zip("ABCDEF", columns, strict=True)}
     buckets, others = it.truth.buckets(own), it.truth.buckets(it.others)
     single: dict[str, Series] = {
-        "Waiting longer than 24 h": one(it.waiting(own, OVER_24H)),
-        "Waiting longer than 1 h": one(it.waiting(own, OVER_1H)),
+        "Waiting > 24 h": one(it.waiting(own, OVER_24H)),
+        "Waiting > 1 h": one(it.waiting(own, OVER_1H)),
         "Answered within 1 h": by("rep", {it.choice.rep: it.within_1h(own)}),
         "Response time per turn": by("rep", {it.choice.rep: it.wait(own, "responses")}),
         "Response time per customer": by("rep", {it.choice.rep: it.wait(own, "customers_answered")}),
         "Activities": one(it.truth.activities(it.choice.rep, it.choice.window)),
         "Response times, distribution": by("le", dict(buckets)),
         "Open opportunities by stage": by("stage", dict(it.open_opportunities(own))),
-        "Open requests by age": by("age", dict(it.truth.open_by_age(own))),
     }
     pairs = {
         ("Response times, half and nine in ten", "A"): one(quantile(0.5, buckets)),
@@ -213,7 +220,7 @@ def rep(it: Business) -> dict[Target, Expected]:
     every = table | _first("rep", single) | {("rep", *key): series for key, series in pairs.items()}
     exact = {key: Expected(series) for key, series in every.items()}
     longest = by("rep", {it.choice.rep: it.truth.longest_wait(it.choice.rep)})
-    return exact | {("rep", "Longest wait", "A"): Expected(longest, absolute=WAIT)}
+    return exact | it.by_age("rep", own) | {("rep", "Longest wait", "A"): Expected(longest, absolute=WAIT)}
 
 
 def funnel(it: Business) -> dict[Target, Expected]:
@@ -293,19 +300,22 @@ def sla(it: Business) -> dict[Target, Expected]:
     table = {("sla", "Waiting by rep", letter): it.named(value) for letter, value in zip("BCD", columns, strict=True)}
     single: dict[str, Series] = {
         "Waiting now": one(it.waiting(reps)),
-        "Waiting longer than 1 h": one(it.waiting(reps, OVER_1H)),
-        "Waiting longer than 24 h": one(it.waiting(reps, OVER_24H)),
+        "Waiting > 1 h": one(it.waiting(reps, OVER_1H)),
+        "Waiting > 24 h": one(it.waiting(reps, OVER_24H)),
         "Answered within 1 h": one(it.within_1h(reps)),
-        "Open requests by age": by("age", dict(numbers.open_by_age(reps))),
         "Breaches in the window, by level": by(
             "level", {level: it.total("breaches", reps, level) for level in ("1h", "24h")}
         ),
     }
     exact = {key: Expected(series) for key, series in (table | _first("sla", single)).items()}
-    return exact | {
-        ("sla", "Longest wait", "A"): Expected(one(it.longest_wait(reps)), absolute=WAIT),
-        ("sla", "Waiting by rep", "A"): Expected(it.named(numbers.longest_wait), absolute=WAIT),
-    }
+    return (
+        exact
+        | it.by_age("sla", reps)
+        | {
+            ("sla", "Longest wait", "A"): Expected(one(it.longest_wait(reps)), absolute=WAIT),
+            ("sla", "Waiting by rep", "A"): Expected(it.named(numbers.longest_wait), absolute=WAIT),
+        }
+    )
 
 
 def business(truth: Truth, choice: Choice) -> dict[Target, Expected]:

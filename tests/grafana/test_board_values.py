@@ -8,6 +8,7 @@ import pytest
 from config.notifier_settings import NotifierSettings
 from config.settings import KafkaSettings, RedisSettings, Settings, WorkerSettings
 from schemas.views import UNASSIGNED
+from tests.grafana.documented import documented, shown
 from tests.grafana.expected import Choice, Expected, Series, Target, business
 from tests.grafana.expected_programs import programs, results, types
 from tests.grafana.live import FLOW, Live, live
@@ -131,3 +132,11 @@ def test_alerts_end_as_the_oracle_says(world: Live) -> None:
     for labels, samples in world.samples("salespulse_alert_transitions_total"):
         count = sum((one.level, one.state) == (labels["level"], labels["state"]) for one in world.transitions)
         assert samples[-1][1] == count, labels
+
+
+def test_the_page_about_boards_shows_what_its_queries_find(world: Live) -> None:
+    """Five of them at least, with true answers."""
+    pairs = documented()
+    assert len(pairs) >= 5
+    for query, answer in pairs:
+        assert answer == shown(world.ask(query)), query
