@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 from operator import itemgetter
+from urllib.parse import quote, urlencode
 
 import msgspec
 from rich.text import Text
@@ -16,6 +17,9 @@ from schemas.views import UNASSIGNED
 COUNTED = "salespulse_events_total"
 REP_UPDATED = "rep.updated"
 PAST_1H = ("1h_24h", "gt24h")
+WAITING = "sum by (age) (max by (rep, age) (crm_requests_open))"
+GRAPH = urlencode({"g0.expr": WAITING, "g0.tab": "0", "g0.stacked": "1", "g0.range_input": "10m"}, quote_via=quote)
+"""A page of Prometheus: open requests over time, by the levels that they have passed."""
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -66,6 +70,7 @@ def introduction(places: Places, reps: int, days: int, speed: float) -> Iterator
         ("What the worker does", f"http://{LOOPBACK}:{places.worker}/metrics"),
         ("What the notifier does", f"http://{LOOPBACK}:{places.notifier}/metrics"),
         *_addresses("Prometheus", places.prometheus),
+        *_addresses("A graph of who waits", places.prometheus, f"graph?{GRAPH}"),
         *_addresses("Alertmanager", places.alertmanager),
     )
     if places.alertmanager is None:
@@ -136,8 +141,8 @@ def read_numbers(board_port: int) -> Numbers | None:
     )
 
 
-def _addresses(name: str, port: int | None) -> tuple[tuple[str, str], ...]:
-    return () if port is None else ((name, f"http://{LOOPBACK}:{port}/"),)
+def _addresses(name: str, port: int | None, path: str = "") -> tuple[tuple[str, str], ...]:
+    return () if port is None else ((name, f"http://{LOOPBACK}:{port}/{path}"),)
 
 
 def _pairs(*rows: tuple[str, str]) -> Iterator[Text]:

@@ -2,12 +2,15 @@
 
 import io
 from collections.abc import Iterable
+from urllib.parse import parse_qs, urlsplit
 
 from rich.console import Console
 from rich.text import Text
 
 from processors.dev.scrape import Page
 from processors.dev.words import Numbers, Outcome, Places, counted, introduction, summary
+from tests.grafana.catalogue import metrics
+from tests.grafana.queries import selectors
 
 NUMBERS = Numbers(reps=24, waiting=17, past_1h=3, past_24h=1, breaches={"1h": 112, "24h": 9})
 
@@ -31,6 +34,17 @@ def test_the_introduction_names_every_page_that_there_is_whole_on_one_line() -> 
     assert any(line.startswith("See the boards") for line in lines)
     assert not any(line.startswith("Alertmanager") for line in lines)
     assert "Alerts are shown here as they fall due: Alertmanager is not on PATH." in lines
+
+
+def test_the_graph_asks_for_what_boards_ask_for() -> None:
+    lines = said(introduction(Places(8080, 9101, 9102, 9090, None), reps=24, days=30, speed=60.0))
+    [line] = [line for line in lines if line.startswith("A graph of who waits")]
+    address = urlsplit(line.split()[-1])
+    assert (address.netloc, address.path) == ("127.0.0.1:9090", "/graph")
+    asked = parse_qs(address.query)
+    assert asked["g0.tab"] == ["0"]
+    [selector] = selectors(asked["g0.expr"][0])
+    assert (selector.name, {"rep", "age"} <= metrics()["crm_requests_open"]) == ("crm_requests_open", True)
 
 
 def test_a_board_without_a_page_for_people_is_not_named() -> None:
