@@ -1,6 +1,7 @@
 """The benchmarks of whole processes in their smallest form: the figures of so short a run mean nothing."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import alerts, exposition, latency, throughput
+from benchmarks import alerts, exposition, latency, queries, throughput
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +56,13 @@ def test_scrapes_are_timed_and_stalls_are_seen() -> None:
     assert any(scrape["stall_seconds"] > 0 for scrape in found["scrapes"])
     assert found["samples"] > 50 * 200
     assert found["rendered_seconds"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed (Debian: prometheus)")
+def test_every_query_of_the_boards_is_fast_with_a_thousand_reps() -> None:
+    found = run(queries.main, "--reps", "1000", "--days", "2")
+    assert found["series"] > 200_000
+    asked = {(one["board"], one["panel"]) for one in found["queries"] if one["series"]}
+    assert len(asked) > 30
+    assert {one["panel"]: one["milliseconds"] for one in found["queries"] if one["milliseconds"] >= 300} == {}
