@@ -80,6 +80,10 @@ class WorkerApp(faust.App):
         if not self.crashed:
             self._crash(reason)
 
+    def now_us(self) -> int:
+        """What the clock says."""
+        return self.clock.now_us()
+
     async def failed(self) -> None:
         """Wait until the worker has failed."""
         await self._crashed.wait()

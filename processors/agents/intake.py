@@ -42,6 +42,9 @@ class Broker(Protocol):
     async def crash(self, reason: BaseException) -> None:
         """Stop the worker."""
 
+    def now_us(self) -> int:
+        """What the clock says."""
+
 
 class Intake:
     """The worker's one agent."""
@@ -76,6 +79,8 @@ class Intake:
         records = fetched.records
         if fetched.start < expected:
             records = [record for record in records if record.offset >= expected]
+        # What is in the future is so by the clock of now: a scaled one has gone far since the last timer.
+        part.ledger.set_clock(self._broker.now_us())
         self._apply(part, tp, records)
         part.next_offsets[tp.topic] = max(expected, fetched.end)
         self._metrics.batch(time.perf_counter() - started)

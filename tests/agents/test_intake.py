@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from processors.agents.intake import LostRecords
+from processors.core.instants import moment
 from schemas import codec
 from schemas.errors import Reason
-from tests.agents.workbench import SOURCE, TOPIC, Desk, batch
+from tests.agents.workbench import CLOCK_US, SOURCE, TOPIC, Desk, batch
 from tests.story import activity, opened, revenue
 
 NEVER_DECODED = b'{"type":"activity.logged"'
@@ -155,3 +157,15 @@ def test_anything_unexpected_stops_the_worker() -> None:
     with pytest.raises(ZeroDivisionError):
         asyncio.run(desk.intake.run(events()))
     assert [type(reason) for reason in desk.crashed] == [ZeroDivisionError]
+
+
+def test_s28_what_lies_in_the_future_is_told_by_the_clock_of_its_arrival() -> None:
+    desk = Desk()
+    ahead = moment(CLOCK_US + 600 * 1_000_000)
+    late = msgspec.structs.replace(activity(1), occurred_at=ahead)
+    desk.take(late)
+    assert desk.value("salespulse_dead_letters_total", reason="clock_skew") == 1
+    desk.clock_us += 400 * 1_000_000
+    desk.take(msgspec.structs.replace(late, event_id="again"))
+    assert desk.value("salespulse_dead_letters_total", reason="clock_skew") == 1
+    assert "again" in desk.part.ledger.facts

@@ -71,6 +71,7 @@ class Desk:
         self.part = open_part(self.parts)
         self.crashed: list[BaseException] = []
         self.first_offset = 0
+        self.clock_us = CLOCK_US
         self.intake = Intake(self.parts, "crm.dead-letters", self.metrics, self)
 
     async def earliest(self, tp: TP) -> int:
@@ -78,6 +79,9 @@ class Desk:
 
     async def crash(self, reason: BaseException) -> None:
         self.crashed.append(reason)
+
+    def now_us(self) -> int:
+        return self.clock_us
 
     def take(self, *values: Event | bytes | None, start: int | None = None) -> None:
         first = self.part.next_offsets.get(TOPIC, 0) if start is None else start
