@@ -18,7 +18,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import click
 import msgspec
@@ -48,6 +50,8 @@ POLL_SECONDS = 0.01
 SHARES = [0, 1, 5, 20, 100]
 KINDS = ("call", "email", "meeting", "demo")
 
+A = TypeVar("A")
+B = TypeVar("B")
 
 Publish = Callable[[float | None], Awaitable[int]]
 """Lets a share of the reps change, None: publishes all of them for the first time; gives the offset."""
@@ -201,7 +205,8 @@ async def measure(settings: Settings, publish: Publish, rest_seconds: float) -> 
     stalls, scrapes = Stalls(), []
     gc.set_threshold(*GC_THRESHOLDS)
     await publish(None)
-    with ProcessPoolExecutor(1) as elsewhere, stalls.watched():
+    with ProcessPoolExecutor(1, get_context("spawn")) as elsewhere, stalls.watched():
+        await _elsewhere(elsewhere, abs, 0)  # a process that is there already
         async with running_board(settings) as (app, url):
             await until(lambda: app[FOLLOWER].status.loaded)
             rendered_seconds = await until(lambda: app[EXPOSITION].is_complete)
@@ -210,13 +215,13 @@ async def measure(settings: Settings, publish: Publish, rest_seconds: float) -> 
                 offset = await publish(share / 100)
                 await until(partial(_has, app, offset))
                 await asyncio.sleep(rest_seconds)
-                seconds, size = await _scrape(elsewhere, url)
+                seconds, size = await _elsewhere(elsewhere, scrape, url)
                 scrapes.append(Scraped(share, seconds, size / 2**20, stalls.take(), app[EXPOSITION].backlog))
             return Found(app[EXPOSITION].samples, rendered_seconds, scrapes)
 
 
-async def _scrape(elsewhere: Executor, url: str) -> tuple[float, int]:
-    return await asyncio.get_running_loop().run_in_executor(elsewhere, scrape, url)
+async def _elsewhere(process: Executor, function: Callable[[A], B], argument: A) -> B:
+    return await asyncio.get_running_loop().run_in_executor(process, function, argument)
 
 
 async def _run(settings: Settings, reps: int, days: int, rest_seconds: float) -> Found:
