@@ -66,3 +66,11 @@ def test_every_query_of_the_boards_is_fast_with_a_thousand_reps() -> None:
     asked = {(one["board"], one["panel"]) for one in found["queries"] if one["series"]}
     assert len(asked) > 30
     assert {one["panel"]: one["milliseconds"] for one in found["queries"] if one["milliseconds"] >= 300} == {}
+
+
+def test_a_real_prometheus_scrapes_and_tells_its_times() -> None:
+    found = run(prometheus.main, "--reps", "30", "--days", "2", "--interval-seconds", "1", "--scrapes", "2")
+    assert found["failed"] == 0
+    assert found["seconds"]["count"] >= 2
+    assert found["samples"] > 30 * 200
+    assert found["board_mib"] > 0
