@@ -27,6 +27,7 @@ from config.values import (
     Seconds,
     Secret,
     SecretWord,
+    ShardOfReps,
     Speed,
     Text,
     TopicName,
@@ -97,6 +98,7 @@ class BoardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     host: Host = "127.0.0.1"
     port: Port = 8080
     crm_url: CrmUrl | None = None
+    shard: ShardOfReps = "0/1"
 
 
 class ClockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -174,6 +176,9 @@ def _problems(settings: Settings) -> Iterator[Problem]:
     yield from _redis_problems(settings.redis)
     yield from notifier_problems(settings.notifier)
     yield from _topic_problems(settings)
+    index, count = map(int, settings.board.shard.split("/"))
+    if index >= count:
+        yield "board.shard", settings.board.shard, "shards counted from 0: 0/4, 1/4, 2/4 or 3/4 of four"
     clock, retention = settings.clock, settings.retention
     if clock.mode != "wall" and clock.at is None:
         yield "clock.at", "unset", f"an instant like 2026-11-23T09:00:00Z when clock.mode is {clock.mode}"

@@ -52,6 +52,9 @@ CrmUrl = Annotated[
         description="http:// or https://, with one or more of {request_id}, {customer_id} and {rep_id} after the host",
     ),
 ]
+ShardOfReps = Annotated[
+    str, Meta(pattern=r"^[0-9]{1,3}/[1-9][0-9]{0,2}$", description='a shard and how many there are, such as "0/4"')
+]
 Text = Annotated[str, Meta(min_length=1, description="a text")]
 Instant = Annotated[datetime, Meta(tz=True, description="an instant like 2026-11-23T09:00:00Z, with its offset")]
 

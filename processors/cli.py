@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from config.load_policy import load_policy
+from config.reading import variable
 from config.settings import Settings, load_settings
 from processors.command_line import FILE, INSTANT, PORT, POSITIVE, SHARE, Commands, Finite
 from schemas.errors import Reason
@@ -89,12 +90,6 @@ def _worker() -> Callable[[Settings], int | None]:
     return run_worker
 
 
-def _board() -> Callable[[Settings], int | None]:
-    from processors.board.main import run_board  # noqa: PLC0415
-
-    return run_board
-
-
 def _notifier() -> Callable[[Settings], int | None]:
     from processors.notifier.main import run_notifier  # noqa: PLC0415
 
@@ -102,8 +97,18 @@ def _notifier() -> Callable[[Settings], int | None]:
 
 
 _runner("worker", "One Faust worker against the configured Kafka and Redis.", _worker)
-_runner("board", "The board: metrics, API and live page.", _board)
 _runner("notifier", "Alerts to Alertmanager, webhooks, Slack and e-mail.", _notifier)
+
+
+@main.command()
+@click.option("--shard", metavar="I/N", help="export the reps of shard I of N, from 0/N on; default: board.shard")
+@CONFIG
+def board(shard: str | None, config_file: Path | None) -> None:
+    """The board: metrics, API and live page."""
+    from processors.board.main import run_board  # noqa: PLC0415
+
+    told = {} if shard is None else {variable("board", "shard"): shard}
+    raise SystemExit(run_board(load_settings(config_file, {**os.environ, **told})))
 
 
 @main.command()

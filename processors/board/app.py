@@ -21,6 +21,7 @@ from processors.board.problems import LARGEST_REQUEST_BYTES, Handler, problems
 from processors.board.requests_api import RequestsApi
 from processors.board.scrape import BoardMetrics, Scrape
 from processors.board.security import ours_only, secure
+from processors.board.shard import parse_shard
 from processors.board.store import Store
 from processors.board.views import build_views
 from processors.notifier.acks import Acks
@@ -42,7 +43,8 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     follower = Follower(connection, settings.redis.prefix, store, wall_us)
     recorder = LazyAckTopic(settings.kafka, settings.notifier.acks_topic)
     desk = Desk(Acks(connection, settings.redis.prefix, recorder, clock.now_us), store)
-    exposition, metrics = Exposition(store, clock, lambda: follower.status.loaded), BoardMetrics(CollectorRegistry())
+    exposition = Exposition(store, clock, lambda: follower.status.loaded, parse_shard(settings.board.shard))
+    metrics = BoardMetrics(CollectorRegistry())
     app = _guarded(settings, metrics)
     app[EXPOSITION], app[FOLLOWER], app[STORE], app[DESK] = exposition, follower, store, desk
     health = Health(store, follower.status, lambda: exposition.is_complete)

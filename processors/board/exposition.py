@@ -16,6 +16,7 @@ from config.clock import Clock
 from processors.board.ages import NEVER_US
 from processors.board.chunks import Chunks
 from processors.board.rendering import HEADS, Rendering
+from processors.board.shard import WHOLE, Shard
 from processors.board.store import IDENTITY, NUMBERS, WAITING, Store
 from processors.board.totals import oldest, totals
 from processors.core.zones import zone_days
@@ -35,13 +36,14 @@ PATIENCE_SECONDS = 0.4
 class Exposition:
     """Keeps the rendered series of all reps."""
 
-    def __init__(self, store: Store, clock: Clock, is_loaded: Callable[[], bool]) -> None:
+    def __init__(self, store: Store, clock: Clock, is_loaded: Callable[[], bool], shard: Shard = WHOLE) -> None:
         """`is_loaded`: whether the store is filled; before, every rep would be rendered again and again."""
         self.is_complete = False
         """Whether every rep was rendered at least once since the store was filled."""
         self._store = store
         self._clock = clock
         self._is_loaded = is_loaded
+        self._shard = shard
         self._rendering = Rendering(store)
         self._families = [Chunks(head) for head in HEADS]
         self._slots: dict[str, int] = {}
@@ -64,7 +66,9 @@ class Exposition:
         finally:
             self._asking -= 1
         texts = [text for family in self._families for text in family.texts()]
-        moving = [*await oldest(self._store, self._clock, list(self._slots)), totals(self._store, self._clock)]
+        moving = await oldest(self._store, self._clock, list(self._slots))
+        if self._shard.number == 0:  # what belongs to no rep is told once
+            moving.append(totals(self._store, self._clock))
         return [*texts, "".join(moving).encode()]
 
     async def run(self) -> None:
@@ -107,7 +111,8 @@ class Exposition:
 
     def _collect(self) -> None:
         for rep_id, what in [*self._store.take_touched().items(), *self._turns.due()]:
-            self._pending[rep_id] = self._pending.get(rep_id, 0) | what
+            if rep_id in self._slots or self._shard.has(rep_id):
+                self._pending[rep_id] = self._pending.get(rep_id, 0) | what
 
     async def _render_some(self, left: int, rest_seconds: float = 0, within_seconds: float = inf) -> None:
         """Render until so many reps are left, or the time is over; who has waited longest comes first."""

@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import alerts, exposition, latency, queries, throughput
+from benchmarks import alerts, exposition, latency, prometheus, queries, throughput
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from config.settings import ClockSettings
 from processors.board.chunks import PORTION_BYTES, gzipped
 from processors.board.exposition import Exposition
 from processors.board.families import KINDS, MOST_KINDS, OTHER_KINDS
+from processors.board.shard import parse_shard
 from processors.board.totals import MOST_SEGMENTS, totals
 from schemas.policy import DEFAULT_POLICY, Level, Policy
 from schemas.views import Partial, Segment, Standing
@@ -74,6 +75,10 @@ def check(scene: Scene, exposition: Exposition) -> None:
 
 @pytest.fixture
 def scene() -> Scene:
+    return some_scene()
+
+
+def some_scene() -> Scene:
     made, rng = Scene(), random.Random(7)
     for number in range(REPS):
         rep_id = f"rep-{number}" if number >= len(HOSTILE) else HOSTILE[number]
@@ -351,3 +356,15 @@ def test_a_change_renders_the_families_that_it_moves_and_no_others(scene: Scene)
     after = asyncio.run(exposition.texts())[:-1]
     moved = {text.decode().split("{")[0] for text, old in zip(after, before, strict=True) if text is not old}
     assert moved == {"crm_opportunities_won", "crm_won_amount"}
+
+
+def test_shards_share_the_reps_and_the_first_tells_what_belongs_to_none() -> None:
+    shares: list[Series] = []
+    for index in range(3):
+        scene = some_scene()
+        shares.append(parsed(text_of(Exposition(scene.store, scene.clock, lambda: True, parse_shard(f"{index}/3")))))
+    reps = [of_reps(share) for share in shares]
+    assert all(reps)
+    assert sum(map(len, reps)) == len(expected(scene))
+    assert differences(reps[0] | reps[1] | reps[2], expected(scene)) == []
+    assert [len(share) > len(of_reps(share)) for share in shares] == [True, False, False]

@@ -154,6 +154,7 @@ def test_a_child_process_gets_the_same_settings_through_its_environment(tmp_path
         ('[kafka]\nbootstap = "b:1"', ["kafka.bootstap", "did you mean bootstrap?"]),
         ("[kaffka]\n", ["[kaffka]", "did you mean kafka?"]),
         ("kafka = 1", ["kafka = 1", "[kafka]"]),
+        ('[board]\nshard = "4/4"', ["board.shard = 4/4", "counted from 0"]),
         ("[board]\nport = 65536", ["board.port = 65536", "65535"]),
         ("[clock]\nat = 2026-01-01T00:00:00", ["clock.at", "with its offset"]),
         ('[clock]\nmode = "fixed"', ["clock.at = unset", "2026-"]),
