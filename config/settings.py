@@ -52,6 +52,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     dead_letters_topic: TopicName = "crm.dead-letters"
     alerts_topic: TopicName = "crm.sla.alerts"
     group: Label = "salespulse"
+    session_timeout_seconds: Seconds = 6.0
     partitions: Count = 4
     replication_factor: Count = 1
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"

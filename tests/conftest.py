@@ -33,6 +33,9 @@ BROKERS: dict[str, Callable[[Path], AbstractContextManager[RunningBroker]]] = {
     "kafka": apache_kafka,
 }
 
+SESSION_TIMEOUTS_SECONDS = {"embedded": 3.0, "kafka": 6.0}
+"""Tests that kill workers wait for it each time; Kafka allows for no less than 6 s."""
+
 
 def pytest_configure() -> None:
     """Refuse a broker that we do not know before any test runs."""
@@ -87,6 +90,7 @@ def settings(broker: str, redis_url: str, topic_prefix: str, tmp_path_factory: p
             dead_letters_topic=f"{topic_prefix}.dead-letters",
             alerts_topic=f"{topic_prefix}.sla.alerts",
             group=topic_prefix,
+            session_timeout_seconds=SESSION_TIMEOUTS_SECONDS[BROKER],
         ),
         notifier=NotifierSettings(
             log_topic=f"{topic_prefix}.notifications",
