@@ -14,6 +14,9 @@ import click
 
 from schemas.errors import SalespulseError, UsageError
 
+INTERRUPTED = 130
+"""What a shell says of a program that Ctrl-C ended."""
+
 PORT = click.IntRange(0, 65535)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -77,7 +80,7 @@ def _one_line() -> Iterator[None]:
 
 
 class Commands(click.Group):
-    """Errors are one line on standard error: exit 2 for bad usage or input, 1 for a failure."""
+    """Errors are one line on standard error: exit 2 for bad usage or input, 1 for a failure, 130 after Ctrl-C."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Read the arguments before the command's name."""
@@ -94,6 +97,8 @@ class Commands(click.Group):
         except SalespulseError as error:
             click.echo(f"salespulse: {error}", err=True)
             ctx.exit(2 if isinstance(error, UsageError) else 1)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
         except BrokenPipeError:
             # The reader of our output has left (`| head`): nothing more to say, and nothing to flush at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

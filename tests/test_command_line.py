@@ -1,8 +1,10 @@
 """A wrong command line, a wrong value and a broker that is not there are told in one line, with the right exit code."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -63,19 +65,42 @@ def test_every_command_says_in_the_list_what_it_does_without_being_cut_short() -
     assert not [line for line in listed if line.endswith("...")]
 
 
-@pytest.mark.parametrize("command", ["simulate --count 5 --to kafka", "topics", "verify", "dead-letters"])
-def test_a_broker_that_is_not_there_is_one_line_and_exit_1_whatever_libraries_log(command: str, tmp_path: Path) -> None:
+def test_a_broker_that_is_not_there_is_one_line_and_exit_1_whatever_libraries_log(tmp_path: Path) -> None:
     address = f"{LOOPBACK}:{free_port()}"
-    done = subprocess.run(
-        [sys.executable, "-m", "processors.cli", *command.split()],
-        env=os.environ | {"SALESPULSE_KAFKA__BOOTSTRAP": address},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"salespulse: Kafka at {address} (PLAINTEXT): ")
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.count("Error:") == 1
+    commands = ["simulate --count 5 --to kafka", "topics", "verify", "dead-letters"]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "processors.cli", *command.split()],
+            env=os.environ | {"SALESPULSE_KAFKA__BOOTSTRAP": address},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for command in commands  # at the same time: each waits some seconds before it gives up
+    ]
+    for command, program in zip(commands, running, strict=True):
+        out, errors = program.communicate(timeout=90)
+        assert (program.returncode, out) == (1, ""), command
+        assert errors.startswith(f"salespulse: Kafka at {address} (PLAINTEXT): "), command
+        assert errors.count("\n") == errors.count("Error:") == 1, command
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_ctrl_c_ends_a_command_without_a_word_also_while_it_is_being_loaded(loaded: bool, tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("salespulse")
+    events, errors = tmp_path / "events", tmp_path / "errors"
+    with events.open("wb") as out, errors.open("wb") as told:
+        running = subprocess.Popen([program, "simulate", "--live"], stdout=out, stderr=told)
+
+    def begun() -> bool:
+        return events.stat().st_size > 0 if loaded else "msgspec" in Path(f"/proc/{running.pid}/maps").read_text()
+
+    deadline = time.monotonic() + 60
+    while not begun():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    running.send_signal(signal.SIGINT)
+
+    assert running.wait(60) in ([130] if loaded else [130, -signal.SIGINT])
+    assert errors.read_text(encoding="utf-8") == ""
