@@ -121,11 +121,13 @@ def explain(wanted: str, opportunity: bool, files: tuple[str, ...], form: str, c
     """Every event, interval and rule behind one wait or sale."""
     from processors.tools import explain as tool  # noqa: PLC0415
     from processors.tools.lines import read_messages  # noqa: PLC0415
-    from processors.tools.topic import read_lines  # noqa: PLC0415
 
     settings = settings_of(config_file)
-    lines = read_messages(files) if files else read_lines(settings.kafka)
-    explanation = tool.explain(lines, load_policy(settings.policy.path), wanted, opportunity=opportunity)
+    if files:
+        policy = load_policy(settings.policy.path)
+        explanation = tool.explain(read_messages(files), policy, wanted, opportunity=opportunity)
+    else:
+        explanation = tool.explain_live(settings, wanted, opportunity=opportunity)
     if form == "json":
         click.echo(tool.as_json(explanation))
     else:

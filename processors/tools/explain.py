@@ -1,60 +1,119 @@
 """`salespulse explain`: the account of a request or an opportunity, for people or as JSON."""
 
-from collections.abc import Iterable
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import msgspec
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from processors.core.explain import (
-    OpportunityAccount,
-    RequestAccount,
-    TurnAccount,
-    explain_opportunity,
-    explain_request,
-)
+from config.clock import Clock
+from config.load_policy import load_policy
+from config.settings import Settings
+from processors.core.explain import NOBODY, RequestAccount, TurnAccount, explain_request
+from processors.core.explain_opportunity import OpportunityAccount, explain_opportunity
+from processors.core.ledger import Ledger
 from processors.core.replay import Replay
 from processors.tools.legible import legible
-from processors.tools.lines import Line
+from processors.tools.lines import BadLine, Line
+from processors.tools.refold import Refold
 from processors.tools.replay import span
+from processors.tools.topic import TopicRecord, read_topics
+from schemas.codec import decode_message
 from schemas.errors import BadRecord, UsageError
+from schemas.events import Message
 from schemas.policy import Policy
 
 Account = RequestAccount | OpportunityAccount
 
 
 class Explanation(msgspec.Struct):
-    """What was asked for, and the lines that concern it and could not count."""
+    """What was asked for, and what concerns it and could not count."""
 
     accounts: list[Account]
+    copies: dict[str, int]
+    """event_id to how often it came, of those that came more than once."""
     dead_letters: list[str]
 
 
+class _Search:
+    """Looks for an id in what is read."""
+
+    def __init__(self, wanted: str, *, opportunity: bool) -> None:
+        self.wanted = wanted
+        self.opportunity = opportunity
+        self.dead: dict[str, None] = {}
+        self._seen: Counter[str] = Counter()
+        self._written = {json.dumps(wanted).encode(), json.dumps(wanted, ensure_ascii=False).encode()}
+
+    def mentioned(self, raw: bytes) -> bool:
+        """Whether bytes hold the id as a JSON text, whatever else they are."""
+        return any(written in raw for written in self._written)
+
+    def note(self, message: Message) -> bool:
+        """Count an event that names the id; true if it does."""
+        named = (getattr(message, "request_id", None), getattr(message, "opportunity_id", None))
+        if self.wanted not in named or message.event_id is None:
+            return False
+        self._seen[message.event_id] += 1
+        return True
+
+    def explanation(self, ledgers: Iterable[Ledger], policy: Policy, as_of_us: int) -> Explanation:
+        """The accounts. Raises UsageError when nothing names the id."""
+        accounts: list[Account] = []
+        for ledger in ledgers:
+            if self.opportunity:
+                accounts += explain_opportunity(ledger, self.wanted, as_of_us, policy.pipelines)
+            else:
+                accounts += explain_request(ledger, self.wanted, as_of_us)
+        if not accounts and not self.dead:
+            kind = "opportunity" if self.opportunity else "request"
+            raise UsageError(
+                f"no event names {kind} {self.wanted!r}: check the id, and that its events are in what was read"
+            )
+        copies = {event_id: count for event_id, count in self._seen.items() if count > 1}
+        return Explanation(accounts, copies, list(self.dead))
+
+
 def explain(lines: Iterable[Line], policy: Policy, wanted: str, *, opportunity: bool) -> Explanation:
-    """Fold all lines and account for one id. Raises UsageError when no line names it."""
-    run, dead = Replay(policy), []
+    """Fold all lines and account for one id, as of the newest event. Raises UsageError when no line names it."""
+    run, search = Replay(policy), _Search(wanted, opportunity=opportunity)
     for place, message in lines:
         if isinstance(message, BadRecord):
+            if isinstance(message, BadLine) and search.mentioned(message.raw):
+                search.dead[f"{place}: {message}"] = None
             continue
         before = len(run.rejected)
         run.take(message)
-        if len(run.rejected) > before and wanted in (
-            getattr(message, "request_id", None),
-            getattr(message, "opportunity_id", None),
-        ):
-            dead.append(f"{place}: {run.rejected[-1][1]}")
+        if search.note(message) and len(run.rejected) > before:
+            search.dead[f"{place}: {run.rejected[-1][1]}"] = None
     end_us = run.finish()
-    accounts: list[Account] = []
-    for ledger in run.ledgers:
-        if opportunity:
-            accounts += explain_opportunity(ledger, wanted, end_us, policy.pipelines)
-        else:
-            accounts += explain_request(ledger, wanted, end_us)
-    if not accounts and not dead:
-        kind = "opportunity" if opportunity else "request"
-        raise UsageError(f"no event names {kind} {wanted!r}: check the id, and that its events are in what was read")
-    return Explanation(accounts, dead)
+    return search.explanation(run.ledgers, policy, end_us)
+
+
+def explain_live(settings: Settings, wanted: str, *, opportunity: bool) -> Explanation:
+    """Account for one id from the live topics and their dead letters, as of now. Raises Unavailable, UsageError."""
+    kafka, refold, search = settings.kafka, Refold(settings), _Search(wanted, opportunity=opportunity)
+    for letter in read_topics(kafka, (kafka.dead_letters_topic,)):
+        refold.leave_out(letter)
+        if letter.value is not None and search.mentioned(letter.value):
+            search.dead[_letter_line(letter)] = None
+    for record in read_topics(kafka, (kafka.reps_topic, *kafka.events_topics)):
+        refold.take(record)
+        if record.value is not None and search.mentioned(record.value):
+            with suppress(BadRecord):
+                search.note(decode_message(record.value))
+    refold.finish_reading()
+    return search.explanation(refold.ledgers(), load_policy(settings.policy.path), Clock(settings.clock).now_us())
+
+
+def _letter_line(letter: TopicRecord) -> str:
+    headers = letter.headers
+    place = f"{headers.get('topic', '?')}/{headers.get('partition', '?')}@{headers.get('offset', '?')}"
+    return f"{place}: {headers.get('reason', 'unknown')}: {headers.get('detail', '')}"
 
 
 def as_json(explanation: Explanation) -> str:
@@ -65,45 +124,55 @@ def as_json(explanation: Explanation) -> str:
 def print_explanation(explanation: Explanation, console: Console) -> None:
     """All accounts for people, and what could not count."""
     for account in explanation.accounts:
-        print_account(account, console)
+        print_account(account, explanation.copies, console)
     for line in explanation.dead_letters:
         console.print(f"[red]not counted[/] {legible(line)}")
 
 
-def print_account(account: Account, console: Console) -> None:
-    """The account for people."""
+def print_account(account: Account, copies: Mapping[str, int], console: Console) -> None:
+    """The account for people; `copies` says of which events more than one came."""
     name = account.request_id if isinstance(account, RequestAccount) else account.opportunity_id
     console.print(f"[bold]{legible(name)}[/] of customer {legible(account.customer_id)}, as of {account.as_of}")
-    console.print(_facts(account))
+    console.print(_facts(account, copies))
     if isinstance(account, RequestAccount):
         for turn in account.turns:
             _print_turn(turn, console)
+        if not account.turns:
+            console.print("nobody ever waited: no turn was opened (S01)")
     else:
         _print_course(account, console)
 
 
-def _facts(account: Account) -> Table:
+def _facts(account: Account, copies: Mapping[str, int]) -> Table:
     columns = ("instant", "event", "type", "what it did", "rule")
     table = Table(*columns, title="What was seen", title_justify="left", box=box.SIMPLE_HEAD)
     for fact in account.facts:
-        table.add_row(fact.at, legible(fact.event_id), fact.type, legible(fact.effect), fact.rule)
+        count = copies.get(fact.event_id, 1)
+        effect = fact.effect if count == 1 else f"{fact.effect} (came {count} times, counts once: S27)"
+        table.add_row(fact.at, legible(fact.event_id), fact.type, legible(effect), fact.rule)
     return table
 
 
 def _print_turn(turn: TurnAccount, console: Console) -> None:
-    how = f"{turn.ending} {turn.ended_at} by {legible(turn.responder or 'nobody')}" if turn.ended_at else "waiting now"
+    if turn.ended_at is None:
+        how = f"waiting now on {legible(turn.owner)}"
+    elif turn.responder is not None:
+        how = f"answered {turn.ended_at} by {legible(turn.responder)}, held by {legible(turn.owner)}"
+    else:
+        how = f"closed {turn.ended_at} unanswered ({turn.ending}), held by {legible(turn.owner)}"
     console.print(f"[bold]turn {turn.turn}[/]: opened {turn.opened_at}, {how} (S01)")
     calendar, business = span(turn.wait_seconds), span(turn.business_seconds)
     console.print(f"  waited {calendar} ({turn.wait_seconds:,.0f} s) by the calendar, {business} of working time (S12)")
     for hold in turn.holds:
-        console.print(f"  held by {legible(hold.owner)} for {span(hold.seconds)}: {hold.since} to {hold.until} (S07)")
+        spent = f"{span(hold.seconds)}, {span(hold.business_seconds)} of working time"
+        console.print(f"  held by {legible(hold.owner)} for {spent}: {hold.since} to {hold.until} (S07)")
     for level in turn.levels:
-        owner = legible(level.credited_to)
-        console.print(f"  level {level.level}: due {level.due_at}: {level.result}, credited to {owner} ({level.rule})")
+        credited = "" if level.credited_to == NOBODY else f", credited to {legible(level.credited_to)}"
+        console.print(f"  level {legible(level.level)}: due {level.due_at}: {level.result}{credited} ({level.rule})")
 
 
 def _print_course(account: OpportunityAccount, console: Console) -> None:
-    console.print(f"pipeline {legible(account.pipeline)}")
+    console.print(f"pipeline {legible(account.pipeline)}, owned by {legible(account.owner or 'nobody')}")
     for stage, mark in account.reached.items():
         visited = account.visited.get(stage)
         note = f"visited {visited}" if visited else "never visited itself"
@@ -112,3 +181,14 @@ def _print_course(account: OpportunityAccount, console: Console) -> None:
     if account.cycle_seconds is not None:
         start = account.first_follow_up or "creation, as there is no follow-up"
         console.print(f"sales cycle {span(account.cycle_seconds)} from {start} (S24)")
+    if account.counted:
+        console.print(_counted(account))
+
+
+def _counted(account: OpportunityAccount) -> Table:
+    table = Table("number", "stage", "amount", "for", "at", "rule", title="What is counted", title_justify="left")
+    table.box = box.SIMPLE_HEAD
+    for line in account.counted:
+        what = (legible(line.number), legible(line.stage), line.amount)
+        table.add_row(*what, legible(line.rep_id), line.at or "stands open now", line.rule)
+    return table

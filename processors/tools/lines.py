@@ -19,6 +19,14 @@ Line = tuple[str, Message | BadRecord]
 """Where it stands (`file:line`), and what it says."""
 
 
+class BadLine(BadRecord):
+    """A line that is no message, as it is."""
+
+    def __init__(self, error: BadRecord, raw: bytes) -> None:
+        super().__init__(error.reason, error.detail)
+        self.raw = raw
+
+
 def read_messages(files: tuple[str, ...]) -> Iterator[Line]:
     """Every line of every file in turn; `-` is standard input. Empty lines are passed over. Raises UsageError."""
     with Progress(
@@ -57,5 +65,5 @@ def _read(name: str, stream: BinaryIO, progress: Progress, task: TaskID) -> Iter
         try:
             yield f"{name}:{number}", decode_message(raw)
         except BadRecord as error:
-            yield f"{name}:{number}", error
+            yield f"{name}:{number}", BadLine(error, raw)
     progress.update(task, completed=done)

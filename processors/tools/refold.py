@@ -48,6 +48,10 @@ class Refold:
         """Partition to how many source offsets are folded, as the fence of the read model counts."""
         return {part.label: sum(part.next_offsets.values()) for part in self._parts.values()}
 
+    def ledgers(self) -> list[Ledger]:
+        """One for each partition number."""
+        return [part.ledger for part in self._parts.values()]
+
     def leave_out(self, letter: TopicRecord) -> None:
         """A dead letter: its record does not count, or no longer."""
         headers, reason = letter.headers, letter.headers.get("reason", "")

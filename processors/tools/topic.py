@@ -10,9 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from config.settings import KafkaSettings
 from processors.ingest.clients import consumer, reported
-from processors.tools.lines import Line
-from schemas.codec import decode_message
-from schemas.errors import BadRecord, Unavailable, UsageError
+from schemas.errors import Unavailable, UsageError
 
 POLL_MS = 1000
 PATIENCE_POLLS = 30
@@ -80,17 +78,6 @@ def read_topics(kafka: KafkaSettings, topics: tuple[str, ...]) -> Iterator[Topic
     """All records of topics up to their present ends; raises Unavailable, UsageError."""
     with consumer(kafka) as client:
         yield from TopicReader(client, kafka, topics).read()
-
-
-def read_lines(kafka: KafkaSettings) -> Iterator[Line]:
-    """The directory and all events, as lines of a file would be."""
-    for record in read_topics(kafka, (kafka.reps_topic, *kafka.events_topics)):
-        if record.value is not None:
-            place = f"{record.topic}/{record.partition}@{record.offset}"
-            try:
-                yield place, decode_message(record.value)
-            except BadRecord as error:
-                yield place, error
 
 
 def _progress(*, shown: bool) -> Progress:

@@ -11,6 +11,7 @@ import redis
 
 from config.clock import Clock
 from config.settings import Settings
+from processors.core.explain import RequestAccount
 from processors.core.instants import DAY_US, moment
 from processors.ingest.clients import producer
 from processors.ingest.outgoing import from_messages
@@ -18,6 +19,7 @@ from processors.ingest.simulate import Simulator
 from processors.ingest.topics import ensure_topics
 from processors.sinks.keys import Keys
 from processors.tools.dead_letters import latest, replay_mended
+from processors.tools.explain import explain_live
 from processors.tools.topic import read_topics
 from processors.tools.verify import verify
 from schemas import events as ev
@@ -64,13 +66,22 @@ def _head(at_us: int) -> dict[str, Any]:
     return {"occurred_at": moment(at_us), "customer_id": "odd"}
 
 
-def test_verify_raises_no_false_alarm_on_a_running_system_and_finds_whatever_was_edited(
+def test_verify_raises_no_false_alarm_on_a_running_system_finds_what_was_edited_and_explain_agrees(
     team: tuple[Settings, Worker],
 ) -> None:
     settings, running = team
     right = verify(settings)
     assert right.differences == []
     assert right.fields > 50
+    explained = explain_live(settings, "q", opportunity=False)
+    (account,) = explained.accounts
+    assert isinstance(account, RequestAccount)
+    assert [fact.effect for fact in account.facts] == [
+        "opens turn 1 on email, priority normal",
+        "r answers turn 1, naming no request",
+    ]
+    assert account.turns[0].wait_seconds > 7 * 24 * 3600
+    assert [letter.split(": ")[1] for letter in explained.dead_letters] == ["orphan"]
     running.process.kill()
     edited = edit_every_family(settings)
     found = {difference.place: difference for difference in verify(settings).differences}

@@ -31,6 +31,22 @@ SALE: list[Message] = [
 ]
 
 
+OFFICE = """
+calendar = "office"
+[[levels]]
+name = "1h"
+seconds = 3600
+severity = "warning"
+clock = "business"
+[pipelines]
+default = ["one"]
+[calendars.office]
+time_zone = "UTC"
+[calendars.office.hours]
+mon = ["09:00-17:00"]
+"""
+
+
 def write(path: Path, *messages: Message, extra: bytes = b"") -> str:
     file = path / "events.jsonl"
     file.write_bytes(b"\n".join(encode(message) for message in messages) + b"\n" + extra)
@@ -113,9 +129,13 @@ def test_explain_accounts_for_every_fact_and_interval(tmp_path: Path) -> None:
 
 def test_explain_shows_what_was_retracted(tmp_path: Path) -> None:
     answer = answered(10)
-    file = write(tmp_path, opened(0), answer, retracted(20, answer))
+    never = retracted(20, answer)
+    file = write(tmp_path, opened(0), answer, never)
     (account,) = json.loads(run("explain", "r1", "--from", file, "--format", "json").stdout)["accounts"]
-    assert [(fact["event_id"], fact["rule"]) for fact in account["facts"][1:]] == [(answer.event_id, "S17")]
+    assert [(fact["event_id"], fact["type"], fact["rule"]) for fact in account["facts"][1:]] == [
+        (answer.event_id, "request.answered", "S17"),
+        (never.event_id, "event.retracted", "S17"),
+    ]
     assert account["turns"][0]["ending"] == "waiting"
 
 
@@ -136,3 +156,74 @@ def test_explain_for_people_names_the_rules(tmp_path: Path) -> None:
     text = run("explain", "r1", "--from", write(tmp_path, *STORY)).stdout
     for words in ("turn 1", "70.0 min", "held by bob for 60.0 min", "missed, credited to bob (S08)"):
         assert words in text
+
+
+def test_explain_tells_whose_answer_ended_a_turn_at_one_instant_and_what_came_twice(tmp_path: Path) -> None:
+    first, second = answered(5, "alice", event_id="a"), answered(5, "bob", event_id="b")
+    unlinked = answered(20, "carol", None, channel="email", event_id="c")
+    chat = answered(16, "carol", None, channel="chat", event_id="d")
+    file = write(tmp_path, opened(0), first, second, second, opened(15), unlinked, chat, activity(17))
+    account = json.loads(run("explain", "r1", "--from", file, "--format", "json").stdout)
+    (request,) = account["accounts"]
+    effects = [(fact["event_id"], fact["effect"]) for fact in request["facts"] if fact["type"] == "request.answered"]
+    assert effects == [
+        ("a", "alice answers turn 1"),
+        ("b", "bob answers, but nothing was unanswered"),
+        ("d", "carol answers, but nothing was unanswered on chat"),
+        ("c", "carol answers turn 2, naming no request"),
+    ]
+    assert account["copies"] == {"b": 2}
+    assert "came 2 times" in run("explain", "r1", "--from", file).stdout
+
+
+def test_explain_counts_what_each_owner_held_in_calendar_and_working_time(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(OFFICE, encoding="utf-8")
+    config = tmp_path / "config.toml"
+    config.write_text(f'[policy]\npath = "{policy}"\n', encoding="utf-8")
+    file = write(tmp_path, opened(0, rep_id="alice"), assigned(90, "bob"), answered(150, "bob"))
+    result = run("explain", "r1", "--from", file, "--format", "json", "--config", str(config))
+    (account,) = json.loads(result.stdout)["accounts"]
+    (turn,) = account["turns"]
+    assert (turn["wait_seconds"], turn["business_seconds"], turn["owner"]) == (9000, 5400, "bob")
+    assert [(hold["owner"], hold["seconds"], hold["business_seconds"]) for hold in turn["holds"]] == [
+        ("alice", 5400, 1800),
+        ("bob", 3600, 3600),
+    ]
+    assert [(level["result"], level["credited_to"]) for level in turn["levels"]] == [("missed", "bob")]
+
+
+def test_explain_lists_the_dead_letters_that_name_the_id(tmp_path: Path) -> None:
+    conflict = answered(9, "bob", event_id="a")
+    bad = b'{"type":"request.opened","request_id":"r1"}\n{"type":"request.opened","request_id":"r10"}\n'
+    file = write(tmp_path, opened(0), answered(5, "alice", event_id="a"), conflict, extra=bad)
+    letters = json.loads(run("explain", "r1", "--from", file, "--format", "json").stdout)["dead_letters"]
+    assert [letter.split(": ")[:2] for letter in letters] == [[f"{file}:3", "conflict"], [f"{file}:4", "malformed"]]
+    only = run("explain", "r10", "--from", file)
+    assert only.exit_code == 0
+    assert "events.jsonl:5: malformed" in only.stdout.replace("\n", "")
+
+
+def test_explain_tells_what_is_counted_of_an_opportunity_and_which_facts_never_were(tmp_path: Path) -> None:
+    never, call = stage(35, "trial"), activity(20)
+    file = write(tmp_path, *SALE, stage(45, "demo"), stage(46, "qualified"), never, retracted(36, never), call)
+    (account,) = json.loads(run("explain", "o1", "--opportunity", "--from", file, "--format", "json").stdout)[
+        "accounts"
+    ]
+    effects = {fact["event_id"]: fact["effect"] for fact in account["facts"]}
+    assert effects[never.event_id].startswith("never was: ")
+    assert effects[call.event_id] == "call by alice: the first follow-up"
+    assert [text for text in effects.values() if "again" in text or "already" in text] == [
+        "enters demo again, which counts once",
+        "enters qualified, which was reached already",
+    ]
+    assert [text for text in effects.values() if "wins" in text] == [
+        "alice wins it, which a later fact withdraws",
+        "alice wins it",
+    ]
+    counted = {(line["number"], line["stage"]): (line["amount"], line["rep_id"]) for line in account["counted"]}
+    assert counted["won_amount", ""] == ("5.00", "alice")
+    assert counted["sales_cycle_won_seconds", ""] == (str((24 * 60 + 10) * 60), "alice")
+    assert ("visited", "trial") not in counted
+    assert ("entered", "negotiation") in counted
+    assert "What is counted" in run("explain", "o1", "--opportunity", "--from", file).stdout
