@@ -3,11 +3,14 @@
 The lag of an alert is from its due instant until its record on the alerts topic has been read by a consumer. The
 requests came in evenly over the last 23 hours, so that some 12 of them pass their first hour every second. The worker
 is stopped and started once in between, to measure how long it takes to get all of them back and to publish them.
+At the end, with the stream still flowing, many more requests pass their first hour in one and the same second.
 """
 
 import asyncio
 import json
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -24,7 +27,7 @@ from benchmarks.spread import Spread, spread
 from benchmarks.stack import applied, prepare, produce_events, running_stack, salespulse, wait_for
 from config.clock import wall_us
 from config.settings import Settings
-from processors.core.instants import HOUR_US, moment
+from processors.core.instants import HOUR_US, SECOND_US, moment
 from processors.dev.process import ChildProcess
 from processors.dev.scrape import Page
 from processors.ingest.outgoing import from_messages
@@ -34,6 +37,8 @@ from schemas.events import RequestOpened
 
 PATIENCE_SECONDS = 600.0
 POLL_MS = 100
+BURST = "burst-"
+SETTLE_SECONDS = 5.0
 
 _decode = msgspec.json.Decoder(Transition).decode
 
@@ -49,6 +54,10 @@ class Found(msgspec.Struct):
     published_seconds: float
     """From the start of the process until everything that waits was in the read model."""
     worker_mib: float
+    burst: Spread
+    """Seconds from the common due instant of many requests to the record of each alert."""
+    burst_mib: float
+    """Resident memory of the worker after it."""
 
 
 def waiting_requests(count: int, span_us: int) -> Iterator[RequestOpened]:
@@ -65,8 +74,21 @@ def waiting_requests(count: int, span_us: int) -> Iterator[RequestOpened]:
         )
 
 
-async def lags(settings: Settings, seconds: float) -> list[float]:
-    """The lag of every alert that falls due within the next so many seconds and fires."""
+def same_second(count: int, due_us: int) -> Iterator[RequestOpened]:
+    """Requests that pass their first hour at the same instant."""
+    for number in range(count):
+        yield RequestOpened(
+            event_id=f"{BURST}{number}",
+            occurred_at=moment(due_us - HOUR_US),
+            customer_id=f"{BURST}{number}",
+            request_id=f"{BURST}{number}",
+            channel="chat",
+            rep_id=f"rep-{number % REPS:03d}",
+        )
+
+
+async def lags(settings: Settings, seconds: float, most: int = sys.maxsize, prefix: str = "waiting-") -> list[float]:
+    """The lag of every alert that falls due within the next so many seconds and fires; ends early after `most`."""
     reader = AIOKafkaConsumer(
         settings.kafka.alerts_topic, bootstrap_servers=settings.kafka.bootstrap, auto_offset_reset="latest"
     )
@@ -74,17 +96,34 @@ async def lags(settings: Settings, seconds: float) -> list[float]:
     since_us, end = wall_us(), time.monotonic() + seconds
     found: list[float] = []
     try:
-        while time.monotonic() < end:
+        while time.monotonic() < end and len(found) < most:
             for records in (await reader.getmany(timeout_ms=POLL_MS)).values():
                 transitions = [_decode(record.value) for record in records]
-                found += [seconds_since(said.due_us) for said in transitions if _is_fired(said, since_us)]
+                found += [seconds_since(t.due_us) for t in transitions if _is_fired(t, since_us, prefix)]
     finally:
         await reader.stop()
     return found
 
 
-def _is_fired(transition: Transition, since_us: int) -> bool:
-    return transition.state == "fired" and transition.due_us >= since_us
+def _is_fired(transition: Transition, since_us: int, prefix: str) -> bool:
+    due = transition.state == "fired" and transition.due_us >= since_us
+    return due and transition.level == "1h" and transition.request_id.startswith(prefix)
+
+
+def burst_ahead_seconds(count: int) -> float:
+    """Time to send so many requests, and to read them, before they fall due."""
+    return 5.0 + count / 5000
+
+
+def burst_lags(settings: Settings, count: int) -> list[float]:
+    """The lag of so many alerts that fall due in the same second; they are read before it."""
+    due_us = wall_us() + int(burst_ahead_seconds(count) * SECOND_US)
+    sent = threading.Thread(target=produce_events, args=(settings, from_messages(same_second(count, due_us))))
+    sent.start()
+    try:
+        return asyncio.run(lags(settings, PATIENCE_SECONDS, count, BURST))
+    finally:
+        sent.join()
 
 
 def fill(settings: Settings, requests: Iterable[RequestOpened]) -> None:
@@ -95,8 +134,12 @@ def fill(settings: Settings, requests: Iterable[RequestOpened]) -> None:
         _wait(worker, settings, lambda page: applied(page) >= sent)
 
 
-def measure(settings: Settings, requests: int, load: Load, seconds: tuple[float, float]) -> Found:
-    """Restart, let the stream flow for the first number of seconds, and measure for the second."""
+def measure(settings: Settings, counts: tuple[int, int], load: Load, seconds: tuple[float, float]) -> Found:
+    """Restart, let the stream flow for the first number of seconds, and measure for the second.
+
+    `counts`: the requests that wait, and those that fall due at once.
+    """
+    requests, at_once = counts
     settle_seconds, measured_seconds = seconds
     started = time.monotonic()
     with redis.Redis.from_url(settings.redis.url) as model, salespulse("worker", settings, cores()[0]) as worker:
@@ -106,9 +149,12 @@ def measure(settings: Settings, requests: int, load: Load, seconds: tuple[float,
         with load:
             time.sleep(settle_seconds)
             found = asyncio.run(lags(settings, measured_seconds))
-        held = _wait(worker, settings, lambda page: _open(page) > 0)
+            held = _wait(worker, settings, lambda page: _open(page) > 0)
+            mib = resident_mib(worker.pid)
+            burst = burst_lags(settings, at_once)
         recovery = page.total("salespulse_recovery_seconds_sum")
-        return Found(spread(found), _open(held), recovery, published, resident_mib(worker.pid))
+        more = (spread(burst), resident_mib(worker.pid))
+        return Found(spread(found), _open(held), recovery, published, mib, *more)
 
 
 def _wait(worker: ChildProcess, settings: Settings, done: Callable[[Page], bool]) -> Page:
@@ -135,18 +181,16 @@ def _open(page: Page) -> int:
 @click.option("--span-hours", default=23.0, show_default=True, help="how old the oldest of them is")
 @click.option("--per-second", default=5000.0, show_default=True, help="events a second meanwhile")
 @click.option("--seconds", default=60.0, show_default=True, help="how long it is measured")
-@click.option("--settle-seconds", default=5.0, show_default=True, help="how long the stream flows before that")
+@click.option("--burst", default=100_000, show_default=True, help="requests that fall due in the same second")
 @click.option("--json", "as_json", is_flag=True, help="figures for programs")
-def main(
-    requests: int, span_hours: float, per_second: float, seconds: float, settle_seconds: float, as_json: bool
-) -> None:
+def main(requests: int, span_hours: float, per_second: float, seconds: float, burst: int, as_json: bool) -> None:
     """Seconds from an alert's due instant to its record on the alerts topic."""
     others = cores()[1]
     with tempfile.TemporaryDirectory() as directory, pinned(others), running_stack(Path(directory), others) as stack:
         settings = stack.settings("alerts")
-        load = Load(settings, mix_for(per_second, settle_seconds + seconds), per_second)
+        load = Load(settings, mix_for(per_second, SETTLE_SECONDS + seconds + burst_ahead_seconds(burst)), per_second)
         fill(settings, waiting_requests(requests, int(span_hours * HOUR_US)))
-        found = measure(settings, requests, load, (settle_seconds, seconds))
+        found = measure(settings, (requests, burst), load, (SETTLE_SECONDS, seconds))
     if as_json:
         click.echo(json.dumps({"machine": described(), **msgspec.to_builtins(found)}))
         return
@@ -155,7 +199,9 @@ def main(
         f"{lag.count:,} alerts fired among {found.open_requests:,} open requests at {per_second:,.0f} events/s: "
         f"lag p50 {lag.p50:.3f} s, p99 {lag.p99:.3f} s, most {lag.most:.3f} s\n"
         f"recovered in {found.recovery_seconds:.1f} s, published {found.published_seconds:.1f} s after the start, "
-        f"{found.worker_mib:,.0f} MiB resident; {described()}"
+        f"{found.worker_mib:,.0f} MiB resident\n"
+        f"{found.burst.count:,} alerts due in the same second: p50 {found.burst.p50:.1f} s, the last after "
+        f"{found.burst.most:.1f} s, {found.burst_mib:,.0f} MiB resident; {described()}"
     )
 
 

@@ -41,9 +41,11 @@ def test_every_probe_of_latency_becomes_visible() -> None:
 
 
 def test_alerts_fire_after_their_due_instant_and_not_before() -> None:
-    short = ("--span-hours", "1.5", "--per-second", "500", "--seconds", "5", "--settle-seconds", "1")
+    short = ("--span-hours", "1.5", "--per-second", "500", "--seconds", "5", "--burst", "2000")
     found = run(alerts.main, "--requests", "20000", *short)
     assert found["lag"]["count"] > 0
+    assert found["burst"]["count"] == 2000
+    assert found["burst"]["p50"] > 0
     assert found["lag"]["p50"] > 0
     assert found["open_requests"] >= 20000
     assert found["recovery_seconds"] > 0
