@@ -29,8 +29,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import described
+from config.board_settings import BoardSettings
 from config.clock import Clock
-from config.settings import BoardSettings, RedisSettings, Settings
+from config.settings import RedisSettings, Settings
 from processors.board.app import EXPOSITION, FOLLOWER, STORE, build_board
 from processors.board.main import GC_THRESHOLDS
 from processors.core.instants import DAY_US

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from config.board_settings import BoardSettings, board_problems, tokens_of
 from config.notifier_settings import NotifierSettings, notifier_problems
 from config.reading import read_environment, read_file, variable
 from config.values import (
     Bootstrap,
     Count,
-    CrmUrl,
     Days,
     FilePath,
     Host,
@@ -27,7 +27,6 @@ from config.values import (
     Seconds,
     Secret,
     SecretWord,
-    ShardOfReps,
     Speed,
     Text,
     TopicName,
@@ -93,15 +92,6 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     data_dir: FilePath = HERE.parent / "var"
 
 
-class BoardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The board's web server."""
-
-    host: Host = "127.0.0.1"
-    port: Port = 8080
-    crm_url: CrmUrl | None = None
-    shard: ShardOfReps = "0/1"
-
-
 class ClockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What time it is: the wall's, a scaled one that was `at` when the wall said `wall_origin`, or always `at`."""
 
@@ -158,7 +148,9 @@ def load_settings(path: Path | None, env: Mapping[str, str]) -> Settings:
     place = "environment" if path is None else f"{path} with environment"
     for key, found, wanted in _problems(settings):
         raise ConfigError(f"{place}: {key} = {found}: allowed is {wanted}")
-    return _with_secrets(settings, place)
+    settings = _with_secrets(settings, place)
+    tokens_of(settings.board)
+    return settings
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
@@ -176,10 +168,8 @@ def _problems(settings: Settings) -> Iterator[Problem]:
     yield from _kafka_problems(settings.kafka)
     yield from _redis_problems(settings.redis)
     yield from notifier_problems(settings.notifier)
+    yield from board_problems(settings.board)
     yield from _topic_problems(settings)
-    index, count = map(int, settings.board.shard.split("/"))
-    if index >= count:
-        yield "board.shard", settings.board.shard, "shards counted from 0: 0/4, 1/4, 2/4 or 3/4 of four"
     clock, retention = settings.clock, settings.retention
     if clock.mode != "wall" and clock.at is None:
         yield "clock.at", "unset", f"an instant like 2026-11-23T09:00:00Z when clock.mode is {clock.mode}"
@@ -265,5 +255,5 @@ def _secret(given: Secret | None, path: Path | None, place: str) -> Secret | Non
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{place} = {path}: allowed is a readable text file ({error})") from error
     if not word:
-        raise ConfigError(f"{place} = {path}: allowed is a file that holds the password, but it is empty")
+        raise ConfigError(f"{place} = {path}: allowed is a file that holds the secret, but it is empty")
     return Secret(word)

@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from processors.board.access import caller_of
 from processors.board.answers import Slice, Source, answer, page_of
 from processors.board.pools import Pools
 from processors.board.problems import Problem
 from processors.board.queries import LONGEST_WORD, Query, place
 from processors.board.shapes import (
     Company,
+    Me,
     Page,
     PartitionItem,
     Quality,
@@ -53,7 +55,15 @@ class Api:
             web.get("/api/v1/teams", self.teams),
             web.get("/api/v1/segments", self.segments),
             web.get("/api/v1/quality", self.quality),
+            web.get("/api/v1/me", self.me),
         ]
+
+    async def me(self, request: web.Request) -> web.Response:
+        """Who asks, and what they may do."""
+        Query(request.query, ())
+        caller = caller_of(request)
+        body = Me(caller.name, sorted(caller.may))
+        return answer(request, body, body)
 
     async def reps(self, request: web.Request) -> web.Response:
         """Reps by id with their numbers; filters: team, window."""

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from config.clock import Clock, wall_us
 from config.settings import Settings
+from processors.board.access import Access
 from processors.board.answers import Source
 from processors.board.api import Api
 from processors.board.exposition import Exposition
@@ -37,7 +38,10 @@ STORE = web.AppKey("store", Store)
 
 
 def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Application:
-    """The application; it follows the read model while it runs. Raises Unavailable for an unusable TLS file."""
+    """The application; it follows the read model while it runs.
+
+    Raises Unavailable for an unusable TLS file, ConfigError when it would be open to a network without a word of that.
+    """
     store = Store(policy, clock.now_us)
     connection = connect(settings.redis)
     follower = Follower(connection, settings.redis.prefix, store, wall_us)
@@ -62,7 +66,8 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
 
 def _guarded(settings: Settings, metrics: BoardMetrics) -> web.Application:
     """An application without routes that counts its answers, tells its problems, and guards itself."""
-    middlewares = [counting(metrics), problems, ours_only(settings.notifier.board_url)]
+    own, access = ours_only(settings.notifier.board_url), Access(settings)
+    middlewares = [counting(metrics), problems, own, access.middleware]
     app = web.Application(middlewares=middlewares, client_max_size=LARGEST_REQUEST_BYTES)
     app.on_response_prepare.append(secure)
     return app

@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from processors.board.access import caller_of
 from processors.board.store import Store
 from processors.core.instants import rfc3339
 from processors.sinks.follower import Status
@@ -26,12 +27,15 @@ class Health:
         """Whether the event loop turns."""
         return web.json_response({"status": "ok"})
 
-    async def readyz(self, _request: web.Request) -> web.Response:
-        """200 once numbers and `/metrics` are there; from then on the last state is shown."""
-        status = HTTPStatus.OK if self._is_ready() else HTTPStatus.SERVICE_UNAVAILABLE
-        return web.json_response(self.state(), status=status)
+    async def readyz(self, request: web.Request) -> web.Response:
+        """200 once numbers and `/metrics` are there; from then on the last state is shown.
 
-    def state(self) -> dict[str, object]:
+        Why Redis is away, with its address, is for those who may read.
+        """
+        status = HTTPStatus.OK if self._is_ready() else HTTPStatus.SERVICE_UNAVAILABLE
+        return web.json_response(self.state(reasons="read" in caller_of(request).may), status=status)
+
+    def state(self, *, reasons: bool) -> dict[str, object]:
         """How the board stands."""
         since_us = self._status.down_since_us
         return {
@@ -39,7 +43,7 @@ class Health:
             "redis": {
                 "up": since_us is None,
                 "down_since": None if since_us is None else rfc3339(since_us),
-                "reason": self._status.why_down,
+                "reason": self._status.why_down if reasons else None,
             },
             "read_model": {"emptied": self._status.emptied, "partitions": len(self._store.partitions)},
         }

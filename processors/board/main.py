@@ -7,10 +7,11 @@ import signal
 
 from aiohttp import web
 
+from config.board_settings import BoardSettings, is_loopback
 from config.clock import Clock
 from config.load_policy import load_policy
 from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
-from config.settings import BoardSettings, Settings
+from config.settings import Settings
 from processors.board.app import BACKGROUND, build_board
 from schemas.errors import Unavailable
 from schemas.policy import Policy
@@ -26,8 +27,8 @@ STOP_SECONDS = 5.0
 def run_board(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the exit code, 0 when it was told to stop.
 
-    Raises ConfigError for a wrong policy, Unavailable when the port cannot be had. Redis may come and go. SIGHUP reads
-    the policy anew.
+    Raises ConfigError for a wrong policy and for a board left open to a network, Unavailable when the port cannot be
+    had. Redis may come and go. SIGHUP reads the policy anew.
     """
     ignore_hangup()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -63,6 +64,10 @@ async def _listen(runner: web.AppRunner, board: BoardSettings) -> None:
         place = f"{board.host}:{board.port}"
         raise Unavailable(f"board.port: {place} cannot be used ({error.strerror}): choose another") from error
     port = runner.addresses[0][1]
+    if board.anonymous in ("read", "write") and not is_loopback(board.host):
+        logger.warning(
+            "everybody who reaches %s:%d may %s without signing in (board.anonymous)", board.host, port, board.anonymous
+        )
     logger.info("the board is at http://%s:%d/", board.host, port)
 
 

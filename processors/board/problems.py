@@ -1,7 +1,7 @@
 """Errors of the web as JSON (RFC 9457, `application/problem+json`), whatever raised them."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 import msgspec
@@ -9,6 +9,7 @@ from aiohttp import web
 
 logger = logging.getLogger(__name__)
 
+_NO_HEADERS: Mapping[str, str] = {}
 LARGEST_REQUEST_BYTES = 16 * 1024
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -17,10 +18,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Problem(Exception):
     """What the caller did wrong, or why there is no answer."""
 
-    def __init__(self, status: HTTPStatus, detail: str) -> None:
+    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] = _NO_HEADERS) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.headers = headers
 
 
 def problem_response(status: HTTPStatus, detail: str, instance: str) -> web.Response:
@@ -37,7 +39,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except Problem as problem:
-        return problem_response(problem.status, problem.detail, request.path)
+        response = problem_response(problem.status, problem.detail, request.path)
+        response.headers.update(problem.headers)
+        return response
     except web.HTTPException as error:
         return _from_aiohttp(error, request)
     except Exception:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from aiohttp import web
 from msgspec.structs import replace
 
+from processors.board.access import caller_of
 from processors.board.answers import Slice, Source, answer, page_of
 from processors.board.bodies import read_json
 from processors.board.holds import Desk
@@ -76,7 +77,7 @@ class RequestsApi:
     async def acknowledge(self, request: web.Request) -> web.Response:
         """Take care of a request until its turn ends."""
         one, wish = self._one(request, Query(request.query, TARGET)), await read_json(request, Acknowledgement)
-        await _done(self._desk.acknowledge(one, _who(wish.by)))
+        await _done(self._desk.acknowledge(one, _who(request, wish.by)))
         return self._written(request, one)
 
     async def unacknowledge(self, request: web.Request) -> web.Response:
@@ -86,7 +87,7 @@ class RequestsApi:
     async def snooze(self, request: web.Request) -> web.Response:
         """Tell nobody of a request until an instant."""
         one, wish = self._one(request, Query(request.query, TARGET)), await read_json(request, Snooze)
-        await _done(self._desk.snooze(one, _who(wish.by), self._until_us(wish)))
+        await _done(self._desk.snooze(one, _who(request, wish.by), self._until_us(wish)))
         return self._written(request, one)
 
     async def unsnooze(self, request: web.Request) -> web.Response:
@@ -95,7 +96,7 @@ class RequestsApi:
 
     async def _release(self, request: web.Request, *, snoozed: bool) -> web.Response:
         query = Query(request.query, (*TARGET, "by"))
-        one, by = self._one(request, query), _who(query.word("by"))
+        one, by = self._one(request, query), _who(request, query.word("by"))
         hold = self._store.held.of(one)
         if hold is not None and (hold.until_us is not None) == snoozed:
             await _done(self._desk.release(one, by))
@@ -183,8 +184,14 @@ def _place(one: OpenRequest) -> Wait:
     return Wait(one.opened_us, one.customer_id, one.request_id)
 
 
-def _who(given: str | None) -> str:
-    return ANONYMOUS if given is None else given
+def _who(request: web.Request, given: str | None) -> str:
+    """Who does it: whoever has signed in, else whoever they say they are."""
+    name = caller_of(request).name
+    if name is None:
+        return ANONYMOUS if given is None else given
+    if given not in (None, name):
+        raise Problem(HTTPStatus.BAD_REQUEST, f"by = {given!r}: allowed is {name!r}, who has signed in")
+    return name
 
 
 async def _done(write: Awaitable[None]) -> None:

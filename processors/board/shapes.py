@@ -9,6 +9,7 @@ from typing import Annotated, Generic, TypeVar
 import msgspec
 from msgspec import Meta
 
+from config.board_settings import Role
 from processors.core.comparison import Comparisons
 from processors.core.numbers import Numbers
 from processors.notifier.acks import LONGEST_NAME
@@ -143,7 +144,7 @@ class Acknowledgement(msgspec.Struct, forbid_unknown_fields=True):
     """Who takes care of a request."""
 
     by: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)] | None = None
-    """Needed only where nobody signs in; else it may only say again who is signed in."""
+    """For where nobody signs in; else it may only say again who is signed in."""
 
 
 class Snooze(Acknowledgement, forbid_unknown_fields=True):
@@ -151,3 +152,10 @@ class Snooze(Acknowledgement, forbid_unknown_fields=True):
 
     seconds: Annotated[int, Meta(ge=1, le=LONGEST_SNOOZE_SECONDS)] | None = None
     until: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+class Me(msgspec.Struct):
+    """Who asks, null where nobody signs in, and what they may do."""
+
+    name: str | None
+    may: list[Role]

@@ -1,6 +1,6 @@
 """The views of the live page, put together."""
 
-from config.settings import BoardSettings
+from config.board_settings import BoardSettings
 from processors.board.boards_view import BoardsView
 from processors.board.funnel_view import FunnelView
 from processors.board.latest import LatestDeadLetters

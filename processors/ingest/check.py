@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from rich.console import Console
 
+from config.board_settings import anonymous_role, tokens_of
 from config.load_policy import load_policy
 from config.settings import Settings
 from processors.ingest.clients import DEFAULT_TIMEOUT_SECONDS, admin_client
@@ -36,6 +37,7 @@ def all_checks(settings: Settings) -> tuple[Check, ...]:
     """Everything that a worker and a board need. That the settings are right is known, or they were not here."""
     return (
         Check("policy", lambda: policy_is_right(settings)),
+        Check("board", lambda: board_is_guarded(settings)),
         *kafka_checks(settings),
         Check("redis", lambda: redis_answers(settings)),
     )
@@ -54,6 +56,16 @@ def policy_is_right(settings: Settings) -> str:
     policy = load_policy(settings.policy.path)
     levels, pipelines = ", ".join(level.name for level in policy.levels), ", ".join(policy.pipelines)
     return f"{settings.policy.path}: levels {levels or 'none'}; pipelines {pipelines or 'none'}"
+
+
+def board_is_guarded(settings: Settings) -> str:
+    """Who may do what on the board in short; raises ConfigError when it would be left open to a network."""
+    board = settings.board
+    role, tokens = anonymous_role(board), len(tokens_of(board))
+    parts = [f"everybody may {role}" if role else "people sign in"]
+    parts += [f"{tokens} token{'s' * (tokens != 1)}"] * (tokens > 0)
+    parts += [f"users by {board.user_header}"] * (board.user_header is not None)
+    return f"{board.host}:{board.port}: {', '.join(parts)}"
 
 
 def redis_answers(settings: Settings) -> str:

@@ -50,3 +50,19 @@ def test_a_taken_port_is_one_clear_line(redis_url: str) -> None:
         assert process.returncode == 1
     assert f"board.port: 127.0.0.1:{port} cannot be used" in said
     assert "Traceback" not in said
+
+
+def test_it_refuses_to_be_open_to_a_network_by_accident(redis_url: str) -> None:
+    with board(0, redis_url, SALESPULSE_BOARD__HOST="0.0.0.0") as process:  # noqa: S104 -- what it refuses
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == 2
+    assert "board.host = 0.0.0.0: allowed is 127.0.0.1 while nobody has to sign in" in said
+    assert "Traceback" not in said
+
+
+def test_it_warns_when_it_is_open_to_a_network_on_purpose(redis_url: str) -> None:
+    everywhere = {"SALESPULSE_BOARD__HOST": "0.0.0.0", "SALESPULSE_BOARD__ANONYMOUS": "read"}  # noqa: S104
+    with board(0, redis_url, **everywhere) as process:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if "WARNING" in line)
+        assert "may read without signing in (board.anonymous)" in line

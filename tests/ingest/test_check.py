@@ -29,11 +29,14 @@ def test_a_right_stack_is_said_to_be_right(settings: Settings) -> None:
     ensure_topics(settings)
     code, lines = outcome(*all_checks(settings))
     assert code == 0
-    assert [line.split()[:2] for line in lines[:4]] == [["ok", name] for name in ("policy", "kafka", "topics", "redis")]
+    assert [line.split()[:2] for line in lines[:5]] == [
+        ["ok", name] for name in ("policy", "board", "kafka", "topics", "redis")
+    ]
     assert "levels 1h, 24h; pipelines default" in lines[0]
-    assert settings.kafka.bootstrap in lines[1]
-    assert settings.redis.url in lines[3]
-    assert lines[4] == "everything is in place"
+    assert lines[1].endswith("127.0.0.1:8080: everybody may write")
+    assert settings.kafka.bootstrap in lines[2]
+    assert settings.redis.url in lines[4]
+    assert lines[5] == "everything is in place"
 
 
 def test_missing_topics_are_told_with_the_mend(settings: Settings) -> None:

@@ -1,0 +1,141 @@
+"""The section `[board]`: the web server, and who may see and do what there. `default.toml` explains each key."""
+
+import re
+from collections.abc import Iterator
+from hashlib import sha256
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Annotated, Literal, NamedTuple, get_args
+
+import msgspec
+from msgspec import Meta
+
+from config.values import CrmUrl, FilePath, Host, Port, SecretWord, ShardOfReps
+from schemas.errors import ConfigError
+
+Role = Literal["read", "write"]
+ROLES: dict[Role, frozenset[Role]] = {"read": frozenset({"read"}), "write": frozenset({"read", "write"})}
+"""What each role may do."""
+SHORTEST_TOKEN = 16
+
+HeaderName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}$", description="the name of a header: letters, digits and dashes")
+]
+Networks = Annotated[
+    tuple[Annotated[str, Meta(pattern=r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$")], ...],
+    Meta(description="addresses or networks like 10.0.0.0/8, also none; in the environment with commas between them"),
+]
+Users = Annotated[
+    tuple[Annotated[str, Meta(min_length=1, max_length=128)], ...],
+    Meta(description="user names, or * for everyone, also none; in the environment with commas between them"),
+]
+Letters = Annotated[int, Meta(ge=0, le=10_000, description="a whole number from 0 (off) to 10000")]
+
+
+class BoardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The board's web server."""
+
+    host: Host = "127.0.0.1"
+    port: Port = 8080
+    crm_url: CrmUrl | None = None
+    shard: ShardOfReps = "0/1"
+    anonymous: Literal["nothing", "read", "write"] | None = None
+    metrics_access: Literal["read", "open"] = "read"
+    tokens: SecretWord | None = None
+    """What `tokens_file` holds, once loaded."""
+    tokens_file: FilePath | None = None
+    user_header: HeaderName | None = None
+    trusted_proxies: Networks = ("127.0.0.1", "::1")
+    writers: Users = ("*",)
+    dead_letters_kept: Letters = 500
+
+
+class Token(NamedTuple):
+    """A token by its digest, whose it is, and what it is good for."""
+
+    digest: bytes
+    name: str
+    role: Role
+
+
+Network = IPv4Network | IPv6Network
+
+
+def board_problems(board: BoardSettings) -> Iterator[tuple[str, object, str]]:
+    """The dotted key, its value, and what is allowed."""
+    try:
+        networks_of(board)
+    except ValueError as error:
+        yield "board.trusted_proxies", board.trusted_proxies, f"addresses or networks like 10.0.0.0/8 ({error})"
+    index, count = map(int, board.shard.split("/"))
+    if index >= count:
+        yield "board.shard", board.shard, "shards counted from 0: 0/4, 1/4, 2/4 or 3/4 of four"
+    if board.user_header is not None and not board.trusted_proxies:
+        yield "board.trusted_proxies", "none", "the proxies that may set board.user_header"
+
+
+def networks_of(board: BoardSettings) -> tuple[Network, ...]:
+    """The networks of trusted proxies; raises ValueError."""
+    return tuple(map(ip_network, board.trusted_proxies))
+
+
+def digest_of(token: str) -> bytes:
+    """What is kept and compared in place of a token."""
+    return sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def tokens_of(board: BoardSettings) -> tuple[Token, ...]:
+    """The tokens; raises ConfigError that names the line, and never a token."""
+    if board.tokens is None:
+        return ()
+    place = "board.tokens" if board.tokens_file is None else f"board.tokens_file = {board.tokens_file}"
+    lines = re.split(r"[\n,]", board.tokens.reveal())
+    tokens = [
+        _token(f"{place}: entry {number}", line.split())
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if not tokens:
+        raise ConfigError(f"{place}: allowed is at least one line `name role token`")
+    if len({token.digest for token in tokens}) < len(tokens):
+        raise ConfigError(f"{place}: allowed is a token of one name only; here one stands twice")
+    return tuple(tokens)
+
+
+def anonymous_role(board: BoardSettings) -> Role | None:
+    """What those may do who do not say who they are. Raises ConfigError when that would be left open to a network."""
+    signs_in = board.tokens is not None or board.user_header is not None
+    match board.anonymous:
+        case "nothing":
+            return None
+        case "read" | "write" as role:
+            return role
+        case None if signs_in:
+            return None
+        case None if is_loopback(board.host):
+            return "write"
+    mend = "set board.tokens_file or board.user_header, or say with board.anonymous what everybody may do"
+    raise ConfigError(f"board.host = {board.host}: allowed is 127.0.0.1 while nobody has to sign in; {mend}")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine alone."""
+    address = address_of(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def address_of(host: str) -> IPv4Address | IPv6Address | None:
+    """An address; None for a name."""
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _token(place: str, words: list[str]) -> Token:
+    match words:
+        case [name, ("read" | "write") as role, token] if len(token) >= SHORTEST_TOKEN:
+            return Token(digest_of(token), name, role)
+    roles = " or ".join(get_args(Role))
+    raise ConfigError(
+        f"{place}: allowed is `name role token`, the role {roles}, the token {SHORTEST_TOKEN} letters or more"
+    )

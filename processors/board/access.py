@@ -1,0 +1,158 @@
+"""Who asks, and what they may do: tokens, a reverse proxy's word, or nobody in particular.
+
+Nothing here is ever logged, and tokens are compared by their digests, all of them, in constant time.
+"""
+
+import binascii
+from base64 import b64decode
+from hmac import compare_digest
+from http import HTTPStatus
+from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
+
+from aiohttp import web
+from yarl import URL
+
+from config.board_settings import (
+    ROLES,
+    Role,
+    Token,
+    address_of,
+    anonymous_role,
+    digest_of,
+    is_loopback,
+    networks_of,
+    tokens_of,
+)
+from config.settings import Settings
+from processors.board.problems import Handler, Problem
+from processors.board.security import SAFE_METHODS
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+LONGEST_NAME = 128
+CHALLENGE = 'Bearer realm="salespulse", Basic realm="salespulse", charset="UTF-8"'
+
+
+class Caller(NamedTuple):
+    """Somebody who asks; without a name: nobody in particular."""
+
+    name: str | None
+    may: frozenset[Role]
+
+
+_KEY = web.RequestKey("caller", Caller)
+
+
+def caller_of(request: web.Request) -> Caller:
+    """Who asks, as the middleware found out."""
+    return request[_KEY]
+
+
+class Access:
+    """The rules of one board. Raises ConfigError when its settings would leave it open to a network."""
+
+    def __init__(self, settings: Settings) -> None:
+        board = settings.board
+        self._tokens = tokens_of(board)
+        self._anonymous = anonymous_role(board)
+        self._user_header = board.user_header
+        self._proxies = networks_of(board)
+        self._writers = frozenset(board.writers)
+        self._open_paths = OPEN_PATHS | ({"/metrics"} if board.metrics_access == "open" else frozenset())
+        self._hosts = self._own_hosts(settings) if is_loopback(board.host) else None
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Find out who asks; raises Problem for those who may not."""
+        needed: Role = "read" if request.method in SAFE_METHODS else "write"
+        if request.path in self._open_paths and needed == "read":
+            request[_KEY] = self._caller_if_any(request)
+            return await handler(request)
+        request[_KEY] = caller = self._caller(request)
+        if needed not in caller.may:
+            raise self._refused(caller, needed)
+        return await handler(request)
+
+    def _caller_if_any(self, request: web.Request) -> Caller:
+        try:
+            return self._caller(request)
+        except Problem:
+            return Caller(None, frozenset())
+
+    def _caller(self, request: web.Request) -> Caller:
+        user = self._user(request)
+        if user is not None:
+            writes = not self._writers.isdisjoint((user, "*"))
+            return Caller(user, ROLES["write" if writes else "read"])
+        credentials = request.headers.get("Authorization")
+        if credentials is not None and self._tokens:
+            token = self._token(credentials)
+            return Caller(token.name, ROLES[token.role])
+        return self._nobody(request)
+
+    def _user(self, request: web.Request) -> str | None:
+        """Whom a trusted proxy has let in."""
+        if self._user_header is None or self._user_header not in request.headers:
+            return None
+        if not self._is_proxy(address_of(request.remote or "")):
+            detail = f"{self._user_header} came from another place than board.trusted_proxies"
+            raise Problem(HTTPStatus.FORBIDDEN, detail)
+        names = request.headers.getall(self._user_header)
+        if len(names) != 1 or not 1 <= len(names[0]) <= LONGEST_NAME or not names[0].isprintable():
+            raise Problem(HTTPStatus.BAD_REQUEST, f"{self._user_header}: allowed is one name of 1 to 128 characters")
+        return names[0]
+
+    def _is_proxy(self, peer: IPv4Address | IPv6Address | None) -> bool:
+        if isinstance(peer, IPv6Address) and peer.ipv4_mapped is not None:
+            peer = peer.ipv4_mapped
+        return peer is not None and any(peer in network for network in self._proxies)
+
+    def _token(self, credentials: str) -> Token:
+        given = digest_of(_word(credentials))
+        found = [token for token in self._tokens if compare_digest(token.digest, given)]
+        if not found:
+            raise Problem(HTTPStatus.UNAUTHORIZED, "this token is not known", {"WWW-Authenticate": CHALLENGE})
+        return found[0]
+
+    def _nobody(self, request: web.Request) -> Caller:
+        if self._anonymous is None:
+            return Caller(None, frozenset())
+        if self._hosts is not None and not _is_among(request.host, self._hosts):
+            detail = f"host {request.host!r}: allowed is this machine, or the name in notifier.board_url"
+            raise Problem(HTTPStatus.MISDIRECTED_REQUEST, detail)
+        return Caller(None, ROLES[self._anonymous])
+
+    def _refused(self, caller: Caller, needed: Role) -> Problem:
+        if caller.name is not None:
+            return Problem(HTTPStatus.FORBIDDEN, f"{caller.name} may read, and not acknowledge or snooze")
+        if self._tokens:
+            return Problem(HTTPStatus.UNAUTHORIZED, f"to {needed}, sign in", {"WWW-Authenticate": CHALLENGE})
+        if self._user_header is not None:
+            return Problem(HTTPStatus.FORBIDDEN, f"to {needed}, sign in at the board's proxy")
+        return Problem(HTTPStatus.FORBIDDEN, f"nobody may {needed} here: board.anonymous says so")
+
+    def _own_hosts(self, settings: Settings) -> frozenset[str]:
+        return frozenset({"localhost", settings.board.host, URL(settings.notifier.board_url).host or ""})
+
+
+def _is_among(host: str, hosts: frozenset[str]) -> bool:
+    """Addresses are safe: only a name can be made to lead here by a page of another site."""
+    try:
+        name = URL.build(scheme="http", authority=host).host or ""
+    except ValueError:
+        return False
+    return name in hosts or address_of(name) is not None
+
+
+def _word(credentials: str) -> str:
+    """The token in an Authorization header: a bearer's, or the password that a browser asks for; else nothing."""
+    scheme, _, rest = credentials.strip().partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return rest.strip()
+        case "basic":
+            try:
+                return b64decode(rest.strip(), validate=True).decode().partition(":")[2]
+            except (binascii.Error, UnicodeDecodeError):
+                return ""
+    return ""
