@@ -21,8 +21,9 @@ from benchmarks.exposition import World
 from benchmarks.machine import cpu_seconds, described, resident_mib
 from benchmarks.spread import Spread, spread
 from benchmarks.stack import salespulse
+from config.board_settings import BoardSettings
 from config.clock import Clock
-from config.settings import BoardSettings, RedisSettings, Settings, WorkerSettings
+from config.settings import RedisSettings, Settings, WorkerSettings
 from processors.core.instants import DAY_US
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
 from processors.dev.redis_server import embedded_redis

@@ -26,9 +26,10 @@ from rich.table import Table
 
 from benchmarks.exposition import World, running_board
 from benchmarks.machine import described
+from config.board_settings import BoardSettings
 from config.clock import Clock
 from config.prometheus import native
-from config.settings import BoardSettings, RedisSettings, Settings
+from config.settings import RedisSettings, Settings
 from grafana.build import files
 from processors.core.instants import DAY_US
 from processors.dev.process import LOOPBACK, ChildProcess, free_port

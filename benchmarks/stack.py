@@ -13,8 +13,8 @@ import msgspec
 
 from benchmarks.corpus import directory_of_reps
 from benchmarks.machine import pinned
+from config.board_settings import BoardSettings
 from config.settings import (
-    BoardSettings,
     ClockSettings,
     KafkaSettings,
     RedisSettings,
