@@ -118,7 +118,7 @@ def payload(board: Json, prometheus: Prometheus, language: str, colours: str, re
     values = chosen(board, prometheus, rep)
     shown = " · ".join(values[key] for key in ("$rep", "$window") if key in values)
     found = answers(board, prometheus, values | prometheus.durations())
-    period = {"from": prometheus.start, "to": prometheus.to}
+    period = {"from": prometheus.start, "to": prometheus.to, "step": prometheus.step}
     return period | {"board": board, "answers": found, "words": WORDS[language], "colours": colours, "chosen": shown}
 
 

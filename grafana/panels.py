@@ -17,6 +17,8 @@ ANY_RED: Steps = ((1, "red"),)
 SHARE: Steps = ((0.8, "orange"), (0.95, "green"))
 """Colours of a share that should be high; below the first step it is red."""
 LETTERS = "ABCDEFGHIJKLMNOP"
+THIN, THICK = 16, 40
+"""Pixels of a bar's height, at least and at most: one bar alone does not fill its panel."""
 NARROW = 80
 """Pixels of a table's narrowest column: the leaderboard fits on a screen."""
 P = TypeVar("P", timeseries.Panel, bargauge.Panel)
@@ -82,6 +84,7 @@ def lines_panel(queries: Sequence[Query], look: Look) -> timeseries.Panel:
 def bars_panel(queries: Sequence[Query], look: Look) -> bargauge.Panel:
     """One bar for each series, as things are at the end of the time range, in the order of the query."""
     panel = _scaled(bargauge.Panel(), look).orientation(options.VizOrientation.HORIZONTAL).no_value("–")
+    panel.sizing(options.BarGaugeSizing.MANUAL).min_viz_height(THIN).max_viz_height(THICK)
     panel.text(common.VizTextDisplayOptions().title_size(12).value_size(15))
     panel.display_mode(options.BarGaugeDisplayMode.GRADIENT).show_unfilled(True).reduce_options(_last())
     for place, query in enumerate(queries):

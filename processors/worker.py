@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from aiokafka.errors import KafkaError
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from config.clock import Clock
 from config.load_policy import load_policy
@@ -43,6 +43,7 @@ def run_worker(settings: Settings) -> int:
     configure_logs(sys.stderr)
     policy = load_policy(settings.policy.path)
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     read_model = ReadModel(connect(settings.redis), settings.redis.prefix)
     metrics = WorkerMetrics(registry)
     metrics.expect(policy)

@@ -41,7 +41,10 @@ def _answer(board: Board) -> None:
 
 
 def _stream(board: Board) -> None:
-    board.lines("events", Look("eps", stacked=True), Query(q.rate("salespulse_events_total", "type"), "{{type}}"))
+    types = q.rate("salespulse_events_total", "type")
+    board.lines("events", Look("eps", 12, 10, stacked=True), Query(types, "{{type}}"))
+    results = q.rate("salespulse_events_total", "result")
+    board.lines("results", Look("eps", 12, 10, stacked=True), Query(results, "{{result}}"))
     behind = "max by (topic, partition) (salespulse_consumer_lag_records)"
     board.lines("lag_records", Look(), Query(behind, "{{topic}}/{{partition}}"))
     board.lines(
@@ -52,16 +55,14 @@ def _stream(board: Board) -> None:
         Query(q.quantile(0.99, "salespulse_commit_seconds"), "@commit"),
     )
     size = q.ratio(q.rate("salespulse_events_total", "instance"), q.rate("salespulse_batches_total", "instance"))
-    board.lines("batch_size", Look(width=12), Query(size, "{{instance}}"))
-    results = q.rate("salespulse_events_total", "result")
-    board.lines("results", Look("eps", width=12, stacked=True), Query(results, "{{result}}"))
+    board.lines("batch_size", Look(), Query(size, "{{instance}}"))
 
 
 def _faults(board: Board) -> None:
     letters = q.rate("salespulse_dead_letters_total", "reason")
-    board.lines("dead_letters", Look("eps", 12, stacked=True), Query(letters, "{{reason}}"))
+    board.lines("dead_letters", Look("eps", 12, 9, stacked=True), Query(letters, "{{reason}}"))
     quality = q.each("crm_data_quality", "reason", 'window="7d"')
-    board.bars("data_quality", Look(width=12), Query(f"sort_desc({quality} > 0)", "{{reason}}"))
+    board.bars("data_quality", Look(width=12, height=9), Query(f"sort_desc({quality} > 0)", "{{reason}}"))
 
 
 def _state(board: Board) -> None:

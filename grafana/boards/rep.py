@@ -70,9 +70,9 @@ def _opportunities(board: Board) -> None:
         Column("difference", f"({share}) - ({others})", "percentunit", ((-1, "red"), (0, "green"))),
         Column("reached_others", theirs[0]),
     ]
-    board.table("funnel", Look(width=16, height=9), ("pipeline", "stage"), columns)
+    board.table("funnel", Look(width=17, height=9), ("pipeline", "stage"), columns)
     open_now = f"sort_desc({q.total('crm_opportunities_open', 'stage', 'rep', q.REP)} > 0)"
-    board.bars("open_opportunities", Look(width=8, height=9), Query(open_now, "{{stage}}"))
+    board.bars("open_opportunities", Look(width=7, height=9), Query(open_now, "{{stage}}"))
 
 
 def _over_time(board: Board) -> None:

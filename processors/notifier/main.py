@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from config.clock import Clock, wall_us
 from config.logs import configure_logs
@@ -50,6 +50,7 @@ def run_notifier(settings: Settings) -> int:
     clock = Clock(settings.clock)
     receivers = receivers_of(settings.notifier, clock)
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     metrics = NotifierMetrics(registry, [receiver.name for receiver in receivers])
     with _served(registry, settings.notifier):
         return asyncio.run(_run(settings, clock, receivers, metrics))

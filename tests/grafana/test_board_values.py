@@ -97,6 +97,13 @@ def test_most_queries_have_something_to_find(expected: dict[Target, Expected]) -
     assert silent <= {("operations", "Recovery after an assignment", "A")}
 
 
+def test_every_program_says_what_it_costs(expected: dict[Target, Expected]) -> None:
+    """Processor, memory and the time of a scrape, each."""
+    for title in ("Processor", "Memory", "Duration of scrapes"):
+        wanted = expected["operations", title, "A"].series
+        assert {dict(labels)["job"] for labels in wanted} == {"board", "workers", "notifier"}, title
+
+
 def test_bars_are_in_order(world: Live, choice: Choice) -> None:
     """As the query says: the highest first."""
     for target, expression in TARGETS.items():

@@ -28,7 +28,7 @@ function Bars({ width, height, ...rest }) {
   const factors = (values) => getDisplayValueAlignmentFactors(values);
   return (
     <VizRepeater source={rest.data} getValues={() => displays(rest)} getAlignmentFactors={factors} width={width}
-      height={height} minVizHeight={16} maxVizHeight={300} minVizWidth={8} itemSpacing={6} renderCounter={0}
+      height={height} minVizHeight={panel.options.minVizHeight} maxVizHeight={panel.options.maxVizHeight} minVizWidth={8} itemSpacing={6} renderCounter={0}
       orientation={VizOrientation.Horizontal} autoGrid={false}
       renderValue={({ value, alignmentFactors, width, height, count }) => (
         <BarGauge value={value.display} width={width} height={height} field={value.field} theme={theme}

@@ -8,7 +8,7 @@ import { configured } from './fields.js';
 import { frames, transformed } from './frames.js';
 import { KINDS } from './panels.jsx';
 
-const { board, answers, from, to, words, colours, chosen } = window.PREVIEW;
+const { board, answers, from, to, step, words, colours, chosen } = window.PREVIEW;
 const WIDTH = 1600, ROW = 38, GAP = 8;
 const theme = createTheme({ colors: { mode: colours } });
 const timeRange = { from: dateTimeForTimeZone('utc', from * 1000), to: dateTimeForTimeZone('utc', to * 1000), raw: { from: 'now-1h', to: 'now' } };
@@ -67,7 +67,7 @@ async function fill(panel) {
   if (panel.type === 'row') {
     return { panel };
   }
-  const data = await transformed(panel, frames(panel, answers[panel.id]));
+  const data = await transformed(panel, frames(panel, answers[panel.id], step * 1000));
   return { panel, data: configured(panel, data, theme) };
 }
 
