@@ -33,6 +33,7 @@ from processors.sinks.redis_client import connect
 from schemas.errors import Unavailable
 
 READY_SECONDS = 300.0
+ANSWER = "salespulse_exposition_seconds"
 CONFIG = """\
 global: {{scrape_interval: {interval}s, scrape_timeout: {timeout}s}}
 scrape_configs:
@@ -56,6 +57,9 @@ class Cost(msgspec.Struct, frozen=True):
     """What was found."""
 
     seconds: Spread
+    """As Prometheus tells them: the answer, and taking its samples in."""
+    answer_seconds: float
+    """Of those, how long the board made an answer, on average."""
     failed: int
     samples: int
     board_mib: float
@@ -72,10 +76,12 @@ class Prometheus:
         self._port = port
 
     def of_scrapes(self, name: str) -> list[float]:
-        """A value for each scrape so far; none before the first one."""
-        answer = get(self._port, f"/api/v1/query?query={quote(f'{name}[1h]')}")
-        if answer is None:
-            raise Unavailable(f"Prometheus on port {self._port} does not answer")
+        """A value for each scrape so far; none before the first one. Waits while it is too busy to answer."""
+        deadline = time.monotonic() + READY_SECONDS
+        while (answer := get(self._port, f"/api/v1/query?query={quote(f'{name}[1h]')}")) is None:
+            self.process.raise_if_ended()
+            if time.monotonic() > deadline:
+                raise Unavailable(f"Prometheus on port {self._port} does not answer")
         found = json.loads(answer)["data"]["result"]
         return [float(value) for _, value in found[0]["values"]] if found else []
 
@@ -107,8 +113,8 @@ def measure(directory: Path, settings: Settings, load: Load) -> Cost:
             board.wait_ready(lambda: get(port, "/readyz") is not None, READY_SECONDS)
             with prometheus(directory / "prometheus", f"{LOOPBACK}:{port}", load.interval_seconds) as scraper:
                 started, used = time.monotonic(), cpu_seconds(board.pid)
-                while len(scraper.of_scrapes("up")) < load.scrapes:
-                    runner.run(world.change(load.per_second / load.reps))
+                while len(scraper.of_scrapes(f"{ANSWER}_sum")) < load.scrapes:
+                    runner.run(world.change(min(1.0, load.per_second / load.reps)))
                     time.sleep(1.0)
                 share = (cpu_seconds(board.pid) - used) / (time.monotonic() - started)
                 cost = _cost(scraper, resident_mib(board.pid), share)
@@ -119,6 +125,7 @@ def measure(directory: Path, settings: Settings, load: Load) -> Cost:
 def _cost(scraper: Prometheus, board_mib: float, board_cpu_share: float) -> Cost:
     return Cost(
         spread(scraper.of_scrapes("scrape_duration_seconds")),
+        scraper.of_scrapes(f"{ANSWER}_sum")[-1] / scraper.of_scrapes(f"{ANSWER}_count")[-1],
         scraper.of_scrapes("up").count(0.0),
         int(max(scraper.of_scrapes("scrape_samples_scraped"))),
         board_mib,
@@ -136,7 +143,7 @@ def _today(settings: Settings) -> int:
 @click.option("--days", default=10, show_default=True, help="days on which every rep has numbers")
 @click.option("--per-second", default=100, show_default=True, help="reps that change each second")
 @click.option("--interval-seconds", default=15, show_default=True, help="from one scrape to the next")
-@click.option("--scrapes", default=8, show_default=True)
+@click.option("--scrapes", type=click.IntRange(min=2), default=8, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="figures for programs")
 def main(reps: int, days: int, per_second: int, interval_seconds: int, scrapes: int, as_json: bool) -> None:
     """Seconds of a real Prometheus's scrapes of many reps."""
@@ -153,7 +160,8 @@ def main(reps: int, days: int, per_second: int, interval_seconds: int, scrapes: 
     seconds = cost.seconds
     click.echo(
         f"{seconds.count} scrapes of {cost.samples:,} samples, {cost.failed} failed: p50 {seconds.p50:.2f} s, "
-        f"most {seconds.most:.2f} s; board {cost.board_mib:,.0f} MiB and {cost.board_cpu_share:.0%} of a core, "
+        f"most {seconds.most:.2f} s, of which the board took {cost.answer_seconds:.2f} s\n"
+        f"board {cost.board_mib:,.0f} MiB and {cost.board_cpu_share:.0%} of a core, "
         f"Prometheus {cost.prometheus_mib:,.0f} MiB\n{described()}"
     )
 
