@@ -6,6 +6,7 @@ are asked for, by what changed since and by the days that left their windows. In
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 from operator import attrgetter
 
@@ -46,7 +47,7 @@ class Tally:
 
     def put(self, partition: int, day: int, raw: bytes | None) -> bool:
         """A partial's present value; None: it is gone. True when that is news."""
-        key = day * PARTITIONS + partition
+        key = _key(partition, day)
         old = self._raw.get(key)
         if old == raw:
             return False
@@ -124,6 +125,12 @@ class Tally:
                         part = _decode(raw)
                         self._moved |= _moved_by(part)
                         add(into, part, -1)
+
+
+@lru_cache(maxsize=65536)
+def _key(partition: int, day: int) -> int:
+    """One object for all tallies: there may be millions of keys, and few different ones."""
+    return day * PARTITIONS + partition
 
 
 def bits_of(*fields: str) -> int:
