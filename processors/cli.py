@@ -174,8 +174,16 @@ def verify(config_file: Path | None) -> None:
     "--reason", type=click.Choice([why.value for why in Reason]), metavar="REASON", help="only of this reason"
 )
 @click.option("--replay", "mended", metavar="FILE", help="put mended events (JSONL, - for standard input) back")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "values"]),
+    default="table",
+    show_default=True,
+    help="values: what was sent, one a line, to be mended and put back",
+)
 @CONFIG
-def dead_letters(limit: int, reason: str | None, mended: str | None, config_file: Path | None) -> None:
+def dead_letters(limit: int, reason: str | None, mended: str | None, form: str, config_file: Path | None) -> None:
     """What could not count and why; puts mended ones back."""
     from processors.tools import dead_letters as tool  # noqa: PLC0415
 
@@ -183,7 +191,11 @@ def dead_letters(limit: int, reason: str | None, mended: str | None, config_file
     if mended is not None:
         click.echo(f"{tool.replay_mended(settings, mended)} events sent to {settings.kafka.events_topics[0]}")
         return
-    tool.print_dead_letters(*tool.latest(settings, limit, reason), _console())
+    letters, counts = tool.latest(settings, limit, reason)
+    if form == "table":
+        tool.print_dead_letters(letters, counts, _console())
+    else:
+        click.echo(tool.as_json(letters) if form == "json" else tool.values(letters), nl=False)
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from processors.agents.journal import Entry, Journal
@@ -9,7 +10,8 @@ from processors.agents.outgoing import Message
 from processors.agents.segments import Mark
 from processors.core.ledger import Ledger
 from schemas import codec
-from schemas.errors import BadRecord
+from schemas.errors import BadRecord, Reason
+from schemas.events import Event
 
 NOWHERE = -1
 """The changelog offset of a part into which nothing was read or written yet."""
@@ -83,12 +85,20 @@ class Part:
 
     def _replay(self, raw: bytes) -> str:
         event = codec.parse_event(raw)
+        # What was good when it was journalled may be bad by a newer policy. Its segment wears out by and by.
+        with suppress(BadRecord):
+            self._restore_event(event)
+        return event.event_id
+
+    def _restore_event(self, event: Event) -> None:
+        """Apply an event of the journal. One that came mended, after its orphan was dropped, replaces the orphan."""
         try:
             self.ledger.apply(event)
-        except BadRecord:
-            # It was good when it was journalled; the policy has changed since. Its segment wears out by and by.
-            return event.event_id
-        return event.event_id
+        except BadRecord as bad:
+            if bad.reason is not Reason.CONFLICT:
+                raise
+            self.ledger.forget(event.event_id)
+            self.ledger.apply(event)
 
 
 class Parts:

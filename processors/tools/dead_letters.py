@@ -1,13 +1,17 @@
 """`salespulse dead-letters`: what could not count, with its reason; mended ones go back to where they came from."""
 
+import json
 import sys
-from collections import Counter, deque
+from collections import Counter
+from collections.abc import Iterator
+from heapq import nlargest
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from config.settings import Settings
+from processors.core.instants import rfc3339
 from processors.ingest.clients import producer
 from processors.tools.legible import legible
 from processors.tools.topic import TopicRecord, read_topics
@@ -19,15 +23,50 @@ SHOWN_VALUE = 100
 
 
 def latest(settings: Settings, limit: int, reason: str | None) -> tuple[list[TopicRecord], Counter[str]]:
-    """The newest dead letters of a reason (or of all), and how many there are of each reason."""
-    newest: deque[TopicRecord] = deque(maxlen=limit)
+    """The newest dead letters of a reason (or of all), oldest first, and how many there are of each reason."""
     counts: Counter[str] = Counter()
-    for record in read_topics(settings.kafka, (settings.kafka.dead_letters_topic,)):
-        why = record.headers.get("reason", "unknown")
-        counts[why] += 1
-        if reason in (None, why):
-            newest.append(record)
-    return list(newest), counts
+
+    def wanted() -> Iterator[TopicRecord]:
+        for record in read_topics(settings.kafka, (settings.kafka.dead_letters_topic,)):
+            why = record.headers.get("reason", "unknown")
+            counts[why] += 1
+            if reason in (None, why):
+                yield record
+
+    newest = nlargest(limit, wanted(), key=_said)
+    return sorted(newest, key=_said), counts
+
+
+def _said(letter: TopicRecord) -> tuple[int, int, int]:
+    return letter.timestamp_ms, letter.partition, letter.offset
+
+
+def as_json(records: list[TopicRecord]) -> str:
+    """The dead letters as JSON lines, for programs."""
+    return "".join(f"{json.dumps(_fields(record), ensure_ascii=False)}\n" for record in records)
+
+
+def values(records: list[TopicRecord]) -> bytes:
+    """What was sent, one a line: to be mended in an editor and put back."""
+    return b"".join((record.value or b"").replace(b"\n", b" ") + b"\n" for record in records)
+
+
+def _number(text: str | None) -> int | None:
+    return None if text is None else int(text)
+
+
+def _fields(record: TopicRecord) -> dict[str, str | int | None]:
+    headers = record.headers
+    return {
+        "topic": headers.get("topic"),
+        "partition": _number(headers.get("partition")),
+        "offset": _number(headers.get("offset")),
+        "reason": headers.get("reason"),
+        "detail": headers.get("detail"),
+        "said_at": rfc3339(record.timestamp_ms * 1000),
+        "key": (record.key or b"").decode("utf-8", "replace"),
+        "value": (record.value or b"").decode("utf-8", "replace"),
+    }
 
 
 def print_dead_letters(records: list[TopicRecord], counts: Counter[str], console: Console) -> None:

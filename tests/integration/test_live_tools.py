@@ -12,13 +12,13 @@ import redis
 from config.clock import Clock
 from config.settings import Settings
 from processors.core.explain import RequestAccount
-from processors.core.instants import DAY_US, moment
+from processors.core.instants import DAY_US, moment, rfc3339
 from processors.ingest.clients import producer
 from processors.ingest.outgoing import from_messages
 from processors.ingest.simulate import Simulator
 from processors.ingest.topics import ensure_topics
 from processors.sinks.keys import Keys
-from processors.tools.dead_letters import latest, replay_mended
+from processors.tools.dead_letters import as_json, latest, replay_mended, values
 from processors.tools.explain import explain_live
 from processors.tools.topic import read_topics
 from processors.tools.verify import verify
@@ -167,6 +167,45 @@ def test_dead_letters_are_listed_and_mended_ones_go_back(settings: Settings, tmp
     assert replay_mended(settings, str(mended)) == 1
     ((record),) = list(read_topics(settings.kafka, settings.kafka.events_topics))
     assert (record.key, json.loads(record.value or b"")) == (b"c", event)
+
+
+def test_the_newest_letters_are_those_that_were_said_last_whatever_their_place(settings: Settings) -> None:
+    ensure_topics(settings)
+    with producer(settings.kafka) as client:
+        for second in (2, 4, 1, 3):
+            client.send(settings.kafka.dead_letters_topic, value=b"%d" % second, timestamp_ms=second * 1000)
+    letters, _ = latest(settings, 3, None)
+    assert values(letters) == b"2\n3\n4\n"
+
+
+def test_what_was_mended_counts_and_stays_so_through_a_crash(settings: Settings, tmp_path: Path) -> None:
+    now_us = Clock(settings.clock).now_us()
+    common = _head(now_us - 8 * DAY_US)
+    orphan = ev.RequestAnswered(event_id="a", rep_id="r", request_id="mistyped", **common)
+    send(settings, [ev.RequestOpened(event_id="o", channel="email", request_id="q", **common), orphan])
+    when = rfc3339(now_us - DAY_US)
+    naive = {"type": "activity.logged", "event_id": "n", "customer_id": "odd", "kind": "call", "rep_id": "r"}
+    put(settings, settings.kafka.events_topics[0], [(b"odd", json.dumps(naive | {"occurred_at": when[:-1]}).encode())])
+    model, directory = ReadModel(settings), settings.worker.data_dir
+    mended = tmp_path / "mended.jsonl"
+    with worker(settings, directory) as running:
+        wait_until(lambda: model.quality("orphan") == model.quality("malformed") == 1, "both letters", running)
+        wait_until(lambda: len(latest(settings, 9, None)[0]) == 2, "both letters on their topic", running)
+        letters, _ = latest(settings, 9, None)
+        told = [json.loads(line) for line in as_json(letters).splitlines()]
+        assert {(letter["reason"], letter["key"]) for letter in told} == {("orphan", "odd"), ("malformed", "odd")}
+        text = values(letters).decode().replace("mistyped", "q").replace(when[:-1], when).replace("ZZ", "Z")
+        mended.write_text(text, encoding="utf-8")
+        assert replay_mended(settings, str(mended)) == 2
+        wait_until(lambda: model.position() == 5 and not any(model.section("open")), "what was mended", running)
+        running.process.kill()
+    with worker(settings, directory) as again:
+        wait_until(lambda: again.owns(settings.kafka.partitions), "a new worker", again)
+        assert verify(settings).differences == []
+    sums = model.sums()["rep", "r"]
+    assert (sums["responses"], sums["activities/call"]) == (1, 1)
+    assert model.quality("orphan") == 1
+    assert latest(settings, 9, None)[1] == {"orphan": 1, "malformed": 1}
 
 
 def test_with_one_bad_line_nothing_is_sent_back(settings: Settings, tmp_path: Path) -> None:
