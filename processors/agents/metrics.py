@@ -20,7 +20,9 @@ RECOVERY_BUCKETS = (1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 class WorkerMetrics:
     """One worker's instruments. Counters count what this process did; they start at 0 with it."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, clock_speed: float = 1.0) -> None:
+        """`clock_speed`: seconds of the clock in one of the wall's, in which all is told; 0: the clock stands still."""
+        self._clock_speed = clock_speed or 1.0
         self._count_flow(registry)
         self._count_ownership(registry)
         self._count_state(registry)
@@ -73,7 +75,7 @@ class WorkerMetrics:
             ["topic", "partition"],
             registry=registry,
         )
-        self.lag_seconds = Gauge(
+        self._lag_seconds = Gauge(
             "salespulse_consumer_lag_seconds",
             "How far the newest applied event is behind the clock, while records wait; else 0.",
             registry=registry,
@@ -133,6 +135,10 @@ class WorkerMetrics:
         for (topic, partition), records in lags.items():
             self._lag_records.labels(topic, partition).set(records)
 
+    def behind(self, behind_us: int) -> None:
+        """Set how far the newest applied event is behind the clock."""
+        self._lag_seconds.set(behind_us / 1e6 / self._clock_speed)
+
     def sizes(self, sizes: Mapping[str, int]) -> None:
         """Set the number of roots by kind."""
         for kind, count in sizes.items():
@@ -151,4 +157,4 @@ class WorkerMetrics:
         """Count an alert transition that is sent now."""
         self._transitions.labels(transition.level, transition.state).inc()
         if transition.state == "fired":
-            self._alert_lag.observe(max(now_us - transition.due_us, 0) / 1e6)
+            self._alert_lag.observe(max(now_us - transition.due_us, 0) / 1e6 / self._clock_speed)

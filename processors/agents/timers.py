@@ -48,7 +48,7 @@ class Timers:
             if not part.caught_up and part.position:
                 behind_us = max(behind_us, clock_us - part.ledger.stream_us)
         self.metrics.lag(lags)
-        self.metrics.lag_seconds.set(behind_us / 1e6)
+        self.metrics.behind(behind_us)
         self.metrics.partitions_owned.set(len(self.parts.recovered()))
 
     def _adopt_reps(self) -> None:

@@ -112,3 +112,13 @@ def test_only_fired_alerts_say_how_late_they_are() -> None:
 
     assert registry.get_sample_value("salespulse_alert_lag_seconds_count") == 1
     assert registry.get_sample_value("salespulse_alert_lag_seconds_sum") == 0.4
+
+
+def test_lags_are_told_in_seconds_of_the_wall_whatever_the_clock_does() -> None:
+    for speed, seconds in ((1.0, 90.0), (60.0, 1.5), (0.0, 90.0)):
+        registry = CollectorRegistry()
+        metrics = WorkerMetrics(registry, speed)
+        metrics.transition(fired(0), 90_000_000)
+        metrics.behind(90_000_000)
+        assert registry.get_sample_value("salespulse_alert_lag_seconds_sum") == seconds
+        assert registry.get_sample_value("salespulse_consumer_lag_seconds") == seconds

@@ -7,9 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 from urllib.request import urlopen
 
+from processors.dev.process import free_port
+
+SHIPPED = Path(__file__).resolve().parents[2] / "config" / "policy.toml"
 COMMAND = [sys.executable, "-c", "from processors.cli import main; main()", "board"]
 
 
@@ -35,6 +39,26 @@ def test_it_says_where_it_is_and_stops_when_told(redis_url: str) -> None:
         place = address(process.stderr)
         with urlopen(f"{place}healthz", timeout=20) as answer:
             assert answer.status == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+
+
+def test_at_sighup_it_takes_a_policy_for_turns_to_come_and_refuses_a_bad_one(redis_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(text := SHIPPED.read_text(encoding="utf-8"), encoding="utf-8")
+    with board(port := free_port(), redis_url, SALESPULSE_POLICY__PATH=str(path)) as process:
+        address(process.stderr)
+        for edited, answer in (
+            (text.replace("seconds = 3600", "seconds = 0"), "the policy stays as it was"),
+            (text + "[[versions]]\neffective_from = 2099-01-01T00:00:00Z\n", "beginning anew with it"),
+        ):
+            path.write_text(edited, encoding="utf-8")
+            process.send_signal(signal.SIGHUP)
+            assert process.stderr is not None
+            assert answer in next(line for line in process.stderr if "SIGHUP" in line)
+        assert address(process.stderr) == f"http://127.0.0.1:{port}/"
+        with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=20) as answered:
+            assert answered.status == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
 

@@ -99,6 +99,8 @@ def test_it_serves_its_metrics_and_stops_in_good_order_when_told_to(settings: Se
                 assert 'salespulse_notifications_total{receiver="webhook",result="sent"} 1.0' in page
                 assert 'salespulse_notifications_total{receiver="webhook",result="rejected"} 0.0' in page
                 assert "salespulse_redis_up 1.0" in page
+                notifier.send(signal.SIGHUP)
+                await until(lambda: "SIGHUP: nothing changes" in notifier.log_tail(), "the line about SIGHUP")
                 assert await asyncio.to_thread(notifier.stop) == 0
                 assert "Traceback" not in notifier.log_tail()
 
