@@ -11,9 +11,9 @@ from processors.core.ledger import SKEW_US, Ledger
 from processors.core.replay import replay
 from processors.core.retention import ORPHAN_AFTER_US, Retention
 from schemas.errors import BadRecord, Reason
-from schemas.events import Event, Message
+from schemas.events import Event, Message, OpportunityAssigned
 from schemas.policy import DEFAULT_POLICY, CalendarSpec, Policy, TeamPolicy
-from schemas.views import Partial
+from schemas.views import Partial, Standing
 from tests.story import (
     DAY,
     HOUR,
@@ -32,6 +32,7 @@ from tests.story import (
     retracted,
     revenue,
     segment,
+    stage,
     won,
 )
 
@@ -44,6 +45,13 @@ def ledger_of(*events: Event, retention: Retention | None = None) -> Ledger:
         ledger.apply(event)
     ledger.settle()
     return ledger
+
+
+def handed_over(minute: float, to: str) -> OpportunityAssigned:
+    """An opportunity gets another owner."""
+    return OpportunityAssigned(
+        opportunity_id="o1", rep_id=to, event_id=f"to-{to}", occurred_at=at(minute), customer_id="c1"
+    )
 
 
 def day_of(ledger: Ledger, rep_id: str, day: int = TODAY) -> Partial:
@@ -217,6 +225,52 @@ def test_s24_a_follow_up_lies_between_creation_and_close_both_included(
         ledger.settle()
     partial = day_of(ledger, "alice")
     assert (partial.cycle_won_us, partial.cycle_fallbacks) == (cycle_minutes * 60_000_000, fallbacks)
+
+
+@pytest.mark.parametrize("link", ["o1", None])
+def test_s24_a_follow_up_that_arrives_after_the_close_and_behind_earlier_activities_still_counts(
+    link: str | None,
+) -> None:
+    ledger = ledger_of(activity(-5, opportunity_id=link), created(0), won(20))
+    ledger.apply(activity(15, opportunity_id=link))
+    ledger.settle()
+    partial = day_of(ledger, "alice")
+    assert (partial.cycle_won_us, partial.cycle_fallbacks) == (5 * 60_000_000, 0)
+
+
+def test_s20_a_stage_belongs_to_who_brought_it_there_whoever_owns_the_opportunity() -> None:
+    report = report_of(
+        created(0, "alice"), handed_over(1, "bob"), stage(2, "qualified", "carol"), stage(3, "demo", "dan")
+    )
+    counts = {
+        who: {name: numbers(report, who)["stages"]["default"][name][count] for name, count in wanted}
+        for who, wanted in {
+            "carol": (("prospecting", "entered"), ("qualified", "visited")),
+            "dan": (("prospecting", "entered"), ("demo", "entered")),
+        }.items()
+    }
+    assert counts == {"carol": {"prospecting": 1, "qualified": 1}, "dan": {"prospecting": 0, "demo": 1}}
+    assert numbers(report, "carol")["stages"]["default"]["qualified"]["advanced"] == 1
+
+
+def test_s08_an_opportunity_stands_open_at_its_owner_and_stage_until_it_is_closed() -> None:
+    ledger = ledger_of(created(0, "alice"))
+    assert standing(ledger) == {"alice": {"default": {"_none": 1}}}
+    for event, wanted in (
+        (stage(1, "demo", "bob"), {"alice": {"default": {"demo": 1}}}),
+        (handed_over(2, "bob"), {"bob": {"default": {"demo": 1}}}),
+        (lost(3, "bob"), {}),
+        (reopened(4, "carol"), {"carol": {"default": {"demo": 1}}}),
+        (won(5, "carol"), {}),
+    ):
+        ledger.apply(event)
+        assert standing(ledger) == wanted
+
+
+def standing(ledger: Ledger) -> dict[str, dict[str, dict[str, int]]]:
+    """What stands open, by rep, as it is published."""
+    puts = ledger.everything().puts.get("standing", {})
+    return {who: msgspec.msgpack.decode(raw, type=Standing).opportunities for who, raw in puts.items()}
 
 
 # -- distinct customers ---------------------------------------------------------------------------------------------

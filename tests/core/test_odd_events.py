@@ -13,7 +13,8 @@ from schemas.codec import decode_event
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event
 from schemas.policy import DEFAULT_POLICY
-from tests.story import at
+from tests.story import activity, answered, assigned, at, closed, rep
+from tests.story import opened as story_opened
 
 NOW_US = instant_us(at(0))
 
@@ -101,3 +102,46 @@ def test_requests_whose_ids_hold_separators_are_not_mistaken_for_each_other(
     ledger.advance(NOW_US + 1)
     assert len(ledger.everything().puts["open"]) == 2
     assert len({transition.alert_id for transition in ledger.take_transitions()}) == 2
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_s07_a_request_passed_round_in_circles_waits_once_and_every_second_is_somebodys(order: int) -> None:
+    story: list[Event] = [story_opened(0, rep_id="r0")]
+    story += [assigned(n / 60, f"r{n % 3}") for n in range(1, 3_600)]
+    story.append(answered(60, "r0"))
+    report = replay(story[::order], DEFAULT_POLICY)
+    assert report["company"]["all"]["response_seconds_sum"] == 3600
+    assert report["company"]["all"]["hold_seconds_sum"] == 3600
+    assert [report["reps"][f"r{n}"]["all"]["hold_seconds_sum"] for n in (1, 2)] == [1200, 1200]
+
+
+def test_s01_a_close_before_its_message_closes_nothing_and_the_customer_waits() -> None:
+    report = replay([closed(0, "resolved"), story_opened(5)], DEFAULT_POLICY)
+    assert report["company"]["all"]["closed_unanswered"] == {}
+    assert [one["turn"] for one in report["open_requests"]] == [1]
+
+
+def test_a_rep_in_no_directory_counts_under_its_id_in_team_unknown_in_the_default_zone() -> None:
+    report = replay([activity(0, "nobody knows")], DEFAULT_POLICY)
+    assert report["reps"]["nobody knows"]["all"]["activities"] == {"call": 1}
+    assert report["teams"]["unknown"]["all"]["activities"] == {"call": 1}
+
+
+def test_a_rep_that_is_removed_counts_as_one_that_was_never_announced() -> None:
+    directory = directory_of(DEFAULT_POLICY)
+    ledger = Ledger(DEFAULT_POLICY, directory)
+    directory.put(rep("alice", "north", "Asia/Tokyo"))
+    ledger.apply(activity(8 * 60, recontactable=True))
+    ledger.take_changes()
+    assert directory.remove("alice")
+    assert not directory.remove("alice")
+    ledger.reps_changed(["alice"])
+    fresh = Ledger(DEFAULT_POLICY, directory_of(DEFAULT_POLICY))
+    fresh.apply(activity(8 * 60, recontactable=True))
+    assert ledger.everything().puts == fresh.everything().puts
+
+
+def test_an_answer_to_a_request_that_nobody_opened_counts_for_nothing() -> None:
+    report = replay([answered(0, "alice", "never opened")], DEFAULT_POLICY)
+    assert report["reps"] == {}
+    assert report["open_requests"] == []
