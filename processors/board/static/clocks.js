@@ -2,7 +2,9 @@
 
 const units = document.body.dataset.units.split(",");
 const lengths = [86400, 3600, 60, 1];
-const tongue = document.documentElement.lang;
+// The page's language as the viewer writes it: 24 hours in London, 12 in New York.
+const said = document.documentElement.lang;
+const tongue = navigator.languages.find((one) => one.slice(0, 2) === said.slice(0, 2)) || said;
 const short = new Intl.DateTimeFormat(tongue, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
 const whole = new Intl.DateTimeFormat(tongue, { dateStyle: "full", timeStyle: "long" });
 const speed = Number(document.body.dataset.speed);

@@ -1,0 +1,79 @@
+"""Nobody there yet, one rep, Redis away: the page says what is, keeps what it had, and goes on by itself."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from playwright.sync_api import Page, expect
+
+from config.settings import Settings
+from processors.dev.scrape import get
+from processors.sinks.read_model import ReadModel
+from processors.sinks.redis_client import connect
+from schemas.events import RepUpdated
+from tests import story
+from tests.browser.conftest import Open
+from tests.browser.stage import Stage
+from tests.integration.stack import board, wait_until
+
+
+async def introduce(settings: Settings, rep_id: str) -> None:
+    """One rep into the directory, as a worker does."""
+    connection = connect(settings.redis)
+    model = ReadModel(connection, settings.redis.prefix)
+    await model.put_reps([(RepUpdated(rep_id=rep_id, name=rep_id.title()), 1)])
+    await model.close()
+
+
+def test_without_reps_and_with_one_every_view_says_so(here: Stage, open_page: Open, tmp_path: Path) -> None:
+    redis = msgspec.structs.replace(here.settings.redis, prefix="nobody")
+    settings = msgspec.structs.replace(here.settings, redis=redis)
+    with board(settings, tmp_path) as port:
+        base = f"http://127.0.0.1:{port}"
+        wait_until(lambda: get(port, "/") is not None, "the board answered")
+        page = open_page(f"{base}/")
+        expect(page.get_by_text("Nobody waits.")).to_be_visible()
+        for path in ("/leaderboards", "/funnel", "/quality"):
+            page.goto(base + path)
+            expect(page.locator("#connection")).to_have_text("● live")
+        page.goto(f"{base}/leaderboards")
+        expect(page.get_by_text("There is no such rep.")).to_be_visible()
+        with ThreadPoolExecutor(1) as other:
+            other.submit(lambda: asyncio.run(introduce(settings, "solo"))).result()
+        expect(page.get_by_role("link", name="Solo")).to_be_visible()
+        page.get_by_role("link", name="Solo").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Solo")
+        page.goto(f"{base}/funnel?rep=solo")
+        expect(page.get_by_role("heading", name="Solo")).to_be_visible()
+
+
+def test_with_redis_away_the_page_says_since_when_keeps_the_last_state_and_recovers(
+    here: Stage, open_page: Open, tmp_path: Path, keep_picture: Callable[[Page, str], None]
+) -> None:
+    page = open_page("/?request=oldest")
+    page.evaluate("window.isTheSame = true")
+    wait = page.locator("tr[data-key] .wait")
+    expect(wait).to_have_count(1)
+    here.redis.stop()
+    notice = page.get_by_role("alert").filter(has_text="The read model does not answer")
+    expect(notice.locator("time")).to_have_attribute("datetime", here_and_now())
+    before = wait.inner_text()
+    expect(wait).not_to_have_text(before)
+    keep_picture(page, "waiting-redis-away")
+    here.restart_redis(tmp_path)
+    expect(page.get_by_role("alert").filter(visible=True)).to_have_count(0)
+    expect(wait).to_have_count(1)
+    name = "oldest-too"
+    here.tell(story.opened(here.minute(), "oldest", customer=name, rep_id="ann"))
+    expect(page.locator("tr[data-key]")).to_have_count(2)
+    assert page.evaluate("window.isTheSame")
+    here.tell(story.answered(here.minute(), "ann", "oldest", customer=name))
+
+
+def here_and_now() -> re.Pattern[str]:
+    """An instant of today, by the wall's clock."""
+    return re.compile(rf"^{datetime.now(UTC):%Y-%m-%d}T")
