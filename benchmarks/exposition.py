@@ -157,7 +157,9 @@ class World:
             won=dice.randrange(3),
             lost=dice.randrange(3),
             won_cents=dice.randrange(10**7),
-            stages={"default": {stage: [dice.randrange(1, 9) for _ in range(3)] for stage in stages}},
+            stages={
+                "default": {stage: sorted((dice.randrange(1, 9) for _ in range(3)), reverse=True) for stage in stages}
+            },
         )
 
 

@@ -2,14 +2,16 @@
 
 import asyncio
 
-from processors.board.choices import ROWS, Choices, Context, page_of, reps_named, teams_of, window_of
+from processors.board.choices import Choices, Context, page_of, reps_named, teams_of, window_of
 from processors.board.pools import Pools
 from processors.board.ranking import LAST, Cell, Column, Row, beside, cell, columns, rank
 from processors.board.store import Store
 from processors.core.windows import WINDOWS, total
 from schemas.views import UNASSIGNED, Partial
 
-REPS_AT_ONCE = 100
+ROWS = 50
+"""The most reps of a page: each of their rows says ten things."""
+REPS_AT_ONCE = 20
 """So many reps are ranked before the event loop gets its turn."""
 
 
@@ -30,7 +32,7 @@ class BoardsView:
         ordered, sorting = _ordered(rows, shown, choices)
         found = reps_named(self._store, choices.get("rep", ""))
         sought = ordered if found.rep_ids is None else [row for row in ordered if row.rep_id in found.rep_ids]
-        page = page_of(choices, len(sought))
+        page = page_of(choices, len(sought), ROWS)
         some = sought[page["first"] : page["first"] + ROWS]
         pooled = await self._judge(some, shown, place)
         return {

@@ -46,12 +46,12 @@ def teams_of(store: Store, choices: Choices) -> Context:
     return {"teams": teams, "team": choices.get("team") if choices.get("team") in teams else None}
 
 
-def page_of(choices: Choices, total: int) -> Context:
+def page_of(choices: Choices, total: int, rows: int = ROWS) -> Context:
     """Which page of so many rows is shown."""
-    said, last = choices.get("page", ""), max(1, -(-total // ROWS))
+    said, last = choices.get("page", ""), max(1, -(-total // rows))
     page = min(max(1, int(said)), last) if said.isascii() and said.isdigit() and len(said) <= MOST_DIGITS else 1
-    first = (page - 1) * ROWS
-    return {"page": page, "first": first, "more": total > page * ROWS, "total": total}
+    first = (page - 1) * rows
+    return {"page": page, "first": first, "more": total > page * rows, "total": total}
 
 
 def reps_named(store: Store, words: str) -> Found:

@@ -1,9 +1,10 @@
 """*Waiting now*: every open request, the longest wait first, with what is left until each level."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote
 
-from processors.board.ages import NEVER_US
+from processors.board.ages import NEVER_US, Ages
 from processors.board.choices import (
     ROWS,
     SUGGESTED_REPS,
@@ -18,6 +19,8 @@ from processors.board.store import Store
 from processors.core.instants import SECOND_US, rfc3339
 from schemas.views import UNASSIGNED, OpenRequest, open_field
 
+AT_ONCE = 1000
+"""So many requests are looked at before the event loop gets its turn."""
 HELD = ("no", "yes")
 """Whether somebody has acknowledged or snoozed a request."""
 
@@ -38,14 +41,18 @@ class WaitingView:
         teams = teams_of(store, choices)
         rep = reps_named(store, choices.get("rep", ""))
         level, held = one_of(choices, "level", ages.levels), one_of(choices, "held", HELD)
-        among = list(filter(self._owned_by(teams["team"], rep.rep_ids, choices), store.waiting.ordered()))
-        found = [one for one in among if self._is_shown(one, level, held, now_us)]
+        is_owned, counts = self._owned_by(teams["team"], rep.rep_ids, choices), Counts(ages)
+        found: list[OpenRequest] = []
+        for some in _slices(store.waiting.ordered()):
+            among = list(filter(is_owned, some))
+            found += [one for one in among if self._is_shown(one, level, held, now_us)]
+            counts.add(among, now_us)
+            await asyncio.sleep(0)
         page = page_of(choices, len(found))
-        counts, next_us = self._counts(among, now_us)
         return {
             "rows": [self.row(one, now_us) for one in found[page["first"] : page["first"] + ROWS]],
-            "counts": counts,
-            "stale_us": next_us,
+            "counts": counts.by_age(),
+            "stale_us": counts.next_us,
             "levels": ages.levels,
             "level": level,
             "held": held,
@@ -87,15 +94,6 @@ class WaitingView:
             return False
         return held is None or (self._store.held.of(one) is not None) == (held == "yes")
 
-    def _counts(self, found: list[OpenRequest], now_us: int) -> tuple[list[tuple[str, int]], int]:
-        """How many are in each age class, and when the first of them grows into the next."""
-        ages, next_us = self._store.ages, NEVER_US
-        counts = [0] * len(ages.classes)
-        for one in found:
-            counts[ages.place(one, now_us)] += 1
-            next_us = min(next_us, ages.next_us(one, now_us))
-        return list(zip(ages.classes, counts, strict=True)), next_us
-
     def _owners(self) -> list[str]:
         reps = self._store.reps
         owners = [owner for owner in self._store.waiting.owners() if owner != UNASSIGNED]
@@ -109,6 +107,32 @@ class WaitingView:
         for name, value in ids.items():
             url = url.replace(f"{{{name}}}", quote(value, safe=""))
         return url
+
+
+class Counts:
+    """How many requests are in each age class, and when the first of them grows into the next."""
+
+    def __init__(self, ages: Ages) -> None:
+        self._ages = ages
+        self._counts = [0] * len(ages.classes)
+        self.next_us = NEVER_US
+
+    def add(self, some: Iterable[OpenRequest], now_us: int) -> None:
+        """Count some more."""
+        ages, counts = self._ages, self._counts
+        for one in some:
+            counts[ages.place(one, now_us)] += 1
+            self.next_us = min(self.next_us, ages.next_us(one, now_us))
+
+    def by_age(self) -> list[tuple[str, int]]:
+        """The age classes with their counts."""
+        return list(zip(self._ages.classes, self._counts, strict=True))
+
+
+def _slices(requests: list[OpenRequest]) -> Iterator[list[OpenRequest]]:
+    """So many at once that the event loop gets its turn."""
+    for first in range(0, len(requests), AT_ONCE):
+        yield requests[first : first + AT_ONCE]
 
 
 def _due(due_us: int | None, now_us: int) -> tuple[int, float] | None:

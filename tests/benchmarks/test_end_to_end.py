@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import alerts, exposition, latency, prometheus, queries, throughput
+from benchmarks import alerts, exposition, latency, live_page, prometheus, queries, throughput
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +76,10 @@ def test_a_real_prometheus_scrapes_and_tells_its_times() -> None:
     assert found["seconds"]["count"] >= 2
     assert found["samples"] > 30 * 200
     assert found["board_mib"] > 0
+
+
+def test_every_view_of_the_live_page_is_timed_and_its_updates_are_weighed() -> None:
+    found = run(live_page.main, "--reps", "50", "--requests", "100", "--seconds", "3")["views"]
+    assert [one["view"] for one in found] == list(live_page.VIEWS)
+    assert all(one["page_seconds"] > 0 and one["page_kib"] > 1 and one["stall_seconds"] > 0 for one in found)
+    assert all(one["updates"] > 0 and one["update_kib"] > 0 for one in found if one["view"] != "rep")
