@@ -61,11 +61,13 @@ class BoardsView:
                 await asyncio.sleep(0)
         for number, column in enumerate(shown):
             rank([row.cells[number] for row in rows], lowest_first=column.lowest_first)
+            await asyncio.sleep(0)
         return rows
 
     async def _judge(self, rows: list[Row], shown: list[Column], place: int) -> dict[str, Partial]:
         """Put each share beside that of the rep's team without the rep (S25); the teams' sums."""
         pools = {team: pool[place] for team, (_, pool) in (await self._pools.teams()).items()}
+        await asyncio.sleep(0)
         for row in rows:
             team = pools.get(row.team)
             for column, one in zip(shown, row.cells, strict=True):

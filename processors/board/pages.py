@@ -145,12 +145,16 @@ class Pages:
             context = await self._context(name, choices, language)
         except NoSuchRep:
             return Fragment(self._render("missing_live.html", self._common(language)), now_us, NEVER_US)
-        return Fragment(self._render(f"{name}_live.html", context), now_us, context.get("stale_us", NEVER_US))
+        html = self._render(f"{name}_live.html", context)
+        await asyncio.sleep(0)
+        return Fragment(html, now_us, context.get("stale_us", NEVER_US))
 
     async def _context(self, name: str, choices: Choices, language: Language) -> Context:
         """What the changing part reads."""
         common = self._common(language) | {"address": _addresses(self._path(name, choices), choices)}
-        return common | await self._views[name].fill(choices)
+        filled = await self._views[name].fill(choices)
+        await asyncio.sleep(0)  # what is made of it takes the event loop's time as well
+        return common | filled
 
     def _common(self, language: Language) -> Context:
         status = self._status
