@@ -23,8 +23,9 @@ from rich.table import Table
 
 from benchmarks.exposition import PARTITION, POLL_SECONDS, SEED, Stalls, World, running_board, scrape, until
 from benchmarks.machine import described
+from config.board_settings import BoardSettings
 from config.clock import Clock
-from config.settings import BoardSettings, RedisSettings, Settings
+from config.settings import RedisSettings, Settings
 from processors.board.app import EXPOSITION, FOLLOWER, STORE
 from processors.board.main import GC_THRESHOLDS
 from processors.core.instants import DAY_US, HOUR_US

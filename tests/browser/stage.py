@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from config.board_settings import BoardSettings
 from config.clock import Clock, wall_us
-from config.settings import BoardSettings, ClockSettings, RedisSettings, Settings
+from config.settings import ClockSettings, RedisSettings, Settings
 from processors.core.instants import moment
 from processors.dev.redis_server import EmbeddedRedis
 from processors.dev.scrape import get

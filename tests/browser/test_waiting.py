@@ -121,12 +121,12 @@ def test_the_countdown_runs_between_updates(here: Stage, open_page: Open) -> Non
 
 
 def test_a_click_on_pause_stops_everything_until_the_next(here: Stage, open_page: Open) -> None:
-    page = open_page("/?request=oldest")
+    page = open_page("/?request=unowned")
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("#connection")).to_have_text("○ paused")
-    before = row(page, "oldest").inner_text()
+    before = row(page, "unowned").inner_text()
     page.wait_for_timeout(2500)
-    assert row(page, "oldest").inner_text() == before
+    assert row(page, "unowned").inner_text() == before
     page.get_by_role("button", name="Go on").click()
     expect(page.locator("#connection")).to_have_text("● live")
-    expect(row(page, "oldest").locator(".wait")).not_to_have_text(before.split("\n")[0])
+    expect(row(page, "unowned").locator(".wait")).not_to_have_text(before.split("\n")[0])
