@@ -14,10 +14,20 @@ from msgspec import Meta
 
 Id = Annotated[str, Meta(min_length=1, max_length=128, description="an identifier of 1 to 128 characters")]
 Word = Annotated[str, Meta(min_length=1, max_length=128, description="a free word of 1 to 128 characters")]
-Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
+Instant = Annotated[
+    datetime,
+    Meta(
+        tz=True,
+        description="RFC 3339 with an offset",
+        extra_json_schema={"pattern": "([Zz]|[+-][0-9]{2}:[0-9]{2})$"},  # validators rarely look at `format`
+    ),
+]
 Amount = Annotated[
     Decimal,
-    Meta(description="a decimal string or number with at most 2 places, in the configured currency"),
+    Meta(
+        description="a decimal string or number with at most 2 places, in the configured currency",
+        extra_json_schema={"pattern": r"^-?[0-9]{1,15}(\.[0-9]{1,2})?$"},
+    ),
 ]
 Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217; absent: the configured one")]
 Seconds = Annotated[float, Meta(ge=0)]

@@ -1,6 +1,7 @@
 """The contract as JSON Schema files, generated from the structs: `salespulse schemas`."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -36,6 +37,16 @@ def stale(directory: Path) -> list[str]:
 
 
 def _render(name: str, kind: object) -> bytes:
-    schema = msgspec.json.schema(kind)
+    schema = _with_numbers(msgspec.json.schema(kind))
     ordered = {"$schema": DIALECT, "title": name, **schema}
     return msgspec.json.format(msgspec.json.encode(ordered, order="sorted"), indent=2) + b"\n"
+
+
+def _with_numbers(schema: Any) -> Any:
+    """A decimal may also be written as a number: the decoder takes both, and msgspec's schema tells of texts only."""
+    if isinstance(schema, list):
+        return [_with_numbers(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    wider = {key: _with_numbers(part) for key, part in schema.items()}
+    return wider | {"type": ["string", "number"]} if wider.get("format") == "decimal" else wider

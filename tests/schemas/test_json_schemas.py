@@ -1,14 +1,23 @@
 """The generated JSON Schemas are current, and say what the decoder does."""
 
+from collections import Counter
 from pathlib import Path
 
 import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
+from processors.core.instants import DAY_US
+from processors.core.money import cents
+from processors.ingest.simulate import Simulator
 from processors.tools.json_schemas import schema_files, stale
+from schemas.codec import decode_event, encode
+from schemas.errors import BadRecord
+from schemas.events import CustomerRevenue
 from tests.schemas.test_events import GOLDEN
 
+ENOUGH = 20
+"""Events of a type: enough for each of its optional fields to be there and to be missing."""
 DIRECTORY = Path(__file__).parents[2] / "schemas" / "json"
 
 
@@ -26,6 +35,52 @@ def test_golden_events_are_valid_and_a_naive_type_is_not() -> None:
     for raw, _ in GOLDEN:
         validator.validate(msgspec.json.decode(raw))
     assert not validator.is_valid({"type": "request.exploded"})
+
+
+def test_simulated_events_of_every_type_are_valid() -> None:
+    validators = {name: Draft202012Validator(msgspec.json.decode(raw)) for name, raw in schema_files().items()}
+    simulator, seen = Simulator(1, 20_500 * DAY_US, reps=4), Counter[str]()
+    for message in (*simulator.directory(), *simulator.events(20_600 * DAY_US)):
+        kind = message.__struct_config__.tag
+        seen[str(kind)] += 1
+        if seen[str(kind)] <= ENOUGH:
+            validators[f"{kind}.schema.json"].validate(msgspec.json.decode(encode(message)))
+    assert {f"{kind}.schema.json" for kind in seen} == validators.keys() - {
+        "event.schema.json",
+        "alert.transition.schema.json",
+    }
+
+
+def amount_of(revenue: dict[str, object]) -> int:
+    event = decode_event(msgspec.json.encode(revenue))
+    assert isinstance(event, CustomerRevenue)
+    return cents(event.amount)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"occurred_at": "2026-03-02T09:00:00"},
+        {"occurred_at": "yesterday"},
+        {"event_id": ""},
+        {"event_id": "e" * 129},
+        {"customer_id": None},
+        {"amount": "1.234"},
+        {"amount": "much"},
+        {"amount": True},
+    ],
+)
+def test_what_the_decoder_refuses_the_schema_refuses_too(change: dict[str, object]) -> None:
+    good = {"event_id": "e", "occurred_at": "2026-03-02T09:00:00Z", "customer_id": "c", "amount": "-1.23"}
+    validator = Draft202012Validator(msgspec.json.decode(schema_files()["customer.revenue.schema.json"]))
+    for right in ({}, {"amount": 1.23}, {"amount": 5}, {"occurred_at": "2026-03-02T09:00:00.5+02:00"}):
+        event = {"type": "customer.revenue", **good, **right}
+        validator.validate(event)
+        amount_of(event)
+    wrong = {"type": "customer.revenue", **good, **change}
+    assert not validator.is_valid(wrong)
+    with pytest.raises(BadRecord):
+        amount_of(wrong)
 
 
 def test_a_missing_and_a_foreign_file_are_stale(tmp_path: Path) -> None:
