@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import KafkaSettings, Settings, load_settings
+from config.settings import KafkaSettings, RedisSettings, Settings, load_settings
 from processors.dev.process import LOOPBACK, free_port
 from processors.ingest.clients import admin_client
 from processors.ingest.topics import all_topics, ensure_topics
 from schemas.errors import ConfigError, Unavailable
+from tests.integration.stack import records, send_raw, wait_until, worker
 from tests.kafka.apache_kafka import program, run, running_nodes, write_properties
 
 STORE_PASSWORD = "only-for-this-test"
@@ -83,6 +84,18 @@ def client_of(port: int, certificate: Path, password: str) -> KafkaSettings:
 def test_topics_are_made_over_tls_with_a_password(secured: KafkaSettings) -> None:
     settings = Settings(kafka=secured)
     assert ensure_topics(settings) == [spec.name for spec in all_topics(settings)]
+
+
+def test_a_worker_takes_and_sends_over_tls_with_a_password_that_nobody_reads_in_its_log(
+    secured: KafkaSettings, redis_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(kafka=secured, redis=RedisSettings(url=redis_url))
+    send_raw(settings, [(0, b"c", b"no event")])
+    with worker(settings, tmp_path) as running:
+        wait_until(lambda: running.counted() == 1, "it took the record", running)
+        wait_until(lambda: bool(records(settings, secured.dead_letters_topic)), "it sent a dead letter", running)
+        assert running.process.stop() == 0
+        assert PASSWORD not in running.log()
 
 
 def test_a_wrong_password_is_told_without_repeating_it(secured: KafkaSettings, certificate: Path) -> None:
