@@ -26,7 +26,7 @@ demo: $(STAMP)  ## everything on this machine: broker, Redis, worker, board and 
 	@$(BIN)/salespulse demo $(DEMO_ARGS)
 
 test: $(STAMP)  ## unit, property and integration tests on the embedded broker and a real Redis server
-	$(BIN)/python -m pytest -m "not slow and not browser" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not browser" $(ARGS)
 
 test-kafka: $(STAMP)  ## the integration tests on Apache Kafka (needs Java 17 and Maven)
 	@command -v mvn >/dev/null && command -v java >/dev/null || { echo "make test-kafka needs Java 17 and Maven (mvn) on PATH: install them, or run make test" >&2; exit 1; }
