@@ -2,16 +2,13 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack
+from functools import partial
 
 import pytest
-import yaml
 
-from config.prometheus import native
-from tests.grafana.prometheus import Ask, instant, running_prometheus, wait_for
+from tests.grafana.prometheus import Ask, instant, wait_for
 from tests.grafana.queries import BOARDS, Json, expressions, panels
-from tests.grafana.world import exporter
-from tests.rules.programs import RULE_FILES
+from tests.grafana.world import scraped
 
 CHOSEN = {
     "$__rate_interval": "10s",
@@ -21,32 +18,13 @@ CHOSEN = {
     "$window": "90d",
     "$pipeline": "default",
 }
-RECORDS = [
-    rule["record"]
-    for path in RULE_FILES
-    for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
-    for rule in group["rules"]
-    if "record" in rule
-]
 
 
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     """A function that puts a query to a Prometheus which scrapes the small world, two boards of it."""
-    folder = tmp_path_factory.mktemp("prometheus")
-    with ExitStack() as stack:
-        boards = [stack.enter_context(exporter("board")) for _ in range(2)]
-        worker, notifier = (stack.enter_context(exporter(kind)) for kind in ("worker", "notifier"))
-        targets = {"board": boards, "worker": [worker], "notifier": [notifier]}
-        (folder / "prometheus.yml").write_text(native.render(targets, interval_seconds=1), encoding="utf-8")
-        address = stack.enter_context(running_prometheus(folder))
-
-        def query(expression: str) -> list[Json]:
-            return instant(address, expression)
-
-        for record in RECORDS:
-            wait_for(query, record)
-        yield query
+    with scraped(tmp_path_factory.mktemp("prometheus")) as address:
+        yield partial(instant, address)
 
 
 def chosen(expression: str) -> str:

@@ -2,12 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count, product
+from pathlib import Path
 from threading import Thread
 
+import yaml
+
+from config.prometheus import native
 from tests.grafana.catalogue import COUNTERS, HISTOGRAMS
+from tests.grafana.prometheus import instant, running_prometheus, wait_for
+from tests.rules.programs import RULE_FILES
 
 REPS = {"r1": ("Ann", "east", 1), "r2": ('Böb \\"B\\"', "east", 2), "r3": ("王伟", "west", 3)}
 """By id: name (escaped), team, and a weight that makes their numbers differ."""
@@ -28,6 +35,13 @@ WINDOWED: Mapping[str, int] = {
     "crm_won_amount": 1000,
 }
 """Numbers of a rep in each window, times the weight."""
+RECORDS = [
+    rule["record"]
+    for path in RULE_FILES
+    for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+    for rule in group["rules"]
+    if "record" in rule
+]
 
 Line = tuple[str, Mapping[str, object], float]
 
@@ -77,7 +91,7 @@ def _company() -> Iterator[Line]:
     yield "salespulse_read_model_timestamp_seconds", {"partition": "crm.events/0"}, time.time() - 2
 
 
-def worker(tick: int) -> Iterator[Line]:
+def worker_lines(tick: int) -> Iterator[Line]:
     """What a worker exports at its n-th scrape."""
     values = {"type": "request.opened", "result": "missed", "reason": "orphan", "team": "east", "level": "1h"}
     values |= {"state": "fired"}
@@ -97,14 +111,18 @@ def worker(tick: int) -> Iterator[Line]:
     yield "salespulse_input_partitions", {}, 4
 
 
-def notifier(tick: int) -> Iterator[Line]:
+def notifier_lines(tick: int) -> Iterator[Line]:
     """What the notifier exports at its n-th scrape."""
     for result in ("sent", "failed"):
         yield "salespulse_notifications_total", {"receiver": "slack", "result": result}, 10 * tick
     yield "process_cpu_seconds_total", {}, tick
 
 
-EXPORTS: Mapping[str, Callable[[int], Iterator[Line]]] = {"board": business, "worker": worker, "notifier": notifier}
+EXPORTS: Mapping[str, Callable[[int], Iterator[Line]]] = {
+    "board": business,
+    "worker": worker_lines,
+    "notifier": notifier_lines,
+}
 
 
 def exposition(lines: Iterator[Line]) -> str:
@@ -140,3 +158,17 @@ def exporter(kind: str) -> Iterator[str]:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"127.0.0.1:{server.server_address[1]}"
         server.shutdown()
+
+
+@contextmanager
+def scraped(folder: Path) -> Iterator[str]:
+    """The address of a Prometheus with the shipped rules that scrapes the small world, two boards of it."""
+    with ExitStack() as stack:
+        boards = [stack.enter_context(exporter("board")) for _ in range(2)]
+        worker, notifier = (stack.enter_context(exporter(kind)) for kind in ("worker", "notifier"))
+        targets = {"board": boards, "worker": [worker], "notifier": [notifier]}
+        (folder / "prometheus.yml").write_text(native.render(targets, interval_seconds=1), encoding="utf-8")
+        address = stack.enter_context(running_prometheus(folder))
+        for record in RECORDS:
+            wait_for(partial(instant, address), record)
+        yield address
