@@ -55,7 +55,7 @@ format: $(STAMP)  ## write the code as ruff wants it
 schemas: $(STAMP)  ## generate schemas/json from the contract
 	$(BIN)/salespulse schemas
 
-docs: $(STAMP)  ## generate docs/semantics.md from the rule table and the tests
+docs: $(STAMP)  ## generate docs/semantics.md from the rule table and the tests, docs/openapi.json from the API
 	$(BIN)/python -m docs.build
 
 dashboards: $(STAMP)  ## generate grafana/dashboards

@@ -1,4 +1,7 @@
-"""Write `semantics.md` from the rule table and the tests that cite each rule: `python -m docs.build [--check]`."""
+"""`python -m docs.build [--check]` writes what is generated here.
+
+`semantics.md` comes from the rule table and the tests that cite each rule, `openapi.json` from the shapes of the API.
+"""
 
 import ast
 import sys
@@ -7,9 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
+from processors.board.openapi import document
+
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "docs" / "semantics.toml"
 PAGE = ROOT / "docs" / "semantics.md"
+OPENAPI = ROOT / "docs" / "openapi.json"
 
 INTRODUCTION = """# What every number means
 
@@ -56,16 +64,22 @@ def _rule(rule: dict[str, str], tests: list[str]) -> str:
     return f"### {rule['id']} {rule['name']}\n\n{rule['text']}\n\n> {rule['example']}\n\nHeld by\n\n{held}\n"
 
 
+def files() -> dict[Path, str]:
+    """Every generated file of this directory as it should be."""
+    description = msgspec.json.format(msgspec.json.encode(document()), indent=2).decode()
+    return {PAGE: page(), OPENAPI: f"{description}\n"}
+
+
 def main() -> int:
-    """Write the page, or with --check say whether it is current."""
-    wanted = page()
-    if "--check" in sys.argv[1:]:
-        current = PAGE.exists() and PAGE.read_text() == wanted
-        if not current:
-            print("docs/semantics.md is not current: run `make docs`", file=sys.stderr)  # noqa: T201 -- a command
-        return 0 if current else 1
-    PAGE.write_text(wanted)
-    return 0
+    """Write the files, or with --check say which are not current."""
+    wanted = files()
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        if "--check" in sys.argv[1:]:
+            print(f"docs/{path.name} is not current: run `make docs`", file=sys.stderr)  # noqa: T201 -- a command
+        else:
+            path.write_text(wanted[path], encoding="utf-8")
+    return 1 if stale and "--check" in sys.argv[1:] else 0
 
 
 if __name__ == "__main__":

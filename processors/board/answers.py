@@ -1,6 +1,6 @@
 """JSON answers with an ETag: who asks again gets 304 unless something changed that matters."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
@@ -52,14 +52,20 @@ def etag_of(*parts: bytes) -> str:
 def answer(request: web.Request, body: msgspec.Struct, lasting: msgspec.Struct | None = None) -> web.Response:
     """A JSON answer; `lasting` is what of it decides whether it is new, by default everything but its instant."""
     tag = etag_of(_encode(msgspec.structs.replace(body, as_of="") if lasting is None else lasting))
-    known = request.if_none_match or ()
-    response = web.Response(status=HTTPStatus.NOT_MODIFIED)
-    if not any(one.value in (tag, "*") for one in known):
-        response = web.Response(body=_encode(body), content_type="application/json", charset="utf-8")
-    response.headers["ETag"] = f'W/"{tag}"'
+    response = tagged(request, tag, lambda: _encode(body))
     following = getattr(body, "next", None)
     if following is not None:
         response.headers["Link"] = f'<{following}>; rel="next"'
+    return response
+
+
+def tagged(request: web.Request, tag: str, body: Callable[[], bytes]) -> web.Response:
+    """JSON with its tag; 304 without the body for who has it already."""
+    known = request.if_none_match or ()
+    response = web.Response(status=HTTPStatus.NOT_MODIFIED)
+    if not any(one.value in (tag, "*") for one in known):
+        response = web.Response(body=body(), content_type="application/json", charset="utf-8")
+    response.headers["ETag"] = f'W/"{tag}"'
     return response
 
 

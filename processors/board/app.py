@@ -17,6 +17,8 @@ from processors.board.exposition import Exposition
 from processors.board.health import Health
 from processors.board.holds import Desk, LazyAckTopic
 from processors.board.latest import LatestDeadLetters
+from processors.board.letters_api import LettersApi
+from processors.board.openapi import openapi_routes
 from processors.board.pages import Pages
 from processors.board.problems import LARGEST_REQUEST_BYTES, Handler, problems
 from processors.board.requests_api import RequestsApi
@@ -52,10 +54,10 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     app = _guarded(settings, metrics)
     app[EXPOSITION], app[FOLLOWER], app[STORE], app[DESK] = exposition, follower, store, desk
     health = Health(store, follower.status, lambda: exposition.is_complete)
-    letters = LatestDeadLetters(settings.kafka)
+    letters = LatestDeadLetters(settings.kafka, settings.board.dead_letters_kept)
     pages = Pages(store, clock, follower.status, build_views(store, settings.board, letters))
     app.router.add_get("/metrics", Scrape(exposition, metrics, follower.status).metrics)
-    app.add_routes([*health.routes(), *_api_routes(Source(store, follower.status), desk), *pages.routes()])
+    app.add_routes([*health.routes(), *_api_routes(Source(store, follower.status), desk, letters), *pages.routes()])
     app.on_shutdown.append(pages.close)
     app[BACKGROUND] = Background(
         (follower.run, exposition.run, desk.run, letters.run), (recorder.close, connection.close)
@@ -73,8 +75,9 @@ def _guarded(settings: Settings, metrics: BoardMetrics) -> web.Application:
     return app
 
 
-def _api_routes(source: Source, desk: Desk) -> list[web.RouteDef]:
-    return [*Api(source).routes(), *RequestsApi(source, desk).routes()]
+def _api_routes(source: Source, desk: Desk, letters: LatestDeadLetters) -> list[web.RouteDef]:
+    requests, numbers = RequestsApi(source, desk), Api(source)
+    return [*numbers.routes(), *requests.routes(), *LettersApi(source, letters).routes(), *openapi_routes()]
 
 
 def counting(metrics: BoardMetrics) -> Middleware:

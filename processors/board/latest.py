@@ -1,10 +1,12 @@
-"""The newest dead letters, read from their topic while somebody looks at them."""
+"""The newest dead letters, read from their topic when somebody wants to see them."""
 
 import asyncio
 import time
+from collections import deque
+from collections.abc import Iterable
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from config.settings import KafkaSettings
@@ -12,25 +14,42 @@ from processors.core.instants import rfc3339
 from processors.notifier.kafka import connection, line
 from schemas.errors import Unavailable
 
-SHOWN = 20
+SHOWN_VALUE = 2000
+"""So many characters of a record are kept: a record may be half a mebibyte."""
 AGAIN_SECONDS = 5.0
 """The topic is read so often while somebody looks."""
 ASKED_SECONDS = 10.0
 """Who has not asked for so long looks no more."""
+FRESH_SECONDS = 1.0
+"""What was read so recently is not read again for one who asks."""
 REQUEST_MS = 5000
 POLL_MS = 1000
 LONGEST_READ_SECONDS = 10.0
 
 
-class Letter(msgspec.Struct, frozen=True):
-    """A dead letter, without the record itself: `salespulse dead-letters` shows that."""
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter: what could not count, why, and where it came from."""
 
     at: str
-    """When it was written, RFC 3339."""
+    """When it was written."""
     reason: str
     detail: str
-    place: str
-    """Where the record came from: topic/partition@offset."""
+    topic: str | None
+    partition: str | None
+    offset: str | None
+    """Of the record that it is about; null for an event that turned out bad later."""
+    key: str
+    value: str
+    """The first 2000 characters of the record."""
+    value_bytes: int
+    """How long the whole of it is."""
+    letter: str
+    """Its own place on the topic of dead letters: partition@offset."""
+
+    @property
+    def place(self) -> str:
+        """Where the record came from: topic/partition@offset."""
+        return f"{self.topic or '?'}/{self.partition or '?'}@{self.offset or '?'}"
 
 
 class Letters(msgspec.Struct, frozen=True):
@@ -45,13 +64,19 @@ class Letters(msgspec.Struct, frozen=True):
 
 
 class LatestDeadLetters:
-    """Keeps them while `run` runs."""
+    """Keeps so many of them, and what comes after while somebody looks and `run` runs."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
+    def __init__(self, kafka: KafkaSettings, kept: int) -> None:
+        """`kept`: with 0 Kafka is never asked."""
+        self.kept = kept
         self._kafka = kafka
-        self._letters = Letters()
+        self._letters = Letters(read=kept == 0)
+        self._newest: deque[tuple[tuple[int, int, int], Letter]] = deque(maxlen=kept)
+        self._next: dict[TopicPartition, int] = {}
         self._asked = asyncio.Event()
         self._asked_at = 0.0
+        self._read_at = -FRESH_SECONDS
+        self._reading = asyncio.Lock()
 
     def latest(self) -> Letters:
         """What is known; to ask is what has it read again."""
@@ -59,21 +84,34 @@ class LatestDeadLetters:
         self._asked.set()
         return self._letters
 
+    async def fresh(self) -> Letters:
+        """What is there now, or what was read before with why there is nothing newer."""
+        async with self._reading:
+            if self.kept and time.monotonic() - self._read_at >= FRESH_SECONDS:
+                await self._try()
+                self._read_at = time.monotonic()
+        return self._letters
+
     async def run(self) -> None:
         """Read whenever somebody looks, until cancelled. Kafka may be away at any time."""
         while True:
             await self._asked.wait()
-            try:
-                items = await asyncio.wait_for(self._read(), LONGEST_READ_SECONDS)
-                self._letters = Letters(items, read=True)
-            except (KafkaError, Unavailable, TimeoutError, OSError) as error:
-                why = f"Kafka at {self._kafka.bootstrap}: {line(error)}"
-                self._letters = msgspec.structs.replace(self._letters, failure=why)
+            await self.fresh()
             await asyncio.sleep(AGAIN_SECONDS)
             if time.monotonic() - self._asked_at > ASKED_SECONDS:
                 self._asked.clear()
 
-    async def _read(self) -> tuple[Letter, ...]:
+    async def _try(self) -> None:
+        try:
+            await asyncio.wait_for(self._read(), LONGEST_READ_SECONDS)
+            failure = None
+        except (KafkaError, Unavailable, TimeoutError, OSError) as error:
+            failure = f"Kafka at {self._kafka.bootstrap}: {line(error)}"
+        items = tuple(letter for _, letter in sorted(self._newest, key=lambda one: one[0], reverse=True))
+        self._letters = Letters(items, read=self._letters.read or failure is None, failure=failure)
+
+    async def _read(self) -> None:
+        """Read on from where the last reading ended, also when that was cut short."""
         consumer = AIOKafkaConsumer(
             self._kafka.dead_letters_topic,
             **connection(self._kafka),
@@ -83,27 +121,40 @@ class LatestDeadLetters:
         )
         try:
             await consumer.start()
-            records = await _newest(consumer)
+            await self._read_on(consumer)
         finally:
             await consumer.stop()
-        records.sort(key=lambda record: (record.timestamp, record.offset), reverse=True)
-        return tuple(_letter(record) for record in records[:SHOWN])
 
+    async def _read_on(self, consumer: AIOKafkaConsumer) -> None:
+        parts = sorted(consumer.assignment())
+        begins, ends = await consumer.beginning_offsets(parts), await consumer.end_offsets(parts)
+        if any(self._next.get(part, 0) > ends[part] for part in parts):  # the topic was made anew
+            self._newest.clear()
+            self._next.clear()
+        for part in parts:
+            consumer.seek(part, max(begins[part], ends[part] - self.kept, self._next.get(part, 0)))
+        while any([await consumer.position(part) < ends[part] for part in parts]):
+            for part, batch in (await consumer.getmany(timeout_ms=POLL_MS)).items():
+                self._keep(batch)
+                self._next[part] = batch[-1].offset + 1
 
-async def _newest(consumer: AIOKafkaConsumer) -> list[ConsumerRecord[bytes, bytes]]:
-    """The last SHOWN records of each partition."""
-    parts = sorted(consumer.assignment())
-    begins, ends = await consumer.beginning_offsets(parts), await consumer.end_offsets(parts)
-    for part in parts:
-        consumer.seek(part, max(begins[part], ends[part] - SHOWN))
-    records: list[ConsumerRecord[bytes, bytes]] = []
-    while any([await consumer.position(part) < ends[part] for part in parts]):
-        for batch in (await consumer.getmany(timeout_ms=POLL_MS)).values():
-            records.extend(batch)
-    return records
+    def _keep(self, records: Iterable[ConsumerRecord[bytes, bytes]]) -> None:
+        for record in records:
+            self._newest.append(((record.timestamp, record.partition, record.offset), _letter(record)))
 
 
 def _letter(record: ConsumerRecord[bytes, bytes]) -> Letter:
     headers = {name: raw.decode("utf-8", "replace") for name, raw in record.headers}
-    place = f"{headers.get('topic', '?')}/{headers.get('partition', '?')}@{headers.get('offset', '?')}"
-    return Letter(rfc3339(record.timestamp * 1000), headers.get("reason", "?"), headers.get("detail", ""), place)
+    value = record.value or b""
+    return Letter(
+        at=rfc3339(record.timestamp * 1000),
+        reason=headers.get("reason", "?"),
+        detail=headers.get("detail", ""),
+        topic=headers.get("topic"),
+        partition=headers.get("partition"),
+        offset=headers.get("offset"),
+        key=(record.key or b"")[:SHOWN_VALUE].decode("utf-8", "replace"),
+        value=value[: 4 * SHOWN_VALUE].decode("utf-8", "replace")[:SHOWN_VALUE],
+        value_bytes=int(headers.get("value_bytes", len(value))),
+        letter=f"{record.partition}@{record.offset}",
+    )

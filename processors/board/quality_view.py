@@ -1,11 +1,15 @@
 """*Data quality*: what was wrong with records, as counts and shares, the latest dead letters, and how fresh all is."""
 
+import msgspec
+
 from processors.board.choices import Choices, Context
 from processors.board.latest import LatestDeadLetters
 from processors.board.store import Store
 from processors.core.instants import rfc3339
 from processors.core.numbers import ratio
 from processors.core.windows import ALL, WINDOWS
+
+LETTERS_SHOWN = 20
 
 
 class QualityView:
@@ -17,7 +21,7 @@ class QualityView:
 
     async def fill(self, _choices: Choices) -> Context:
         """What the template reads."""
-        quality = self._store.quality()
+        quality, letters = self._store.quality(), self._letters.latest()
         reasons = sorted({reason for counts in quality.values() for reason in counts})
         read = sum(published.offset for published in self._store.partitions.values())
         return {
@@ -35,5 +39,5 @@ class QualityView:
                 (partition, published.offset, published.stream_us, rfc3339(max(published.stream_us, 0)))
                 for partition, published in sorted(self._store.partitions.items())
             ],
-            "letters": self._letters.latest(),
+            "letters": msgspec.structs.replace(letters, items=letters.items[:LETTERS_SHOWN]),
         }

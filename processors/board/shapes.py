@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from config.board_settings import Role
+from processors.board.latest import Letter
 from processors.core.comparison import Comparisons
 from processors.core.numbers import Numbers
 from processors.notifier.acks import LONGEST_NAME
@@ -159,3 +160,24 @@ class Me(msgspec.Struct):
 
     name: str | None
     may: list[Role]
+
+
+class DeadLetters(Page[Letter], kw_only=True):
+    """The newest dead letters, newest first."""
+
+    kept: int
+    """How many are held at most."""
+    counts: dict[str, int]
+    """How many of those held there are of each reason."""
+    failure: str | None
+    """Why the topic could not be read just now; the items are from the time before."""
+
+
+class ProblemBody(msgspec.Struct, kw_only=True):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str

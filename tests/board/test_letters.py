@@ -1,0 +1,119 @@
+"""The newest dead letters over HTTP, from a real topic."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import pytest
+from kafka import KafkaAdminClient
+
+from config.settings import Settings
+from processors.board.latest import SHOWN_VALUE, LatestDeadLetters
+from processors.ingest.clients import producer
+from processors.ingest.topics import all_topics, create_missing
+from tests.board.served import Served, served_by
+
+PATH = "/api/v1/dead-letters"
+Scene = Callable[[Served], Awaitable[None]]
+
+
+@pytest.fixture
+def topics(settings: Settings) -> Settings:
+    """Settings whose topics exist, and a board that keeps five letters."""
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
+    create_missing(admin, all_topics(settings))
+    admin.close()
+    return msgspec.structs.replace(settings, board=msgspec.structs.replace(settings.board, dead_letters_kept=5))
+
+
+def write(settings: Settings, *letters: tuple[str, bytes]) -> None:
+    """Write dead letters as workers do: reason and record."""
+    with producer(settings.kafka) as client:
+        for number, (reason, value) in enumerate(letters):
+            texts = {"reason": reason, "detail": f"not {reason}", "topic": "crm.events", "partition": "1"}
+            headers = [(name, text.encode()) for name, text in (texts | {"offset": str(number)}).items()]
+            client.send(settings.kafka.dead_letters_topic, key=b"c<1>", value=value, headers=headers).get(timeout=30)
+
+
+def on_board(settings: Settings, scene: Scene) -> None:
+    async def run() -> None:
+        async with served_by(settings) as board:
+            await scene(board)
+
+    asyncio.run(run())
+
+
+def test_the_newest_letters_come_first_with_their_reasons(topics: Settings) -> None:
+    write(
+        topics, ("malformed", b"{"), ("orphan", "<script>alert(1)</script> 张伟".encode()), ("malformed", b"\xff\x00")
+    )
+
+    async def scene(board: Served) -> None:
+        body = await board.json(PATH)
+        assert [(one["reason"], one["value"], one["letter"]) for one in body["items"]] == [
+            ("malformed", "\ufffd\x00", "0@2"),
+            ("orphan", hostile, "0@1"),
+            ("malformed", "{", "0@0"),
+        ]
+        first = body["items"][0]
+        assert (first["topic"], first["partition"], first["offset"], first["key"]) == ("crm.events", "1", "2", "c<1>")
+        assert (first["detail"], first["value_bytes"]) == ("not malformed", 2)
+        assert (body["total"], body["kept"], body["failure"]) == (3, 5, None)
+        assert body["counts"] == {"malformed": 2, "orphan": 1}
+        only = await board.json(f"{PATH}?reason=orphan")
+        assert [one["reason"] for one in only["items"]] == ["orphan"]
+
+    on_board(topics, scene)
+
+
+def test_new_letters_appear_and_memory_stays_bounded(topics: Settings) -> None:
+    write(topics, *[("malformed", b"x" * 100_000)] * 9)
+
+    async def run() -> None:
+        letters = LatestDeadLetters(topics.kafka, 5)
+        first = await letters.fresh()
+        assert [one.letter for one in first.items] == [f"0@{offset}" for offset in (8, 7, 6, 5, 4)]
+        assert {(len(one.value), one.value_bytes) for one in first.items} == {(SHOWN_VALUE, 100_000)}
+        await asyncio.to_thread(write, topics, ("orphan", b"y"))
+        async with asyncio.timeout(30):
+            while (await letters.fresh()).items[0].reason != "orphan":
+                await asyncio.sleep(0.1)
+        assert [one.letter for one in (await letters.fresh()).items] == [f"0@{offset}" for offset in (9, 8, 7, 6, 5)]
+
+    asyncio.run(run())
+
+
+def test_pages_of_letters_go_on_though_new_ones_came(topics: Settings) -> None:
+    write(topics, *[("malformed", b"x")] * 3)
+
+    async def scene(board: Served) -> None:
+        first = await board.json(f"{PATH}?limit=2")
+        assert [one["letter"] for one in first["items"]] == ["0@2", "0@1"]
+        await asyncio.to_thread(write, topics, ("orphan", b"y"))
+        second = await board.json(first["next"])
+        assert [one["letter"] for one in second["items"]] == ["0@0"]
+        assert second["next"] is None
+        await board.json(f"{PATH}?after=Ijk5QDki", 410)
+
+    on_board(topics, scene)
+
+
+def test_without_kafka_that_is_said(settings: Settings) -> None:
+    away = msgspec.structs.replace(settings.kafka, bootstrap="127.0.0.1:1")
+
+    async def scene(board: Served) -> None:
+        assert "Kafka at 127.0.0.1:1" in (await board.json(PATH, 503))["detail"]
+        assert (await board.json("/api/v1/reps"))["items"] == []
+
+    on_board(msgspec.structs.replace(settings, kafka=away), scene)
+
+
+def test_who_keeps_no_letters_does_not_read_kafka(redis_url: str) -> None:
+    plain = Settings()
+    board_settings = msgspec.structs.replace(plain.board, dead_letters_kept=0)
+    redis = msgspec.structs.replace(plain.redis, url=redis_url, prefix="t")
+
+    async def scene(board: Served) -> None:
+        assert "board.dead_letters_kept is 0" in (await board.json(PATH, 404))["detail"]
+
+    on_board(msgspec.structs.replace(plain, board=board_settings, redis=redis), scene)
