@@ -6,12 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from kafka import KafkaAdminClient
 
 from config.settings import Settings
 from processors.core.instants import rfc3339
 from processors.dev.process import free_port
-from processors.ingest.topics import all_topics, create_missing
 from processors.notifier.acks import AckEvent, TurnKey
 from processors.tools.topic import read_topics
 from tests.board.scene import NOW_US
@@ -21,15 +19,6 @@ from tests.sinks.mirror import until
 ACK, SNOOZE = "/api/v1/requests/r1/acknowledgement", "/api/v1/requests/r1/snooze"
 SECOND_US = 1_000_000
 NOBODY = dict.fromkeys(("acknowledged_by", "acknowledged_at", "snoozed_by", "snoozed_at", "snoozed_until"))
-
-
-@pytest.fixture
-def topics(settings: Settings) -> Settings:
-    """Settings whose topics exist."""
-    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
-    create_missing(admin, all_topics(settings))
-    admin.close()
-    return settings
 
 
 def on_board(settings: Settings, scene: Callable[[Served], Awaitable[None]]) -> None:

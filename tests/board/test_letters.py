@@ -4,26 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import msgspec
-import pytest
-from kafka import KafkaAdminClient
 
-from config.settings import Settings
+from config.settings import RedisSettings, Settings
 from processors.board.latest import SHOWN_VALUE, LatestDeadLetters
 from processors.ingest.clients import producer
-from processors.ingest.topics import all_topics, create_missing
 from tests.board.served import Served, served_by
+from tests.sinks.mirror import PREFIX
 
 PATH = "/api/v1/dead-letters"
 Scene = Callable[[Served], Awaitable[None]]
-
-
-@pytest.fixture
-def topics(settings: Settings) -> Settings:
-    """Settings whose topics exist, and a board that keeps five letters."""
-    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
-    create_missing(admin, all_topics(settings))
-    admin.close()
-    return msgspec.structs.replace(settings, board=msgspec.structs.replace(settings.board, dead_letters_kept=5))
 
 
 def write(settings: Settings, *letters: tuple[str, bytes]) -> None:
@@ -35,18 +24,20 @@ def write(settings: Settings, *letters: tuple[str, bytes]) -> None:
             client.send(settings.kafka.dead_letters_topic, key=b"c<1>", value=value, headers=headers).get(timeout=30)
 
 
-def on_board(settings: Settings, scene: Scene) -> None:
+def on_board(settings: Settings, scene: Scene, kept: int = 5) -> None:
+    """A scene on a board that keeps so many letters."""
+    board_settings = msgspec.structs.replace(settings.board, dead_letters_kept=kept)
+
     async def run() -> None:
-        async with served_by(settings) as board:
+        async with served_by(msgspec.structs.replace(settings, board=board_settings)) as board:
             await scene(board)
 
     asyncio.run(run())
 
 
 def test_the_newest_letters_come_first_with_their_reasons(topics: Settings) -> None:
-    write(
-        topics, ("malformed", b"{"), ("orphan", "<script>alert(1)</script> 张伟".encode()), ("malformed", b"\xff\x00")
-    )
+    hostile = "<script>alert(1)</script> 张伟"
+    write(topics, ("malformed", b"{"), ("orphan", hostile.encode()), ("malformed", b"\xff\x00"))
 
     async def scene(board: Served) -> None:
         body = await board.json(PATH)
@@ -109,11 +100,9 @@ def test_without_kafka_that_is_said(settings: Settings) -> None:
 
 
 def test_who_keeps_no_letters_does_not_read_kafka(redis_url: str) -> None:
-    plain = Settings()
-    board_settings = msgspec.structs.replace(plain.board, dead_letters_kept=0)
-    redis = msgspec.structs.replace(plain.redis, url=redis_url, prefix="t")
+    settings = Settings(redis=RedisSettings(url=redis_url, prefix=PREFIX))
 
     async def scene(board: Served) -> None:
         assert "board.dead_letters_kept is 0" in (await board.json(PATH, 404))["detail"]
 
-    on_board(msgspec.structs.replace(plain, board=board_settings, redis=redis), scene)
+    on_board(settings, scene, kept=0)
