@@ -95,10 +95,10 @@ class Story:
 
 
 @pytest.mark.parametrize(
-    "kills", [4, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(900)])], ids=lambda kills: f"{kills}"
+    ("kills", "longest"), [(4, 4.0), pytest.param(20, 9.0, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
 )
 def test_killed_at_random_moments_every_passed_deadline_is_told_exactly_once(
-    settings: Settings, tmp_path: Path, kills: int
+    settings: Settings, tmp_path: Path, kills: int, longest: float
 ) -> None:
     with postbox() as box, ExitStack() as running:
         life = Life(_settings(settings, box, tmp_path), tmp_path, running)
@@ -106,7 +106,7 @@ def test_killed_at_random_moments_every_passed_deadline_is_told_exactly_once(
         sending = threading.Thread(target=life.send, args=[story], daemon=True)
         sending.start()
         for number in range(kills):
-            life.kill_one(number % 2)
+            life.kill_one(number % 2, longest)
         story.over.set()
         sending.join()
         wanted = story.passed()
@@ -150,9 +150,9 @@ class Life:
         kafka = self._settings.kafka
         produce(kafka, kafka.events_topics[0], from_messages(story.events()), Steady(PER_SECOND))
 
-    def kill_one(self, which: int) -> None:
-        """At a random moment: while they join, recover, or are at work."""
-        time.sleep(random.uniform(1.0, 8.0))
+    def kill_one(self, which: int, longest: float) -> None:
+        """At a random moment within so many seconds: while they join, recover, or are at work."""
+        time.sleep(random.uniform(0.5, longest))
         if which == 0:
             self.worker.process.kill()
             self.worker = self._new_worker()
