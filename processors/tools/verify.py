@@ -6,7 +6,7 @@ same two values: what moves is the system at work.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from time import monotonic, sleep
 from typing import NamedTuple
 
@@ -64,10 +64,15 @@ def verify(settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> Ve
             fields = len(folded)
             found = [d for d in _differences(folded, published) if d.place not in refold.doubtful]
             seen = {difference: seen.get(difference, 0) + 1 for difference in found}
-            if all(times >= STAYS_ROUNDS for times in seen.values()):
+            if _is_decided(number + 1, seen.values()):
                 break
             sleep(ROUND_PAUSE_SECONDS)
     return Verification(refold.records, fields, sorted(d for d, times in seen.items() if times >= STAYS_ROUNDS))
+
+
+def _is_decided(rounds: int, times: Collection[int]) -> bool:
+    """Whether nothing differs or, after enough rounds, every difference has stayed or is new: the system at work."""
+    return not times or (rounds >= STAYS_ROUNDS and all(count == 1 or count >= STAYS_ROUNDS for count in times))
 
 
 def _read(refold: Refold, reader: TopicReader, letters: TopicReader, *, bar: bool) -> None:

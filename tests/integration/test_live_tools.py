@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -23,7 +26,7 @@ from processors.tools.explain import explain_live
 from processors.tools.topic import read_topics
 from processors.tools.verify import verify
 from schemas import events as ev
-from schemas.codec import decode_event
+from schemas.codec import decode_event, encode
 from schemas.errors import Unavailable, UsageError
 from schemas.views import SECTIONS, Partial
 from tests.integration.stack import ReadModel, Worker, send, send_raw, wait_until, worker
@@ -70,7 +73,8 @@ def test_verify_raises_no_false_alarm_on_a_running_system_finds_what_was_edited_
     team: tuple[Settings, Worker],
 ) -> None:
     settings, running = team
-    right = verify(settings)
+    with busy(settings):
+        right = verify(settings)
     assert right.differences == []
     assert right.fields > 50
     explained = explain_live(settings, "q", opportunity=False)
@@ -91,6 +95,32 @@ def test_verify_raises_no_false_alarm_on_a_running_system_finds_what_was_edited_
     send(settings, [ev.ActivityLogged(event_id="more", rep_id="r", kind="call", **_head(0))])
     with pytest.raises(Unavailable, match="1 records behind its topics and stands still: is a worker running"):
         verify(settings, patience_seconds=1)
+
+
+@contextmanager
+def busy(settings: Settings) -> Iterator[None]:
+    """For the length of a block, a customer asks and is answered many times a second."""
+    over = Event()
+
+    def chat() -> None:
+        topic, number = settings.kafka.events_topics[0], 0
+        with producer(settings.kafka) as client:
+            while not over.wait(0.005):
+                number += 1
+                now = {**_head(Clock(settings.clock).now_us()), "customer_id": f"busy{number % 7}"}
+                asked = ev.RequestOpened(event_id=f"o{number}", channel="chat", request_id=f"q{number}", **now)
+                answered = ev.RequestAnswered(event_id=f"a{number}", rep_id="r", request_id=f"q{number - 50}", **now)
+                for event in (asked, answered):
+                    client.send(topic, key=event.customer_id.encode(), value=encode(event))
+                client.flush()
+
+    with ThreadPoolExecutor(1) as pool:
+        chatting = pool.submit(chat)
+        try:
+            yield
+        finally:
+            over.set()
+            chatting.result()
 
 
 def edit_every_family(settings: Settings) -> set[tuple[str, str, str]]:
