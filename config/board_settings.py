@@ -1,6 +1,5 @@
 """The section `[board]`: the web server, and who may see and do what there. `default.toml` explains each key."""
 
-import re
 from collections.abc import Iterator
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -84,16 +83,13 @@ def digest_of(token: str) -> bytes:
 
 
 def tokens_of(board: BoardSettings) -> tuple[Token, ...]:
-    """The tokens; raises ConfigError that names the line, and never a token."""
+    """The tokens; raises ConfigError that names the entry, and never a token."""
     if board.tokens is None:
         return ()
     place = "board.tokens" if board.tokens_file is None else f"board.tokens_file = {board.tokens_file}"
-    lines = re.split(r"[\n,]", board.tokens.reveal())
-    tokens = [
-        _token(f"{place}: entry {number}", line.split())
-        for number, line in enumerate(lines, 1)
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
+    lines = [line for line in board.tokens.reveal().splitlines() if not line.lstrip().startswith("#")]
+    entries = [entry.split() for line in lines for entry in line.split(",") if entry.strip()]
+    tokens = [_token(f"{place}: entry {number}", words) for number, words in enumerate(entries, 1)]
     if not tokens:
         raise ConfigError(f"{place}: allowed is at least one line `name role token`")
     if len({token.digest for token in tokens}) < len(tokens):
