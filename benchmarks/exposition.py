@@ -63,6 +63,8 @@ class Scraped(msgspec.Struct, frozen=True):
 
     dirty_percent: int
     seconds: float
+    cpu_seconds: float
+    """What the board spent on it, whoever else wanted the processor."""
     mib: float
     stall_seconds: float
     """The longest callback since the reps changed."""
@@ -218,8 +220,10 @@ async def measure(settings: Settings, publish: Publish, rest_seconds: float) -> 
                 offset = await publish(share / 100)
                 await until(partial(_has, app, offset))
                 await asyncio.sleep(rest_seconds)
+                used = time.process_time()
                 seconds, size = await _elsewhere(elsewhere, scrape, url)
-                scrapes.append(Scraped(share, seconds, size / 2**20, stalls.take(), app[EXPOSITION].backlog))
+                used = time.process_time() - used
+                scrapes.append(Scraped(share, seconds, used, size / 2**20, stalls.take(), app[EXPOSITION].backlog))
             return Found(app[EXPOSITION].samples, rendered_seconds, scrapes)
 
 
@@ -259,10 +263,11 @@ def main(reps: int, days: int, rest_seconds: float, as_json: bool) -> None:
         click.echo(json.dumps({"machine": described(), **msgspec.to_builtins(found)}))
         return
     title = f"/metrics of {reps:,} reps, {found.samples:,} samples, rendered at first in {found.rendered_seconds:.1f} s"
-    table = Table("reps changed", "scrape, s", "MiB", "longest stall, ms", "backlog, reps", title=title)
+    table = Table("reps changed", "scrape, s", "CPU, s", "MiB", "longest stall, ms", "backlog, reps", title=title)
     for row in found.scrapes:
         stall = f"{row.stall_seconds * 1000:.1f}"
-        table.add_row(f"{row.dirty_percent} %", f"{row.seconds:.3f}", f"{row.mib:.1f}", stall, str(row.backlog))
+        seconds = (f"{row.seconds:.3f}", f"{row.cpu_seconds:.3f}")
+        table.add_row(f"{row.dirty_percent} %", *seconds, f"{row.mib:.1f}", stall, str(row.backlog))
     Console().print(table, described())
 
 

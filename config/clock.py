@@ -39,21 +39,26 @@ class Clock:
 
     def now_us(self) -> int:
         """The present instant in microseconds since 1970."""
-        elapsed_us = self._wall() - self._wall_origin_us
-        return self._origin_us + (elapsed_us if self._speed == 1.0 else int(elapsed_us * self._speed))
+        return self._at(self._wall())
 
     def to_wall_us(self, virtual_us: int) -> int:
         """The wall's instant that is as old as this one is here: exported so, an age is `time() - x` anywhere.
 
         With a scaled clock the answer moves; `shown_at_wall_us` does not.
         """
-        return self._wall() - (self.now_us() - virtual_us)
+        now_us = self._wall()
+        return now_us - (self._at(now_us) - virtual_us)
 
     def shown_at_wall_us(self, virtual_us: int) -> int | None:
         """The wall's instant at which this clock shows the given one; None: it stands still and never does."""
         if self._speed == 0.0:
             return None
         return self._wall_origin_us + round((virtual_us - self._origin_us) / self._speed)
+
+    def _at(self, wall_now_us: int) -> int:
+        """What it shows at an instant of the wall."""
+        elapsed_us = wall_now_us - self._wall_origin_us
+        return self._origin_us + (elapsed_us if self._speed == 1.0 else int(elapsed_us * self._speed))
 
 
 def _instant_us(moment: datetime | None) -> int:

@@ -18,7 +18,7 @@ from processors.board.chunks import Chunks
 from processors.board.rendering import HEADS, Rendering
 from processors.board.shard import WHOLE, Shard
 from processors.board.store import IDENTITY, NUMBERS, WAITING, Store
-from processors.board.totals import oldest, totals
+from processors.board.totals import totals
 from processors.core.zones import zone_days
 
 SLICE_SECONDS = 0.004
@@ -44,13 +44,14 @@ class Exposition:
         self._clock = clock
         self._is_loaded = is_loaded
         self._shard = shard
-        self._rendering = Rendering(store)
+        self._rendering = Rendering(store, clock)
         self._families = [Chunks(head) for head in HEADS]
         self._slots: dict[str, int] = {}
         self._free: list[int] = []
         self._pending: OrderedDict[str, int] = OrderedDict()
         self._turns = _Turns(store)
         self._asking = 0
+        self._wall_offset_us = clock.to_wall_us(0)
 
     async def texts(self) -> list[bytes]:
         """Everything as it is now, for one answer; nothing before the store is filled: sums over some reps are wrong.
@@ -62,14 +63,14 @@ class Exposition:
         self._asking += 1
         try:
             self._collect()
+            self._follow_the_wall()
             await self._render_due()
         finally:
             self._asking -= 1
         texts = [text for family in self._families for text in family.texts()]
-        moving = await oldest(self._store, self._clock, list(self._slots))
         if self._shard.number == 0:  # what belongs to no rep is told once
-            moving.append(totals(self._store, self._clock))
-        return [*texts, "".join(moving).encode()]
+            texts.append(totals(self._store, self._clock).encode())
+        return texts
 
     async def run(self) -> None:
         """Keep the backlog short until cancelled."""
@@ -112,7 +113,18 @@ class Exposition:
     def _collect(self) -> None:
         for rep_id, what in [*self._store.take_touched().items(), *self._turns.due()]:
             if rep_id in self._slots or self._shard.has(rep_id):
-                self._pending[rep_id] = self._pending.get(rep_id, 0) | what
+                self._pend(rep_id, what)
+
+    def _follow_the_wall(self) -> None:
+        """With a clock that is not the wall's, instants on the wall's move from one scrape to the next."""
+        offset_us = self._clock.to_wall_us(0)
+        if offset_us != self._wall_offset_us:
+            self._wall_offset_us = offset_us
+            for rep_id in self._slots:
+                self._pend(rep_id, WAITING)
+
+    def _pend(self, rep_id: str, what: int) -> None:
+        self._pending[rep_id] = self._pending.get(rep_id, 0) | what
 
     async def _render_some(self, left: int, rest_seconds: float = 0, within_seconds: float = inf) -> None:
         """Render until so many reps are left, or the time is over; who has waited longest comes first."""

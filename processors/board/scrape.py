@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 
 from aiohttp import web
@@ -76,7 +76,7 @@ class Scrape:
         self._metrics.backlog.set(self._exposition.backlog)
         return generate_latest(self._metrics.registry)
 
-    async def _send(self, request: web.Request, texts: Iterable[bytes], *, packed: bool) -> web.StreamResponse:
+    async def _send(self, request: web.Request, texts: Sequence[bytes], *, packed: bool) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE, "Vary": "Accept-Encoding"})
         if packed:
             response.headers["Content-Encoding"] = "gzip"
@@ -85,7 +85,7 @@ class Scrape:
         return response
 
     @staticmethod
-    async def _write(request: web.Request, response: web.StreamResponse, texts: Iterable[bytes]) -> None:
+    async def _write(request: web.Request, response: web.StreamResponse, texts: Sequence[bytes]) -> None:
         await response.prepare(request)
         for portion in portions(() if request.method == "HEAD" else texts):
             await response.write(portion)

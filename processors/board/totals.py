@@ -1,34 +1,18 @@
-"""The metrics that belong to no rep, or that move by themselves: rendered at every scrape."""
+"""The metrics that belong to no rep: rendered at every scrape."""
 
-import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from config.clock import Clock
 from processors.board.families import Labels, Value
 from processors.board.store import Store
-from processors.board.text import family, head, pairs
+from processors.board.text import family
+from processors.core.instants import SECOND_US
 from schemas.errors import Reason
 from schemas.views import Segment
 
 MOST_SEGMENTS = 500
 """Segments are free words: the largest so many are told, the others together as OTHER_SEGMENTS."""
 OTHER_SEGMENTS = "_other"
-SECOND_US = 1_000_000
-
-
-REPS_AT_ONCE = 500
-"""So many reps are told before the event loop gets its turn."""
-OLDEST = ("crm_request_oldest_open_timestamp_seconds", "Start of the longest present wait; 0: nobody waits.")
-
-
-async def oldest(store: Store, clock: Clock, rep_ids: Sequence[str]) -> list[str]:
-    """Who waits longest, by owner: a wall instant as old as the wait is long. With a scaled clock it moves."""
-    parts = [head(*OLDEST)]
-    offset_us = clock.to_wall_us(0)
-    for first in range(0, len(rep_ids), REPS_AT_ONCE):
-        parts.extend(_oldest(store, rep_id, offset_us) for rep_id in rep_ids[first : first + REPS_AT_ONCE])
-        await asyncio.sleep(0)
-    return parts
 
 
 def totals(store: Store, clock: Clock) -> str:
@@ -45,12 +29,6 @@ def totals(store: Store, clock: Clock) -> str:
             ),
         )
     )
-
-
-def _oldest(store: Store, rep_id: str, offset_us: int) -> str:
-    opened = [request.opened_us for request in store.waiting.of(rep_id).values()]
-    at = (min(opened) + offset_us) / SECOND_US if opened else 0
-    return f"{OLDEST[0]}{{{pairs((('rep', rep_id), ('team', store.reps.team(rep_id))))}}} {at}\n"
 
 
 def _money(segments: dict[str, Segment]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from config.clock import Clock
 from config.settings import ClockSettings
-from processors.board.chunks import PORTION_BYTES, gzipped
+from processors.board.chunks import TEXTS_AT_ONCE, gzipped
 from processors.board.exposition import Exposition
 from processors.board.families import KINDS, MOST_KINDS, OTHER_KINDS
 from processors.board.shard import parse_shard
@@ -188,7 +188,7 @@ def test_the_answer_packed_is_one_gzip_stream_with_the_same_text(scene: Scene) -
     exposition, rng = Exposition(scene.store, scene.clock, lambda: True), random.Random(9)
     for _ in range(3):
         texts = asyncio.run(exposition.texts())
-        assert len(b"".join(texts)) > PORTION_BYTES
+        assert len(texts) > TEXTS_AT_ONCE
         assert gzip.decompress(b"".join(gzipped(texts))) == b"".join(texts)
         scene.set_partials("rep-19", [(TODAY, some_partial(rng))])
 
@@ -349,13 +349,15 @@ def test_a_scrape_has_no_more_patience_than_it_should_and_the_next_ones_show_the
 def test_a_change_renders_the_families_that_it_moves_and_no_others(scene: Scene) -> None:
     exposition = Exposition(scene.store, scene.clock, lambda: True)
     check(scene, exposition)
-    before = asyncio.run(exposition.texts())[:-1]
+    before = asyncio.run(exposition.texts())
     rep = scene.reps["rep-19"]
     scene.set_partials("rep-19", [*rep.partials, (TODAY - 3, Partial(won=1, won_cents=5))])
     check(scene, exposition)
-    after = asyncio.run(exposition.texts())[:-1]
-    moved = {text.decode().split("{")[0] for text, old in zip(after, before, strict=True) if text is not old}
+    after = asyncio.run(exposition.texts())
+    moved = {text.decode().split("{")[0] for text, old in zip(after, before, strict=True) if text != old}
     assert moved == {"crm_opportunities_won", "crm_won_amount"}
+    kept = [text is old for text, old in zip(after, before, strict=True)]
+    assert kept.count(False) == len(moved) + 1  # and what belongs to no rep
 
 
 def test_shards_share_the_reps_and_the_first_tells_what_belongs_to_none() -> None:

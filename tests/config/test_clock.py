@@ -34,6 +34,11 @@ def test_the_wall_clock_is_the_wall() -> None:
     assert clock.shown_at_wall_us(wall.now_us + 7) == wall.now_us + 7
 
 
+def test_an_instant_on_the_wall_does_not_depend_on_how_long_it_takes_to_say() -> None:
+    clock = Clock(ClockSettings(), iter(range(us(ORIGIN), us(ORIGIN) + 100, 7)).__next__)
+    assert {clock.to_wall_us(5), clock.to_wall_us(5), clock.to_wall_us(5)} == {5}
+
+
 def test_the_real_wall_is_read_by_default() -> None:
     before_us = wall_us()
     assert before_us <= Clock(ClockSettings()).now_us() <= wall_us()
