@@ -12,6 +12,8 @@ from uuid import uuid4
 
 import pytest
 import redis
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from config.notifier_settings import NotifierSettings
 from config.settings import KafkaSettings, RedisSettings, Settings, WorkerSettings
@@ -19,6 +21,11 @@ from processors.dev.broker import embedded_broker
 from processors.dev.redis_server import embedded_redis
 from schemas.errors import Unavailable
 from tests.kafka.apache_kafka import apache_kafka
+
+
+# A loaded machine is slow at times: that is no failure of what is tested.
+hypothesis_settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("patient")
 
 
 class RunningBroker(Protocol):
