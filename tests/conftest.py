@@ -22,7 +22,6 @@ from processors.dev.redis_server import embedded_redis
 from schemas.errors import Unavailable
 from tests.kafka.apache_kafka import apache_kafka
 
-
 # A loaded machine is slow at times: that is no failure of what is tested.
 hypothesis_settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("patient")
