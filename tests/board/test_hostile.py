@@ -1,0 +1,162 @@
+"""Names of any kind, no reps, one, ten thousand, and a Redis that goes away and comes back: the API stays right."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+import pytest
+
+from processors.board.queries import place
+from processors.core.instants import rfc3339
+from processors.dev.process import free_port
+from processors.dev.redis_server import EmbeddedRedis
+from schemas.events import RepUpdated
+from schemas.views import Partial, partial_field
+from tests.board.scene import HOSTILE, TODAY
+from tests.board.served import ONE, Served, furnish, served, waiting
+from tests.sinks.mirror import until
+
+Scene = Callable[[Served], Awaitable[None]]
+
+
+def on_empty_board(redis_url: str, scene: Scene) -> None:
+    async def run() -> None:
+        async with served(redis_url) as board:
+            await scene(board)
+
+    asyncio.run(run())
+
+
+def introduce(board: Served, rep_id: str, name: str, team: str) -> None:
+    """Put a rep with a number and an open request of its own right into the store."""
+    board.store.put_rep(rep_id, msgspec.msgpack.encode(RepUpdated(rep_id=rep_id, name=name, team=team)))
+    board.store.put(ONE, "partials", partial_field("rep", rep_id, TODAY), msgspec.msgpack.encode(Partial(won=1)))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_any_name_comes_back_as_it_is_wherever_it_stands(redis_url: str, name: str) -> None:
+    async def scene(board: Served) -> None:
+        introduce(board, name, name, name)
+        request = msgspec.structs.replace(waiting(name, name, 5), customer_id=name, channel=name, topic=name)
+        board.store.put(ONE, "open", "x", msgspec.msgpack.encode(request))
+        word = quote(name, safe="")
+        assert (await board.json(f"/api/v1/reps?team={word}"))["items"][0]["name"] == name
+        assert (await board.json(f"/api/v1/reps/{word}"))["rep_id"] == name
+        for query in (f"rep={word}", f"team={word}"):
+            [item] = (await board.json(f"/api/v1/requests?{query}"))["items"]
+            texts = {
+                item[key] for key in ("request_id", "customer_id", "rep_id", "rep_name", "team", "channel", "topic")
+            }
+            assert texts == {name}
+        one = await board.json(f"/api/v1/requests/{word}?customer_id={word}")
+        assert one["request_id"] == name
+        assert (await board.json("/api/v1/teams"))["items"][0]["team"] == name
+
+    on_empty_board(redis_url, scene)
+
+
+@pytest.mark.parametrize("path", ["reps/{}", "requests/{}", "requests?rep={}", "requests?level={}", "requests?{}=1"])
+@pytest.mark.parametrize("word", ["<script>alert(1)</script>", "\r\nSet-Cookie: a=b", "أحمد", "x" * 4000])
+def test_what_is_refused_is_said_as_json_and_moves_no_header(redis_url: str, path: str, word: str) -> None:
+    async def scene(board: Served) -> None:
+        async with board.client.get("/api/v1/" + path.format(quote(word, safe=""))) as response:
+            assert response.status in (200, 400, 404)
+            assert response.content_type in ("application/json", "application/problem+json")
+            assert "Set-Cookie" not in response.headers
+            assert len(await response.text()) < 6000
+
+    on_empty_board(redis_url, scene)
+
+
+@pytest.mark.parametrize(
+    "raw", ["/api/v1/reps/%FF", "/api/v1/reps?team=%ED%A0%80", "/api/v1/requests/%00", "/api/v1/%2e%2e/x"]
+)
+def test_bytes_that_are_no_text_are_refused(redis_url: str, raw: str) -> None:
+    async def scene(board: Served) -> None:
+        head, body = await raw_get(board, f"/api/v1/{raw}")
+        assert head.startswith((b"HTTP/1.1 4", b"HTTP/1.1 200"))
+        assert b"json" in head
+        assert msgspec.json.decode(body)
+
+    on_empty_board(redis_url, scene)
+
+
+async def raw_get(board: Served, target: str) -> tuple[bytes, bytes]:
+    """The head and the body of an answer to an address that a client library would mend first."""
+    url = board.client.make_url("")
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+    async with asyncio.timeout(20):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    return head, body
+
+
+@pytest.mark.parametrize("count", [0, 1, 501])
+def test_any_number_of_reps_is_told_in_pages(redis_url: str, count: int) -> None:
+    async def scene(board: Served) -> None:
+        fill(board, count)
+        path, seen = "/api/v1/reps?window=7d&limit=500", list[str]()
+        while path:
+            page = await board.json(path)
+            assert page["total"] == count
+            seen += [item["rep_id"] for item in page["items"]]
+            path = page["next"]
+        assert seen == [f"rep-{number:05d}" for number in range(count)]
+        assert sum(item["reps"] for item in (await board.json("/api/v1/teams?window=7d"))["items"]) == count
+
+    on_empty_board(redis_url, scene)
+
+
+def test_ten_thousand_reps_are_told_within_seconds(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        fill(board, 10_000)
+        began = time.perf_counter()
+        first = await board.json("/api/v1/reps?limit=500")
+        last = await board.json(f"/api/v1/reps?limit=500&after={place('rep-09998')}")
+        team = await board.json("/api/v1/reps?team=team-7&window=30d")
+        assert (len(first["items"]), first["total"], team["total"]) == (500, 10_000, 250)
+        assert [item["rep_id"] for item in last["items"]] == ["rep-09999"]
+        assert last["next"] is None
+        assert time.perf_counter() - began < 30
+
+    on_empty_board(redis_url, scene)
+
+
+def fill(board: Served, count: int) -> None:
+    """So many reps in forty teams."""
+    for number in range(count):
+        introduce(board, f"rep-{number:05d}", f"Rep {number}", f"team-{number % 40}")
+
+
+def test_redis_goes_away_and_comes_back(tmp_path: Path) -> None:
+    port = free_port()
+    first = EmbeddedRedis.start(tmp_path / "first", port)
+
+    async def run() -> None:
+        async with served(first.url) as board:
+            await furnish(board)
+            assert (await board.json("/api/v1/reps"))["stale_since"] is None
+            first.process.kill()
+            await until(lambda: board.follower.status.down_since_us)
+            down_us = board.follower.status.down_since_us
+            assert down_us is not None
+            for path in ("reps", "reps/ann", "requests", "teams", "segments", "quality"):
+                body = await board.json(f"/api/v1/{path}")
+                assert body["stale_since"] == rfc3339(down_us), path
+            assert (await board.json("/api/v1/requests"))["total"] == 4
+            async with board.client.put("/api/v1/requests/r1/acknowledgement") as response:
+                assert response.status == 503
+            second = await asyncio.to_thread(EmbeddedRedis.start, tmp_path / "second", port)
+            try:
+                await until(lambda: board.follower.status.down_since_us is None)
+                assert (await board.json("/api/v1/requests"))["total"] == 4
+                await furnish(board)
+                assert (await board.json("/api/v1/reps"))["stale_since"] is None
+            finally:
+                second.process.kill()
+
+    asyncio.run(run())
