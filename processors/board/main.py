@@ -4,12 +4,14 @@ import asyncio
 import gc
 import logging
 import signal
+import sys
 
 from aiohttp import web
 
 from config.board_settings import BoardSettings, is_loopback
 from config.clock import Clock
 from config.load_policy import load_policy
+from config.logs import configure_logs
 from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
 from config.settings import Settings
 from processors.board.app import BACKGROUND, build_board
@@ -32,7 +34,7 @@ def run_board(settings: Settings) -> int:
     """
     ignore_hangup()
     gc.set_threshold(*GC_THRESHOLDS)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", force=True)
+    configure_logs(sys.stderr)
     policy, clock, stop = load_policy(settings.policy.path), Clock(settings.clock), asyncio.Event()
     reload = PolicyReload(settings.policy.path, policy, clock.now_us, stop)
     code = asyncio.run(_run(settings, clock, policy, stop, reload))

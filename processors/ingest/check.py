@@ -1,7 +1,7 @@
 """`salespulse check`: whether everything that Salespulse needs is there, and for what is not, how to mend it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 from rich.console import Console
@@ -23,13 +23,18 @@ class Check(msgspec.Struct, frozen=True):
 
     name: str
     probe: Probe
+    needs: str | None = None
+    """Another check, before this one, without which it would only wait for nothing."""
 
 
 def run_checks(checks: Sequence[Check], console: Console) -> int:
     """Look at everything, print a line for each; gives the exit code: 1 if something is wrong."""
-    results = [_look(check, console) for check in checks]
-    wrong = results.count(False)
-    console.print(f"{wrong} of {len(checks)} are wrong" if wrong else "everything is in place", highlight=False)
+    wrong: set[str] = set()
+    for check in checks:
+        if not _look(check, console, wrong):
+            wrong.add(check.name)
+    verdict = f"{len(wrong)} of {len(checks)} are wrong" if wrong else "everything is in place"
+    console.print(verdict, highlight=False)
     return 1 if wrong else 0
 
 
@@ -47,7 +52,7 @@ def kafka_checks(settings: Settings, timeout_seconds: float = DEFAULT_TIMEOUT_SE
     """The broker and the topics."""
     return (
         Check("kafka", lambda: broker_answers(settings, timeout_seconds)),
-        Check("topics", lambda: topics_are_right(settings, timeout_seconds)),
+        Check("topics", lambda: topics_are_right(settings, timeout_seconds), needs="kafka"),
     )
 
 
@@ -108,8 +113,10 @@ async def _ask_redis(settings: Settings) -> None:
         await connection.close()
 
 
-def _look(check: Check, console: Console) -> bool:
+def _look(check: Check, console: Console, wrong: Collection[str]) -> bool:
     try:
+        if check.needs in wrong:
+            raise Unavailable(f"cannot be looked at while {check.needs} is wrong")
         said, right = check.probe(), True
     except SalespulseError as error:
         said, right = str(error), False

@@ -1,5 +1,6 @@
 """The command: serves until it is told to stop, and says in one line what is wrong."""
 
+import json
 import os
 import signal
 import socket
@@ -31,7 +32,7 @@ def board(port: int, redis_url: str, **settings: str) -> Iterator[subprocess.Pop
 def address(stream: IO[str] | None) -> str:
     assert stream is not None
     line = next(line for line in stream if "the board is at" in line)
-    return line.split()[-1]
+    return str(json.loads(line)["message"]).split()[-1]
 
 
 def test_it_says_where_it_is_and_stops_when_told(redis_url: str) -> None:
@@ -88,5 +89,5 @@ def test_it_warns_when_it_is_open_to_a_network_on_purpose(redis_url: str) -> Non
     everywhere = {"SALESPULSE_BOARD__HOST": "0.0.0.0", "SALESPULSE_BOARD__ANONYMOUS": "read"}  # noqa: S104
     with board(0, redis_url, **everywhere) as process:
         assert process.stderr is not None
-        line = next(line for line in process.stderr if "WARNING" in line)
+        line = next(line for line in process.stderr if '"level": "warning"' in line)
         assert "may read without signing in (board.anonymous)" in line

@@ -85,3 +85,11 @@ def test_a_mistake_in_the_policy_is_told_with_its_place(tmp_path: Path) -> None:
     assert code == 1
     assert str(path) in lines[0]
     assert "pipelines" in lines[0]
+
+
+def test_what_needs_something_that_is_wrong_is_not_waited_for() -> None:
+    code, lines = outcome(Check("kafka", broken), Check("topics", lambda: "8 topics", needs="kafka"))
+    assert code == 1
+    assert lines[1] == "wrong topics   cannot be looked at while kafka is wrong"
+    code, lines = outcome(Check("kafka", lambda: "1 broker"), Check("topics", lambda: "8 topics", needs="kafka"))
+    assert (code, lines[1]) == (0, "ok    topics   8 topics")
