@@ -359,6 +359,17 @@ def test_s11_a_wait_of_exactly_a_bound_is_within_it() -> None:
     assert day_of(ledger, "alice").response_buckets == [0, 1, *[0] * 7]
 
 
+def test_s19_today_is_that_of_the_rep_for_quantiles_as_for_counts() -> None:
+    story = [rep("alice", time_zone="Pacific/Kiritimati"), opened(0), answered(5, "alice")]
+    for until, responses, median in ((2 * HOUR - 1, 1, 300.0), (2 * HOUR, 0, None)):
+        today = numbers(report_of(*story, until=until), window="today")
+        assert (today["responses"], today["response_seconds_p50"], today["response_seconds_p90"]) == (
+            responses,
+            median,
+            median,
+        )
+
+
 def test_a_partial_that_came_to_nothing_is_equal_to_an_empty_one() -> None:
     never = answered(5)
     ledger = ledger_of(opened(0), never, retracted(6, never), closed(7, "spam"))
