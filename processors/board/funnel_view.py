@@ -110,6 +110,7 @@ def _ends(stages: Sequence[Context]) -> tuple[float | None, float | None]:
 
 
 def _worst(stages: Sequence[Context]) -> str | None:
-    """The stage where the greatest share leaves, of those with enough opportunities."""
-    judged = [one for one in stages if one["mine"].entered >= FEWEST]
-    return min(judged, key=lambda one: one["mine"].conversion)["stage"] if judged else None
+    """The stage in which most of all that begin are lost; None if there are too few in it to say so."""
+    judged = [one for one in stages if one["next_reach"] is not None]
+    worst = max(judged, key=lambda one: one["reach"] - one["next_reach"], default=None)
+    return worst["stage"] if worst is not None and worst["mine"].entered >= FEWEST else None

@@ -9,6 +9,7 @@ const sizes = new ResizeObserver((entries) => {
 });
 
 const HEIGHT = 240;
+const HALF_DAY = 43200; // Bars stand in the middle of their day.
 const percent = (value) => (value === null || value === undefined ? "–" : `${Math.round(value * 100)} %`);
 
 function options(figure, words) {
@@ -22,7 +23,11 @@ function options(figure, words) {
   return {
     width: figure.clientWidth,
     height: HEIGHT,
-    scales: { x: { time: true }, share: { range: [0, 1] }, count: { range: (_, low, high) => [0, Math.max(1, high * 2)] } },
+    scales: {
+      x: { time: true, range: (_, first, last) => [first - HALF_DAY, last + HALF_DAY] },
+      share: { range: [0, 1] },
+      count: { range: (_, low, high) => [0, Math.max(1, high * 2)] },
+    },
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
     legend: { live: true },
     axes: [
