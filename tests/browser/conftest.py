@@ -35,9 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Chromium from PATH, or from SALESPULSE_TEST_CHROMIUM."""
+    """Chromium from PATH, or from SALESPULSE_TEST_CHROMIUM.
+
+    Not for the whole run: while Playwright runs, no other event loop can run in this thread, and other tests need one.
+    """
     program = os.environ.get("SALESPULSE_TEST_CHROMIUM") or shutil.which("chromium")
     if program is None:
         pytest.fail("no chromium on PATH: install it, or name it in SALESPULSE_TEST_CHROMIUM", pytrace=False)

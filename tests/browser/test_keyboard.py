@@ -22,6 +22,7 @@ def test_a_request_is_acknowledged_and_released_by_keys_alone(here: Stage, open_
     page = open_page("/?rep=bob")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.evaluate("window.isTheSame = true")
     page.keyboard.press("Enter")
     tab_to(page, '[data-request="oldest"] [data-act="acknowledge"]')
     page.keyboard.press("Enter")
@@ -29,6 +30,15 @@ def test_a_request_is_acknowledged_and_released_by_keys_alone(here: Stage, open_
     expect(release).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Acknowledge oldest")).to_be_focused()
+    assert page.evaluate("window.isTheSame")
+
+
+def test_going_back_returns_to_the_earlier_choice(open_page: Open) -> None:
+    page = open_page("/leaderboards?window=all")
+    page.get_by_role("link", name="Won amount").press("Enter")
+    expect(page.get_by_role("columnheader", name="Won amount")).to_have_attribute("aria-sort", "descending")
+    page.go_back()
+    expect(page.get_by_role("columnheader", name="Response per customer")).to_have_attribute("aria-sort", "ascending")
 
 
 def test_a_snooze_is_chosen_or_left_by_keys_and_the_focus_comes_back(open_page: Open) -> None:

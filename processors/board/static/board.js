@@ -24,6 +24,7 @@ let again = 0;
 let paused = false;
 let alarms = null;
 let alarmAt = -ALARM_MS;
+let chosen = location.search;
 
 function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -82,6 +83,7 @@ function listen() {
 // Another choice: the address says it, and the stream goes on with it.
 function go(url, replace) {
   history[replace ? "replaceState" : "pushState"](null, "", url);
+  chosen = url.search;
   const path = new URL(body.dataset.live, location).pathname;
   body.dataset.live = path + url.search;
   const other = new URL(language.href);
@@ -122,7 +124,10 @@ live.addEventListener("click", (event) => {
   go(new URL(link.href), false);
 });
 
-window.addEventListener("popstate", () => location.reload());
+// Back to an earlier choice. A jump within the page, such as the skip link's, comes here too and changes no choice.
+window.addEventListener("popstate", () => {
+  if (location.search !== chosen) location.reload();
+});
 
 pause.hidden = !body.dataset.live;
 pause.addEventListener("click", () => {
