@@ -360,7 +360,7 @@ def test_s11_a_wait_of_exactly_a_bound_is_within_it() -> None:
 
 
 def test_s19_today_is_that_of_the_rep_for_quantiles_as_for_counts() -> None:
-    story = [rep("alice", time_zone="Pacific/Kiritimati"), opened(0), answered(5, "alice")]
+    story: list[Message] = [rep("alice", time_zone="Pacific/Kiritimati"), opened(0), answered(5, "alice")]
     for until, responses, median in ((2 * HOUR - 1, 1, 300.0), (2 * HOUR, 0, None)):
         today = numbers(report_of(*story, until=until), window="today")
         assert (today["responses"], today["response_seconds_p50"], today["response_seconds_p90"]) == (
