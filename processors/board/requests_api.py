@@ -17,7 +17,7 @@ from processors.board.queries import LONGEST_WORD, Query, place
 from processors.board.shapes import LONGEST_SNOOZE_SECONDS, Acknowledgement, Page, Snooze, WaitingRequest
 from processors.core.instants import SECOND_US, instant_us, rfc3339
 from processors.notifier.acks import Hold
-from schemas.errors import Unavailable
+from schemas.errors import Unavailable, UsageError
 from schemas.views import OpenRequest
 
 LONGEST_WAIT_SECONDS = 10**9
@@ -200,3 +200,5 @@ async def _done(write: Awaitable[None]) -> None:
         await write
     except Unavailable as error:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
+    except UsageError as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from error

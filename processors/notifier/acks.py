@@ -162,6 +162,7 @@ class Acks:
         if until_us is not None and until_us <= now_us:
             raise UsageError(f"until {rfc3339(until_us)} has passed: it is {rfc3339(now_us)}")
         hold = Hold(by=by, at_us=now_us, until_us=until_us)
+        await self._connection.fields(self._hash, [field_of(key)])  # a Redis that is away is to be noticed beforehand
         await self._record("acknowledged" if until_us is None else "snoozed", key, hold)
         await self._connection.run(_PUT, [self._hash], [field_of(key), msgspec.json.encode(hold)])
         return hold

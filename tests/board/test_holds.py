@@ -14,6 +14,8 @@ from processors.notifier.acks import AckEvent, TurnKey
 from processors.tools.topic import read_topics
 from tests.board.scene import NOW_US
 from tests.board.served import ONE, Served, furnish, served_by, waiting
+from tests.notifier.world import hook, notifying, say, transition, with_notifier
+from tests.notifier.world import until as told
 from tests.sinks.mirror import until
 
 ACK, SNOOZE = "/api/v1/requests/r1/acknowledgement", "/api/v1/requests/r1/snooze"
@@ -222,3 +224,21 @@ def test_pages_of_other_sites_cannot_write(topics: Settings, headers: dict[str, 
         assert (await holds(board) == NOBODY) == (status == 403)
 
     on_board(topics, scene)
+
+
+def test_an_acknowledged_request_is_told_to_nobody_until_it_is_let_go(topics: Settings) -> None:
+    async def run() -> None:
+        async with hook() as receiver:
+            settings = with_notifier(topics, webhook_url=receiver.url)
+            async with served_by(settings) as board:
+                await furnish(board)
+                await send(board, "PUT", ACK, 200, json={"by": "ann"})
+                async with notifying(settings):  # it reads what is held before it tells anything
+                    alerts = [transition("r1", customer="c-r1"), transition("r2", customer="c-r2")]
+                    await asyncio.to_thread(say, settings, alerts)
+                    await told(lambda: receiver.states("r2"), "the alert of a request that nobody holds")
+                    assert receiver.states("r1") == []
+                    await send(board, "DELETE", ACK, 204)
+                    await told(lambda: receiver.states("r1"), "the alert that was held")
+
+    asyncio.run(run())

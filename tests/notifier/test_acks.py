@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+import redis
 
 from config.settings import RedisSettings
 from processors.notifier.acks import AckEvent, Acks, Hold, TurnKey, field_of, key_of, lasting, outlived
@@ -91,6 +92,28 @@ def test_what_cannot_be_recorded_does_not_take_effect(redis_url: str) -> None:
         assert await acks.all() == {}
 
     with_acks(redis_url, Record(fails=True), steps)
+
+
+def test_what_cannot_take_effect_is_not_recorded() -> None:
+    async def steps(acks: Acks) -> None:
+        with pytest.raises(Unavailable):
+            await acks.acknowledge("c1", "r1", 1, "alice")
+        with pytest.raises(Unavailable):
+            await acks.release("c1", "r1", 1, "alice")
+
+    record = Record()
+    with_acks("redis://127.0.0.1:1/0", record, steps)
+    assert record.events == []
+
+
+def test_a_damaged_hold_is_told_with_the_mend(redis_url: str) -> None:
+    async def steps(acks: Acks) -> None:
+        with pytest.raises(Unavailable, match=r"p:acks in Redis has a field b'x' that is no hold .* HDEL p:acks"):
+            await acks.all()
+
+    with redis.Redis.from_url(redis_url) as server:
+        server.hset("p:acks", "x", "{}")
+    with_acks(redis_url, Record(), steps)
 
 
 def test_many_are_dropped_at_once(redis_url: str) -> None:
