@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 from urllib.request import urlopen
@@ -91,3 +92,29 @@ def test_it_warns_when_it_is_open_to_a_network_on_purpose(redis_url: str) -> Non
         assert process.stderr is not None
         line = next(line for line in process.stderr if '"level": "warning"' in line)
         assert "may read without signing in (board.anonymous)" in line
+
+
+GARBAGE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer 0123456789abcdef\x01\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\n0123456789abcdef\r\n\r\n",
+    b"\x16\x03\x01 0123456789abcdef\r\n\r\n",
+    b"GET /0123456789abcdef" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+)
+
+
+def test_what_is_no_request_is_a_problem_and_is_not_logged(redis_url: str) -> None:
+    with board(0, redis_url) as process:
+        port = int(address(process.stderr).rstrip("/").rpartition(":")[2])
+        for sent in GARBAGE:
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+                connection.sendall(sent)
+                head, _, body = b"".join(iter(partial(connection.recv, 65536), b"")).partition(b"\r\n\r\n")
+            assert b" 400 Bad Request" in head.splitlines()[0]
+            assert b"application/problem+json" in head
+            assert b"X-Content-Type-Options: nosniff" in head
+            assert json.loads(body)["status"] == 400
+            assert b"0123456789abcdef" not in head + body
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == 0
+    assert "0123456789abcdef" not in said
