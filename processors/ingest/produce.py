@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import lru_cache
+from math import inf
 from typing import Any, BinaryIO
 
 import msgspec
@@ -25,6 +26,8 @@ from schemas.errors import Unavailable, UsageError
 BATCH_BYTES = 256 * 1024
 LINGER_US = 5_000
 """The shortest pause of a paced sender: a message leaves at most so late, and requests stay few."""
+BEHIND_SECONDS = 0.02
+"""So late a message leaves at most when a paced sender is behind its pace, and never pauses."""
 _POSITIVE = 0x7FFFFFFF
 
 
@@ -129,12 +132,17 @@ class Batches:
 
 async def deliver(batches: Batches, outgoing: Iterable[Outgoing], pace: Pace) -> Delivery:
     """Send messages through these batches and wait for every acknowledgement; raises Unavailable."""
+    due = inf if isinstance(pace, FullSpeed) else time.monotonic()
     try:
         for at_us, key, value in outgoing:
             while (wait_us := pace.wait_us(at_us)) > 0:
                 await batches.flush()
                 await asyncio.sleep(max(wait_us, LINGER_US) / SECOND_US)
             await batches.put(key, value)
+            if time.monotonic() > due:
+                await batches.flush()
+                await asyncio.sleep(0)
+                due = time.monotonic() + BEHIND_SECONDS
         await batches.finish()
     except KafkaError as error:
         delivery = batches.delivery

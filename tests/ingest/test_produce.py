@@ -3,7 +3,9 @@
 import asyncio
 import io
 import re
+import time
 from collections import Counter
+from collections.abc import Iterator
 from itertools import islice
 
 import pytest
@@ -58,6 +60,21 @@ def test_every_message_arrives_once_in_order_of_its_key_where_kafkas_own_clients
     for number in range(PARTITIONS):
         expected = [value for _, key, value in sent if (murmur2(key) & 0x7FFFFFFF) % PARTITIONS == number]
         assert [value for partition, _, value in arrived if partition == number] == expected
+
+
+def test_a_paced_sender_that_is_behind_sends_what_it_has_without_waiting_for_full_batches(settings: Settings) -> None:
+    topic, acknowledged = create_topic(settings.kafka), list[int]()
+
+    def slow_source() -> Iterator[Outgoing]:
+        for number in range(10_000):
+            if acknowledged:
+                return
+            time.sleep(0.001)
+            yield 0, b"key", b"value %d" % number
+
+    rate = Steady(1_000_000.0)
+    sent = produce(settings.kafka, topic, slow_source(), rate, lambda now: acknowledged.append(now.acknowledged)).sent
+    assert 0 < sent < 10_000
 
 
 def test_a_missing_topic_is_named_and_not_created(settings: Settings) -> None:
