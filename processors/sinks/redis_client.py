@@ -50,6 +50,14 @@ class Connection:
         with self._errors():
             return cast("list[bytes | None]", await self._redis.hmget(key, list(names)))
 
+    async def fields_of(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[list[bytes | None]]:
+        """Fields of several hashes, in one round trip."""
+        with self._errors():
+            pipeline = self._redis.pipeline(transaction=False)
+            for key, names in wanted:
+                pipeline.hmget(key, list(names))
+            return cast("list[list[bytes | None]]", await pipeline.execute())
+
     async def slices(self, key: str, count: int) -> AsyncIterator[dict[bytes, bytes]]:
         """A hash, some fields at a time; what stays throughout comes at least once."""
         cursor = 0

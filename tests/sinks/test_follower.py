@@ -291,6 +291,24 @@ def test_a_reader_slower_than_the_writers_reads_each_field_once(redis_url: str) 
     asyncio.run(scene())
 
 
+def test_more_changes_than_are_read_at_once_all_arrive(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processors.sinks.follower.CHANGES_AT_ONCE", 3)
+
+    async def scene() -> None:
+        view = Mirror()
+        async with writing(redis_url) as model, following(Gated(redis_url), view) as follower:
+            await model.publish(ONE, 1, partials(), whole=True)
+            await until(lambda: ONE in view.offsets and follower.status.loaded)
+            some = {f"f{number}": b"%d" % number for number in range(7)}
+            other = {"a": b"1", "b": b"2"}
+            await model.publish(ONE, 2, changes({"partials": some, "quality": other, "open": other}), whole=False)
+            await model.put_reps([(RepUpdated(rep_id=f"r{number}", name="x"), 1) for number in range(4)])
+            await until(lambda: len(view.reps) == 4)
+            assert [view.holds(ONE, section) for section in ("partials", "quality", "open")] == [some, other, other]
+
+    asyncio.run(scene())
+
+
 fields = st.dictionaries(st.sampled_from("abcdé|"), st.binary(max_size=3), max_size=4)
 steps = st.lists(
     st.one_of(
