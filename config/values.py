@@ -48,7 +48,7 @@ RedisUrl = Annotated[
 CrmUrl = Annotated[
     str,
     Meta(
-        pattern=r"^https?://[^\s\"<>{}]+(\{(request_id|customer_id|rep_id)\}[^\s\"<>{}]*)+$",
+        pattern=r"^https?://[^\s\"<>{}/]+/[^\s\"<>{}]*(\{(request_id|customer_id|rep_id)\}[^\s\"<>{}]*)+$",
         description="http:// or https://, with one or more of {request_id}, {customer_id} and {rep_id} after the host",
     ),
 ]

@@ -60,10 +60,11 @@ class Pools:
         members: dict[str, list[str]] = {}
         for rep_id in sorted(self._store.known_reps()):
             members.setdefault(self._store.reps.team(rep_id), []).append(rep_id)
-        return {
-            team: (len(members[team]), self._distinct("team", team, await self.pooled(members[team])))
-            for team in sorted(members)
-        }
+        teams: dict[str, tuple[int, Pool]] = {}
+        for team, reps in sorted(members.items()):
+            teams[team] = (len(reps), self._distinct("team", team, await self.pooled(reps)))
+            await asyncio.sleep(0)  # `pooled` gives way in large teams only, and there may be many small ones
+        return teams
 
     def _distinct(self, scope: Scope, subject: str, pool: Pool) -> Pool:
         for into, counted in zip(pool, self._store.distinct(scope, subject), strict=True):

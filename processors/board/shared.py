@@ -12,17 +12,20 @@ STEP_SECONDS = 1.0
 """A fragment is made anew at most so often."""
 LONGEST_STEP_SECONDS = 5.0
 """Without news it is made so often all the same: other things than numbers may have changed."""
+SHARE = 0.2
+"""Making a fragment again and again takes at most this share of the time: a large one is made less often."""
 MOST_FRAGMENTS = 256
 
 Make = Callable[[], Awaitable[Fragment]]
 
 
 class Made(msgspec.Struct):
-    """A fragment, of which version of the numbers it is, and when it was made (monotonic seconds)."""
+    """A fragment, of which version of the numbers it is, when it was made and how long that took (monotonic s)."""
 
     fragment: Fragment
     version: int
     at: float
+    seconds: float
 
 
 class Shared:
@@ -48,15 +51,17 @@ class Shared:
 
     def _is_fresh(self, made: Made) -> bool:
         age = time.monotonic() - made.at
-        if age < STEP_SECONDS:
+        least = max(STEP_SECONDS, made.seconds / SHARE)
+        if age < least:
             return True
         same = made.version == self._version() and self._now_us() <= made.fragment.stale_us
-        return same and age < LONGEST_STEP_SECONDS
+        return same and age < max(LONGEST_STEP_SECONDS, least)
 
     async def _make(self, key: Hashable, make: Make) -> Fragment:
-        version = self._version()
+        version, began = self._version(), time.monotonic()
         fragment = await make()
-        self._made[key] = Made(fragment, version, time.monotonic())
+        ended = time.monotonic()
+        self._made[key] = Made(fragment, version, ended, ended - began)
         while len(self._made) > MOST_FRAGMENTS:
             del self._made[next(iter(self._made))]
         return fragment

@@ -5,6 +5,7 @@ import json
 import re
 import tomllib
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from html.parser import HTMLParser
 from typing import Any
 
@@ -12,10 +13,15 @@ import msgspec
 import pytest
 from yarl import URL
 
+from config.settings import load_settings
 from processors.board.files import HERE
+from processors.board.store import Store
+from processors.board.waiting_view import WaitingView
 from processors.board.words import CATALOGUE, LANGUAGES, Words
-from schemas.errors import Reason
+from processors.notifier.acks import Hold, TurnKey
+from schemas.errors import ConfigError, Reason
 from schemas.events import RepUpdated
+from schemas.policy import DEFAULT_POLICY
 from schemas.views import OpenRequest, Partial, partial_field
 from tests.board.scene import HOSTILE, HOUR_US, NOW_US, TODAY
 from tests.board.served import HOSTILE_ID, ONE, TWO, Served, furnish, served, waiting
@@ -96,6 +102,20 @@ def test_who_waits_is_listed_longest_first_and_filtered(redis_url: str) -> None:
         assert (await read(board, "/?rep=ann")).attributes("tr", "data-key") == keys[1:]
         words = (await read(board, "/?rep=bob")).words
         assert "Nobody waits." in words
+
+    on_board(redis_url, scene)
+
+
+def test_reps_are_found_by_id_or_by_a_part_of_their_name_and_holds_by_whether_there_is_one(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        ours = ["c-r12|r12", "c-r2|r2", "c-r1|r1"]
+        assert (await read(board, "/?rep=AN")).attributes("tr", "data-key") == ours
+        assert (await read(board, "/?rep=nobody")).attributes("tr", "data-key") == []
+        held = Hold(by="Mia", at_us=NOW_US)
+        board.store.held.known = {TurnKey("c-r2", "r2", 1): held}
+        assert (await read(board, "/?held=yes")).attributes("tr", "data-key") == ["c-r2|r2"]
+        assert (await read(board, "/?held=no&rep=ann")).attributes("tr", "data-key") == ["c-r12|r12", "c-r1|r1"]
+        assert "Mia" in (await read(board, "/?request=r2")).words
 
     on_board(redis_url, scene)
 
@@ -201,6 +221,14 @@ def rows_of(view: dict[str, str]) -> list[str | None]:
     return Page(view["html"]).attributes("tr", "data-key")
 
 
+async def identity(response: Any) -> str:
+    """The next event's id."""
+    while True:
+        line = (await response.content.readline()).decode().strip()
+        if line.startswith("id: "):
+            return str(line.removeprefix("id: "))
+
+
 async def events(response: Any) -> Any:
     """The next event's data."""
     while True:
@@ -223,6 +251,21 @@ def test_news_are_sent_when_something_changes_and_only_then(redis_url: str) -> N
             news = await following
             assert news["rows"] == {"rows": {"gone": ["c-r12|r12"], "put": []}}
             assert news["parts"].keys() == {"tiles", "foot"}
+
+    on_board(redis_url, scene)
+
+
+def test_who_comes_again_is_sent_nothing_that_it_has(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        async with asyncio.timeout(20), board.client.get("/live/waiting?team=east") as response:
+            tag = await identity(response)
+        again = {"Last-Event-ID": tag}
+        async with asyncio.timeout(20), board.client.get("/live/waiting?team=east", headers=again) as response:
+            following = asyncio.create_task(events(response))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(following), 2.5)
+            board.store.put(ONE, "open", "c|12", None)
+            assert (await following)["rows"] == {"rows": {"gone": ["c-r12|r12"], "put": []}}
 
     on_board(redis_url, scene)
 
@@ -318,3 +361,31 @@ def test_a_reader_that_leaves_is_no_failure(redis_url: str, caplog: pytest.LogCa
 
     on_board(redis_url, scene)
     assert caplog.records == []
+
+
+def test_a_link_to_the_crm_is_filled_in_and_encoded() -> None:
+    view = WaitingView(
+        Store(DEFAULT_POLICY, lambda: NOW_US), "https://crm.example.com/r/{request_id}?c={customer_id}&r={rep_id}"
+    )
+    one = OpenRequest("a/b?{customer_id}", 1, "c&d", "张", "email", "normal", NOW_US)
+    assert view.row(one, NOW_US)["crm_url"] == (
+        "https://crm.example.com/r/a%2Fb%3F%7Bcustomer_id%7D?c=c%26d&r=%E5%BC%A0"
+    )
+    assert WaitingView(Store(DEFAULT_POLICY, lambda: NOW_US), None).row(one, NOW_US)["crm_url"] is None
+
+
+@pytest.mark.parametrize(
+    ("url", "is_allowed"),
+    [
+        ("https://crm.example.com/requests/{request_id}", True),
+        ("http://crm/?c={customer_id}&r={rep_id}", True),
+        ("javascript:alert({request_id})", False),
+        ("https://crm.example.com/", False),
+        ("https://{request_id}.example.com/", False),
+        ("https://crm.{request_id}.example.com/", False),
+        ("https://crm.example.com/{name}", False),
+    ],
+)
+def test_only_addresses_of_the_web_are_taken_as_the_crms(url: str, *, is_allowed: bool) -> None:
+    with nullcontext() if is_allowed else pytest.raises(ConfigError, match=r"BOARD__CRM_URL.*after the host"):
+        assert load_settings(None, {"SALESPULSE_BOARD__CRM_URL": url}).board.crm_url == url

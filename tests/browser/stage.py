@@ -15,7 +15,7 @@ from config.settings import ClockSettings, RedisSettings, Settings
 from processors.core.instants import moment
 from processors.dev.redis_server import EmbeddedRedis
 from processors.dev.scrape import get
-from processors.ingest.outgoing import from_messages
+from processors.ingest.outgoing import Outgoing, from_messages
 from processors.ingest.topics import ensure_topics
 from schemas.events import Event, Message, RepUpdated
 from tests import story
@@ -57,8 +57,12 @@ class Stage:
     def tell(self, *messages: Message) -> None:
         """Send events and wait until the worker has them."""
         before = self._worker.counted()
-        _send(self.settings, self.settings.kafka.events_topics[0], messages)
+        _send(self.settings, self.settings.kafka.events_topics[0], from_messages(messages))
         wait_until(lambda: self._worker.counted() >= before + len(messages), "events were counted", self._worker)
+
+    def tell_raw(self, value: bytes) -> None:
+        """Send something that need not be an event."""
+        _send(self.settings, self.settings.kafka.events_topics[0], [(0, b"anybody", value)])
 
     def restart_redis(self, directory: Path) -> None:
         """An empty server at the same address."""
@@ -80,8 +84,8 @@ def stage(settings: Settings, directory: Path) -> Iterator[Stage]:
     )
     before = list(past())
     ensure_topics(settings)
-    _send(settings, settings.kafka.events_topics[0], before)
-    _send(settings, settings.kafka.reps_topic, reps())
+    _send(settings, settings.kafka.events_topics[0], from_messages(before))
+    _send(settings, settings.kafka.reps_topic, from_messages(reps()))
     with worker(settings, directory) as running, board(settings, directory) as port:
         here = Stage(settings, port, redis, running)
         wait_until(lambda: running.counted() >= len(before), "the past was counted", running)
@@ -92,10 +96,10 @@ def stage(settings: Settings, directory: Path) -> Iterator[Stage]:
             here.redis.stop()
 
 
-def _send(settings: Settings, topic: str, messages: Iterable[Message]) -> None:
+def _send(settings: Settings, topic: str, outgoing: Iterable[Outgoing]) -> None:
     """From a thread: Playwright's event loop runs in this one."""
     with ThreadPoolExecutor(1) as other:
-        other.submit(send_raw, settings, from_messages(messages), topic).result()
+        other.submit(send_raw, settings, outgoing, topic).result()
 
 
 def reps() -> Iterator[RepUpdated]:

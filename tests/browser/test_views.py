@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.browser.conftest import Open
-from tests.browser.stage import NAMES, SCRIPT
+from tests.browser.stage import NAMES, SCRIPT, Stage
 
 PATHS = {
     "waiting": "/",
@@ -110,3 +110,13 @@ def test_a_funnel_is_drawn_for_a_rep_over_the_team(open_page: Open) -> None:
     page.get_by_label("Rep", exact=True).fill("Ann")
     expect(page.locator("ol.funnel path.others")).to_have_count(6)
     expect(page.get_by_role("heading", name="Ann Adler")).to_be_visible()
+
+
+def test_a_record_that_cannot_count_appears_with_its_reason(here: Stage, open_page: Open) -> None:
+    page = open_page("/quality")
+    expect(page.get_by_role("heading", name="Latest dead letters")).to_be_visible()
+    here.tell_raw(b'{"type": "' + SCRIPT.encode() + b'"}')
+    letters = page.get_by_role("region", name="Latest dead letters")
+    expect(letters.get_by_role("row").nth(1)).to_contain_text("Unknown type")
+    expect(letters.get_by_role("row").nth(1)).to_contain_text(here.settings.kafka.events_topics[0])
+    expect(page.get_by_role("region", name="Reasons")).to_contain_text("unknown_type")
