@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from aiohttp import web
+from multidict import CIMultiDict
 from yarl import URL
 
 from config.board_settings import (
@@ -30,7 +31,13 @@ from processors.board.security import SAFE_METHODS
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 LONGEST_NAME = 128
-CHALLENGE = 'Bearer realm="salespulse", Basic realm="salespulse", charset="UTF-8"'
+CHALLENGES = CIMultiDict(
+    [
+        ("WWW-Authenticate", 'Basic realm="salespulse", charset="UTF-8"'),
+        ("WWW-Authenticate", 'Bearer realm="salespulse"'),
+    ]
+)
+"""A header each: Chromium reads one challenge of a header."""
 
 
 class Caller(NamedTuple):
@@ -111,7 +118,7 @@ class Access:
         given = digest_of(_word(credentials))
         found = [token for token in self._tokens if compare_digest(token.digest, given)]
         if not found:
-            raise Problem(HTTPStatus.UNAUTHORIZED, "this token is not known", {"WWW-Authenticate": CHALLENGE})
+            raise Problem(HTTPStatus.UNAUTHORIZED, "this token is not known", CHALLENGES)
         return found[0]
 
     def _nobody(self, request: web.Request) -> Caller:
@@ -126,7 +133,7 @@ class Access:
         if caller.name is not None:
             return Problem(HTTPStatus.FORBIDDEN, f"{caller.name} may read, and not acknowledge or snooze")
         if self._tokens:
-            return Problem(HTTPStatus.UNAUTHORIZED, f"to {needed}, sign in", {"WWW-Authenticate": CHALLENGE})
+            return Problem(HTTPStatus.UNAUTHORIZED, f"to {needed}, sign in", CHALLENGES)
         if self._user_header is not None:
             return Problem(HTTPStatus.FORBIDDEN, f"to {needed}, sign in at the board's proxy")
         return Problem(HTTPStatus.FORBIDDEN, f"nobody may {needed} here: board.anonymous says so")

@@ -40,7 +40,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except Problem as problem:
         response = problem_response(problem.status, problem.detail, request.path)
-        response.headers.update(problem.headers)
+        response.headers.extend(problem.headers)
         return response
     except web.HTTPException as error:
         return _from_aiohttp(error, request)

@@ -171,7 +171,7 @@ def _settings(given: Settings, options: DemoOptions, directory: Path, addresses:
         metrics_port=options.worker_port or free_port(),
         data_dir=directory / "worker",
     )
-    board = replace(given.board, host=LOOPBACK, port=options.port or free_port())
+    board = replace(given.board, host=LOOPBACK, port=options.port or free_port(), anonymous="write")
     address = f"http://{LOOPBACK}:{board.port}"
     return Settings(
         kafka=replace(Settings().kafka, bootstrap=bootstrap),

@@ -4,6 +4,7 @@ const by = document.getElementById("by");
 const dialog = document.getElementById("snooze");
 const trouble = document.getElementById("trouble");
 const KEEP = "salespulse.by";
+let signedIn = false;
 
 function address(cell, what) {
   const { customer, request, turn } = cell.dataset;
@@ -13,6 +14,7 @@ function address(cell, what) {
 }
 
 function name() {
+  if (signedIn) return "";
   return (by ? by.value : localStorage.getItem(KEEP) || "").trim();
 }
 
@@ -55,7 +57,8 @@ async function permitted() {
   if (!answer || !answer.ok) return;
   const me = await answer.json();
   document.body.classList.toggle("may-not-write", !me.may.includes("write"));
-  if (by && me.name) by.closest("label").hidden = true;
+  signedIn = me.name !== null;
+  if (by && signedIn) by.closest("label").hidden = true;
 }
 
 export function acts(live, said) {
