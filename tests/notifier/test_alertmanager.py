@@ -5,21 +5,24 @@ import contextlib
 import json
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from config.alertmanager.native import render
-from config.clock import wall_us
-from config.settings import Settings
+from config.clock import Clock, wall_us
+from config.settings import ClockSettings, Settings
+from processors.core.instants import HOUR_US
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
 from processors.dev.scrape import get
 from processors.notifier import mirror
 from processors.notifier.acks import Acks
 from processors.sinks.redis_client import connect
 from tests.notifier.test_acks import Record
-from tests.notifier.test_notifier import sent, skipped
+from tests.notifier.test_notifier import sent
 from tests.notifier.world import Hook, create_topics, hook, notifying, say, transition, until, with_notifier
 from tests.rules.programs import program
 
@@ -94,14 +97,27 @@ def test_each_request_is_an_alert_of_its_own_and_resolves_when_it_is_answered(
     asyncio.run(scenario())
 
 
-def test_down_then_up_nothing_is_lost_and_nothing_doubled(settings: Settings, tmp_path: Path) -> None:
+def test_down_for_an_hour_nothing_is_lost_nothing_doubled_and_the_order_is_kept(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """An hour of the clock is five seconds; a webhook is told meanwhile of all that happens."""
+    now = datetime.now(UTC)
+    clock = ClockSettings(mode="scaled", at=now, wall_origin=now, speed=720.0)
+    settings = msgspec.structs.replace(settings, clock=clock)
+
     async def scenario() -> None:
-        async with world(settings) as (mine, port, people):
+        async with world(settings) as (one, port, people), hook() as other:
+            both = msgspec.structs.replace(one.notifier, webhook_url=other.url)
+            mine = msgspec.structs.replace(one, notifier=both)
+            hour = Clock(clock)
             async with notifying(mine) as registry:
+                began_us = hour.now_us()
+                say(mine, [transition("gone", "at_risk"), *(transition(f"r{n}", "at_risk") for n in range(40))])
                 say(mine, [transition("gone"), *(transition(f"r{n}") for n in range(40))])
                 await until(lambda: sent(registry, "alertmanager", "failed") >= 3, "three failures")
                 say(mine, [transition("gone", "resolved", 2)])
-                await until(lambda: skipped(registry, "alertmanager", "superseded") == 2, "what came and went")
+                await until(lambda: other.states("gone")[-1:] == ["resolved"], "the webhook, which waits for nobody")
+                await until(lambda: hour.now_us() > began_us + HOUR_US, "an hour")
                 with alertmanager(tmp_path / "1", port, people.url):
                     await until(lambda: len(alerts(port)) == 40, "all that is active")
                     await until(lambda: all(messages(people, f"r{n}") for n in range(40)), "all messages")
@@ -110,6 +126,9 @@ def test_down_then_up_nothing_is_lost_and_nothing_doubled(settings: Settings, tm
                     await until(lambda: alerts(port).keys() == {f"r{n}" for n in range(10, 40)}, "the others again")
             assert messages(people, "gone") == []
             assert all(messages(people, f"r{n}")[0] == "firing" for n in range(40))
+            assert other.states("gone") == ["at_risk", "fired", "resolved"]
+            assert all(other.states(f"r{n}") == ["at_risk", "fired"] for n in range(10, 40))
+            assert all(other.states(f"r{n}") == ["at_risk", "fired", "resolved"] for n in range(10))
 
     asyncio.run(scenario())
 
