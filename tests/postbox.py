@@ -31,17 +31,25 @@ class Postbox:
         return [letter.body for letter in self.letters if letter.path == path]
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    """Many come at once: who does not fit in tries again after a second only."""
+
+
 @contextmanager
 def postbox() -> Iterator[Postbox]:
     """A postbox that is open for the length of a block."""
-    server = ThreadingHTTPServer((LOOPBACK, 0), BaseHTTPRequestHandler)
+    server = _Server((LOOPBACK, 0), BaseHTTPRequestHandler)
     box = Postbox(f"http://{LOOPBACK}:{server.server_port}")
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             box.letters.append(Letter(self.path, dict(self.headers), body))
             self.send_response(200)
+            self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the overridden method

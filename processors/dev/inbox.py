@@ -16,6 +16,11 @@ from processors.notifier.webhook import Message
 _message = msgspec.json.Decoder(Message)
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    """Many messages come at once: one that does not fit in is tried again after a second only."""
+
+
 class Inbox:
     """What the notifier has told so far."""
 
@@ -23,7 +28,7 @@ class Inbox:
         self.fired = 0
         """How many deadlines it told of."""
         self._news: SimpleQueue[Message] = SimpleQueue()
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), _handler(self))
+        self._server = _Server((LOOPBACK, 0), _handler(self))
 
     @property
     def url(self) -> str:
