@@ -58,6 +58,7 @@ class WaitingView:
             "held": held,
             "held_options": HELD,
             "rep": rep.words,
+            "request_id": choices.get("request", ""),
             "suggested": self._owners(),
             **teams,
             **page,

@@ -99,6 +99,8 @@ def test_who_waits_is_listed_longest_first_and_filtered(redis_url: str) -> None:
         assert keys == ["c-r9|r9", "c-r12|r12", "c-r2|r2", "c-r1|r1"]
         assert (await read(board, "/?team=east&level=1h")).attributes("tr", "data-key") == ["c-r12|r12"]
         assert (await read(board, "/?request=r2")).attributes("tr", "data-key") == ["c-r2|r2"]
+        assert "Show all that wait" in (await read(board, "/?request=r2")).words
+        assert "This request does not wait, or no longer." in (await read(board, "/?request=gone")).words
         assert (await read(board, "/?rep=ann")).attributes("tr", "data-key") == keys[1:]
         words = (await read(board, "/?rep=bob")).words
         assert "Nobody waits." in words
@@ -219,6 +221,18 @@ def test_the_language_is_the_browsers_until_somebody_chooses(redis_url: str) -> 
 
 def rows_of(view: dict[str, str]) -> list[str | None]:
     return Page(view["html"]).attributes("tr", "data-key")
+
+
+def test_the_age_of_the_newest_event_is_told_and_a_long_silence_asks_for_the_workers(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        board.walls[0] = NOW_US - HOUR_US + 29 * 60_000_000
+        words = (await read(board, "/")).words
+        assert "29 min" in words
+        assert not [one for one in words if "do the workers run?" in one]
+        board.walls[0] += 2 * 60_000_000
+        assert [one for one in (await read(board, "/")).words if "do the workers run?" in one]
+
+    on_board(redis_url, scene)
 
 
 async def identity(response: Any) -> str:
