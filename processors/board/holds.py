@@ -5,8 +5,9 @@ asked only when somebody acknowledges: a board that only shows does without it.
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 
 from aiokafka import AIOKafkaProducer
 
@@ -18,7 +19,10 @@ from processors.notifier.kafka import AckTopic, running_producer
 from schemas.errors import Unavailable
 from schemas.views import OpenRequest
 
+logger = logging.getLogger(__name__)
+
 INTERVAL_SECONDS = 1.0
+REMIND_SECONDS = 60.0
 
 
 class Desk:
@@ -28,6 +32,7 @@ class Desk:
         self.acks = acks
         self._store = store
         self._writes = 0
+        self._warned_at = -REMIND_SECONDS
 
     async def acknowledge(self, one: OpenRequest, by: str) -> None:
         """Somebody takes care of a turn until it ends."""
@@ -43,10 +48,12 @@ class Desk:
         self._show(one, None)
 
     async def run(self) -> None:
-        """Read again and again, until cancelled. While Redis is away the picture stays, which the follower tells."""
+        """Read again and again, until cancelled. While Redis is away the picture stays."""
         while True:
-            with suppress(Unavailable):
+            try:
                 await self.refresh()
+            except Unavailable as error:
+                self._warn(str(error))
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def refresh(self) -> None:
@@ -55,6 +62,12 @@ class Desk:
         known = await self.acks.all()
         if before == self._writes:
             self._replace(known)
+
+    def _warn(self, why: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._warned_at >= REMIND_SECONDS:
+            logger.warning("%s: acknowledgements and snoozes are shown as they were", why)
+            self._warned_at = now
 
     def _show(self, one: OpenRequest, hold: Hold | None) -> None:
         self._writes += 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import redis
 
 from config.settings import Settings
 from processors.core.instants import rfc3339
@@ -106,6 +107,17 @@ def test_what_others_put_into_redis_appears_and_changes_the_tag_and_the_version(
             await until(lambda: board.store.version > version)
         async with board.client.get("/api/v1/requests", headers={"If-None-Match": tag}) as response:
             assert response.status == 200
+        assert (await holds(board))["acknowledged_by"] == "ann"
+
+    on_board(topics, scene)
+
+
+def test_damage_in_redis_is_told_and_what_was_known_stays(topics: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(board: Served) -> None:
+        await send(board, "PUT", ACK, 200, json={"by": "ann"})
+        with redis.Redis.from_url(topics.redis.url) as server:
+            server.hset(f"{topics.redis.prefix}:acks", "x", "{}")
+        await until(lambda: "that is no hold" in caplog.text)
         assert (await holds(board))["acknowledged_by"] == "ann"
 
     on_board(topics, scene)
