@@ -73,6 +73,11 @@ def test_s14_at_its_due_instant_a_deadline_has_not_passed_and_a_microsecond_late
     assert day_of(ledger, "alice").breaches == {"1h": 1}
 
 
+def test_s09_at_its_due_instant_a_waiting_request_is_not_past_its_level() -> None:
+    assert report_of(opened(0), until=60)["open_requests"][0]["levels"] == []
+    assert report_of(opened(0), activity(60 + 1 / 60_000_000))["open_requests"][0]["levels"] == ["1h"]
+
+
 def test_s08_who_takes_over_at_the_due_instant_has_the_breach() -> None:
     report = report_of(opened(0, rep_id="alice"), assigned(60, "bob"), until=61)
     assert numbers(report, "bob")["breaches"]["1h"] == 1
