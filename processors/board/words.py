@@ -43,7 +43,7 @@ class Words:
 
     def window(self, name: str) -> str:
         """A window's name: `today`, `30 d`, `all`."""
-        return f"{name[:-1]} {self['day']}" if name[:-1].isdigit() else self[f"window_{name}"]
+        return f"{name[:-1]}\u00a0{self['day']}" if name[:-1].isdigit() else self[f"window_{name}"]
 
     def reason(self, reason: str) -> str:
         """Why a record does not count; a reason without a word is told as it is."""
