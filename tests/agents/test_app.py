@@ -81,6 +81,21 @@ def test_faust_is_configured_for_batches_and_quick_rebalances() -> None:
     assert not conf.topic_allow_declare
 
 
+def test_a_dead_worker_is_missed_after_the_session_timeout_of_the_settings() -> None:
+    conf = new_app(KafkaSettings(session_timeout_seconds=12.0)).conf
+
+    assert (conf.broker_session_timeout, conf.broker_rebalance_timeout, conf.broker_heartbeat_interval) == (12, 12, 2)
+
+
+def test_a_worker_waits_until_it_has_an_assignment_and_in_every_rebalance() -> None:
+    app = new_app()
+    assert app.waits
+    app.parts.assign([], generation=1)
+    assert not app.waits
+    app.rebalancing = True
+    assert app.waits
+
+
 def test_the_journal_and_the_directory_are_tables_of_the_topics_that_settings_name() -> None:
     app = new_app(KafkaSettings(group="sales", reps_topic="people"))
 
