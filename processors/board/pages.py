@@ -14,6 +14,7 @@ from aiohttp import web
 from yarl import URL
 
 from config.clock import Clock
+from processors.board.access import caller_of
 from processors.board.ages import NEVER_US
 from processors.board.choices import Choices, Context, NoSuchRep
 from processors.board.files import HERE, YEAR_SECONDS, Files
@@ -183,8 +184,10 @@ class Pages:
         }
 
     def _outside(self, request: web.Request, language: Language) -> Context:
-        other = "en" if language == "zh" else "zh"
+        other, caller = "en" if language == "zh" else "zh", caller_of(request)
         return {
+            "caller": caller.name,
+            "may_write": "write" in caller.may,
             "static": self._files.address,
             "now_us": self._clock.now_us(),
             "speed": self._clock.speed,
