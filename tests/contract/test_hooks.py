@@ -10,6 +10,7 @@ from typing import Any
 import aiokafka.consumer.fetcher as fetching
 import faust.transport.consumer as consuming
 import pytest
+from aiokafka.consumer import consumer
 from faust.app.base import App
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables import recovery
@@ -40,6 +41,7 @@ def test_the_versions_are_those_that_are_hooked(package: str, wanted: str) -> No
 
 
 OVERRIDDEN = [
+    (BatchConsumerThread, driver.AIOKafkaConsumerThread, "_create_worker_consumer"),
     (BatchConsumerThread, driver.AIOKafkaConsumerThread, "_fetch_records"),
     (BatchConsumer, driver.Consumer, "_new_consumer_thread"),
     (BatchConsumer, consuming.Consumer, "getmany"),
@@ -154,3 +156,8 @@ def test_tables_are_told_of_a_rebalance_with_its_generation() -> None:
 def test_a_crash_is_kept_where_the_worker_looks() -> None:
     assert "self.crash_reason = reason" in source(Service._crash)
     assert "self._crashed.set()" in source(Service._crash)
+
+
+def test_a_consumer_keeps_how_long_it_lets_a_broker_wait_until_it_starts() -> None:
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in source(consumer.AIOKafkaConsumer.start)
+    assert "self._fetch_max_wait_ms = fetch_max_wait_ms" in source(consumer.AIOKafkaConsumer.__init__)
