@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CORE := $(BIN)/python -m processors.dev.compiled
 STAMP := $(VENV)/.installed-dev
 DEMO_ARGS ?=
 PROMETHEUS ?= http://127.0.0.1:9090
@@ -25,8 +26,17 @@ install: $(STAMP)  ## the environment, from the lock file
 demo: $(STAMP)  ## everything on this machine: broker, Redis, worker, board and a simulated sales team (DEMO_ARGS="--seconds 30")
 	@$(BIN)/salespulse demo $(DEMO_ARGS)
 
+compile: $(STAMP)  ## compile the core to machine code: optional, needs a C compiler; `make pure` takes it back
+	@$(CORE)
+
+pure: $(STAMP)  ## back to the core in pure Python
+	@$(CORE) --remove
+
 test: $(STAMP)  ## unit, property and integration tests on the embedded broker and a real Redis server
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not browser" $(ARGS)
+
+test-compiled: compile  ## the core's tests and property tests on the compiled core
+	$(BIN)/python -m pytest -n 2 tests/core tests/property tests/agents -m "not slow" $(ARGS)
 
 test-kafka: $(STAMP)  ## the integration tests on Apache Kafka (needs Java 17 and Maven)
 	@command -v mvn >/dev/null && command -v java >/dev/null || { echo "make test-kafka needs Java 17 and Maven (mvn) on PATH: install them, or run make test" >&2; exit 1; }
@@ -69,6 +79,7 @@ grafana/preview/dist/preview.js: grafana/preview/package-lock.json $(wildcard gr
 	cd grafana/preview && npm ci --legacy-peer-deps --ignore-scripts --no-audit --no-fund && npm run --silent bundle
 
 bench: $(STAMP)  ## throughput and latency, end to end, beside a naive agent and the ceiling
+	@if command -v cc >/dev/null; then $(CORE); else echo "no C compiler: this measures the core in pure Python" >&2; fi
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
 	$(BIN)/python -m benchmarks.latency $(ARGS)
 
@@ -77,6 +88,6 @@ lock:  ## compile the lock files anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev -c requirements/runtime.lock -o requirements/dev.lock pyproject.toml
 
 clean:  ## remove what was built
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/kafka/target
+	rm -rf $(VENV) *__mypyc.*.so processors/core/*.so processors/core/compiled.sha256 build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/kafka/target
 
-.PHONY: help install demo test test-kafka test-browser test-long check format schemas docs dashboards dashboards-preview bench lock clean
+.PHONY: help install demo compile pure test test-compiled test-kafka test-browser test-long check format schemas docs dashboards dashboards-preview bench lock clean

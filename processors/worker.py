@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 STOP_SECONDS = 20.0
 """A stop that takes longer is cut short: what is acknowledged stays, and the rest is read again."""
 GC_THRESHOLDS = (100_000, 20, 100)
-"""The state is millions of objects without cycles: looking at all of them often costs more than it frees."""
+"""The state is millions of objects without cycles: garbage collection looks at each once, while it is young."""
 
 
 def run_worker(settings: Settings) -> int:

@@ -18,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from config.notifier_settings import NotifierSettings
 from config.settings import KafkaSettings, RedisSettings, Settings, WorkerSettings
 from processors.dev.broker import embedded_broker
+from processors.dev.compiled import is_stale
 from processors.dev.redis_server import embedded_redis
 from schemas.errors import Unavailable
 from tests.kafka.apache_kafka import apache_kafka
@@ -44,7 +45,9 @@ SESSION_TIMEOUTS_SECONDS = {"embedded": 3.0, "kafka": 6.0}
 
 
 def pytest_configure() -> None:
-    """Refuse a broker that we do not know before any test runs."""
+    """Refuse a broker that we do not know, and a core of other sources, before any test runs."""
+    if is_stale():
+        raise pytest.UsageError("the compiled core does not fit its sources: run `make compile` or `make pure`")
     if BROKER not in BROKERS:
         raise pytest.UsageError(f"SALESPULSE_TEST_BROKER = {BROKER!r}; allowed are {', '.join(BROKERS)}")
 

@@ -153,7 +153,7 @@ def build_app(settings: Settings, given: Given) -> WorkerApp:
     app.tables.add(reps)
     publisher = Publisher(parts, directory, given.read_model, given.metrics)
     timers = Timers(parts, app.checkpoints, publisher, reps, given.metrics)
-    _add_intake(app, Intake(parts, kafka.dead_letters_topic, given.metrics, app))
+    _add_intake(app, Intake(parts, kafka.dead_letters_topic, given.metrics, app, settings.worker.max_batch_records))
     _add_timers(app, timers, settings)
     return app
 

@@ -8,7 +8,7 @@ Hooks into `aiokafka.consumer.fetcher` of the pinned version below its public AP
 import asyncio
 import time
 from collections.abc import Container, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
@@ -36,14 +36,33 @@ class Record(Protocol):
         """The message; None: a tombstone."""
 
 
-class Fetched(NamedTuple):
-    """Consecutive records of one partition."""
+class Batch(Protocol):
+    """A record batch as aiokafka's C extension reads it: its records come into being one by one, and only once."""
 
-    records: list[Record]
+    @property
+    def base_offset(self) -> int:
+        """The offset of its first record."""
+
+    @property
+    def next_offset(self) -> int:
+        """The offset after its last record."""
+
+    def __iter__(self) -> Iterator[Record]:
+        """Its records, in order."""
+
+
+class Fetched(NamedTuple):
+    """Consecutive records of one partition, as the record batches that they came in."""
+
+    batches: list[Batch]
     start: int
     """Every record from this offset on ..."""
     end: int
     """... to before this one is here. Offsets without a record (compacted ones, markers) are included."""
+
+    def records(self, start: int = 0) -> Iterator[Record]:
+        """The records, from an offset on. They can be read once, and are made only then: memory stays warm."""
+        return chain.from_iterable(_records(batch, max(self.start, start)) for batch in self.batches)
 
 
 class _Reader:
@@ -52,53 +71,38 @@ class _Reader:
     def __init__(self, result: Any) -> None:
         self._result = result
         self._source = result._partition_records
-        self._batch: Iterator[Record] | None = None
-        self._after = 0
 
     def take(self, most: int) -> Fetched | None:
-        """At most so many records; None when they are no longer wanted (the partition was moved or sought)."""
+        """Batches of so many records; None when they are no longer wanted (the partition was moved or sought)."""
         if not self._result.check_assignment(self._result._topic_partition):
             return None
         start = self._source.next_fetch_offset
-        records: list[Record] = []
-        while len(records) < most and self._has_batch():
-            self._read(records, most)
-        self._result._update_position()
-        if self._batch is None and not self._source._records.has_next():
-            self._result._partition_records = None
-        return Fetched(records, start, self._source.next_fetch_offset)
-
-    def _has_batch(self) -> bool:
-        """Open the next batch of records unless one is open; markers of transactions are no records."""
-        while self._batch is None and self._source._records.has_next():
+        batches: list[Batch] = []
+        while self._source.next_fetch_offset - start < most and self._source._records.has_next():
             batch = self._source._records.next_batch()
             if self._source._check_crcs and not batch.validate_crc():
                 raise CorruptRecordException(f"Invalid CRC - {self._result._topic_partition}")
-            self._after = batch.next_offset
-            if batch.is_control_batch:
-                self._source.next_fetch_offset = self._after
-            else:
-                # A batch refuses a second `iter`; a slice of it does not.
-                self._batch = islice(batch, None)
-        return self._batch is not None
+            if not batch.is_control_batch:
+                # Markers of transactions are no records.
+                batches.append(batch)
+            self._source.next_fetch_offset = max(start, batch.next_offset)
+        self._result._update_position()
+        if not self._source._records.has_next():
+            self._result._partition_records = None
+        return Fetched(batches, start, self._source.next_fetch_offset)
 
-    def _read(self, records: list[Record], most: int) -> None:
-        wanted = most - len(records)
-        piece = list(islice(self._batch or (), wanted))
-        exhausted = len(piece) < wanted
-        reached = self._after if exhausted else piece[-1].offset + 1
-        first = self._source.next_fetch_offset
-        if piece and piece[0].offset < first:
-            # A compressed batch comes whole, even if it was asked for from its middle.
-            piece = [record for record in piece if record.offset >= first]
-        records += piece
-        self._source.next_fetch_offset = max(first, reached)
-        if exhausted:
-            self._batch = None
+
+def _records(batch: Batch, start: int) -> Iterator[Record]:
+    """A batch's records from an offset on: it comes whole, even if it was asked for from its middle."""
+    # A batch refuses a second `iter`; a slice of it does not.
+    records = islice(batch, None)
+    if batch.base_offset >= start:
+        return records
+    return (record for record in records if record.offset >= start)
 
 
 async def drain(fetcher: Fetcher, wanted: Container[Any] | None, timeout: float, most: int) -> dict[TP, Fetched]:
-    """Up to `most` records of each wanted partition; waits up to `timeout` seconds for the first.
+    """At least `most` records of each wanted partition, if they are there; waits `timeout` seconds for the first.
 
     The counterpart of `Fetcher.fetched_records`; raises what fetching a partition raised.
     """

@@ -8,7 +8,8 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterable, Iterator
+from itertools import islice
 from typing import Any, Protocol, get_args
 
 import msgspec
@@ -16,6 +17,7 @@ from faust.types import TP
 
 from processors.agents.dead_letters import dead_letter
 from processors.agents.fetching import Fetched, Record
+from processors.agents.garbage import state_grows
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import Part, Parts
 from schemas import codec
@@ -25,6 +27,7 @@ from schemas.events import Event
 logger = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
+MOST_RECORDS = 4000
 TAGS: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Event)}
 """Event class to its word on the wire."""
 
@@ -49,11 +52,15 @@ class Broker(Protocol):
 class Intake:
     """The worker's one agent."""
 
-    def __init__(self, parts: Parts, dead_letters_topic: str, metrics: WorkerMetrics, broker: Broker) -> None:
+    def __init__(
+        self, parts: Parts, dead_letters_topic: str, metrics: WorkerMetrics, broker: Broker, most: int = MOST_RECORDS
+    ) -> None:
+        """`most`: records that are applied in one go; meanwhile nothing else has its turn."""
         self._parts = parts
         self._dead_letters_topic = dead_letters_topic
         self._metrics = metrics
         self._broker = broker
+        self._most = most
 
     async def run(self, events: AsyncIterable[Any]) -> None:
         """Take batches until the stream ends. `events`: Faust events whose value is a Fetched."""
@@ -74,16 +81,25 @@ class Intake:
         expected = part.next_offsets.get(tp.topic)
         if expected is not None and fetched.start > expected:
             await self._explain_gap(tp, expected, fetched.start)
+        records = fetched.records(expected or 0)
+        while self._take_some(part, tp, records):
+            # Timers have their turn within a large batch, too; and meanwhile the part may leave.
+            await asyncio.sleep(0)
+            if not self._parts.owns(part):
+                return
+        part.next_offsets[tp.topic] = max(expected or 0, fetched.end)
+
+    def _take_some(self, part: Part, tp: TP, records: Iterator[Record]) -> bool:
+        """Apply the next records; false when there were fewer than a batch may hold: then there are no more."""
         started = time.perf_counter()
-        expected = expected or 0
-        records = fetched.records
-        if fetched.start < expected:
-            records = [record for record in records if record.offset >= expected]
         # What is in the future is so by the clock of now: a scaled one has gone far since the last timer.
         part.ledger.set_clock(self._broker.now_us())
-        self._apply(part, tp, records)
-        part.next_offsets[tp.topic] = max(expected, fetched.end)
-        self._metrics.batch(time.perf_counter() - started)
+        with state_grows():
+            last, count = self._apply(part, tp, islice(records, self._most))
+        if last is not None:
+            part.next_offsets[tp.topic] = last.offset + 1
+            self._metrics.batch(time.perf_counter() - started)
+        return count == self._most
 
     async def _explain_gap(self, tp: TP, expected: int, start: int) -> None:
         """Records that the topic no longer holds are lost, which is loud; otherwise, a restart reads them again."""
@@ -92,12 +108,16 @@ class Intake:
         logger.error("%s/%d: offsets %d to %d left the topic before they were read", *tp, expected, start - 1)
         self._metrics.lost.inc(start - expected)
 
-    def _apply(self, part: Part, tp: TP, records: list[Record]) -> None:
-        """The hot loop: everything that an event costs beside fetching it and what the timers do."""
+    def _apply(self, part: Part, tp: TP, records: Iterable[Record]) -> tuple[Record | None, int]:
+        """The hot loop: everything that an event costs beside fetching it and what the timers do.
+
+        Gives the last record, and how many there were.
+        """
         parse, apply = codec.parse_event, part.ledger.apply
         keep, keep_id = part.journal.pending.append, part.journal.pending_ids.append
         types: defaultdict[type, int] = defaultdict(int)
-        for record in records:
+        record, count = None, 0
+        for count, record in enumerate(records, 1):  # noqa: B007 -- the last ones are wanted
             value = record.value
             try:
                 if value is None or len(value) > codec.MAX_EVENT_BYTES:
@@ -114,8 +134,9 @@ class Intake:
                 self._refuse(part, tp, record, bad)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 self._refuse(part, tp, record, codec.why(error))
-        for kind, count in types.items():
-            self._metrics.events(TAGS[kind], "applied", count)
+        for kind, applied in types.items():
+            self._metrics.events(TAGS[kind], "applied", applied)
+        return record, count
 
     def _refuse_size(self, part: Part, tp: TP, record: Record) -> None:
         """A tombstone is counted and ignored; what is too large is a dead letter."""

@@ -19,7 +19,7 @@ HEARTBEAT_SECONDS = 1.0
 """A part that does not change is published this often all the same: so an emptied read model is noticed."""
 RETRY_SECONDS = 1.0
 """Pause after the read model did not answer, or had a newer state."""
-LAGGING_SECONDS = 1.0
+LAGGING_SECONDS = 5.0
 """While records wait, a part is published this often: history needs no live view."""
 
 FIELDS_AT_ONCE = 1000

@@ -11,7 +11,9 @@ partition without noticing can still write, but not take away what its successor
 """
 
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 
 import msgspec
 
@@ -94,11 +96,9 @@ def covers(offsets: dict[str, int], others: dict[str, int]) -> bool:
 
 def chunks(events: list[bytes], most_bytes: int) -> Iterator[slice]:
     """Consecutive slices of at most `most_bytes` each; a larger single event has a slice of its own."""
-    start = size = 0
-    for at, event in enumerate(events):
-        if size + len(event) > most_bytes and at > start:
-            yield slice(start, at)
-            start, size = at, 0
-        size += len(event)
-    if start < len(events):
-        yield slice(start, len(events))
+    ends = list(accumulate(map(len, events)))
+    start = before = 0
+    while start < len(events):
+        end = max(bisect_right(ends, before + most_bytes, start), start + 1)
+        yield slice(start, end)
+        start, before = end, ends[end - 1]

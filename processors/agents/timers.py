@@ -43,13 +43,20 @@ class Timers:
             part.caught_up = not any(records is None or records for records in lag.values())
             part.ledger.set_clock(clock_us)
             if self._is_due(part):
-                part.ledger.advance(clock_us if part.caught_up else min(clock_us, part.ledger.stream_us))
+                self._advance(part, clock_us)
                 self.checkpoints.say(part, clock_us)
             if not part.caught_up and part.position:
                 behind_us = max(behind_us, clock_us - part.ledger.stream_us)
         self.metrics.lag(lags)
         self.metrics.behind(behind_us)
         self.metrics.partitions_owned.set(len(self.parts.recovered()))
+
+    @staticmethod
+    def _advance(part: Part, clock_us: int) -> None:
+        if part.caught_up:
+            part.ledger.advance(clock_us)
+        else:
+            part.ledger.advance(min(clock_us, part.ledger.stream_us), sweeping=False)
 
     def _adopt_reps(self) -> None:
         changed = self.reps.take_changed()

@@ -25,7 +25,6 @@ from faust.types import TP, ConsumerMessage
 from processors.agents.fetching import Fetched, drain
 from processors.agents.log_ends import true_ends
 
-
 FETCH_WAIT_MS = 100
 """How long the broker may keep a request open for which it has nothing. Meanwhile aiokafka asks that broker for nothing
 else: with Faust's 1500 ms, one quiet topic (the directory of reps) held up the busy ones for most of the time."""
@@ -116,10 +115,8 @@ class BatchConsumer(Consumer):
     def _messages(self, tp: TP, batch: Fetched) -> Iterator[ConsumerMessage]:
         generation = self.app.consumer_generation_id
         if self._is_changelog_tp(tp):
-            for record in batch.records:
+            for record in batch.records():
                 yield _message(tp, record, record.value, generation)
-        elif batch.records:
-            yield _message(tp, batch.records[-1], batch, generation)
         else:
             yield _message(tp, _Marker(batch.end - 1), batch, generation)
 

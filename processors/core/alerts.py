@@ -14,6 +14,7 @@ import msgspec
 from processors.core.customers import Customer
 from processors.core.deadlines import Deadlines
 from processors.core.directory import Directory
+from processors.core.instants import LONG_AGO_US
 from processors.core.requests import Request, Turn
 from schemas.alerts import State, Transition, alert_id_of
 from schemas.views import UNKNOWN_TEAM
@@ -22,7 +23,7 @@ Due = tuple[tuple[str, int, int | None], ...]
 """Level, due instant and at-risk instant, ascending by due instant."""
 
 MILLISECOND_US = 1000
-NO_CLOCK_US = -(2**63)
+NO_CLOCK_US = LONG_AGO_US
 """With no clock, nothing is history."""
 ROOM = 1024
 """What is known counts so much: a revision of today stays below 2^53, up to which JSON's numbers are exact."""
@@ -60,7 +61,7 @@ class Alerts:
         self._teams = directory.teams
         self._max_age_us = max_age_us
         self._said: list[Transition] = []
-        self.now_us = -(2**63)
+        self.now_us = LONG_AGO_US
         """How far time has moved for this partition: what is due before has passed."""
         self.clock_us = NO_CLOCK_US
         """The clock itself, which says what is history (S18)."""
@@ -71,9 +72,9 @@ class Alerts:
         team = self._teams.get(turn.owner, UNKNOWN_TEAM)
         return self._deadlines.due(turn.start_us, team, opener.priority, opener.channel)
 
-    def business_us(self, turn: Turn) -> int:
-        """The working time of an ended turn's wait (S12)."""
-        return self._deadlines.business_us(turn.start_us, turn.end_us, self._teams.get(turn.owner, UNKNOWN_TEAM))
+    def business_us(self, turn: Turn, until_us: int) -> int:
+        """The working time of a turn's wait up to an instant (S12)."""
+        return self._deadlines.business_us(turn.start_us, until_us, self._teams.get(turn.owner, UNKNOWN_TEAM))
 
     def first_us(self, turn: Turn) -> int:
         """The first instant of a turn, 0 if it has none."""

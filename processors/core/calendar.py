@@ -9,6 +9,8 @@ before, minutes of the day, plus what exceptions differ), and so is its inverse.
 from bisect import bisect_left
 from itertools import accumulate
 
+from mypy_extensions import mypyc_attr
+
 from processors.core.zones import DAY_US, Span, zone_days
 from schemas.errors import SalespulseError
 from schemas.policy import CalendarSpec, Hours
@@ -24,6 +26,7 @@ class NoWorkingTime(SalespulseError):
     """A calendar that closes for 366 days or more, so that a deadline in working time would never come."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class WorkingCalendar:
     """The working hours of one zone. Instants are microseconds since 1970, durations microseconds."""
 

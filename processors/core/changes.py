@@ -76,7 +76,7 @@ class Outbox:
 
 def _desk_fields(desk: Desk) -> Iterator[Field]:
     while desk.changed:
-        day = desk.changed.pop()
+        day = desk.take_changed()
         partial = desk.days.get(day)
         if partial is not None and partial == EMPTY:
             del desk.days[day]

@@ -1,7 +1,5 @@
 """What one opportunity contributes: to whom, when, which measure, how much. No two of one opportunity are equal."""
 
-from collections.abc import Iterator
-
 from processors.core.opportunities import Close, Course, Mark
 
 Contribution = tuple[str, int, str, str, str, int]
@@ -11,41 +9,57 @@ Contribution = tuple[str, int, str, str, str, int]
 NO_STAGE = "_none"
 
 
-def contributions(course: Course, stages: tuple[str, ...]) -> Iterator[Contribution]:
+def contributions(course: Course, stages: tuple[str, ...]) -> list[Contribution]:
     """The contributions of a course in a pipeline of these stages."""
-    created, close = course.created, course.close
+    created, close, standing = course.created, course.close, standing_of(course)
     won = close is not None and close.won
+    found = stages_since(course, stages, 0, 0)
+    if won and len(course.reached) == len(stages):
+        found.append(_at_stage(course, "advanced", len(stages) - 1, stages))
     if created is not None:
-        yield (created.rep_id, created.at_us, "opportunities_created", "", "", 1)
+        found.append((created.rep_id, created.at_us, "opportunities_created", "", "", 1))
         if won:
-            yield (created.rep_id, created.at_us, "created_won", "", "", 1)
-    yield from _stages(course, stages, won=won)
+            found.append((created.rep_id, created.at_us, "created_won", "", "", 1))
     if close is not None:
-        yield from _close(close, created)
-    elif course.owner is not None and course.is_open:
-        yield (course.owner, 0, "open", course.pipeline, course.stage or NO_STAGE, 1)
+        found += _close(close, created)
+    if standing is not None:
+        found.append(standing)
+    return found
 
 
-def _stages(course: Course, stages: tuple[str, ...], *, won: bool) -> Iterator[Contribution]:
-    pipeline, reached = course.pipeline, len(course.reached)
-    for index, (rep_id, at_us) in enumerate(course.reached):
-        yield (rep_id, at_us, "entered", pipeline, stages[index], 1)
-        if index + 1 < reached or (won and index + 1 == len(stages)):
-            yield (rep_id, at_us, "advanced", pipeline, stages[index], 1)
-    for stage, (rep_id, at_us) in course.visited:
-        yield (rep_id, at_us, "visited", pipeline, stage, 1)
+def standing_of(course: Course) -> Contribution | None:
+    """What an opportunity adds to its owner's open ones."""
+    if course.owner is None or not course.is_open:
+        return None
+    return (course.owner, 0, "open", course.pipeline, course.stage or NO_STAGE, 1)
 
 
-def _close(close: Close, created: Mark | None) -> Iterator[Contribution]:
+def stages_since(course: Course, stages: tuple[str, ...], reached: int, visited: int) -> list[Contribution]:
+    """What its stages add beyond so many that were reached and visited before: for the latest, it is not advanced."""
+    found: list[Contribution] = []
+    for index in range(reached, len(course.reached)):
+        found.append(_at_stage(course, "entered", index, stages))
+        if index:
+            found.append(_at_stage(course, "advanced", index - 1, stages))
+    for stage, mark in course.visited[visited:]:
+        found.append((mark.rep_id, mark.at_us, "visited", course.pipeline, stage, 1))
+    return found
+
+
+def _at_stage(course: Course, measure: str, index: int, stages: tuple[str, ...]) -> Contribution:
+    mark = course.reached[index]
+    return (mark.rep_id, mark.at_us, measure, course.pipeline, stages[index], 1)
+
+
+def _close(close: Close, created: Mark | None) -> list[Contribution]:
     rep_id, at_us = close.rep_id, close.at_us
-    yield (rep_id, at_us, "won" if close.won else "lost", "", "", 1)
+    found: list[Contribution] = [(rep_id, at_us, "won" if close.won else "lost", "", "", 1)]
     if close.cents:
-        yield (rep_id, at_us, "won_cents", "", "", close.cents)
+        found.append((rep_id, at_us, "won_cents", "", "", close.cents))
     if created is None or created.at_us > at_us:
-        return
+        return found
     if close.follow_up_us is None:
-        yield (rep_id, at_us, "cycle_fallbacks", "", "", 1)
+        found.append((rep_id, at_us, "cycle_fallbacks", "", "", 1))
     cycle_us = at_us - (created.at_us if close.follow_up_us is None else close.follow_up_us)
     measure = "cycle_won" if close.won else "cycle_lost"
-    yield (rep_id, at_us, measure, "", "", 1)
-    yield (rep_id, at_us, measure + "_us", "", "", cycle_us)
+    return [*found, (rep_id, at_us, measure, "", "", 1), (rep_id, at_us, measure + "_us", "", "", cycle_us)]

@@ -1,35 +1,58 @@
 """One customer of a source partition: everything about it is in one place, for facts that concern several roots."""
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from processors.core.distinct import Days
+from processors.core.instants import LONG_AGO_US
 from processors.core.opportunities import Opportunity
 from processors.core.requests import Entry, Request, Unlinked
 
 
-class Customer(msgspec.Struct, gc=False):
+@mypyc_attr(acyclic=True)
+class Customer:
     """A customer's roots. Collections come into being with their first entry: most customers need few of them."""
 
-    customer_id: str
-    facts: int = 0
-    """Facts that were accepted: with each, what is known grows by one version."""
-    newest_us: int = -(2**63)
-    requests: dict[str, Request] | None = None
-    open: dict[str, Request] | None = None
-    """Requests with an open turn."""
-    newest_request_us: int = -(2**63)
-    unlinked: Unlinked | None = None
-    """Answers that name no request (S05)."""
-    late_answers: list[tuple[Entry, bool]] | None = None
-    """Answers that name no request and came out of order: to be added (or taken out) at the next `settle`."""
-    answered: dict[str, Days] | None = None
-    opportunities: dict[str, Opportunity] | None = None
-    newest_close_us: int = -(2**63)
-    touches: list[int] | None = None
-    """Instants of the activities that name no opportunity, ascending: any may be a first follow-up (S24)."""
-    recontactable: dict[str, Days] | None = None
-    segments: list[tuple[int, str, str]] | None = None
-    """(instant, event_id, segment), in order: the last one is the present segment (S26)."""
-    money_facts: int = 0
-    revenue_cents: int = 0
-    cost_cents: int = 0
+    __slots__ = (
+        "answered",
+        "cost_cents",
+        "customer_id",
+        "facts",
+        "late_answers",
+        "money_facts",
+        "newest_close_us",
+        "newest_request_us",
+        "newest_us",
+        "open",
+        "opportunities",
+        "recontactable",
+        "requests",
+        "revenue_cents",
+        "segments",
+        "touches",
+        "unlinked",
+    )
+
+    def __init__(self, customer_id: str) -> None:
+        self.customer_id = customer_id
+        self.facts = 0
+        """Facts that were accepted: with each, what is known grows by one version."""
+        self.newest_us = LONG_AGO_US
+        self.requests: dict[str, Request] | None = None
+        self.open: dict[str, Request] | None = None
+        """Requests with an open turn."""
+        self.newest_request_us = LONG_AGO_US
+        self.unlinked: Unlinked | None = None
+        """Answers that name no request (S05)."""
+        self.late_answers: list[tuple[Entry, bool]] | None = None
+        """Answers that name no request and came out of order: to be added (or taken out) at the next `settle`."""
+        self.answered: dict[str, Days] | None = None
+        self.opportunities: dict[str, Opportunity] | None = None
+        self.newest_close_us = LONG_AGO_US
+        self.touches: list[int] | None = None
+        """Instants of the activities that name no opportunity, ascending: any may be a first follow-up (S24)."""
+        self.recontactable: dict[str, Days] | None = None
+        self.segments: list[tuple[int, str, str]] | None = None
+        """(instant, event_id, segment), in order: the last one is the present segment (S26)."""
+        self.money_facts = 0
+        self.revenue_cents = 0
+        self.cost_cents = 0

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 
 from processors.core.calendar import WorkingCalendar
+from processors.core.instants import FOREVER_US
 from processors.core.zones import SECOND_US
 from schemas.policy import ALWAYS_US, CalendarSpec, Level, Policy, PolicyVersion
 
@@ -33,7 +34,7 @@ class Deadlines:
         self._first = terms[0]
         self._later = terms
         self._starts = [version.effective_from_us for version in versions]
-        self._second_us = self._starts[1] if len(versions) > 1 else 2**63
+        self._second_us = self._starts[1] if len(versions) > 1 else FOREVER_US
 
     def due(self, start_us: int, team: str, priority: str, channel: str) -> Due:
         """The deadlines of a turn that starts then; `team` is the one at that instant (S15)."""

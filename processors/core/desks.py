@@ -8,32 +8,48 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import TypeVar
 
-import msgspec
-
 from processors.core.directory import Directory
-from processors.core.instants import DAY_US, SECOND_US
+from processors.core.instants import DAY_US, LONG_AGO_US, SECOND_US
 from processors.core.zones import ZoneDays, zone_days
 from schemas.views import RESPONSE_BUCKETS_SECONDS, Partial, Scope, Standing
 
 K = TypeVar("K")
 
 EMPTY = Partial()
+NO_DAY = LONG_AGO_US
 BUCKETS_US = tuple(seconds * SECOND_US for seconds in RESPONSE_BUCKETS_SECONDS)
 
 
-class Desk(msgspec.Struct, gc=False):
+class Desk:
     """One subject's partials by day, with the days that changed since the last publication."""
 
-    scope: Scope
-    subject: str
-    zone: ZoneDays
-    days: dict[int, Partial]
-    changed: set[int]
-    standing: Standing
-    standing_changed: bool = False
-    low_us: int = 1
-    high_us: int = 0
-    offset_us: int = 0
+    __slots__ = (
+        "changed",
+        "days",
+        "high_us",
+        "latest",
+        "latest_day",
+        "low_us",
+        "offset_us",
+        "scope",
+        "standing",
+        "standing_changed",
+        "subject",
+        "zone",
+    )
+
+    def __init__(self, scope: Scope, subject: str, zone: ZoneDays) -> None:
+        self.scope = scope
+        self.subject = subject
+        self.zone = zone
+        self.days: dict[int, Partial] = {}
+        self.changed: set[int] = set()
+        self.standing = Standing()
+        self.standing_changed = False
+        self.low_us, self.high_us, self.offset_us = 1, 0, 0
+        self.latest_day = NO_DAY
+        self.latest = Partial()
+        """The partial that was posted to last, and its day: it counts as changed already."""
 
     def day(self, at_us: int) -> int:
         """The subject's local day at an instant (S19)."""
@@ -43,11 +59,21 @@ class Desk(msgspec.Struct, gc=False):
 
     def partial(self, day: int) -> Partial:
         """The partial of a day, to be posted to: it counts as changed."""
+        if day == self.latest_day:
+            return self.latest
         self.changed.add(day)
         partial = self.days.get(day)
         if partial is None:
             partial = self.days[day] = Partial()
+        self.latest_day, self.latest = day, partial
         return partial
+
+    def take_changed(self) -> int:
+        """One of the days that changed, from now on unchanged."""
+        day = self.changed.pop()
+        if day == self.latest_day:
+            self.latest_day = NO_DAY
+        return day
 
     def at(self, at_us: int) -> Partial:
         """The partial of the local day of an instant, to be posted to."""
@@ -117,6 +143,7 @@ class Desks:
         for desk in self:
             desk.changed.update(desk.days)
             desk.days.clear()
+            desk.latest_day = NO_DAY
             desk.standing = Standing()
             desk.standing_changed = True
         for rep_id, desk in self.reps.items():
@@ -124,4 +151,4 @@ class Desks:
             desk.low_us, desk.high_us = 1, 0
 
     def _new(self, scope: Scope, subject: str, zone: str) -> Desk:
-        return Desk(scope, subject, zone_days(zone), {}, set(), Standing())
+        return Desk(scope, subject, zone_days(zone))

@@ -202,25 +202,20 @@ def _turn(alerts: Alerts, turn: Turn, as_of_us: int) -> TurnAccount:
         responder=turn.responder or None,
         owner=turn.owner_at(end_us),
         wait_seconds=(end_us - turn.start_us) / SECOND_US,
-        business_seconds=_business_us(alerts, turn, end_us) / SECOND_US,
+        business_seconds=alerts.business_us(turn, end_us) / SECOND_US,
         holds=[
             HoldLine(
                 owner=hold.owner,
                 since=rfc3339(hold.from_us),
                 until=rfc3339(hold.to_us),
                 seconds=(hold.to_us - hold.from_us) / SECOND_US,
-                business_seconds=(_business_us(alerts, turn, hold.to_us) - _business_us(alerts, turn, hold.from_us))
+                business_seconds=(alerts.business_us(turn, hold.to_us) - alerts.business_us(turn, hold.from_us))
                 / SECOND_US,
             )
             for hold in turn.holds(end_us)
         ],
         levels=[_level(turn, level, due_us, end_us) for level, due_us, _ in alerts.due(turn)],
     )
-
-
-def _business_us(alerts: Alerts, turn: Turn, until_us: int) -> int:
-    """The working time from a turn's start to an instant, by the calendar of the start (S12, S15)."""
-    return alerts.business_us(Turn(turn.number, turn.opener, turn.start_us, turn.owner, (), until_us))
 
 
 def _level(turn: Turn, level: str, due_us: int, end_us: int) -> LevelLine:

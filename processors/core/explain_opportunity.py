@@ -68,7 +68,7 @@ def explain_opportunity(
     accounts = []
     for customer_id in dict.fromkeys(fact.customer_id for fact in named):
         customer = ledger.customers[customer_id]
-        root = (customer.opportunities or {}).get(opportunity_id) or Opportunity(opportunity_id, [])
+        root = (customer.opportunities or {}).get(opportunity_id) or Opportunity(opportunity_id)
         course = course_of(root, pipelines, customer.touches or [])
         mine = [fact for fact in named if fact.customer_id == customer_id]
         lines = list(_facts(ledger, customer, mine, course, pipelines.get(course.pipeline, ())))

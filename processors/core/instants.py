@@ -6,6 +6,10 @@ SECOND_US = 1_000_000
 HOUR_US = 3600 * SECOND_US
 DAY_US = 24 * HOUR_US
 
+LONG_AGO_US = -(2**61)
+FOREVER_US = 2**61
+"""Before and after all instants (some 73,000 years from 1970), and still small enough for compiled arithmetic."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -6,7 +6,7 @@ An opportunity is small, so its course is folded from all facts whenever one cha
 from bisect import bisect_left
 from typing import NamedTuple
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from processors.core.money import cents
 from schemas.events import (
@@ -50,19 +50,23 @@ class Close(NamedTuple):
     """The first follow-up (S24); None: the creation stands in for it."""
 
 
-class Course(msgspec.Struct, gc=False):
+@mypyc_attr(acyclic=True)
+class Course:
     """What an opportunity's facts come to."""
 
-    pipeline: str
-    created: Mark | None
-    owner: str | None
-    stage: str | None
-    """The present stage."""
-    reached: list[Mark]
-    """By stage in order: who brought it at least that far, and when (S20)."""
-    visited: list[tuple[str, Mark]]
-    """Stage and first actual entry."""
-    close: Close | None
+    __slots__ = ("close", "created", "owner", "pipeline", "reached", "stage", "visited")
+
+    def __init__(self, pipeline: str) -> None:
+        self.pipeline = pipeline
+        self.created: Mark | None = None
+        self.owner: str | None = None
+        self.stage: str | None = None
+        """The present stage."""
+        self.reached: list[Mark] = []
+        """By stage in order: who brought it at least that far, and when (S20)."""
+        self.visited: list[tuple[str, Mark]] = []
+        """Stage and first actual entry."""
+        self.close: Close | None = None
 
     @property
     def is_open(self) -> bool:
@@ -70,16 +74,20 @@ class Course(msgspec.Struct, gc=False):
         return self.close is None and (self.created is not None or bool(self.visited))
 
 
-class Opportunity(msgspec.Struct, gc=False):
+@mypyc_attr(acyclic=True)
+class Opportunity:
     """One opportunity: its facts in order, instants of the activities linked to it, and the course last posted."""
 
-    opportunity_id: str
-    facts: list[Entry]
-    linked: list[int] | None = None
-    posted: Course | None = None
-    contributions: frozenset[tuple[str, int, str, str, str, int]] = frozenset()
-    """What was posted."""
-    settled: bool = True
+    __slots__ = ("contributions", "facts", "linked", "opportunity_id", "posted", "settled")
+
+    def __init__(self, opportunity_id: str) -> None:
+        self.opportunity_id = opportunity_id
+        self.facts: list[Entry] = []
+        self.linked: list[int] | None = None
+        self.posted: Course | None = None
+        self.contributions: set[tuple[str, int, str, str, str, int]] = set()
+        """What was posted."""
+        self.settled = True
 
 
 def entry_of(at_us: int, fact: OpportunityFact) -> Entry:
@@ -103,11 +111,11 @@ def foreign_stages(facts: list[Entry], stages: tuple[str, ...]) -> list[Opportun
 def course_of(root: Opportunity, pipelines: dict[str, tuple[str, ...]], touches: list[int]) -> Course:
     """Fold an opportunity; `touches` are the instants of its customer's activities that name no opportunity."""
     pipeline = pipeline_of(root.facts)
-    course = Course(pipeline, None, None, None, [], [], None)
+    course = Course(pipeline)
     close = _close_in_force(root.facts)
     stages = pipelines.get(pipeline, ())
     for entry in root.facts:
-        _take(course, entry, stages, entry is close)
+        _take(course, entry, stages, close is not None and entry[3] is close[3])
     if close is not None:
         course.close = _close(close, course.created, root.linked or [], touches)
     return course
@@ -118,7 +126,7 @@ def _take(course: Course, entry: Entry, stages: tuple[str, ...], in_force: bool)
     match fact:
         case OpportunityStageEntered():
             if fact.stage in stages:
-                _enter(course, fact, at_us, stages)
+                enter(course, fact, at_us, stages)
         case OpportunityCreated():
             course.owner = fact.rep_id
             if course.created is None:
@@ -131,7 +139,8 @@ def _take(course: Course, entry: Entry, stages: tuple[str, ...], in_force: bool)
             pass
 
 
-def _enter(course: Course, fact: OpportunityStageEntered, at_us: int, stages: tuple[str, ...]) -> None:
+def enter(course: Course, fact: OpportunityStageEntered, at_us: int, stages: tuple[str, ...]) -> None:
+    """Take the entry of one of the pipeline's stages."""
     mark = Mark(fact.rep_id, at_us)
     course.stage = fact.stage
     course.owner = course.owner or fact.rep_id

@@ -2,10 +2,10 @@
 
 from bisect import bisect_left, insort
 
-from processors.core.contributions import Contribution, contributions
+from processors.core.contributions import Contribution, contributions, stages_since, standing_of
 from processors.core.customers import Customer
 from processors.core.desks import Desk, Desks, bump
-from processors.core.opportunities import Course, Opportunity, course_of, entry_of, foreign_stages
+from processors.core.opportunities import Course, Opportunity, course_of, enter, entry_of, foreign_stages
 from schemas.errors import BadRecord, Reason
 from schemas.events import ActivityLogged, Event, OpportunityCreated, OpportunityFact, OpportunityStageEntered
 from schemas.views import Partial
@@ -39,12 +39,41 @@ class Pipeline:
     def take(self, customer: Customer, at_us: int, fact: OpportunityFact) -> None:
         """Add a fact."""
         root = self._root(customer, fact.opportunity_id)
-        self._withdraw(customer, root)
         entry = entry_of(at_us, fact)
-        if not root.facts or entry > root.facts[-1]:
-            root.facts.append(entry)
-        else:
+        if root.facts and entry < root.facts[-1]:
+            self._withdraw(customer, root)
             insort(root.facts, entry)
+            return
+        root.facts.append(entry)
+        if not root.settled or not self._follow(root, at_us, fact):
+            self._withdraw(customer, root)
+
+    def _follow(self, root: Opportunity, at_us: int, fact: OpportunityFact) -> bool:
+        """The common case, a stage more of an open opportunity: one step from the present course, if it is that."""
+        course = root.posted
+        if course is None or course.close is not None or type(fact) is not OpportunityStageEntered:
+            return False
+        stages = self._pipelines.get(course.pipeline, ())
+        if fact.stage not in stages:
+            return False
+        before = standing_of(course), len(course.reached), len(course.visited)
+        enter(course, fact, at_us, stages)
+        self._move(root, before[0], standing_of(course))
+        for contribution in stages_since(course, stages, before[1], before[2]):
+            root.contributions.add(contribution)
+            self._add(contribution, 1)
+        return True
+
+    def _move(self, root: Opportunity, old: Contribution | None, new: Contribution | None) -> None:
+        """An opportunity stands open elsewhere now."""
+        if old == new:
+            return
+        if old is not None:
+            root.contributions.discard(old)
+            self._add(old, -1)
+        if new is not None:
+            root.contributions.add(new)
+            self._add(new, 1)
 
     def remove(self, customer: Customer, at_us: int, fact: OpportunityFact) -> None:
         """Take a fact back."""
@@ -97,7 +126,7 @@ class Pipeline:
         self._unsettled = []
         for customer in customers.values():
             for root in (customer.opportunities or {}).values():
-                root.posted, root.settled, root.contributions = None, False, frozenset()
+                root.posted, root.settled, root.contributions = None, False, set()
                 self._unsettled.append((customer, root))
 
     def _root(self, customer: Customer, opportunity_id: str) -> Opportunity:
@@ -105,7 +134,7 @@ class Pipeline:
             customer.opportunities = {}
         root = customer.opportunities.get(opportunity_id)
         if root is None:
-            root = customer.opportunities[opportunity_id] = Opportunity(opportunity_id, [])
+            root = customer.opportunities[opportunity_id] = Opportunity(opportunity_id)
         return root
 
     def _instants(self, customer: Customer, opportunity_id: str | None) -> list[int]:
@@ -153,11 +182,13 @@ class Pipeline:
     def _post(self, course: Course, root: Opportunity) -> None:
         """Post what an opportunity newly says, and take back what it no longer says."""
         old = root.contributions
-        new = root.contributions = frozenset(contributions(course, self._pipelines.get(course.pipeline, ())))
-        for contribution in old - new:
-            self._add(contribution, -1)
-        for contribution in new - old:
-            self._add(contribution, 1)
+        new = root.contributions = set(contributions(course, self._pipelines.get(course.pipeline, ())))
+        for contribution in old:
+            if contribution not in new:
+                self._add(contribution, -1)
+        for contribution in new:
+            if contribution not in old:
+                self._add(contribution, 1)
 
     def _add(self, contribution: Contribution, sign: int) -> None:
         rep_id, at_us, measure, pipeline, stage, amount = contribution

@@ -8,9 +8,10 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from processors.core.deadlines import Due
+from processors.core.instants import LONG_AGO_US
 from schemas.alerts import Transition
 from schemas.events import (
     RequestAnswered,
@@ -27,7 +28,7 @@ that tuples compare without ever looking at the fact."""
 
 RANKS: dict[type[RequestFact], int] = {RequestOpened: 0, RequestAssigned: 1, RequestAnswered: 2, RequestClosed: 3}
 
-BEFORE_ALL = (-(2**63), 0, "")
+BEFORE_ALL = (LONG_AGO_US, 0, "")
 """The place in the order before all facts."""
 
 Ending = Literal["answered", "resolved", "no_reply_needed", "withdrawn", "spam"]
@@ -41,19 +42,23 @@ class Hold(NamedTuple):
     to_us: int
 
 
-class Turn(msgspec.Struct, gc=False):
+@mypyc_attr(acyclic=True)
+class Turn:
     """A customer waits: since when, on whom. Ended turns also say when, how and by whom."""
 
-    number: int
-    opener: RequestOpened
-    start_us: int
-    owner: str
-    """The owner at the start."""
-    changes: list[tuple[int, str]] | tuple[()] = ()
-    """Later owners: (since, owner), ascending."""
-    end_us: int = 0
-    ending: Ending | None = None
-    responder: str = ""
+    __slots__ = ("changes", "end_us", "ending", "number", "opener", "owner", "responder", "start_us")
+
+    def __init__(self, number: int, opener: RequestOpened, start_us: int, owner: str) -> None:
+        self.number = number
+        self.opener = opener
+        self.start_us = start_us
+        self.owner = owner
+        """The owner at the start."""
+        self.changes: list[tuple[int, str]] | None = None
+        """Later owners: (since, owner), ascending."""
+        self.end_us = 0
+        self.ending: Ending | None = None
+        self.responder = ""
 
     @property
     def wait_us(self) -> int:
@@ -62,15 +67,14 @@ class Turn(msgspec.Struct, gc=False):
 
     def changed_hands(self, since_us: int, owner: str) -> None:
         """A later owner takes over the wait."""
-        if isinstance(self.changes, tuple):
-            self.changes = [(since_us, owner)]
-        else:
-            self.changes.append((since_us, owner))
+        if self.changes is None:
+            self.changes = []
+        self.changes.append((since_us, owner))
 
     def owner_at(self, at_us: int) -> str:
         """The owner at an instant, after all that happened up to and including it (S08)."""
         owner = self.owner
-        for since_us, later in self.changes:
+        for since_us, later in self.changes or ():
             if since_us > at_us:
                 break
             owner = later
@@ -79,31 +83,35 @@ class Turn(msgspec.Struct, gc=False):
     def holds(self, until_us: int) -> Iterator[Hold]:
         """The stretches of each owner up to an instant: they add up to the wait (S07)."""
         owner, from_us = self.owner, self.start_us
-        for since_us, later in self.changes:
+        for since_us, later in self.changes or ():
             yield Hold(owner, from_us, since_us)
             owner, from_us = later, since_us
         yield Hold(owner, from_us, until_us)
 
 
-class Request(msgspec.Struct, gc=False):
+@mypyc_attr(acyclic=True)
+class Request:
     """One request: its facts in order, and the state after the newest."""
 
-    request_id: str
-    facts: list[Entry]
-    owner: str = UNASSIGNED
-    turns: int = 0
-    turn: Turn | None = None
-    """The open turn."""
-    passed: int = 0
-    """How many of the open turn's instants (at risk, due) have passed."""
-    next_us: int = 0
-    """The open turn's next instant, as the heap knows it; 0: there is none."""
-    ended: Entry | None = None
-    """The fact that ended the latest turn to end."""
-    settled: bool = True
-    """False: the numbers were withdrawn, and facts are being added before the next walk."""
-    alerts: dict[tuple[int, str], Transition] | None = None
-    """What was last said of (turn, level)."""
+    __slots__ = ("alerts", "ended", "facts", "next_us", "owner", "passed", "request_id", "settled", "turn", "turns")
+
+    def __init__(self, request_id: str, facts: list[Entry]) -> None:
+        self.request_id = request_id
+        self.facts = facts
+        self.owner = UNASSIGNED
+        self.turns = 0
+        self.turn: Turn | None = None
+        """The open turn."""
+        self.passed = 0
+        """How many of the open turn's instants (at risk, due) have passed."""
+        self.next_us = 0
+        """The open turn's next instant, as the heap knows it; 0: there is none."""
+        self.ended: Entry | None = None
+        """The fact that ended the latest turn to end."""
+        self.settled = True
+        """False: the numbers were withdrawn, and facts are being added before the next walk."""
+        self.alerts: dict[tuple[int, str], Transition] | None = None
+        """What was last said of (turn, level)."""
 
     def step(self, at_us: int, fact: RequestFact) -> Turn | None:
         """Take a fact that is newer than all before it; the turn that it ends, if it ends one."""
@@ -143,7 +151,7 @@ class Request(msgspec.Struct, gc=False):
 
     def walk(self, unlinked: "Unlinked | None") -> Iterator[Turn]:
         """Fold all facts from the beginning, with the customer's unlinked answers; the turns that ended, in order."""
-        self.owner, self.turns, self.turn, self.passed, self.ended = UNASSIGNED, 0, None, 0, None
+        self._rewind()
         for index, entry in enumerate(self.facts):
             if unlinked is not None and self.turn is not None:
                 yield from self._end_unlinked(unlinked, self.turn, self.facts[index - 1], entry)
@@ -153,6 +161,10 @@ class Request(msgspec.Struct, gc=False):
                 yield ended
         if unlinked is not None and self.turn is not None:
             yield from self._end_unlinked(unlinked, self.turn, self.facts[-1], None)
+
+    def _rewind(self) -> None:
+        """Stand before the first fact."""
+        self.owner, self.turns, self.turn, self.passed, self.ended = UNASSIGNED, 0, None, 0, None
 
     def _end_unlinked(self, unlinked: "Unlinked", turn: Turn, after: Entry, before: Entry | None) -> Iterator[Turn]:
         """The open turn, ended by the first unlinked answer to it between two facts, if there is one (S05)."""

@@ -15,7 +15,7 @@ A request that was answered but never opened is an orphan after 7 days (S13).
 """
 
 from processors.core.customers import Customer
-from processors.core.instants import DAY_US, instant_us, moment
+from processors.core.instants import DAY_US, FOREVER_US, LONG_AGO_US, instant_us, moment
 from processors.core.opportunities import Opportunity, first_follow_up_us
 from processors.core.requests import Request
 from schemas import events as ev
@@ -39,7 +39,7 @@ class Retention:
         self.roots_us = roots_us
         self.orphans_us = orphans_us
         self._todo: list[str] = []
-        self._next_us = -(2**63)
+        self._next_us = LONG_AGO_US
 
     @property
     def shortest_us(self) -> int:
@@ -78,9 +78,19 @@ class Retention:
         sweep = _Sweep(facts, now_us - self.orphans_us, now_us - self.windows_us, now_us - self.roots_us)
         for event in map(facts.get, chunk):
             # Most facts are young: to compare their instants as they are costs a tenth of the questions below.
-            if event is not None and event.occurred_at < (mature if type(event) in ORPHANS else old):
-                sweep.look(customers[event.customer_id], event)
+            if event is None or event.occurred_at >= (mature if type(event) in ORPHANS else old):
+                continue
+            customer = customers[event.customer_id]
+            if event.occurred_at < old or not _was_opened(customer, event):
+                sweep.look(customer, event)
         return sweep.dropped
+
+
+def _was_opened(customer: Customer, event: ev.Event) -> bool:
+    """Whether a request begins with a customer's message, as nearly all do: then none of its facts is an orphan."""
+    request_id = event.request_id if isinstance(event, ev.RequestFact) else None
+    request = (customer.requests or {}).get(request_id or "")
+    return request is None or (bool(request.facts) and isinstance(request.facts[0][3], ev.RequestOpened))
 
 
 class _Sweep:
@@ -168,7 +178,7 @@ class _Sweep:
         known = self._began_us.get(customer.customer_id)
         if known is None:
             began = (request.facts[0][0] for request in (customer.requests or {}).values() if request.facts)
-            known = self._began_us[customer.customer_id] = min(began, default=2**63)
+            known = self._began_us[customer.customer_id] = min(began, default=FOREVER_US)
         return known
 
     def _is_follow_up(self, customer: Customer, at_us: int) -> bool:

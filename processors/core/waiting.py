@@ -280,7 +280,7 @@ class Waiting:
         wait_us = turn.end_us - turn.start_us
         partial.responses += sign
         partial.response_us += sign * wait_us
-        partial.business_us += sign * self._alerts.business_us(turn)
+        partial.business_us += sign * self._alerts.business_us(turn, turn.end_us)
         count_wait(partial.response_buckets, wait_us, sign)
         if customer.answered is None:
             customer.answered = {}

@@ -11,8 +11,8 @@ from config.load_policy import load_policy
 from config.settings import RetentionSettings, Settings
 from processors.core.desks import bump
 from processors.core.directory import directory_of
-from processors.core.instants import DAY_US, instant_us
-from processors.core.ledger import FOREVER, Ledger
+from processors.core.instants import DAY_US, FOREVER_US, instant_us
+from processors.core.ledger import Ledger
 from processors.core.retention import Retention
 from processors.tools.published import DIRECTORY, Fields, Place
 from processors.tools.topic import TopicRecord
@@ -190,7 +190,7 @@ class _Part:
     def _sweep(self, now_us: int, kept: RetentionSettings) -> None:
         """Forget what is past retention at an instant; orphans are the workers' to drop."""
         windows_us = (kept.windows_days + kept.slack_days) * DAY_US
-        self.ledger.retention = Retention(windows_us, kept.roots_days * DAY_US, FOREVER)
+        self.ledger.retention = Retention(windows_us, kept.roots_days * DAY_US, FOREVER_US)
         self.ledger.advance(now_us)
         while self.ledger.retention.is_sweeping:
             self.ledger.advance(now_us)

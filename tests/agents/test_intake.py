@@ -146,10 +146,15 @@ def test_a_batch_of_a_partition_that_has_left_is_ignored() -> None:
 def test_anything_unexpected_stops_the_worker() -> None:
     desk = Desk()
 
-    def broken(_event: Any) -> str:
-        raise ZeroDivisionError
+    class Broken:
+        def set_clock(self, _clock_us: int) -> None:
+            pass
 
-    desk.part.ledger.apply = broken  # type: ignore[method-assign, assignment]
+        def apply(self, _event: Any) -> str:
+            raise ZeroDivisionError
+
+    broken: Any = Broken()
+    desk.part.ledger = broken
 
     async def events() -> AsyncIterator[Any]:
         yield SimpleNamespace(message=SimpleNamespace(tp=SOURCE), value=batch([activity(1)]))

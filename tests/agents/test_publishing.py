@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -51,18 +52,26 @@ def test_between_two_portions_the_intake_goes_on_and_nothing_is_missed(
     monkeypatch.setattr(publishing, "FIELDS_AT_ONCE", 2)
     for number in range(6):
         press.desk.take(activity(number, f"rep{number}"))
-    ledger, portions = press.desk.part.ledger, press.desk.part.ledger.portions
-    sizes = []
+    ledger, sizes = press.desk.part.ledger, []
 
-    def watched(most: int) -> Iterator[Changes]:
-        for changes in portions(most):
-            yield changes
-            sizes.append(sum(map(len, changes.puts.values())))
-            ledger.apply(activity(7, f"rep{len(sizes)}"))
+    class Watched:
+        """The ledger, but facts arrive between its portions."""
 
-    monkeypatch.setattr(ledger, "portions", watched)
+        stream_us = ledger.stream_us
+
+        def mark_everything(self) -> None:
+            ledger.mark_everything()
+
+        def portions(self, most: int) -> Iterator[Changes]:
+            for changes in ledger.portions(most):
+                yield changes
+                sizes.append(sum(map(len, changes.puts.values())))
+                ledger.apply(activity(7, f"rep{len(sizes)}"))
+
+    watched: Any = Watched()
+    press.desk.part.ledger = watched
     press.publish()
-    monkeypatch.undo()
+    press.desk.part.ledger = ledger
     press.publish()
 
     assert len(sizes) > 3

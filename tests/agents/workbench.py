@@ -40,10 +40,23 @@ class Record(NamedTuple):
     timestamp: int | None = 1_772_438_400_000
 
 
+class RecordBatch(list[Record]):
+    """A record batch."""
+
+    @property
+    def base_offset(self) -> int:
+        return self[0].offset if self else 0
+
+    @property
+    def next_offset(self) -> int:
+        return self[-1].offset + 1 if self else 0
+
+
 def batch(values: Iterable[Event | bytes | None], start: int = 0) -> Fetched:
     """Records from an offset on, as they come from one partition."""
     raw = [value if isinstance(value, bytes | None) else codec.encode(value) for value in values]
-    return Fetched([Record(start + n, value) for n, value in enumerate(raw)], start, start + len(raw))
+    records = RecordBatch(Record(start + n, value) for n, value in enumerate(raw))
+    return Fetched([records], start, start + len(raw))
 
 
 def new_parts(topics: tuple[str, ...] = (TOPIC,)) -> Parts:
