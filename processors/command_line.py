@@ -84,8 +84,11 @@ class Commands(click.Group):
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Read the arguments before the command's name."""
-        with _one_line():
-            return super().make_context(*args, **kwargs)
+        try:
+            with _one_line():
+                return super().make_context(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was named."""
