@@ -114,3 +114,23 @@ def test_an_opportunity_that_only_activities_named_leaves_with_them() -> None:
     ledger = ledger_of([call, activity(1), retracted(2, call)])
     ledger.settle()
     assert ledger.sizes()["opportunities"] == 0
+
+
+@pytest.mark.parametrize(
+    ("late", "stranger"),
+    [
+        (assigned(DAY, "bob"), assigned(DAY, "bob", "r2")),
+        (answered(DAY, "bob", None), answered(DAY, "bob", None, customer="c2")),
+        (won(DAY), won(DAY, opportunity="o2")),
+        (revenue(DAY, 5), revenue(DAY, 5, customer="c2")),
+    ],
+)
+def test_s28_a_late_fact_is_taken_while_its_root_lives_and_refused_when_it_would_begin_one(
+    late: Event, stranger: Event
+) -> None:
+    ledger = ledger_of([opened(0), created(0), activity(300 * DAY, opportunity_id="o1"), revenue(300 * DAY, 5)])
+    ledger.set_clock(instant_us(at(420 * DAY)))
+    assert ledger.apply(late) == "applied"
+    with pytest.raises(BadRecord) as caught:
+        ledger.apply(stranger)
+    assert caught.value.reason is Reason.TOO_LATE
