@@ -2,7 +2,8 @@
 
 The series are those of a real board, scraped once; their samples, and those of the recording rules, are written into
 the database for the past day every 15 s, as far as a line of a board covers them, and for the last minutes otherwise.
-Lines are asked for 24 h in 720 steps, as Grafana does for a panel of half a screen; the rest at one instant.
+Lines are asked for 24 h in 720 steps, as Grafana does for a panel of half a screen; the rest at one instant. Processor
+time is that of Prometheus: on a machine that does nothing else, an answer takes about as long.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from typing import Any
 
 import click
 import msgspec
+import psutil
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -44,6 +46,8 @@ RECENT_SECONDS = 240
 """Series that no line covers have samples for so long: an instant looks back 5 minutes."""
 READY_SECONDS = 120.0
 CHOSEN = {"$team": ".*", "$rep": "rep-00001", "$pipeline": "default", "$__rate_interval": "1m", "$__range": "1d"}
+_ANSWERED = re.compile(r'^crm_responses\{[^}]*window="all"\} [1-9]', re.MULTILINE)
+"""A rep whose numbers the board has: all have answered something."""
 WINDOW = {"team": "today", "sla": "today"}
 """What boards begin with; the others with 90d."""
 
@@ -57,7 +61,9 @@ class Timed(msgspec.Struct, frozen=True):
     is_range: bool
     series: int
     milliseconds: float
-    """The shortest of all tries."""
+    """By the clock on the wall, the shortest of all tries."""
+    cpu_milliseconds: float
+    """Processor time of Prometheus, the mean of all tries."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -116,8 +122,8 @@ class Database:
         subprocess.run(command, check=True, capture_output=True)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Answers queries for the length of a block."""
+    def running(self) -> Iterator[psutil.Process]:
+        """Answers queries for the length of a block: its process."""
         port = free_port()
         (self._folder / "prometheus.yml").write_text("{}", encoding="utf-8")
         command = [
@@ -129,7 +135,7 @@ class Database:
         self._base = f"http://{LOOPBACK}:{port}/api/v1"
         with ChildProcess("Prometheus", command, self._folder / "log") as process:
             process.wait_ready(lambda: get(port, "/-/ready") is not None, READY_SECONDS)
-            yield
+            yield psutil.Process(process.pid)
 
     def ask(self, expression: str, *, is_range: bool = False) -> list[Json]:
         """The series that a query finds."""
@@ -152,7 +158,7 @@ async def exposition(settings: Settings, reps: int, days: int) -> str:
         async with running_board(settings) as (_, url), asyncio.timeout(READY_SECONDS):
             await World(ReadModel(connection, settings.redis.prefix), reps, days, today).fill()
             text = ""
-            while text.count("crm_rep_info{") < reps:
+            while len(_ANSWERED.findall(text)) < reps:
                 text = await asyncio.to_thread(_page, url)
             return text
     finally:
@@ -189,31 +195,37 @@ def fill(database: Database, text: str, wanted: list[Target]) -> int:
     """Write the samples; the number of series of the board."""
     every = samples(text)
     database.write(every, RECENT_SECONDS)
-    covered = selectors(target.expr for target in wanted if target.is_range)
     with database.running():
-        lately = {name: _written(database.ask(expr), name) for name, expr in recorded().items()}
-        long = {key: value for one in covered for key, value in _written(database.ask(one), "").items()}
-    for name, series in lately.items():
-        database.write(series, RECENT_SECONDS) if series else None
-        for one in covered:
-            if one.startswith(f"{name}{{"):
-                long |= series
-    database.write(long, DAY_SECONDS)
+        lately = [_written(database.ask(expr), name) for name, expr in recorded().items()]
+    database.write({series: value for found in lately for series, value in found.items()}, RECENT_SECONDS)
+    with database.running():
+        covered = selectors(target.expr for target in wanted if target.is_range)
+        long = [_written(database.ask(selector), "") for selector in covered]
+    database.write({series: value for found in long for series, value in found.items()}, DAY_SECONDS)
     return len(every)
 
 
 def measure(database: Database, wanted: list[Target], tries: int) -> list[Timed]:
-    """Every query so many times, the slowest first."""
-    found = []
-    with database.running():
-        for target in wanted:
-            shortest, series = float("inf"), 0
-            for _ in range(tries):
-                started = time.perf_counter()
-                series = len(database.ask(target.expr, is_range=target.is_range))
-                shortest = min(shortest, time.perf_counter() - started)
-            found.append(Timed(target.board, target.panel, target.letter, target.is_range, series, shortest * 1000))
-    return sorted(found, key=lambda one: -one.milliseconds)
+    """Every query so many times after a first one that does not count, the slowest first."""
+    with database.running() as prometheus:
+        found = [_timed(database, target, prometheus, tries) for target in wanted]
+    return sorted(found, key=lambda one: -one.cpu_milliseconds)
+
+
+def _timed(database: Database, target: Target, prometheus: psutil.Process, tries: int) -> Timed:
+    series = len(database.ask(target.expr, is_range=target.is_range))
+    shortest, before = float("inf"), _cpu_seconds(prometheus)
+    for _ in range(tries):
+        started = time.perf_counter()
+        database.ask(target.expr, is_range=target.is_range)
+        shortest = min(shortest, time.perf_counter() - started)
+    cpu = (_cpu_seconds(prometheus) - before) / tries
+    return Timed(target.board, target.panel, target.letter, target.is_range, series, shortest * 1000, cpu * 1000)
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 def run(reps: int, days: int, tries: int) -> tuple[int, list[Timed]]:
@@ -231,18 +243,28 @@ def run(reps: int, days: int, tries: int) -> tuple[int, list[Timed]]:
 @click.command()
 @click.option("--reps", default=1000, show_default=True)
 @click.option("--days", default=10, show_default=True, help="days on which every rep has numbers")
-@click.option("--tries", default=5, show_default=True, help="the shortest of so many counts")
+@click.option("--tries", default=5, show_default=True, help="so many, after one that does not count")
 @click.option("--json", "as_json", is_flag=True, help="figures for programs")
 def main(reps: int, days: int, tries: int, as_json: bool) -> None:
-    """Milliseconds of every query of the boards about the business, the slowest first."""
+    """Time of every query of the boards about the business, the slowest first."""
     series, found = run(reps, days, tries)
     if as_json:
         click.echo(json.dumps({"machine": described(), "series": series, "queries": msgspec.to_builtins(found)}))
         return
-    table = Table("board", "panel", "", "over", "series", "ms", title=f"queries with {reps:,} reps, {series:,} series")
+    table = Table(
+        "board", "panel", "", "over", "series", "ms", "CPU ms", title=f"queries with {reps:,} reps, {series:,} series"
+    )
     for one in found:
         over = "24 h" if one.is_range else "now"
-        table.add_row(one.board, one.panel, one.letter, over, str(one.series), f"{one.milliseconds:.1f}")
+        table.add_row(
+            one.board,
+            one.panel,
+            one.letter,
+            over,
+            str(one.series),
+            f"{one.milliseconds:.0f}",
+            f"{one.cpu_milliseconds:.0f}",
+        )
     Console().print(table, described())
 
 

@@ -2,7 +2,6 @@
 
 TEAM = 'team=~"$team"'
 REP = 'rep="$rep"'
-OTHERS = 'rep!="$rep"'
 WINDOW = 'window="$window"'
 OVER_1H = 'age=~"1h_24h|gt24h"'
 OVER_24H = 'age="gt24h"'

@@ -60,7 +60,10 @@ def _responses(board: Board) -> None:
 def _opportunities(board: Board) -> None:
     by = "pipeline, stage"
     mine = [q.total(f"crm_stage_{what}", by, "rep", q.REP, q.WINDOW) for what in ("entered", "advanced")]
-    theirs = [q.total(f"crm_stage_{what}", by, "rep", q.TEAM, q.OTHERS, q.WINDOW) for what in ("entered", "advanced")]
+    # The teams' numbers are recorded: the others' are those without the rep's own.
+    record = "team_pipeline_stage_window:crm_stage_%s:sum"
+    teams = [f"sum by ({by}) ({record % what}{{{q.TEAM}, {q.WINDOW}}})" for what in ("entered", "advanced")]
+    theirs = [f"({team} - {own})" for team, own in zip(teams, mine, strict=True)]
     share, others = q.ratio(mine[1], mine[0]), q.ratio(theirs[1], theirs[0])
     columns = [
         Column("reached", mine[0]),
