@@ -91,7 +91,7 @@ def watch(url: str, seconds: float) -> list[int]:
     deadline = time.monotonic() + seconds
     with urllib.request.urlopen(url, timeout=seconds + 30) as stream:  # noqa: S310 - our own board
         for line in stream:
-            if line.startswith(b"data: "):
+            if line.startswith(b"data: {"):
                 sizes.append(len(line))
             if time.monotonic() > deadline:
                 return sizes[1:]

@@ -19,7 +19,8 @@ class Files:
     def __init__(self) -> None:
         self._files = {path.name: path.read_bytes() for path in sorted((HERE / "static").iterdir())}
         everything = b"".join(name.encode() + raw for name, raw in self._files.items())
-        self._version = blake2b(everything, digest_size=6).hexdigest()
+        self.version = blake2b(everything, digest_size=6).hexdigest()
+        """Of all files together."""
 
     def routes(self) -> list[web.RouteDef]:
         """Where they are: scripts name each other by relative addresses, so the version is part of the path."""
@@ -27,7 +28,7 @@ class Files:
 
     def address(self, name: str) -> str:
         """The present address of a file."""
-        return f"/static/{self._version}/{name}"
+        return f"/static/{self.version}/{name}"
 
     async def file(self, request: web.Request) -> web.Response:
         """A file; one of another version is not kept."""
@@ -36,6 +37,6 @@ class Files:
             raise Problem(HTTPStatus.NOT_FOUND, f"there is no file {name!r}")
         response = web.Response(body=self._files[name], content_type=TYPES[Path(name).suffix], charset="utf-8")
         response.enable_compression()
-        if request.match_info["version"] == self._version:
+        if request.match_info["version"] == self.version:
             response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
         return response

@@ -74,6 +74,8 @@ class Pages:
     async def live(self, request: web.Request) -> web.StreamResponse:
         """A view's changing part as server-sent events: `view` with all of it, then `change` with what is new.
 
+        Before them `version`: a page of another version loads itself again.
+
         Who comes again after a lost connection says what it shows (Last-Event-ID), and is sent nothing it has.
         """
         name = request.match_info["view"]
@@ -96,6 +98,7 @@ class Pages:
 
     async def _stream(self, response: web.StreamResponse, make: "Maker", shown: str) -> None:
         sent, spoken = None, 0.0
+        await response.write(f"event: version\ndata: {self._files.version}\n\n".encode())
         while not self._closing.is_set():
             fragment = await self._fragments.get(make.key, make.make)
             if sent is None or fragment.tag != sent.tag:
@@ -189,6 +192,7 @@ class Pages:
             "caller": caller.name,
             "may_write": "write" in caller.may,
             "static": self._files.address,
+            "version": self._files.version,
             "now_us": self._clock.now_us(),
             "speed": self._clock.speed,
             "language_url": str(request.rel_url.update_query(lang=other)),

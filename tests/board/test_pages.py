@@ -244,10 +244,10 @@ async def identity(response: Any) -> str:
 
 
 async def events(response: Any) -> Any:
-    """The next event's data."""
+    """The next view's or change's data."""
     while True:
         line = (await response.content.readline()).decode()
-        if line.startswith("data: "):
+        if line.startswith("data: {"):
             return json.loads(line.removeprefix("data: "))
 
 
@@ -280,6 +280,16 @@ def test_who_comes_again_is_sent_nothing_that_it_has(redis_url: str) -> None:
                 await asyncio.wait_for(asyncio.shield(following), 2.5)
             board.store.put(ONE, "open", "c|12", None)
             assert (await following)["rows"] == {"rows": {"gone": ["c-r12|r12"], "put": []}}
+
+    on_board(redis_url, scene)
+
+
+def test_a_stream_says_first_of_which_version_the_board_is(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        [version] = (await read(board, "/")).attributes("body", "data-version")
+        async with asyncio.timeout(20), board.client.get("/live/waiting") as response:
+            lines = [(await response.content.readline()).decode().strip() for _ in range(2)]
+        assert lines == ["event: version", f"data: {version}"]
 
     on_board(redis_url, scene)
 

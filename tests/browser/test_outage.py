@@ -77,3 +77,13 @@ def test_with_redis_away_the_page_says_since_when_keeps_the_last_state_and_recov
 def here_and_now() -> re.Pattern[str]:
     """An instant of today, by the wall's clock."""
     return re.compile(rf"^{datetime.now(UTC):%Y-%m-%d}T")
+
+
+def test_a_page_of_an_older_board_loads_itself_again(open_page: Open) -> None:
+    page = open_page("/quality")
+    page.evaluate("window.isTheSame = true; document.body.dataset.version = 'older'")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_role("button", name="Go on").click()
+    expect(page.locator("#connection")).to_have_text("● live")
+    assert page.evaluate("window.isTheSame === undefined")

@@ -4,7 +4,6 @@ const by = document.getElementById("by");
 const dialog = document.getElementById("snooze");
 const trouble = document.getElementById("trouble");
 const KEEP = "salespulse.by";
-let signedIn = false;
 
 function address(cell, what) {
   const { customer, request, turn } = cell.dataset;
@@ -16,7 +15,6 @@ function address(cell, what) {
 // Who is signed in needs no name: the server knows it.
 function name() {
   if (document.body.dataset.caller) return "";
-  if (signedIn) return "";
   return (by ? by.value : localStorage.getItem(KEEP) || "").trim();
 }
 

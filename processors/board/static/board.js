@@ -76,6 +76,9 @@ function listen() {
     connected(body.dataset.offlineWord, true);
     if (events && events.readyState === EventSource.CLOSED) again = setTimeout(listen, AGAIN_MS);
   });
+  events.addEventListener("version", (event) => {
+    if (event.data !== body.dataset.version) location.reload(); // the board was updated while the page was open
+  });
   events.addEventListener("view", shown(view));
   events.addEventListener("change", shown(change));
 }
