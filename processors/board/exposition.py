@@ -29,7 +29,7 @@ REST_SECONDS = 0.004
 """Between two slices when nobody waits for them."""
 LOOK_SECONDS = 0.1
 """How often to look whether there is a backlog."""
-PATIENCE_SECONDS = 0.4
+PATIENCE_SECONDS = 0.3
 """So long a scrape goes on rendering; those who have waited longest come first."""
 
 
