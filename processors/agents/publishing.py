@@ -10,6 +10,7 @@ from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import Part, Parts
 from processors.agents.read_model import ACCEPTED, EMPTY, ReadModel
 from processors.core.directory import Directory
+from processors.core.instants import SECOND_US
 from schemas.errors import Unavailable
 from schemas.events import RepUpdated
 
@@ -20,7 +21,9 @@ HEARTBEAT_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 """Pause after the read model did not answer, or had a newer state."""
 LAGGING_SECONDS = 5.0
-"""While records wait, a part is published this often: history needs no live view."""
+"""A part that reads history is published this often: it needs no live view."""
+HISTORY_US = 10 * SECOND_US
+"""What happened longer ago is history while records wait. In a steady stream some always wait: they are news."""
 
 FIELDS_AT_ONCE = 1000
 """A portion of so many fields holds the event loop for some 10 ms; between two of them, alerts fall due."""
@@ -95,7 +98,7 @@ class Publisher:
             publication.heartbeat = now + HEARTBEAT_SECONDS
             if outcome not in (ACCEPTED, EMPTY):
                 return
-        publication.due = now + LAGGING_SECONDS if not part.caught_up else 0.0
+        publication.due = now + LAGGING_SECONDS if _reads_history(part) else 0.0
 
     async def _has_passed(self, part: Part) -> bool:
         fence = await self._model.fence(part.label)
@@ -132,3 +135,8 @@ class Publisher:
         elif up and not self._up:
             logger.info("the read model answers again: catching up")
         self._up = up
+
+
+def _reads_history(part: Part) -> bool:
+    """Whether the newest event that was read is from long ago, and more of them wait."""
+    return not part.caught_up and part.ledger.alerts.clock_us - part.ledger.stream_us > HISTORY_US

@@ -109,6 +109,20 @@ def test_while_the_read_model_is_away_nothing_is_lost(press: Press, caplog: pyte
     assert caplog.text.count("going on without the read model") == 1
 
 
+@pytest.mark.parametrize(("age_us", "published"), [(1_000_000, 2), (3_600_000_000, 1)])
+def test_while_records_wait_news_are_published_at_once_and_history_now_and_then(
+    press: Press, monkeypatch: pytest.MonkeyPatch, age_us: int, published: int
+) -> None:
+    monkeypatch.setattr(publishing, "LAGGING_SECONDS", 3600.0)
+    ledger = press.desk.part.ledger
+    for minute in (1, 2):
+        press.desk.take(activity(minute))
+        press.desk.part.caught_up = False
+        ledger.set_clock(ledger.stream_us + age_us)
+        press.publish()
+    assert len(press.shelf.published) == published
+
+
 def test_a_newer_state_is_left_alone_until_ours_has_passed_it(press: Press) -> None:
     press.desk.part.caught_up = False
     press.shelf.fences["crm.events/0"] = 2
