@@ -170,4 +170,4 @@ def test_s17_an_answer_that_came_late_but_in_time_takes_the_breach_back() -> Non
 
 
 LiveLedger.TestCase.settings = settings(max_examples=5_000 if LONG else 500, stateful_step_count=15, deadline=None)
-TestLiveLedger = pytest.mark.timeout(5400 if LONG else 120)(LiveLedger.TestCase)
+TestLiveLedger = pytest.mark.timeout(5400 if LONG else 600)(LiveLedger.TestCase)
