@@ -39,6 +39,10 @@ NAMES = {
 STAGES = ("prospecting", "qualified", "demo", "trial", "proposal", "negotiation")
 
 
+LAST = (("requests?limit=500", '"unowned"'), ("requests?limit=500", '"oldest"'), ("reps", NAMES["ahmad"]))
+"""What the board tells once it has everything, by places of its API."""
+
+
 class Stage:
     """The running installation."""
 
@@ -89,11 +93,15 @@ def stage(settings: Settings, directory: Path) -> Iterator[Stage]:
     with worker(settings, directory) as running, board(settings, directory) as port:
         here = Stage(settings, port, redis, running)
         wait_until(lambda: running.counted() >= len(before), "the past was counted", running)
-        wait_until(lambda: get(port, "/readyz") is not None, "the board was ready", running)
+        wait_until(lambda: all(_knows(port, place, word) for place, word in LAST), "the board had it all", running)
         try:
             yield here
         finally:
             here.redis.stop()
+
+
+def _knows(port: int, place: str, word: str) -> bool:
+    return word in (get(port, f"/api/v1/{place}") or "")
 
 
 def _send(settings: Settings, topic: str, outgoing: Iterable[Outgoing]) -> None:

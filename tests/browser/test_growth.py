@@ -71,6 +71,7 @@ def grown(page: Page, what: str, warm: int, updates: int) -> dict[str, float]:
 
 def test_rows_that_come_and_go_leave_nothing_behind(open_page: Open) -> None:
     page = open_page("/")
+    expect(page.locator("tr[data-key]").first).to_be_visible()
     page.get_by_role("button", name="Pause").click()
     growth = grown(page, ROWS, 100, UPDATES)
     assert growth["Nodes"] < 100
@@ -80,6 +81,7 @@ def test_rows_that_come_and_go_leave_nothing_behind(open_page: Open) -> None:
 
 def test_charts_that_are_drawn_anew_leave_nothing_behind(open_page: Open) -> None:
     page = open_page("/reps/ann")
+    expect(page.locator("figure.chart canvas")).to_be_visible()
     page.get_by_role("button", name="Pause").click()
     growth = grown(page, CHART, 20, CHARTS)
     assert growth["Nodes"] < 100
