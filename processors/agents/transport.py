@@ -30,6 +30,10 @@ FETCH_WAIT_MS = 100
 else: with Faust's 1500 ms, one quiet topic (the directory of reps) held up the busy ones for most of the time."""
 
 
+REBALANCING_SECONDS = 0.1
+"""How long a fetch waits during a rebalance, when it is not for the partitions that may be wanted next."""
+
+
 class Delivery(Protocol):
     """What the transport asks of the worker."""
 
@@ -92,7 +96,7 @@ class BatchConsumer(Consumer):
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetched batches; they are dropped when a rebalance begins, which ends with a seek to what is committed."""
         fetched: Any
-        fetched, active = await self._wait_next_records(timeout)
+        fetched, active = await self._wait_next_records(REBALANCING_SECONDS if self.app.rebalancing else timeout)
         generation = self.app.consumer_generation_id
         if not fetched or self.should_stop:
             return
@@ -105,6 +109,15 @@ class BatchConsumer(Consumer):
                     if not self.flow_active or generation != self.app.consumer_generation_id:
                         return
                     yield tp, message
+
+    def _get_active_partitions(self) -> set[TP]:
+        """What is fetched. During a rebalance, that is the changelogs.
+
+        Faust resumes the source partitions first, then seeks to what is committed, and empties its queues last: a batch
+        that was fetched by then would be gone, though the next one would come.
+        """
+        active: set[TP] = super()._get_active_partitions()
+        return {tp for tp in active if self._is_changelog_tp(tp)} if self.app.rebalancing else active
 
     async def _seek_back(self) -> None:
         try:

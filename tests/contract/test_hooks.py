@@ -17,6 +17,7 @@ from faust.tables import recovery
 from faust.tables.base import Collection
 from faust.transport.drivers import aiokafka as driver
 from mode.services import Service
+from mode.utils.queues import FlowControlEvent
 
 from processors.agents.changelog import JournalTable
 from processors.agents.directory import DirectoryTable
@@ -45,6 +46,7 @@ OVERRIDDEN = [
     (BatchConsumerThread, driver.AIOKafkaConsumerThread, "_fetch_records"),
     (BatchConsumer, driver.Consumer, "_new_consumer_thread"),
     (BatchConsumer, consuming.Consumer, "getmany"),
+    (BatchConsumer, consuming.Consumer, "_get_active_partitions"),
     (BatchConsumer, consuming.Consumer, "ack"),
     (BatchConsumer, consuming.Consumer, "on_buffer_full"),
     (BatchConsumer, consuming.Consumer, "_add_gap"),
@@ -161,3 +163,12 @@ def test_a_crash_is_kept_where_the_worker_looks() -> None:
 def test_a_consumer_keeps_how_long_it_lets_a_broker_wait_until_it_starts() -> None:
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in source(consumer.AIOKafkaConsumer.start)
     assert "self._fetch_max_wait_ms = fetch_max_wait_ms" in source(consumer.AIOKafkaConsumer.__init__)
+
+
+def test_the_end_of_a_rebalance_is_told_after_the_queues_are_emptied() -> None:
+    steps = ("resume_partitions(", "perform_seek()", "flow_control.resume()", "on_rebalance_end()")
+    resumed = source(recovery.Recovery._resume_streams)
+    places = [resumed.index(step) for step in steps]
+    assert places == sorted(places)
+    assert "self.clear()" in source(FlowControlEvent.resume)
+    assert "self._get_active_partitions()" in source(consuming.Consumer._wait_next_records)
