@@ -40,6 +40,12 @@ class Publication:
     """Not before this (monotonic seconds)."""
     heartbeat: float = 0.0
     """By this at the latest, though nothing has changed (monotonic seconds)."""
+    history: bool = False
+    """It is due late, because history is read; no longer, once that is over."""
+
+    def is_due(self) -> bool:
+        """Whether to publish now."""
+        return self.due <= time.monotonic() or (self.history and self.part.caught_up)
 
 
 class Publisher:
@@ -63,7 +69,7 @@ class Publisher:
         try:
             for part in self._parts.recovered():
                 publication = self._publication(part)
-                if publication.due <= time.monotonic():
+                if publication.is_due():
                     await self._publish(publication)
             await self._publish_reps()
         except Unavailable as error:
@@ -80,7 +86,7 @@ class Publisher:
     async def _publish(self, publication: Publication) -> None:
         """Write what is new; everything, once the part has come as far as what is published already."""
         part, now = publication.part, time.monotonic()
-        publication.due = now + RETRY_SECONDS
+        publication.due, publication.history = now + RETRY_SECONDS, False
         if publication.whole and not await self._has_passed(part):
             return
         whole = publication.whole
@@ -98,7 +104,8 @@ class Publisher:
             publication.heartbeat = now + HEARTBEAT_SECONDS
             if outcome not in (ACCEPTED, EMPTY):
                 return
-        publication.due = now + LAGGING_SECONDS if _reads_history(part) else 0.0
+        publication.history = _reads_history(part)
+        publication.due = now + LAGGING_SECONDS if publication.history else 0.0
 
     async def _has_passed(self, part: Part) -> bool:
         fence = await self._model.fence(part.label)

@@ -96,7 +96,7 @@ class BatchConsumer(Consumer):
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetched batches; they are dropped when a rebalance begins, which ends with a seek to what is committed."""
         fetched: Any
-        fetched, active = await self._wait_next_records(REBALANCING_SECONDS if self.app.rebalancing else timeout)
+        fetched, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
         if not fetched or self.should_stop:
             return
@@ -110,14 +110,16 @@ class BatchConsumer(Consumer):
                         return
                     yield tp, message
 
-    def _get_active_partitions(self) -> set[TP]:
-        """What is fetched. During a rebalance, that is the changelogs.
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, Any]:
+        """Fetch. During a rebalance, that is the changelogs only.
 
         Faust resumes the source partitions first, then seeks to what is committed, and empties its queues last: a batch
         that was fetched by then would be gone, though the next one would come.
         """
-        active: set[TP] = super()._get_active_partitions()
-        return {tp for tp in active if self._is_changelog_tp(tp)} if self.app.rebalancing else active
+        if self.app.rebalancing and active_partitions is not None:
+            changelogs = {tp for tp in active_partitions if self._is_changelog_tp(tp)}
+            return await super()._getmany(changelogs, REBALANCING_SECONDS)
+        return await super()._getmany(active_partitions, timeout)
 
     async def _seek_back(self) -> None:
         try:

@@ -1,26 +1,35 @@
 """What the consumer fetches, and when."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 from faust.types import TP
 
-from processors.agents.transport import BatchConsumer
+from processors.agents.transport import REBALANCING_SECONDS, BatchConsumer
 
 SOURCE, JOURNAL = TP("crm.events", 0), TP("journal-changelog", 0)
 
 
-def consumer(*, rebalancing: bool) -> Any:
-    """A consumer of one source partition and its changelog, without a broker."""
+def asked(*, rebalancing: bool) -> tuple[set[TP], float]:
+    """What a consumer of one source partition and its changelog asks of its thread, which answers nothing."""
+    calls: list[tuple[set[TP], float]] = []
+
+    async def getmany(active: set[TP], timeout: float) -> dict[TP, Any]:
+        calls.append((active, timeout))
+        return {}
+
     made: Any = BatchConsumer.__new__(BatchConsumer)
     made.app = SimpleNamespace(rebalancing=rebalancing, tables=SimpleNamespace(changelog_topics={JOURNAL.topic}))
-    made._active_partitions = {SOURCE, JOURNAL}
-    return made
+    made._thread = SimpleNamespace(getmany=getmany)
+    assert asyncio.run(made._getmany({SOURCE, JOURNAL}, 1.0)) == {}
+    (call,) = calls
+    return call
 
 
 def test_during_a_rebalance_nothing_but_changelogs_is_fetched() -> None:
-    assert consumer(rebalancing=True)._get_active_partitions() == {JOURNAL}
+    assert asked(rebalancing=True) == ({JOURNAL}, REBALANCING_SECONDS)
 
 
 def test_after_it_everything_is() -> None:
-    assert consumer(rebalancing=False)._get_active_partitions() == {SOURCE, JOURNAL}
+    assert asked(rebalancing=False) == ({SOURCE, JOURNAL}, 1.0)

@@ -46,7 +46,7 @@ OVERRIDDEN = [
     (BatchConsumerThread, driver.AIOKafkaConsumerThread, "_fetch_records"),
     (BatchConsumer, driver.Consumer, "_new_consumer_thread"),
     (BatchConsumer, consuming.Consumer, "getmany"),
-    (BatchConsumer, consuming.Consumer, "_get_active_partitions"),
+    (BatchConsumer, consuming.ThreadDelegateConsumer, "_getmany"),
     (BatchConsumer, consuming.Consumer, "ack"),
     (BatchConsumer, consuming.Consumer, "on_buffer_full"),
     (BatchConsumer, consuming.Consumer, "_add_gap"),
@@ -171,4 +171,4 @@ def test_the_end_of_a_rebalance_is_told_after_the_queues_are_emptied() -> None:
     places = [resumed.index(step) for step in steps]
     assert places == sorted(places)
     assert "self.clear()" in source(FlowControlEvent.resume)
-    assert "self._get_active_partitions()" in source(consuming.Consumer._wait_next_records)
+    assert "await self._getmany(" in source(consuming.Consumer._wait_next_records)

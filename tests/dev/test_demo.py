@@ -85,10 +85,11 @@ def test_it_serves_what_it_names_until_ctrl_c(tmp_path: Path) -> None:
         for page in pages:
             with urlopen(page, timeout=DEADLINE_SECONDS) as answer:
                 assert answer.status == 200, page
-        page = metrics(port)
-        assert page is not None
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while (page := metrics(port)) is None or not page.total("crm_activities", window="30d"):
+            assert time.monotonic() < deadline, "no activity in /metrics"
+            time.sleep(0.05)
         assert len(page.totals_by("crm_rep_info", "rep").keys() - {UNASSIGNED}) == 6
-        assert page.total("crm_activities", window="30d") > 0
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=DEADLINE_SECONDS)
     assert (process.returncode, err) == (0, "")

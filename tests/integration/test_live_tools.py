@@ -11,12 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 import redis
+from kafka import TopicPartition
 
 from config.clock import Clock
 from config.settings import Settings
 from processors.core.explain import RequestAccount
 from processors.core.instants import DAY_US, moment, rfc3339
-from processors.ingest.clients import producer
+from processors.ingest.clients import consumer, producer
 from processors.ingest.outgoing import from_messages
 from processors.ingest.simulate import Simulator
 from processors.ingest.topics import ensure_topics
@@ -86,6 +87,7 @@ def test_verify_raises_no_false_alarm_on_a_running_system_finds_what_was_edited_
     ]
     assert account.turns[0].wait_seconds > 7 * 24 * 3600
     assert [letter.split(": ")[1] for letter in explained.dead_letters] == ["orphan"]
+    assert verify(settings).differences == []  # everything is published
     running.process.kill()
     edited = edit_every_family(settings)
     found = {difference.place: difference for difference in verify(settings).differences}
@@ -208,6 +210,14 @@ def test_the_newest_letters_are_those_that_were_said_last_whatever_their_place(s
     assert values(letters) == b"2\n3\n4\n"
 
 
+def committed(settings: Settings) -> int:
+    """How many records are durable."""
+    topic = settings.kafka.events_topics[0]
+    with consumer(settings.kafka, group_id=settings.kafka.group) as reader:
+        numbers = range(settings.kafka.partitions)
+        return sum(reader.committed(TopicPartition(topic, number)) or 0 for number in numbers)
+
+
 def test_what_was_mended_counts_and_stays_so_through_a_crash(settings: Settings, tmp_path: Path) -> None:
     now_us = Clock(settings.clock).now_us()
     common = _head(now_us - 8 * DAY_US)
@@ -221,6 +231,7 @@ def test_what_was_mended_counts_and_stays_so_through_a_crash(settings: Settings,
     with worker(settings, directory) as running:
         wait_until(lambda: model.quality("orphan") == model.quality("malformed") == 1, "both letters", running)
         wait_until(lambda: len(latest(settings, 9, None)[0]) == 2, "both letters on their topic", running)
+        wait_until(lambda: committed(settings) == 3, "all of it is durable", running)
         letters, _ = latest(settings, 9, None)
         told = [json.loads(line) for line in as_json(letters).splitlines()]
         assert {(letter["reason"], letter["key"]) for letter in told} == {("orphan", "odd"), ("malformed", "odd")}
@@ -232,6 +243,7 @@ def test_what_was_mended_counts_and_stays_so_through_a_crash(settings: Settings,
     with worker(settings, directory) as again:
         wait_until(lambda: again.owns(settings.kafka.partitions), "a new worker", again)
         assert verify(settings).differences == []
+
     sums = model.sums()["rep", "r"]
     assert (sums["responses"], sums["activities/call"]) == (1, 1)
     assert model.quality("orphan") == 1
