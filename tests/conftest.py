@@ -15,13 +15,13 @@ import redis
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from config.notifier_settings import NotifierSettings
-from config.settings import KafkaSettings, RedisSettings, Settings, WorkerSettings
+from config.settings import RedisSettings, Settings, WorkerSettings
 from processors.dev.broker import embedded_broker
 from processors.dev.compiled import is_stale
 from processors.dev.redis_server import embedded_redis
 from schemas.errors import Unavailable
 from tests.kafka.apache_kafka import apache_kafka
+from tests.topics import kafka_under, notifier_under
 
 # A loaded machine is slow at times: that is no failure of what is tested.
 hypothesis_settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -92,20 +92,8 @@ def topic_prefix() -> str:
 def settings(broker: str, redis_url: str, topic_prefix: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings for the running broker and an empty Redis, with topics, group and keys of this test's own."""
     return Settings(
-        kafka=KafkaSettings(
-            bootstrap=broker,
-            events_topics=(f"{topic_prefix}.events",),
-            reps_topic=f"{topic_prefix}.reps",
-            dead_letters_topic=f"{topic_prefix}.dead-letters",
-            alerts_topic=f"{topic_prefix}.sla.alerts",
-            group=topic_prefix,
-            session_timeout_seconds=SESSION_TIMEOUTS_SECONDS[BROKER],
-        ),
-        notifier=NotifierSettings(
-            log_topic=f"{topic_prefix}.notifications",
-            acks_topic=f"{topic_prefix}.sla.acks",
-            dead_letters_topic=f"{topic_prefix}.notifications.dead-letters",
-        ),
+        kafka=kafka_under(topic_prefix, broker, SESSION_TIMEOUTS_SECONDS[BROKER]),
+        notifier=notifier_under(topic_prefix),
         redis=RedisSettings(url=redis_url, prefix=topic_prefix),
         worker=WorkerSettings(metrics_port=0, data_dir=tmp_path_factory.mktemp("worker")),
     )

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
-from config.notifier_settings import NotifierSettings
-from config.settings import KafkaSettings, Settings
+from config.settings import Settings
 from tests.browser.stage import Stage, stage
+from tests.topics import kafka_under, notifier_under
 
 ARGUMENTS = [
     "--headless",
@@ -56,19 +56,8 @@ def here(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stag
     """The installation that all browser tests look at."""
     name = "browser"
     settings = Settings(
-        kafka=KafkaSettings(
-            bootstrap=broker,
-            events_topics=(f"{name}.events",),
-            reps_topic=f"{name}.reps",
-            dead_letters_topic=f"{name}.dead-letters",
-            alerts_topic=f"{name}.sla.alerts",
-            group=name,
-        ),
-        notifier=NotifierSettings(
-            log_topic=f"{name}.notifications",
-            acks_topic=f"{name}.sla.acks",
-            dead_letters_topic=f"{name}.notifications.dead-letters",
-        ),
+        kafka=kafka_under(name, broker),
+        notifier=notifier_under(name),
     )
     with stage(settings, tmp_path_factory.mktemp("stage")) as running:
         yield running

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from config.notifier_settings import NotifierSettings
-from config.settings import KafkaSettings, RedisSettings, Settings, WorkerSettings
+from config.settings import RedisSettings, Settings, WorkerSettings
 from schemas.views import UNASSIGNED
 from tests.grafana.documented import documented, shown
 from tests.grafana.expected import Choice, Expected, Series, Target, business
 from tests.grafana.expected_programs import programs, results, types
 from tests.grafana.live import FLOW, Live, live
 from tests.grafana.queries import BOARDS, Json, panels
+from tests.topics import kafka_under, notifier_under
 
 TARGETS: dict[Target, str] = {
     (name.removeprefix("en/"), panel["title"], target["refId"]): target["expr"]
@@ -29,17 +29,8 @@ def world(broker: str, redis_server: str, tmp_path_factory: pytest.TempPathFacto
     """The live team, once everything is on the boards."""
     name = "grafana"
     settings = Settings(
-        kafka=KafkaSettings(
-            bootstrap=broker,
-            events_topics=(f"{name}.events",),
-            reps_topic=f"{name}.reps",
-            dead_letters_topic=f"{name}.dead-letters",
-            alerts_topic=f"{name}.alerts",
-            group=name,
-        ),
-        notifier=NotifierSettings(
-            log_topic=f"{name}.notifications", acks_topic=f"{name}.acks", dead_letters_topic=f"{name}.undelivered"
-        ),
+        kafka=kafka_under(name, broker),
+        notifier=notifier_under(name),
         redis=RedisSettings(url=redis_server, prefix=name),
         worker=WorkerSettings(metrics_port=0, data_dir=tmp_path_factory.mktemp("worker")),
     )
