@@ -27,7 +27,6 @@ from schemas.events import Event
 logger = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
-MOST_RECORDS = 4000
 TAGS: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Event)}
 """Event class to its word on the wire."""
 
@@ -53,7 +52,7 @@ class Intake:
     """The worker's one agent."""
 
     def __init__(
-        self, parts: Parts, dead_letters_topic: str, metrics: WorkerMetrics, broker: Broker, most: int = MOST_RECORDS
+        self, parts: Parts, dead_letters_topic: str, metrics: WorkerMetrics, broker: Broker, most: int
     ) -> None:
         """`most`: records that are applied in one go; meanwhile nothing else has its turn."""
         self._parts = parts

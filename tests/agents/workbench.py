@@ -25,6 +25,7 @@ from schemas.views import Changes
 from tests.story import HOUR, at
 
 TOPIC = "crm.events"
+BATCH_RECORDS = 4000
 SOURCE = TP(TOPIC, 0)
 CLOCK_US = instant_us(at(2 * HOUR))
 """Two hours into the story: nothing in it is too early."""
@@ -85,7 +86,7 @@ class Desk:
         self.crashed: list[BaseException] = []
         self.first_offset = 0
         self.clock_us = CLOCK_US
-        self.intake = Intake(self.parts, "crm.dead-letters", self.metrics, self)
+        self.intake = Intake(self.parts, "crm.dead-letters", self.metrics, self, most=BATCH_RECORDS)
 
     async def earliest(self, tp: TP) -> int:
         return self.first_offset
