@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.corpus import Corpus, corpus
-from benchmarks.machine import cores, cpu_seconds, pinned
+from benchmarks.machine import ALLOWED, cores, cpu_seconds, pinned
 from benchmarks.meter import OwnMeter, Rate, Sample, rate, read_samples
 from benchmarks.spread import spread
 from schemas.codec import decode_event
@@ -59,6 +59,13 @@ def test_the_mix_has_every_common_type_some_duplicates_and_keys_by_customer(tmp_
     assert 0 < len(events) - len({event.event_id for event in events}) < 100
     assert [key.decode() for _, key, _ in mix.outgoing()] == [event.customer_id for event in events]
     assert len(list(mix.outgoing(10))) == 10
+
+
+def test_what_is_measured_has_a_core_of_its_own_also_when_the_bench_has_pinned_itself_to_the_others() -> None:
+    mine, others = cores()
+    with pinned(others):
+        assert cores() == (mine, others)
+    assert mine.isdisjoint(others) or len(ALLOWED) < 2
 
 
 def test_a_child_is_pinned_and_its_time_is_counted() -> None:
