@@ -12,18 +12,24 @@ NO_STAGE = "_none"
 def contributions(course: Course, stages: tuple[str, ...]) -> list[Contribution]:
     """The contributions of a course in a pipeline of these stages."""
     created, close, standing = course.created, course.close, standing_of(course)
-    won = close is not None and close.won
     found = stages_since(course, stages, 0, 0)
-    if won and len(course.reached) == len(stages):
-        found.append(_at_stage(course, "advanced", len(stages) - 1, stages))
     if created is not None:
         found.append((created.rep_id, created.at_us, "opportunities_created", "", "", 1))
-        if won:
-            found.append((created.rep_id, created.at_us, "created_won", "", "", 1))
     if close is not None:
-        found += _close(close, created)
+        found += closing(course, close, stages)
     if standing is not None:
         found.append(standing)
+    return found
+
+
+def closing(course: Course, close: Close, stages: tuple[str, ...]) -> list[Contribution]:
+    """What its close adds, the stages aside that a win implies."""
+    created = course.created
+    found = _close(close, created)
+    if close.won and len(course.reached) == len(stages):
+        found.append(_at_stage(course, "advanced", len(stages) - 1, stages))
+    if close.won and created is not None:
+        found.append((created.rep_id, created.at_us, "created_won", "", "", 1))
     return found
 
 

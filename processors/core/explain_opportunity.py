@@ -148,7 +148,7 @@ def _effect(fact: Selling, course: Course, stages: tuple[str, ...]) -> tuple[str
             first = course.close is not None and course.close.follow_up_us == at_us
             return f"{kind} by {rep_id}{': the first follow-up' if first else ''}", "S24" if first else "S19"
         case ev.OpportunityCreated(pipeline=pipeline, rep_id=rep_id):
-            again = course.created != (rep_id, at_us)
+            again = course.created is None or not course.created.is_of(rep_id, at_us)
             return f"{'was created before' if again else f'created in pipeline {pipeline}'}; {rep_id} owns it", "S23"
         case ev.OpportunityStageEntered():
             return _stage(fact, at_us, course, stages)
@@ -169,13 +169,13 @@ def _end(fact: ev.OpportunityWon | ev.OpportunityLost, at_us: int, course: Cours
 def _stage(fact: ev.OpportunityStageEntered, at_us: int, course: Course, stages: tuple[str, ...]) -> tuple[str, str]:
     if fact.stage not in stages:
         return f"stage {fact.stage} is of another pipeline: counts for nothing", "S22"
-    if dict(course.visited)[fact.stage] != (fact.rep_id, at_us):
+    if not dict(course.visited)[fact.stage].is_of(fact.rep_id, at_us):
         return f"enters {fact.stage} again, which counts once", "S21"
     index = stages.index(fact.stage)
-    if course.reached[index] != (fact.rep_id, at_us):
+    if not course.reached[index].is_of(fact.rep_id, at_us):
         return f"enters {fact.stage}, which was reached already", "S21"
     before = [
-        stage for stage, mark in zip(stages[:index], course.reached, strict=False) if mark == (fact.rep_id, at_us)
+        stage for stage, mark in zip(stages[:index], course.reached, strict=False) if mark.is_of(fact.rep_id, at_us)
     ]
     implied = f", which implies {', '.join(before)}" if before else ""
     return f"enters {fact.stage}{implied}", "S20"

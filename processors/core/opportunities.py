@@ -1,6 +1,7 @@
 """Opportunities: created, moved through stages, closed (S20 to S25).
 
-An opportunity is small, so its course is folded from all facts whenever one changes, at most once per publication.
+An opportunity is a sorted list of facts and its course up to the newest. In the common case a fact is newer than all
+others and the course takes one step; otherwise it is folded again from all facts, at most once per publication.
 """
 
 from bisect import bisect_left
@@ -32,11 +33,19 @@ RANKS: dict[type[OpportunityFact], int] = {
 DEFAULT_PIPELINE = "default"
 
 
-class Mark(NamedTuple):
+@mypyc_attr(acyclic=True)
+class Mark:
     """Something that a rep did at an instant."""
 
-    rep_id: str
-    at_us: int
+    __slots__ = ("at_us", "rep_id")
+
+    def __init__(self, rep_id: str, at_us: int) -> None:
+        self.rep_id = rep_id
+        self.at_us = at_us
+
+    def is_of(self, rep_id: str, at_us: int) -> bool:
+        """Whether it was this rep at this instant."""
+        return self.at_us == at_us and self.rep_id == rep_id
 
 
 class Close(NamedTuple):
@@ -78,16 +87,15 @@ class Course:
 class Opportunity:
     """One opportunity: its facts in order, instants of the activities linked to it, and the course last posted."""
 
-    __slots__ = ("contributions", "facts", "linked", "opportunity_id", "posted", "settled")
+    __slots__ = ("facts", "linked", "opportunity_id", "posted", "settled")
 
     def __init__(self, opportunity_id: str) -> None:
         self.opportunity_id = opportunity_id
         self.facts: list[Entry] = []
         self.linked: list[int] | None = None
         self.posted: Course | None = None
-        self.contributions: set[tuple[str, int, str, str, str, int]] = set()
-        """What was posted."""
         self.settled = True
+        """False: facts came or went that the posted course does not know."""
 
 
 def entry_of(at_us: int, fact: OpportunityFact) -> Entry:
@@ -117,7 +125,7 @@ def course_of(root: Opportunity, pipelines: dict[str, tuple[str, ...]], touches:
     for entry in root.facts:
         _take(course, entry, stages, close is not None and entry[3] is close[3])
     if close is not None:
-        course.close = _close(close, course.created, root.linked or [], touches)
+        course.close = _close(close[0], close[3], course.created, root.linked or [], touches)
     return course
 
 
@@ -126,7 +134,7 @@ def _take(course: Course, entry: Entry, stages: tuple[str, ...], in_force: bool)
     match fact:
         case OpportunityStageEntered():
             if fact.stage in stages:
-                enter(course, fact, at_us, stages)
+                _enter(course, fact, at_us, stages)
         case OpportunityCreated():
             course.owner = fact.rep_id
             if course.created is None:
@@ -139,7 +147,27 @@ def _take(course: Course, entry: Entry, stages: tuple[str, ...], in_force: bool)
             pass
 
 
-def enter(course: Course, fact: OpportunityStageEntered, at_us: int, stages: tuple[str, ...]) -> None:
+def step(
+    root: Opportunity, course: Course, at_us: int, fact: OpportunityFact, stages: tuple[str, ...], touches: list[int]
+) -> bool:
+    """Take a fact that is newer than all before it; false if the course has to be folded from all facts instead."""
+    if course.close is not None:
+        return False
+    match fact:
+        case OpportunityStageEntered() if fact.stage in stages:
+            _enter(course, fact, at_us, stages)
+        case OpportunityAssigned():
+            course.owner = fact.rep_id
+        case OpportunityWon() | OpportunityLost():
+            course.close = _close(at_us, fact, course.created, root.linked or [], touches)
+            if course.close.won:
+                _reach(course, len(stages), Mark(fact.rep_id, at_us))
+        case _:
+            return False
+    return True
+
+
+def _enter(course: Course, fact: OpportunityStageEntered, at_us: int, stages: tuple[str, ...]) -> None:
     """Take the entry of one of the pipeline's stages."""
     mark = Mark(fact.rep_id, at_us)
     course.stage = fact.stage
@@ -167,8 +195,8 @@ def _close_in_force(facts: list[Entry]) -> Entry | None:
     return None
 
 
-def _close(entry: Entry, created: Mark | None, linked: list[int], touches: list[int]) -> Close:
-    at_us, _, _, fact = entry
+def _close(at_us: int, fact: OpportunityFact, created: Mark | None, linked: list[int], touches: list[int]) -> Close:
+    """What a fact that won or lost an opportunity comes to."""
     won = isinstance(fact, OpportunityWon)
     value = cents(fact.amount) if isinstance(fact, OpportunityWon) and fact.amount is not None else 0
     follow_up = None

@@ -2,10 +2,10 @@
 
 from bisect import bisect_left, insort
 
-from processors.core.contributions import Contribution, contributions, stages_since, standing_of
+from processors.core.contributions import Contribution, closing, contributions, stages_since, standing_of
 from processors.core.customers import Customer
 from processors.core.desks import Desk, Desks, bump
-from processors.core.opportunities import Course, Opportunity, course_of, enter, entry_of, foreign_stages
+from processors.core.opportunities import Course, Opportunity, course_of, entry_of, foreign_stages, step
 from schemas.errors import BadRecord, Reason
 from schemas.events import ActivityLogged, Event, OpportunityCreated, OpportunityFact, OpportunityStageEntered
 from schemas.views import Partial
@@ -45,34 +45,37 @@ class Pipeline:
             insort(root.facts, entry)
             return
         root.facts.append(entry)
-        if not root.settled or not self._follow(root, at_us, fact):
+        if not root.settled or not self._follow(customer, root, at_us, fact):
             self._withdraw(customer, root)
 
-    def _follow(self, root: Opportunity, at_us: int, fact: OpportunityFact) -> bool:
-        """The common case, a stage more of an open opportunity: one step from the present course, if it is that."""
+    def _follow(self, customer: Customer, root: Opportunity, at_us: int, fact: OpportunityFact) -> bool:
+        """The common case, a new opportunity or one step of an open one; false if it is not that."""
         course = root.posted
-        if course is None or course.close is not None or type(fact) is not OpportunityStageEntered:
-            return False
+        if course is None:
+            if len(root.facts) > 1:
+                return False
+            self._fold(customer, root)
+            return True
         stages = self._pipelines.get(course.pipeline, ())
-        if fact.stage not in stages:
+        standing, reached, visited = standing_of(course), len(course.reached), len(course.visited)
+        if not step(root, course, at_us, fact, stages, customer.touches or []):
             return False
-        before = standing_of(course), len(course.reached), len(course.visited)
-        enter(course, fact, at_us, stages)
-        self._move(root, before[0], standing_of(course))
-        for contribution in stages_since(course, stages, before[1], before[2]):
-            root.contributions.add(contribution)
+        for contribution in stages_since(course, stages, reached, visited):
             self._add(contribution, 1)
+        if course.close is not None:
+            customer.newest_close_us = max(customer.newest_close_us, at_us)
+            for contribution in closing(course, course.close, stages):
+                self._add(contribution, 1)
+        self._move(standing, standing_of(course))
         return True
 
-    def _move(self, root: Opportunity, old: Contribution | None, new: Contribution | None) -> None:
+    def _move(self, old: Contribution | None, new: Contribution | None) -> None:
         """An opportunity stands open elsewhere now."""
         if old == new:
             return
         if old is not None:
-            root.contributions.discard(old)
             self._add(old, -1)
         if new is not None:
-            root.contributions.add(new)
             self._add(new, 1)
 
     def remove(self, customer: Customer, at_us: int, fact: OpportunityFact) -> None:
@@ -111,22 +114,27 @@ class Pipeline:
         self._withdraw_late()
         unsettled, self._unsettled = self._unsettled, []
         for customer, root in unsettled:
-            course = course_of(root, self._pipelines, customer.touches or [])
-            self._post(course, root)
-            root.posted, root.settled = course, True
-            if course.close is not None:
-                customer.newest_close_us = max(customer.newest_close_us, course.close.at_us)
-            if len(self._pipelines) > 1:
-                self._reject_foreign(root, course)
+            self._fold(customer, root)
+            root.settled = True
             if not root.facts and not root.linked and customer.opportunities is not None:
                 del customer.opportunities[root.opportunity_id]
+
+    def _fold(self, customer: Customer, root: Opportunity) -> None:
+        """Fold all facts, and post what is new."""
+        course = course_of(root, self._pipelines, customer.touches or [])
+        self._post(root.posted, course)
+        root.posted = course
+        if course.close is not None:
+            customer.newest_close_us = max(customer.newest_close_us, course.close.at_us)
+        if len(self._pipelines) > 1:
+            self._reject_foreign(root, course)
 
     def unpost_all(self, customers: dict[str, Customer]) -> None:
         """Everything was cleared: fold all of it again at the next `settle`."""
         self._unsettled = []
         for customer in customers.values():
             for root in (customer.opportunities or {}).values():
-                root.posted, root.settled, root.contributions = None, False, set()
+                root.posted, root.settled = None, False
                 self._unsettled.append((customer, root))
 
     def _root(self, customer: Customer, opportunity_id: str) -> Opportunity:
@@ -179,10 +187,10 @@ class Pipeline:
                 detail = f"stage {fact.stage!r} is not of pipeline {course.pipeline!r}: {', '.join(stages)}"
                 self.rejected.append((fact, BadRecord(Reason.UNKNOWN_STAGE, detail)))
 
-    def _post(self, course: Course, root: Opportunity) -> None:
+    def _post(self, posted: Course | None, course: Course) -> None:
         """Post what an opportunity newly says, and take back what it no longer says."""
-        old = root.contributions
-        new = root.contributions = set(contributions(course, self._pipelines.get(course.pipeline, ())))
+        new = contributions(course, self._pipelines.get(course.pipeline, ()))
+        old = contributions(posted, self._pipelines.get(posted.pipeline, ())) if posted is not None else []
         for contribution in old:
             if contribution not in new:
                 self._add(contribution, -1)
