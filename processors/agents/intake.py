@@ -7,12 +7,10 @@ batch whose processing failed, and its events would silently be gone.
 import asyncio
 import logging
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterable, Iterable, Iterator
+from collections.abc import AsyncIterable, Iterator
 from itertools import islice
 from typing import Any, Protocol, get_args
 
-import msgspec
 from faust.types import TP
 
 from processors.agents.dead_letters import dead_letter
@@ -20,8 +18,8 @@ from processors.agents.fetching import Fetched, Record
 from processors.agents.garbage import state_grows
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import Part, Parts
-from schemas import codec
-from schemas.errors import BadRecord, Reason, SalespulseError
+from processors.core.batches import Refused, apply_messages
+from schemas.errors import Reason, SalespulseError
 from schemas.events import Event
 
 logger = logging.getLogger(__name__)
@@ -29,6 +27,8 @@ logger = logging.getLogger(__name__)
 DAY_MS = 86_400_000
 TAGS: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Event)}
 """Event class to its word on the wire."""
+HARMLESS = frozenset({Reason.DUPLICATE, Reason.TOMBSTONE})
+"""Nothing is lost with them: they are counted, and are no dead letters."""
 
 
 class LostRecords(SalespulseError):
@@ -93,12 +93,17 @@ class Intake:
         started = time.perf_counter()
         # What is in the future is so by the clock of now: a scaled one has gone far since the last timer.
         part.ledger.set_clock(self._broker.now_us())
+        journal = part.journal
         with state_grows():
-            last, count = self._apply(part, tp, islice(records, self._most))
-        if last is not None:
-            part.next_offsets[tp.topic] = last.offset + 1
+            applied = apply_messages(part.ledger, islice(records, self._most), journal.pending, journal.pending_ids)
+        for kind, count in applied.kinds.items():
+            self._metrics.events(TAGS[kind], "applied", count)
+        for refused in applied.refused:
+            self._refuse(part, tp, refused)
+        if applied.last is not None:
+            part.next_offsets[tp.topic] = applied.last.offset + 1
             self._metrics.batch(time.perf_counter() - started)
-        return count == self._most
+        return applied.messages == self._most
 
     async def _explain_gap(self, tp: TP, expected: int, start: int) -> None:
         """Records that the topic no longer holds are lost, which is loud; otherwise, a restart reads them again."""
@@ -107,49 +112,11 @@ class Intake:
         logger.error("%s/%d: offsets %d to %d left the topic before they were read", *tp, expected, start - 1)
         self._metrics.lost.inc(start - expected)
 
-    def _apply(self, part: Part, tp: TP, records: Iterable[Record]) -> tuple[Record | None, int]:
-        """The hot loop: everything that an event costs beside fetching it and what the timers do.
-
-        Gives the last record, and how many there were.
-        """
-        parse, apply = codec.parse_event, part.ledger.apply
-        keep, keep_id = part.journal.pending.append, part.journal.pending_ids.append
-        types: defaultdict[type, int] = defaultdict(int)
-        record, count = None, 0
-        for count, record in enumerate(records, 1):  # noqa: B007 -- the last ones are wanted
-            value = record.value
-            try:
-                if value is None or len(value) > codec.MAX_EVENT_BYTES:
-                    self._refuse_size(part, tp, record)
-                    continue
-                event = parse(value)
-                if apply(event) == "applied":
-                    keep(value)
-                    keep_id(event.event_id)
-                    types[event.__class__] += 1
-                else:
-                    self._note(part, record, Reason.DUPLICATE, TAGS[event.__class__])
-            except BadRecord as bad:
-                self._refuse(part, tp, record, bad)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                self._refuse(part, tp, record, codec.why(error))
-        for kind, applied in types.items():
-            self._metrics.events(TAGS[kind], "applied", applied)
-        return record, count
-
-    def _refuse_size(self, part: Part, tp: TP, record: Record) -> None:
-        """A tombstone is counted and ignored; what is too large is a dead letter."""
-        if record.value is None:
-            self._note(part, record, Reason.TOMBSTONE, "none")
-            return
-        detail = f"{len(record.value)} bytes, at most {codec.MAX_EVENT_BYTES} are allowed"
-        self._refuse(part, tp, record, BadRecord(Reason.TOO_LARGE, detail))
-
-    def _refuse(self, part: Part, tp: TP, record: Record, bad: BadRecord) -> None:
-        part.unsent.append(dead_letter(self._dead_letters_topic, (tp.topic, tp.partition), record, bad))
-        self._metrics.dead_letter(bad.reason)
-        self._note(part, record, bad.reason, "none")
-
-    def _note(self, part: Part, record: Record, reason: Reason, kind: str) -> None:
-        part.ledger.note(reason, (record.timestamp or 0) // DAY_MS)
-        self._metrics.events(kind, reason, 1)
+    def _refuse(self, part: Part, tp: TP, refused: Refused[Record]) -> None:
+        """What did not count is noted, and is a dead letter unless it is a duplicate or a tombstone."""
+        record, bad, kind = refused
+        if bad.reason not in HARMLESS:
+            part.unsent.append(dead_letter(self._dead_letters_topic, (tp.topic, tp.partition), record, bad))
+            self._metrics.dead_letter(bad.reason)
+        part.ledger.note(bad.reason, (record.timestamp or 0) // DAY_MS)
+        self._metrics.events("none" if kind is None else TAGS[kind], bad.reason, 1)

@@ -78,12 +78,9 @@ class Alerts:
 
     def first_us(self, turn: Turn) -> int:
         """The first instant of a turn, 0 if it has none."""
-        first_us = 0
-        for _, due_us, at_risk_us in self.due(turn):
-            at_us = due_us if at_risk_us is None else at_risk_us
-            if not first_us or at_us < first_us:
-                first_us = at_us
-        return first_us
+        opener = turn.opener
+        team = self._teams.get(turn.owner, UNKNOWN_TEAM)
+        return self._deadlines.first_us(turn.start_us, team, opener.priority, opener.channel)
 
     def steps(self, turn: Turn) -> list[Step]:
         """The instants of a turn, ascending."""

@@ -53,12 +53,12 @@ class Outbox:
         self._worth.changed.update(self._worth.segments)
         self.quality_changed.update(self.quality)
         for customer in customers.values():
-            for request_id in customer.open or ():
-                self._waiting.changed[customer.customer_id, request_id] = None
+            for request in (customer.open or {}).values():
+                self._waiting.note(customer, request)
 
     def _fields(self, customers: dict[str, Customer]) -> Iterator[Field]:
         """What is noted as changed is taken out before it is given: what changes meanwhile is noted anew."""
-        waiting, self._waiting.changed = self._waiting.changed, {}
+        waiting = self._waiting.take_changed()
         segments, self._worth.changed = self._worth.changed, set()
         days, self.quality_changed = self.quality_changed, set()
         for desk in list(self._desks):

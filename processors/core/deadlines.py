@@ -41,6 +41,14 @@ class Deadlines:
         terms = self._first if start_us < self._second_us else self._at(start_us)
         return terms.due(start_us, team, priority, channel)
 
+    def first_us(self, start_us: int, team: str, priority: str, channel: str) -> int:
+        """The first instant of all, at risk or due, of such a turn; 0 if it has no deadline."""
+        terms = self._first if start_us < self._second_us else self._at(start_us)
+        if terms.soonest_us:
+            return start_us + terms.soonest_us
+        due = terms.due(start_us, team, priority, channel)
+        return min((due_us if at_risk_us is None else at_risk_us for _, due_us, at_risk_us in due), default=0)
+
     def business_us(self, start_us: int, end_us: int, team: str) -> int:
         """The working time of a wait by the team's calendar at its start; with no calendar it is all of it."""
         terms = self._first if start_us < self._second_us else self._at(start_us)
@@ -59,7 +67,17 @@ class Deadlines:
 class _Terms:
     """One version, compiled."""
 
-    __slots__ = ("_by_key", "_calendars", "_channels", "_default", "_levels", "_teams", "due", "severities")
+    __slots__ = (
+        "_by_key",
+        "_calendars",
+        "_channels",
+        "_default",
+        "_levels",
+        "_teams",
+        "due",
+        "severities",
+        "soonest_us",
+    )
 
     def __init__(self, version: PolicyVersion, compiled: dict[int, WorkingCalendar]) -> None:
         named = {name: _compile(spec, compiled) for name, spec in version.calendars.items()}
@@ -72,7 +90,10 @@ class _Terms:
         self._teams = {team for level in version.levels for team in level.teams} | self._calendars.keys()
         self._channels = {channel for level in version.levels for channel in level.channels}
         self._by_key: dict[_Key, Callable[[int], Due]] = {}
-        self.due: Callable[[int, str, str, str], Due] = _same_for_all(version.levels) or self._due_by_key
+        for_all = _same_for_all(version.levels)
+        self.due: Callable[[int, str, str, str], Due] = for_all or self._due_by_key
+        self.soonest_us = _soonest_us(version.levels) if for_all is not None else 0
+        """From a turn's start to the first instant that is the same for all; 0: there is none."""
 
     def calendar(self, team: str) -> WorkingCalendar | None:
         """The team's calendar, else the policy's."""
@@ -135,6 +156,11 @@ def _same_for_all(levels: tuple[Level, ...]) -> Callable[[int, str, str, str], D
 def _sums(levels: tuple[Level, ...]) -> _Sums:
     by_due = sorted(levels, key=lambda level: (level.seconds, level.name))
     return tuple((level.name, level.seconds * SECOND_US, _at_risk_us(level)) for level in by_due)
+
+
+def _soonest_us(levels: tuple[Level, ...]) -> int:
+    sums = _sums(levels)
+    return min((due if at_risk is None else at_risk for _, due, at_risk in sums), default=0)
 
 
 def _at_risk_us(level: Level) -> int | None:

@@ -6,6 +6,8 @@ ledger reads no clock: time comes in through `advance`.
 
 from collections.abc import Iterable, Iterator
 
+from mypy_extensions import i64
+
 from processors.core.activities import Activities
 from processors.core.alerts import NO_CLOCK_US, Alerts
 from processors.core.changes import Outbox, with_unlinked
@@ -66,12 +68,16 @@ class Ledger:
 
     def apply(self, event: ev.Event) -> Applied:
         """Add a fact. Raises BadRecord when it cannot count: nothing has changed then."""
-        known = self.facts.get(event.event_id)
-        if known is not None:
+        event_id, before = event.event_id, len(self.facts)
+        # One look-up, where nothing is in any cache: that of what is not there and that of its place are the same.
+        known = self.facts.setdefault(event_id, event)
+        if len(self.facts) == before:
             return same(known, event)
-        self.facts[event.event_id] = event
         since = event.occurred_at - EPOCH
-        at_us = since.days * DAY_US + since.seconds * SECOND_US + since.microseconds
+        days: i64 = since.days
+        seconds: i64 = since.seconds
+        microseconds: i64 = since.microseconds
+        at_us: int = (days * 86400 + seconds) * 1_000_000 + microseconds
         customer = self.customers.get(event.customer_id)
         if customer is None:
             customer = self.customers[event.customer_id] = Customer(event.customer_id)
@@ -85,9 +91,9 @@ class Ledger:
             customer.newest_us = at_us
             if at_us > self.stream_us:
                 self.stream_us = at_us
-        if event.event_id in self.retracted and self._is_retracted(event):
+        if event_id in self.retracted and self._is_retracted(event):
             return "applied"
-        if isinstance(event, ev.ActivityLogged):
+        if type(event) is ev.ActivityLogged:
             # More than half of all events: without the way through the table.
             self.activities.take(customer, at_us, event)
         else:
@@ -143,7 +149,7 @@ class Ledger:
         `sweeping`: false while records wait, which may still belong to what is old.
         """
         self.settle()
-        self.waiting.advance(self.customers, now_us)
+        self.waiting.advance(now_us)
         if sweeping and self.retention is not None:
             for customer, fact, reason in self.retention.sweep(self.facts, self.customers, now_us):
                 self._drop(customer, fact, reason)
@@ -157,7 +163,7 @@ class Ledger:
         self.settle()
         self._outbox.quality = with_unlinked(quality, self.quality)
         clock_us, self.alerts.clock_us = self.alerts.clock_us, NO_CLOCK_US
-        self.waiting.advance(self.customers, advanced_us)
+        self.waiting.advance(advanced_us)
         self.alerts.clock_us = max(clock_us, advanced_us)
         self.alerts.forget_history(self.customers.values())
         self.alerts.take()
@@ -280,7 +286,7 @@ class Ledger:
         self.waiting.unpost_all(self.customers)
         self.pipeline.unpost_all(self.customers)
         self.settle()
-        self.waiting.advance(self.customers, self.alerts.now_us)
+        self.waiting.advance(self.alerts.now_us)
         self.waiting.outcomes = outcomes
 
     # -- corrections ------------------------------------------------------------------------------

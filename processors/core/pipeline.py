@@ -5,7 +5,7 @@ from bisect import bisect_left, insort
 from processors.core.contributions import Contribution, closing, contributions, stages_since, standing_of
 from processors.core.customers import Customer
 from processors.core.desks import Desk, Desks, bump
-from processors.core.opportunities import Course, Opportunity, course_of, entry_of, foreign_stages, step
+from processors.core.opportunities import Course, Opportunity, course_of, entry_of, foreign_stages, is_after, step
 from schemas.errors import BadRecord, Reason
 from schemas.events import ActivityLogged, Event, OpportunityCreated, OpportunityFact, OpportunityStageEntered
 from schemas.views import Partial
@@ -40,7 +40,7 @@ class Pipeline:
         """Add a fact."""
         root = self._root(customer, fact.opportunity_id)
         entry = entry_of(at_us, fact)
-        if root.facts and entry < root.facts[-1]:
+        if root.facts and not is_after(entry, root.facts[-1]):
             self._withdraw(customer, root)
             insort(root.facts, entry)
             return

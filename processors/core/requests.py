@@ -93,7 +93,19 @@ class Turn:
 class Request:
     """One request: its facts in order, and the state after the newest."""
 
-    __slots__ = ("alerts", "ended", "facts", "next_us", "owner", "passed", "request_id", "settled", "turn", "turns")
+    __slots__ = (
+        "alerts",
+        "ended",
+        "facts",
+        "next_us",
+        "noted",
+        "owner",
+        "passed",
+        "request_id",
+        "settled",
+        "turn",
+        "turns",
+    )
 
     def __init__(self, request_id: str, facts: list[Entry]) -> None:
         self.request_id = request_id
@@ -105,9 +117,11 @@ class Request:
         self.passed = 0
         """How many of the open turn's instants (at risk, due) have passed."""
         self.next_us = 0
-        """The open turn's next instant, as the heap knows it; 0: there is none."""
+        """The open turn's next instant, for which an alarm is set; 0: there is none."""
         self.ended: Entry | None = None
         """The fact that ended the latest turn to end."""
+        self.noted = -1
+        """The publication that has it in its list of what changed."""
         self.settled = True
         """False: the numbers were withdrawn, and facts are being added before the next walk."""
         self.alerts: dict[tuple[int, str], Transition] | None = None
@@ -115,15 +129,15 @@ class Request:
 
     def step(self, at_us: int, fact: RequestFact) -> Turn | None:
         """Take a fact that is newer than all before it; the turn that it ends, if it ends one."""
-        match fact:
-            case RequestAnswered():
-                return self._end(at_us, "answered", fact.rep_id) if qualifies(fact) else None
-            case RequestOpened():
-                self._opened(at_us, fact)
-            case RequestAssigned():
-                self._own(at_us, fact.rep_id or UNASSIGNED)
-            case RequestClosed():
-                return self._end(at_us, fact.reason, "")
+        # By exact type: `isinstance` asks the metaclass for each that it is not.
+        if type(fact) is RequestAnswered:
+            return self._end(at_us, "answered", fact.rep_id) if qualifies(fact) else None
+        if type(fact) is RequestOpened:
+            self._opened(at_us, fact)
+        elif type(fact) is RequestAssigned:
+            self._own(at_us, fact.rep_id or UNASSIGNED)
+        elif type(fact) is RequestClosed:
+            return self._end(at_us, fact.reason, "")
         return None
 
     def _opened(self, at_us: int, fact: RequestOpened) -> None:
@@ -236,6 +250,11 @@ def answers(fact: RequestFact, turn: Turn) -> bool:
 def entry_of(at_us: int, fact: RequestFact) -> Entry:
     """A fact with its place in the order."""
     return (at_us, RANKS[type(fact)], fact.event_id, fact)
+
+
+def is_after(entry: Entry, other: Entry) -> bool:
+    """Whether a fact's place is behind that of another; nearly always, the instants alone tell."""
+    return entry[0] > other[0] or (entry[0] == other[0] and entry > other)
 
 
 def open_request(customer_id: str, request: Request, turn: Turn, due: Due) -> OpenRequest:

@@ -2,8 +2,8 @@
 
 from bisect import insort
 from collections.abc import Iterator
-from heapq import heappop, heappush
 
+from processors.core.alarms import Alarms
 from processors.core.alerts import Alerts, Due
 from processors.core.customers import Customer
 from processors.core.desks import Desks, bump, count_wait
@@ -18,6 +18,7 @@ from processors.core.requests import (
     answers,
     discard,
     entry_of,
+    is_after,
     open_request,
 )
 from schemas.events import RequestAnswered, RequestAssigned, RequestFact, RequestOpened
@@ -30,7 +31,7 @@ LOOKS = 100_000
 
 
 class Waiting:
-    """All requests of one source partition, and the heap of their next instants."""
+    """All requests of one source partition, and the alarms at their next instants."""
 
     def __init__(self, desks: Desks, alerts: Alerts, answered: Distinct) -> None:
         self._desks = desks
@@ -39,9 +40,10 @@ class Waiting:
         self._unsettled: list[tuple[Customer, Request]] = []
         self._late: list[Customer] = []
         self._looks = 0
-        self._heap: list[tuple[int, str, str]] = []
-        self.changed: dict[tuple[str, str], None] = {}
-        """(customer_id, request_id) of what is to be published."""
+        self._alarms = Alarms()
+        self._changed: list[tuple[str, str]] = []
+        self._publication = 0
+        """How often what changed was taken: what says so already is in the list."""
         self.outcomes: dict[tuple[str, str, str], int] = {}
         """(team, level, met or missed) to how many more turns came to it, history left out: for burn rates."""
         self.unlinked_days: dict[int, int] = {}
@@ -57,7 +59,7 @@ class Waiting:
         fact.request_id = request.request_id
         entry = (at_us, RANKS[type(fact)], fact.event_id, fact)
         facts, unlinked = request.facts, customer.unlinked
-        newest = (not facts or entry > facts[-1]) and (unlinked is None or entry > unlinked.newest)
+        newest = (not facts or is_after(entry, facts[-1])) and (unlinked is None or entry > unlinked.newest)
         if newest and request.settled and not (request.passed and _may_change_owner(fact)):
             facts.append(entry)
             self._follow(customer, request, entry)
@@ -97,22 +99,30 @@ class Waiting:
 
     def unpost_all(self, customers: dict[str, Customer]) -> None:
         """Everything was cleared: fold all of it again at the next `settle`."""
-        self._unsettled, self._heap = [], []
+        self._unsettled = []
+        self._alarms.clear()
         for customer in customers.values():
             for request in (customer.requests or {}).values():
                 request.settled = False
                 self._unsettled.append((customer, request))
 
-    def advance(self, customers: dict[str, Customer], now_us: int) -> None:
+    def advance(self, now_us: int) -> None:
         """Let time pass: turns still open after one of their instants become at risk or overdue."""
         self._alerts.now_us = max(self._alerts.now_us, now_us)
-        heap = self._heap
-        while heap and heap[0][0] < now_us:
-            at_us, customer_id, request_id = heappop(heap)
-            customer = customers.get(customer_id)
-            request = (customer.requests or {}).get(request_id) if customer is not None else None
-            if customer is not None and request is not None and request.next_us == at_us:
-                self._pass(customer, request)
+        for _, customer, request in self._alarms.ring(now_us):
+            self._pass(customer, request)
+
+    def take_changed(self) -> list[tuple[str, str]]:
+        """(customer_id, request_id) of what changed since the last call; the same one may come twice."""
+        changed, self._changed = self._changed, []
+        self._publication += 1
+        return changed
+
+    def note(self, customer: Customer, request: Request) -> None:
+        """What the read model says of a request has changed."""
+        if request.noted != self._publication:
+            request.noted = self._publication
+            self._changed.append((customer.customer_id, request.request_id))
 
     def view(self, customer: Customer, request_id: str) -> OpenRequest | None:
         """What the read model says of a request: its open turn."""
@@ -179,7 +189,7 @@ class Waiting:
         """The common case: one step from the present state."""
         before = request.turn
         ended = request.step(entry[0], entry[3])
-        self.changed[customer.customer_id, request.request_id] = None
+        self.note(customer, request)
         if ended is not None:
             request.ended = entry
             if request.passed:
@@ -190,7 +200,7 @@ class Waiting:
 
     def _begin(self, customer: Customer, request: Request) -> None:
         """A turn may be open now: it waits for its next instant."""
-        self.changed[customer.customer_id, request.request_id] = None
+        self.note(customer, request)
         if request.turn is None:
             request.next_us = 0
             if customer.open is not None:
@@ -231,7 +241,7 @@ class Waiting:
             next_us = self._pass_steps(customer, request, turn)
         request.next_us = next_us
         if next_us:
-            heappush(self._heap, (next_us, customer.customer_id, request.request_id))
+            self._alarms.set(next_us, customer, request)
 
     def _pass_steps(self, customer: Customer, request: Request, turn: Turn) -> int:
         steps = self._alerts.steps(turn)

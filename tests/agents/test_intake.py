@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from processors.agents import intake
 from processors.agents.intake import LostRecords
 from processors.core.instants import moment
 from schemas import codec
@@ -143,18 +144,9 @@ def test_a_batch_of_a_partition_that_has_left_is_ignored() -> None:
     assert desk.part.next_offsets == {}
 
 
-def test_anything_unexpected_stops_the_worker() -> None:
+def test_anything_unexpected_stops_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk()
-
-    class Broken:
-        def set_clock(self, _clock_us: int) -> None:
-            pass
-
-        def apply(self, _event: Any) -> str:
-            raise ZeroDivisionError
-
-    broken: Any = Broken()
-    desk.part.ledger = broken
+    monkeypatch.setattr(intake, "apply_messages", lambda *_: 1 / 0)
 
     async def events() -> AsyncIterator[Any]:
         yield SimpleNamespace(message=SimpleNamespace(tp=SOURCE), value=batch([activity(1)]))

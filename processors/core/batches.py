@@ -1,0 +1,78 @@
+"""The hot loop: what every message costs beside fetching it and what the timers do."""
+
+from collections.abc import Iterable
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from processors.core.ledger import Ledger
+from schemas import codec
+from schemas.errors import BadRecord, Reason
+from schemas.events import Event
+
+
+class Message(Protocol):
+    """Something that may hold an event's JSON."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The bytes; None: a tombstone."""
+
+
+M = TypeVar("M", bound=Message)
+
+
+class Refused(NamedTuple, Generic[M]):
+    """A message that did not count."""
+
+    message: M
+    why: BadRecord
+    kind: type[Event] | None
+    """The type of its event, if it has one."""
+
+
+class Applied(NamedTuple, Generic[M]):
+    """What became of a batch."""
+
+    last: M | None
+    """Its last message."""
+    messages: int
+    """How many there were."""
+    kinds: dict[type[Event], int]
+    """How many events were applied, by type."""
+    refused: list[Refused[M]]
+    """In order. Duplicates and tombstones are among them: nothing is lost with those."""
+
+
+def apply_messages(ledger: Ledger, messages: Iterable[M], raw: list[bytes], ids: list[str]) -> Applied[M]:
+    """Decode messages and apply their events; what counted goes to `raw`, and its event_id to `ids`."""
+    parse, kinds, refused = codec.parse_event, dict[type[Event], int](), list[Refused[M]]()
+    last, count = None, 0
+    for message in messages:
+        last = message
+        count += 1
+        value = message.value
+        try:
+            if value is None or len(value) > codec.MAX_EVENT_BYTES:
+                refused.append(Refused(message, _odd_size(value), None))
+                continue
+            event = parse(value)
+            kind = type(event)
+            if ledger.apply(event) == "applied":
+                raw.append(value)
+                ids.append(event.event_id)
+                kinds[kind] = kinds.get(kind, 0) + 1
+            else:
+                refused.append(Refused(message, BadRecord(Reason.DUPLICATE, event.event_id), kind))
+        except BadRecord as bad:
+            refused.append(Refused(message, bad, None))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            refused.append(Refused(message, codec.why(error), None))
+    return Applied(last, count, kinds, refused)
+
+
+def _odd_size(value: bytes | None) -> BadRecord:
+    """A tombstone is to be counted and ignored; what is too large is bad."""
+    if value is None:
+        return BadRecord(Reason.TOMBSTONE, "no value")
+    return BadRecord(Reason.TOO_LARGE, f"{len(value)} bytes, at most {codec.MAX_EVENT_BYTES} are allowed")
