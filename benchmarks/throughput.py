@@ -32,7 +32,7 @@ from schemas.errors import Unavailable
 STEADY, WHOLE = (0.1, 0.95), (0.0, 1.0)
 """Between these shares of all events it is measured: start and end are not the steady state."""
 PROFILE_LINES = 45
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 60.0
 """Without any progress for so long, a run has failed."""
 NAIVE_TOPIC = "naive.events"
