@@ -5,11 +5,12 @@ but what rings.
 """
 
 from heapq import heappop, heappush
+from typing import Final
 
 from processors.core.customers import Customer
 from processors.core.requests import Request
 
-BUCKET_BITS = 20
+BUCKET_BITS: Final = 20
 """A bucket is 2^20 microseconds."""
 
 Alarm = tuple[int, Customer, Request]

@@ -7,7 +7,7 @@ not remembered across a restart, and the next fact has to be ahead of all of the
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -22,12 +22,12 @@ from schemas.views import UNKNOWN_TEAM
 Due = tuple[tuple[str, int, int | None], ...]
 """Level, due instant and at-risk instant, ascending by due instant."""
 
-MILLISECOND_US = 1000
-NO_CLOCK_US = LONG_AGO_US
+MILLISECOND_US: Final = 1000
+NO_CLOCK_US: Final = LONG_AGO_US
 """With no clock, nothing is history."""
-ROOM = 1024
+ROOM: Final = 1024
 """What is known counts so much: a revision of today stays below 2^53, up to which JSON's numbers are exact."""
-REVISIONS: dict[State, int] = {"at_risk": 0, "fired": 1, "resolved": 2, "retracted": 3}
+REVISIONS: Final[dict[State, int]] = {"at_risk": 0, "fired": 1, "resolved": 2, "retracted": 3}
 
 
 class Step(NamedTuple):

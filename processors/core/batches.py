@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -11,7 +11,7 @@ from schemas import codec
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event
 
-AT_ONCE = 64
+AT_ONCE: Final = 64
 """So many messages are decoded, and then applied: neither fits the processor's instruction cache beside the other."""
 
 

@@ -8,6 +8,7 @@ before, minutes of the day, plus what exceptions differ), and so is its inverse.
 
 from bisect import bisect_left
 from itertools import accumulate
+from typing import Final
 
 from mypy_extensions import mypyc_attr
 
@@ -15,10 +16,10 @@ from processors.core.zones import DAY_US, Span, zone_days
 from schemas.errors import SalespulseError
 from schemas.policy import CalendarSpec, Hours
 
-MINUTE_US = 60_000_000
-MAX_IDLE_DAYS = 366
+MINUTE_US: Final = 60_000_000
+MAX_IDLE_DAYS: Final = 366
 
-_MONDAY_OFFSET = 3
+_MONDAY_OFFSET: Final = 3
 """1970-01-01 was a Thursday, the third day after a Monday."""
 
 

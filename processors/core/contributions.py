@@ -1,12 +1,14 @@
 """What one opportunity contributes: to whom, when, which measure, how much. No two of one opportunity are equal."""
 
+from typing import Final
+
 from processors.core.opportunities import Close, Course, Mark
 
 Contribution = tuple[str, int, str, str, str, int]
 """(rep_id, instant, measure, pipeline, stage, amount). The measures are the fields of Partial; `entered`, `visited` and
 `advanced` of a stage; and `open`, which stands on no day."""
 
-NO_STAGE = "_none"
+NO_STAGE: Final = "_none"
 
 
 def contributions(course: Course, stages: tuple[str, ...]) -> list[Contribution]:

@@ -6,7 +6,7 @@ posts to a desk with a sign: +1 when a root begins to say something, -1 when it 
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from processors.core.directory import Directory
 from processors.core.instants import DAY_US, LONG_AGO_US, SECOND_US
@@ -15,9 +15,9 @@ from schemas.views import RESPONSE_BUCKETS_SECONDS, Partial, Scope, Standing
 
 K = TypeVar("K")
 
-EMPTY = Partial()
-NO_DAY = LONG_AGO_US
-BUCKETS_US = tuple(seconds * SECOND_US for seconds in RESPONSE_BUCKETS_SECONDS)
+EMPTY: Final = Partial()
+NO_DAY: Final = LONG_AGO_US
+BUCKETS_US: Final = tuple(seconds * SECOND_US for seconds in RESPONSE_BUCKETS_SECONDS)
 
 
 class Desk:

@@ -1,16 +1,17 @@
 """Instants as integer microseconds since 1970-01-01T00:00Z: sums are exact and do not depend on order."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
-SECOND_US = 1_000_000
-HOUR_US = 3600 * SECOND_US
-DAY_US = 24 * HOUR_US
+SECOND_US: Final = 1_000_000
+HOUR_US: Final = 3600 * SECOND_US
+DAY_US: Final = 24 * HOUR_US
 
-LONG_AGO_US = -(2**61)
-FOREVER_US = 2**61
+LONG_AGO_US: Final = -(2**61)
+FOREVER_US: Final = 2**61
 """Before and after all instants (some 73,000 years from 1970), and still small enough for compiled arithmetic."""
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def instant_us(moment: datetime) -> int:
@@ -19,8 +20,8 @@ def instant_us(moment: datetime) -> int:
     return since.days * DAY_US + since.seconds * SECOND_US + since.microseconds
 
 
-_FIRST_US = instant_us(datetime.min.replace(tzinfo=UTC))
-_LAST_US = instant_us(datetime.max.replace(tzinfo=UTC))
+_FIRST_US: Final = instant_us(datetime.min.replace(tzinfo=UTC))
+_LAST_US: Final = instant_us(datetime.max.replace(tzinfo=UTC))
 
 
 def moment(at_us: int) -> datetime:

@@ -5,6 +5,7 @@ ledger reads no clock: time comes in through `advance`.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from mypy_extensions import i64
 
@@ -27,10 +28,11 @@ from processors.core.worth import Worth
 from schemas import events as ev
 from schemas.alerts import Transition
 from schemas.errors import BadRecord, Reason
+from schemas.events import ActivityLogged
 from schemas.policy import Policy
 from schemas.views import Changes, OpenRequest
 
-SKEW_US = 300 * SECOND_US
+SKEW_US: Final = 300 * SECOND_US
 
 
 class Ledger:
@@ -93,7 +95,7 @@ class Ledger:
                 self.stream_us = at_us
         if event_id in self.retracted and self._is_retracted(event):
             return "applied"
-        if type(event) is ev.ActivityLogged:
+        if type(event) is ActivityLogged:
             # More than half of all events: without the way through the table.
             self.activities.take(customer, at_us, event)
         else:
@@ -281,7 +283,7 @@ class Ledger:
         for customer in self.customers.values():
             customer.answered = customer.recontactable = None
         for event in self.facts.values():
-            if isinstance(event, ev.ActivityLogged) and not self._is_retracted(event):
+            if isinstance(event, ActivityLogged) and not self._is_retracted(event):
                 self.activities.post(self.customers[event.customer_id], instant_us(event.occurred_at), event, 1)
         self.waiting.unpost_all(self.customers)
         self.pipeline.unpost_all(self.customers)

@@ -1,12 +1,13 @@
 """Amounts as integer cents of the configured currency."""
 
 from decimal import Decimal
+from typing import Final
 
 from schemas.errors import BadRecord, Reason
 
-LARGEST = Decimal(10) ** 15
-CENT = Decimal("0.01")
-SHOWN_CHARACTERS = 40
+LARGEST: Final = Decimal(10) ** 15
+CENT: Final = Decimal("0.01")
+SHOWN_CHARACTERS: Final = 40
 """Of an amount in a dead letter's detail: it may have thousands of digits."""
 
 

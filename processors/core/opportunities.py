@@ -5,7 +5,7 @@ others and the course takes one step; otherwise it is folded again from all fact
 """
 
 from bisect import bisect_left
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mypy_extensions import mypyc_attr
 
@@ -22,7 +22,7 @@ from schemas.events import (
 
 Entry = tuple[int, int, str, OpportunityFact]
 
-RANKS: dict[type[OpportunityFact], int] = {
+RANKS: Final[dict[type[OpportunityFact], int]] = {
     OpportunityCreated: 0,
     OpportunityAssigned: 1,
     OpportunityStageEntered: 2,
@@ -30,7 +30,7 @@ RANKS: dict[type[OpportunityFact], int] = {
     OpportunityWon: 4,
     OpportunityLost: 4,
 }
-DEFAULT_PIPELINE = "default"
+DEFAULT_PIPELINE: Final = "default"
 
 
 @mypyc_attr(acyclic=True)

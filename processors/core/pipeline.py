@@ -1,6 +1,7 @@
 """Opportunities folded to numbers: win rates, sales cycle, stage conversion, what stands open (S20 to S25)."""
 
 from bisect import bisect_left, insort
+from typing import Final
 
 from processors.core.contributions import Contribution, closing, contributions, stages_since, standing_of
 from processors.core.customers import Customer
@@ -10,7 +11,7 @@ from schemas.errors import BadRecord, Reason
 from schemas.events import ActivityLogged, Event, OpportunityCreated, OpportunityFact, OpportunityStageEntered
 from schemas.views import Partial
 
-STAGE_MEASURES = {"entered": 0, "visited": 1, "advanced": 2}
+STAGE_MEASURES: Final = {"entered": 0, "visited": 1, "advanced": 2}
 """Their places in a stage's counts."""
 
 

@@ -6,7 +6,7 @@ all others and the state takes one step; otherwise the whole request is walked a
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from mypy_extensions import mypyc_attr
 
@@ -26,9 +26,14 @@ Entry = tuple[int, int, str, RequestFact]
 """A fact behind its place in the order inside a root (S27): instant, rank of the kind, event_id. Ids differ, so
 that tuples compare without ever looking at the fact."""
 
-RANKS: dict[type[RequestFact], int] = {RequestOpened: 0, RequestAssigned: 1, RequestAnswered: 2, RequestClosed: 3}
+RANKS: Final[dict[type[RequestFact], int]] = {
+    RequestOpened: 0,
+    RequestAssigned: 1,
+    RequestAnswered: 2,
+    RequestClosed: 3,
+}
 
-BEFORE_ALL = (LONG_AGO_US, 0, "")
+BEFORE_ALL: Final = (LONG_AGO_US, 0, "")
 """The place in the order before all facts."""
 
 Ending = Literal["answered", "resolved", "no_reply_needed", "withdrawn", "spam"]

@@ -14,6 +14,8 @@ A request or an opportunity leaves as a whole: half of one would say something e
 A request that was answered but never opened is an orphan after 7 days (S13).
 """
 
+from typing import Final
+
 from processors.core.customers import Customer
 from processors.core.instants import DAY_US, FOREVER_US, LONG_AGO_US, instant_us, moment
 from processors.core.opportunities import Opportunity, first_follow_up_us
@@ -21,9 +23,9 @@ from processors.core.requests import Request
 from schemas import events as ev
 from schemas.errors import BadRecord, Reason
 
-ORPHAN_AFTER_US = 7 * DAY_US
+ORPHAN_AFTER_US: Final = 7 * DAY_US
 FACTS_PER_SWEEP = 5000
-ORPHANS = frozenset({ev.RequestAnswered, ev.RequestAssigned, ev.RequestClosed})
+ORPHANS: Final = frozenset({ev.RequestAnswered, ev.RequestAssigned, ev.RequestClosed})
 """What may come before its request."""
 
 Dropped = tuple[Customer, ev.Event, BadRecord | None]

@@ -2,6 +2,7 @@
 
 from bisect import insort
 from collections.abc import Iterator
+from typing import Final
 
 from processors.core.alarms import Alarms
 from processors.core.alerts import Alerts, Due
@@ -24,9 +25,9 @@ from processors.core.requests import (
 from schemas.events import RequestAnswered, RequestAssigned, RequestFact, RequestOpened
 from schemas.views import OpenRequest, Partial
 
-MANY = 64
+MANY: Final = 64
 """Open requests of a customer, beyond which looking at them for each answer that names none may cost too much."""
-LOOKS = 100_000
+LOOKS: Final = 100_000
 """So many looks between two calls of `settle` are cheaper than to fold such a customer again."""
 
 

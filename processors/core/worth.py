@@ -1,6 +1,7 @@
 """What customers are worth: revenue and cost by present segment (S26)."""
 
 from bisect import bisect_left, insort
+from typing import Final
 
 from processors.core.customers import Customer
 from processors.core.money import cents
@@ -8,7 +9,7 @@ from schemas.errors import BadRecord, Reason
 from schemas.events import CustomerCost, CustomerFact, CustomerRevenue, CustomerUpdated, OpportunityWon
 from schemas.views import Segment
 
-UNKNOWN_SEGMENT = "unknown"
+UNKNOWN_SEGMENT: Final = "unknown"
 
 
 class Worth:

@@ -3,19 +3,20 @@
 from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from schemas.errors import SalespulseError
 
-DAY_US = 86_400_000_000
-SECOND_US = 1_000_000
+DAY_US: Final = 86_400_000_000
+SECOND_US: Final = 1_000_000
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_YEAR_US = 366 * DAY_US
-_PROBE_SECONDS = 3 * 86400
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR_US: Final = 366 * DAY_US
+_PROBE_SECONDS: Final = 3 * 86400
 """No zone of the IANA database leaves an offset and comes back to it within three days."""
-_FIRST_SECOND = -62_000_000_000
-_LAST_SECOND = 253_000_000_000
+_FIRST_SECOND: Final = -62_000_000_000
+_LAST_SECOND: Final = 253_000_000_000
 """About the years 5 and 9987: beyond, `datetime` cannot hold the local time, and the nearest offset is taken."""
 
 Span = tuple[int, int, int]
