@@ -3,11 +3,12 @@
 from processors.core.customers import Customer
 from processors.core.desks import Desks, bump
 from processors.core.distinct import Distinct
+from processors.core.folder import Folder
 from processors.core.pipeline import Pipeline
 from schemas.events import ActivityLogged
 
 
-class Activities:
+class Activities(Folder):
     """All activities of one source partition. They commute: each posts by itself."""
 
     def __init__(self, desks: Desks, recontactable: Distinct, pipeline: Pipeline) -> None:

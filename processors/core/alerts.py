@@ -68,6 +68,9 @@ class Alerts:
 
     def due(self, turn: Turn) -> Due:
         """Level, due instant and at-risk instant of a turn: the calendar is the team's at its start (S15)."""
+        plain = self._deadlines.plain(turn.start_us)
+        if plain is not None:
+            return plain.due(turn.start_us)
         opener = turn.opener
         team = self._teams.get(turn.owner, UNKNOWN_TEAM)
         return self._deadlines.due(turn.start_us, team, opener.priority, opener.channel)
@@ -78,9 +81,12 @@ class Alerts:
 
     def first_us(self, turn: Turn) -> int:
         """The first instant of a turn, 0 if it has none."""
-        opener = turn.opener
-        team = self._teams.get(turn.owner, UNKNOWN_TEAM)
-        return self._deadlines.first_us(turn.start_us, team, opener.priority, opener.channel)
+        plain = self._deadlines.plain(turn.start_us)
+        if plain is not None:
+            return turn.start_us + plain.soonest_us if plain.soonest_us else 0
+        return min(
+            (due_us if at_risk_us is None else at_risk_us for _, due_us, at_risk_us in self.due(turn)), default=0
+        )
 
     def steps(self, turn: Turn) -> list[Step]:
         """The instants of a turn, ascending."""

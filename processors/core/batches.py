@@ -51,7 +51,7 @@ class Applied(NamedTuple, Generic[M]):
 def apply_messages(ledger: Ledger, messages: Iterator[M], raw: list[bytes], ids: list[str]) -> Applied[M]:
     """Decode messages and apply their events; what counted goes to `raw`, and its event_id to `ids`."""
     kinds, refused = dict[type[Event], int](), list[Refused[M]]()
-    last, count = None, 0
+    last, count, parse, most = None, 0, codec.parse_event, codec.MAX_EVENT_BYTES
     while some := list(islice(messages, AT_ONCE)):
         last = some[-1]
         count += len(some)
@@ -59,23 +59,23 @@ def apply_messages(ledger: Ledger, messages: Iterator[M], raw: list[bytes], ids:
         for message in some:
             value = message.value
             try:
-                if value is None or len(value) > codec.MAX_EVENT_BYTES:
+                if value is None or len(value) > most:
                     refused.append(Refused(message, _odd_size(value), None))
                     continue
-                events.append(codec.parse_event(value))
+                events.append(parse(value))
                 values.append(value)
                 good.append(message)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 refused.append(Refused(message, codec.why(error), None))
         for index, event in enumerate(events):
-            kind = type(event)
+            kind, event_id = type(event), event.event_id
             try:
-                if ledger.apply(event) == "applied":
+                if ledger.add(event_id, event):
                     raw.append(values[index])
-                    ids.append(event.event_id)
+                    ids.append(event_id)
                     kinds[kind] = kinds.get(kind, 0) + 1
                 else:
-                    refused.append(Refused(good[index], BadRecord(Reason.DUPLICATE, event.event_id), kind))
+                    refused.append(Refused(good[index], BadRecord(Reason.DUPLICATE, event_id), kind))
             except BadRecord as bad:
                 refused.append(Refused(good[index], bad, None))
     return Applied(last, count, kinds, refused)

@@ -41,13 +41,10 @@ class Deadlines:
         terms = self._first if start_us < self._second_us else self._at(start_us)
         return terms.due(start_us, team, priority, channel)
 
-    def first_us(self, start_us: int, team: str, priority: str, channel: str) -> int:
-        """The first instant of all, at risk or due, of such a turn; 0 if it has no deadline."""
+    def plain(self, start_us: int) -> "Plain | None":
+        """What holds for every turn that starts then, whoever has it; None: it depends."""
         terms = self._first if start_us < self._second_us else self._at(start_us)
-        if terms.soonest_us:
-            return start_us + terms.soonest_us
-        due = terms.due(start_us, team, priority, channel)
-        return min((due_us if at_risk_us is None else at_risk_us for _, due_us, at_risk_us in due), default=0)
+        return terms.plain
 
     def business_us(self, start_us: int, end_us: int, team: str) -> int:
         """The working time of a wait by the team's calendar at its start; with no calendar it is all of it."""
@@ -74,9 +71,8 @@ class _Terms:
         "_default",
         "_levels",
         "_teams",
-        "due",
+        "plain",
         "severities",
-        "soonest_us",
     )
 
     def __init__(self, version: PolicyVersion, compiled: dict[int, WorkingCalendar]) -> None:
@@ -90,10 +86,13 @@ class _Terms:
         self._teams = {team for level in version.levels for team in level.teams} | self._calendars.keys()
         self._channels = {channel for level in version.levels for channel in level.channels}
         self._by_key: dict[_Key, Callable[[int], Due]] = {}
-        for_all = _same_for_all(version.levels)
-        self.due: Callable[[int, str, str, str], Due] = for_all or self._due_by_key
-        self.soonest_us = _soonest_us(version.levels) if for_all is not None else 0
-        """From a turn's start to the first instant that is the same for all; 0: there is none."""
+        self.plain = _plain(version.levels)
+
+    def due(self, start_us: int, team: str, priority: str, channel: str) -> Due:
+        """The deadlines of a turn."""
+        if self.plain is not None:
+            return self.plain.due(start_us)
+        return self._due_by_key(start_us, team, priority, channel)
 
     def calendar(self, team: str) -> WorkingCalendar | None:
         """The team's calendar, else the policy's."""
@@ -122,7 +121,7 @@ class _Terms:
         )
         calendar = self._default if team is None else self.calendar(team)
         if calendar is None or all(level.clock == "calendar" for level in levels):
-            return _summing(_sums(levels))
+            return Plain(_sums(levels)).due
         business = frozenset(level.name for level in levels if level.clock == "business")
         return _counting(_sums(levels), business, calendar)
 
@@ -145,12 +144,42 @@ def _compile(spec: CalendarSpec, compiled: dict[int, WorkingCalendar]) -> Workin
     return known
 
 
-def _same_for_all(levels: tuple[Level, ...]) -> Callable[[int, str, str, str], Due] | None:
-    """The way without look-ups, when every level is in calendar time and filters nothing."""
+class Plain:
+    """Deadlines that are mere sums: every level is in calendar time, and filters nothing."""
+
+    __slots__ = ("_pair", "_sums", "soonest_us")
+
+    def __init__(self, sums: _Sums) -> None:
+        self._sums = sums
+        self._pair = _pair(sums)
+        self.soonest_us = min((due if at_risk is None else at_risk for _, due, at_risk in sums), default=0)
+        """From a turn's start to its first instant, at risk or due; 0: there is none."""
+
+    def due(self, start_us: int) -> Due:
+        """The deadlines of a turn. The usual two levels are written out: this is asked of every turn, repeatedly."""
+        if self._pair is not None:
+            (first, due_us, risk_us), (second, later_us, later_risk_us) = self._pair
+            return (
+                (first, start_us + due_us, start_us + risk_us),
+                (second, start_us + later_us, start_us + later_risk_us),
+            )
+        return tuple(
+            [(name, start_us + due, None if risk is None else start_us + risk) for name, due, risk in self._sums]
+        )
+
+
+def _pair(sums: _Sums) -> tuple[tuple[str, int, int], tuple[str, int, int]] | None:
+    match sums:
+        case ((first, due, int(risk)), (second, later, int(later_risk))):
+            return (first, due, risk), (second, later, later_risk)
+        case _:
+            return None
+
+
+def _plain(levels: tuple[Level, ...]) -> Plain | None:
     if any(level.clock != "calendar" or level.priorities or level.teams or level.channels for level in levels):
         return None
-    rule = _summing(_sums(levels))
-    return lambda start_us, _team, _priority, _channel: rule(start_us)
+    return Plain(_sums(levels))
 
 
 def _sums(levels: tuple[Level, ...]) -> _Sums:
@@ -158,26 +187,8 @@ def _sums(levels: tuple[Level, ...]) -> _Sums:
     return tuple((level.name, level.seconds * SECOND_US, _at_risk_us(level)) for level in by_due)
 
 
-def _soonest_us(levels: tuple[Level, ...]) -> int:
-    sums = _sums(levels)
-    return min((due if at_risk is None else at_risk for _, due, at_risk in sums), default=0)
-
-
 def _at_risk_us(level: Level) -> int | None:
     return None if level.at_risk_share is None else round(level.seconds * SECOND_US * level.at_risk_share)
-
-
-def _summing(sums: _Sums) -> Callable[[int], Due]:
-    """Due instants in calendar time. The usual two levels are written out: this is asked of every turn, repeatedly."""
-    match sums:
-        case ((first, due, int(at_risk)), (second, later, int(later_at_risk))):
-            return lambda start_us: (
-                (first, start_us + due, start_us + at_risk),
-                (second, start_us + later, start_us + later_at_risk),
-            )
-    return lambda start_us: tuple(
-        [(name, start_us + due, None if at_risk is None else start_us + at_risk) for name, due, at_risk in sums],
-    )
 
 
 def _counting(sums: _Sums, business: frozenset[str], calendar: WorkingCalendar) -> Callable[[int], Due]:

@@ -9,11 +9,11 @@ from schemas.events import Event
 Applied = Literal["applied", "duplicate"]
 
 
-def same(known: Event, event: Event) -> Applied:
-    """An event under an event_id that is taken: a duplicate; raises BadRecord (`conflict`) for other content."""
+def require_same(known: Event, event: Event) -> None:
+    """For an event under an event_id that is taken; raises BadRecord (`conflict`) when it is no mere duplicate."""
     try:
         if known == event:
-            return "duplicate"
+            return
     except InvalidOperation:
         # A signalling NaN for an amount compares with nothing: it is other content, too.
         pass

@@ -17,18 +17,18 @@ from processors.core.deadlines import Deadlines
 from processors.core.desks import Desks, bump
 from processors.core.directory import Directory
 from processors.core.distinct import Distinct
-from processors.core.identity import Applied, same
+from processors.core.identity import Applied, require_same
 from processors.core.instants import DAY_US, EPOCH, FOREVER_US, HOUR_US, LONG_AGO_US, SECOND_US, instant_us, rfc3339
 from processors.core.pipeline import Pipeline
 from processors.core.requests import Turn
 from processors.core.retention import Retention
-from processors.core.routes import Route, routes
+from processors.core.retractions import Retractions
+from processors.core.routes import checks, folders
 from processors.core.waiting import Waiting
 from processors.core.worth import Worth
-from schemas import events as ev
 from schemas.alerts import Transition
 from schemas.errors import BadRecord, Reason
-from schemas.events import ActivityLogged
+from schemas.events import ActivityLogged, Event, EventRetracted
 from schemas.policy import Policy
 from schemas.views import Changes, OpenRequest
 
@@ -45,11 +45,9 @@ class Ledger:
         retention: Retention | None = None,
         alerts_max_age_us: int = HOUR_US,
     ) -> None:
-        self.facts: dict[str, ev.Event] = {}
+        self.facts: dict[str, Event] = {}
         self.customers: dict[str, Customer] = {}
         self.stream_us = LONG_AGO_US
-        self.retracted: dict[str, set[str]] = {}
-        """event_id to the customers in whose name it was retracted: only the fact's own customer can (S17)."""
         self.retention = retention
         self._directory = directory
         self.desks = Desks(directory)
@@ -61,50 +59,52 @@ class Ledger:
         self.activities = Activities(self.desks, recontactable, self.pipeline)
         self._earliest_us, self._latest_us = LONG_AGO_US, FOREVER_US
         self._outbox = Outbox(self.desks, self.waiting, self.worth, {})
-        self._rejected: list[tuple[ev.Event, BadRecord]] = []
-        self._routes = routes(self.waiting, self.pipeline, self.activities, self.worth)
-        self._routes[ev.EventRetracted] = Route(None, self._retract, self._unretract)
-        self._checked = frozenset(kind for kind, route in self._routes.items() if route.check is not None)
+        self._rejected: list[tuple[Event, BadRecord]] = []
+        self._folders = folders(self.waiting, self.pipeline, self.activities, self.worth)
+        self.retractions = Retractions(self.facts, self._folders)
+        self._folders[EventRetracted] = self.retractions
+        self._checks = checks(self.pipeline, self.worth)
 
     # -- facts in ---------------------------------------------------------------------------------
 
-    def apply(self, event: ev.Event) -> Applied:
+    def apply(self, event: Event) -> Applied:
         """Add a fact. Raises BadRecord when it cannot count: nothing has changed then."""
-        event_id, before = event.event_id, len(self.facts)
+        return "applied" if self.add(event.event_id, event) else "duplicate"
+
+    def add(self, event_id: str, event: Event) -> bool:
+        """The same, for whoever has read its event_id; false for a duplicate."""
+        before = len(self.facts)
         # One look-up, where nothing is in any cache: that of what is not there and that of its place are the same.
         known = self.facts.setdefault(event_id, event)
         if len(self.facts) == before:
-            return same(known, event)
+            require_same(known, event)
+            return False
         since = event.occurred_at - EPOCH
         days: i64 = since.days
         seconds: i64 = since.seconds
         microseconds: i64 = since.microseconds
         at_us: int = (days * 86400 + seconds) * 1_000_000 + microseconds
-        customer = self.customers.get(event.customer_id)
+        customer_id = event.customer_id
+        customer = self.customers.get(customer_id)
         if customer is None:
-            customer = self.customers[event.customer_id] = Customer(event.customer_id)
+            customer = self.customers[customer_id] = Customer(customer_id)
         else:
             event.customer_id = customer.customer_id
         kind = type(event)
-        if kind in self._checked or not self._earliest_us <= at_us <= self._latest_us:
+        if kind in self._checks or not self._earliest_us <= at_us <= self._latest_us:
             self._check(customer, at_us, event)
         customer.facts += 1
         if at_us > customer.newest_us:
             customer.newest_us = at_us
             if at_us > self.stream_us:
                 self.stream_us = at_us
-        if event_id in self.retracted and self._is_retracted(event):
-            return "applied"
-        if type(event) is ActivityLogged:
-            # More than half of all events: without the way through the table.
-            self.activities.take(customer, at_us, event)
-        else:
-            self._routes[kind].take(customer, at_us, event)
-        return "applied"
+        if event_id not in self.retractions.names or not self.retractions.concern(event):
+            self._folders[kind].take(customer, at_us, event)
+        return True
 
-    def _check(self, customer: Customer, at_us: int, event: ev.Event) -> None:
+    def _check(self, customer: Customer, at_us: int, event: Event) -> None:
         """Raises BadRecord, and leaves everything as it was, for a fact that cannot count."""
-        check = self._routes[type(event)].check
+        check = self._checks.get(type(event))
         try:
             if not self._earliest_us <= at_us <= self._latest_us:
                 self._refuse_odd(customer, at_us, event)
@@ -131,7 +131,7 @@ class Ledger:
     def forget(self, event_id: str) -> bool:
         """Drop a fact as if it had never come, a retraction excepted; true if it was there."""
         fact = self.facts.get(event_id)
-        if fact is None or isinstance(fact, ev.EventRetracted):
+        if fact is None or isinstance(fact, EventRetracted):
             return False
         self._drop(self.customers[fact.customer_id], fact, None)
         return True
@@ -202,7 +202,7 @@ class Ledger:
         outcomes, self.waiting.outcomes = self.waiting.outcomes, {}
         return outcomes
 
-    def take_rejected(self) -> list[tuple[ev.Event, BadRecord]]:
+    def take_rejected(self) -> list[tuple[Event, BadRecord]]:
         """Facts that were accepted and turned out bad since the last call: they belong into the dead letters."""
         rejected = [*self._rejected, *self.pipeline.rejected]
         self._rejected, self.pipeline.rejected = [], []
@@ -283,7 +283,7 @@ class Ledger:
         for customer in self.customers.values():
             customer.answered = customer.recontactable = None
         for event in self.facts.values():
-            if isinstance(event, ActivityLogged) and not self._is_retracted(event):
+            if isinstance(event, ActivityLogged) and not self.retractions.concern(event):
                 self.activities.post(self.customers[event.customer_id], instant_us(event.occurred_at), event, 1)
         self.waiting.unpost_all(self.customers)
         self.pipeline.unpost_all(self.customers)
@@ -293,36 +293,11 @@ class Ledger:
 
     # -- corrections ------------------------------------------------------------------------------
 
-    def _is_retracted(self, event: ev.Event) -> bool:
-        if isinstance(event, ev.EventRetracted):
-            return False
-        return event.customer_id in self.retracted.get(event.event_id, ())
-
-    def _retract(self, customer: Customer, _at_us: int, event: ev.Event) -> None:
-        if not isinstance(event, ev.EventRetracted):
-            return
-        names = self.retracted.setdefault(event.retracts, set())
-        if customer.customer_id in names:
-            return
-        names.add(customer.customer_id)
-        target = self.facts.get(event.retracts)
-        if target is None or isinstance(target, ev.EventRetracted) or target.customer_id != customer.customer_id:
-            return
-        self._routes[type(target)].remove(customer, instant_us(target.occurred_at), target)
-
-    def _unretract(self, customer: Customer, _at_us: int, event: ev.Event) -> None:
-        """A retraction is dropped after its target: nothing is left to give back."""
-        if isinstance(event, ev.EventRetracted):
-            names = self.retracted.get(event.retracts, set())
-            names.discard(customer.customer_id)
-            if not names:
-                self.retracted.pop(event.retracts, None)
-
-    def _drop(self, customer: Customer, fact: ev.Event, reason: BadRecord | None) -> None:
+    def _drop(self, customer: Customer, fact: Event, reason: BadRecord | None) -> None:
         """Forget a fact: it is past retention, or an orphan (then it is also rejected)."""
         del self.facts[fact.event_id]
-        if not self._is_retracted(fact):
-            self._routes[type(fact)].remove(customer, instant_us(fact.occurred_at), fact)
+        if not self.retractions.concern(fact):
+            self._folders[type(fact)].remove(customer, instant_us(fact.occurred_at), fact)
         customer.facts -= 1
         if not customer.facts:
             self.customers.pop(customer.customer_id, None)
@@ -330,7 +305,7 @@ class Ledger:
             self._rejected.append((fact, reason))
             self.note(reason.reason, instant_us(fact.occurred_at) // DAY_US)
 
-    def _refuse_odd(self, customer: Customer, at_us: int, event: ev.Event) -> None:
+    def _refuse_odd(self, customer: Customer, at_us: int, event: Event) -> None:
         if at_us > self._latest_us:
             raise BadRecord(Reason.CLOCK_SKEW, f"occurred_at {rfc3339(at_us)} is more than 5 minutes in the future")
         if self.retention is not None and self.retention.too_late(customer, at_us, event, self.alerts.clock_us):

@@ -6,6 +6,7 @@ from typing import Final
 from processors.core.contributions import Contribution, closing, contributions, stages_since, standing_of
 from processors.core.customers import Customer
 from processors.core.desks import Desk, Desks, bump
+from processors.core.folder import Folder
 from processors.core.opportunities import Course, Opportunity, course_of, entry_of, foreign_stages, is_after, step
 from schemas.errors import BadRecord, Reason
 from schemas.events import ActivityLogged, Event, OpportunityCreated, OpportunityFact, OpportunityStageEntered
@@ -15,7 +16,7 @@ STAGE_MEASURES: Final = {"entered": 0, "visited": 1, "advanced": 2}
 """Their places in a stage's counts."""
 
 
-class Pipeline:
+class Pipeline(Folder):
     """All opportunities of one source partition."""
 
     def __init__(self, desks: Desks, pipelines: dict[str, tuple[str, ...]]) -> None:

@@ -9,6 +9,7 @@ from processors.core.alerts import Alerts, Due
 from processors.core.customers import Customer
 from processors.core.desks import Desks, bump, count_wait
 from processors.core.distinct import Distinct
+from processors.core.folder import Folder
 from processors.core.instants import DAY_US
 from processors.core.requests import (
     RANKS,
@@ -31,7 +32,7 @@ LOOKS: Final = 100_000
 """So many looks between two calls of `settle` are cheaper than to fold such a customer again."""
 
 
-class Waiting:
+class Waiting(Folder):
     """All requests of one source partition, and the alarms at their next instants."""
 
     def __init__(self, desks: Desks, alerts: Alerts, answered: Distinct) -> None:

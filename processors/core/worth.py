@@ -4,6 +4,7 @@ from bisect import bisect_left, insort
 from typing import Final
 
 from processors.core.customers import Customer
+from processors.core.folder import Folder
 from processors.core.money import cents
 from schemas.errors import BadRecord, Reason
 from schemas.events import CustomerCost, CustomerFact, CustomerRevenue, CustomerUpdated, OpportunityWon
@@ -12,7 +13,7 @@ from schemas.views import Segment
 UNKNOWN_SEGMENT: Final = "unknown"
 
 
-class Worth:
+class Worth(Folder):
     """The segments of one source partition."""
 
     def __init__(self, currency: str) -> None:
