@@ -47,7 +47,7 @@ test-browser: $(STAMP)  ## the live page in headless Chromium (needs chromium on
 	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 test-long: $(STAMP)  ## the long forms: 20,000 property examples, a simulated month of a million events, many kills
-	SALESPULSE_LONG=1 $(BIN)/python -m pytest $(ARGS)
+	SALESPULSE_LONG=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser" $(ARGS)
 
 check: $(STAMP)  ## formatting, lint, types, layers, generated files
 	$(BIN)/ruff format --check .
