@@ -5,15 +5,16 @@ from typing import Any
 from processors.core.customers import Customer
 from processors.core.folder import Folder
 from processors.core.instants import instant_us
+from processors.core.routes import Route
 from schemas.events import Event, EventRetracted
 
 
 class Retractions(Folder):
     """What was retracted in one source partition."""
 
-    def __init__(self, facts: dict[str, Event], folders: dict[type, Folder]) -> None:
+    def __init__(self, facts: dict[str, Event], routes: dict[type, Route]) -> None:
         self._facts = facts
-        self._folders = folders
+        self._routes = routes
         self.names: dict[str, set[str]] = {}
         """event_id to the customers in whose name it was retracted."""
 
@@ -32,7 +33,7 @@ class Retractions(Folder):
         target = self._facts.get(fact.retracts)
         if target is None or isinstance(target, EventRetracted) or target.customer_id != customer.customer_id:
             return
-        self._folders[type(target)].remove(customer, instant_us(target.occurred_at), target)
+        self._routes[type(target)].folder.remove(customer, instant_us(target.occurred_at), target)
 
     def remove(self, customer: Customer, at_us: int, fact: Any) -> None:
         """A retraction is dropped after its target: nothing is left to give back."""

@@ -1,4 +1,4 @@
-"""Which folder takes which kind of fact, and what is checked before: the whole dispatch of the core in two tables."""
+"""Which folder takes which kind of fact, and what is checked before: the whole dispatch of the core in one table."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,32 +14,33 @@ Check = Callable[[Any], None]
 """Raises BadRecord for a fact that cannot count, whatever else is known."""
 
 
-def folders(waiting: Waiting, pipeline: Pipeline, activities: Activities, worth: Worth) -> dict[type, Folder]:
+class Route:
+    """The way of one type of fact."""
+
+    __slots__ = ("check", "folder")
+
+    def __init__(self, folder: Folder, check: Check | None = None) -> None:
+        self.folder = folder
+        self.check = check
+
+
+def routes(waiting: Waiting, pipeline: Pipeline, activities: Activities, worth: Worth) -> dict[type, Route]:
     """Every type of fact but retractions."""
+    requests, opportunities = Route(waiting), Route(pipeline)
+    staged, money = Route(pipeline, pipeline.check), Route(worth, worth.check)
     return {
-        ev.RequestOpened: waiting,
-        ev.RequestAnswered: waiting,
-        ev.RequestAssigned: waiting,
-        ev.RequestClosed: waiting,
-        ev.ActivityLogged: activities,
-        ev.OpportunityCreated: pipeline,
-        ev.OpportunityStageEntered: pipeline,
-        ev.OpportunityWon: pipeline,
-        ev.OpportunityLost: pipeline,
-        ev.OpportunityReopened: pipeline,
-        ev.OpportunityAssigned: pipeline,
-        ev.CustomerUpdated: worth,
-        ev.CustomerRevenue: worth,
-        ev.CustomerCost: worth,
-    }
-
-
-def checks(pipeline: Pipeline, worth: Worth) -> dict[type, Check]:
-    """The types that have to pass a check first."""
-    return {
-        ev.OpportunityCreated: pipeline.check,
-        ev.OpportunityStageEntered: pipeline.check,
-        ev.OpportunityWon: worth.check,
-        ev.CustomerRevenue: worth.check,
-        ev.CustomerCost: worth.check,
+        ev.RequestOpened: requests,
+        ev.RequestAnswered: requests,
+        ev.RequestAssigned: requests,
+        ev.RequestClosed: requests,
+        ev.ActivityLogged: Route(activities),
+        ev.OpportunityCreated: staged,
+        ev.OpportunityStageEntered: staged,
+        ev.OpportunityWon: Route(pipeline, worth.check),
+        ev.OpportunityLost: opportunities,
+        ev.OpportunityReopened: opportunities,
+        ev.OpportunityAssigned: opportunities,
+        ev.CustomerUpdated: Route(worth),
+        ev.CustomerRevenue: money,
+        ev.CustomerCost: money,
     }
