@@ -95,15 +95,15 @@ class Intake:
         part.ledger.set_clock(self._broker.now_us())
         journal = part.journal
         with state_grows():
-            applied = apply_messages(part.ledger, islice(records, self._most), journal.pending, journal.pending_ids)
-        for kind, count in applied.kinds.items():
+            taken = apply_messages(part.ledger, islice(records, self._most), journal.pending, journal.pending_ids)
+        for kind, count in taken.kinds.items():
             self._metrics.events(TAGS[kind], "applied", count)
-        for refused in applied.refused:
+        for refused in taken.refused:
             self._refuse(part, tp, refused)
-        if applied.last is not None:
-            part.next_offsets[tp.topic] = applied.last.offset + 1
+        if taken.last is not None:
+            part.next_offsets[tp.topic] = taken.last.offset + 1
             self._metrics.batch(time.perf_counter() - started)
-        return applied.messages == self._most
+        return taken.messages == self._most
 
     async def _explain_gap(self, tp: TP, expected: int, start: int) -> None:
         """Records that the topic no longer holds are lost, which is loud; otherwise, a restart reads them again."""

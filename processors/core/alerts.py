@@ -83,7 +83,7 @@ class Alerts:
         """The first instant of a turn, 0 if it has none."""
         plain = self._deadlines.plain(turn.start_us)
         if plain is not None:
-            return turn.start_us + plain.soonest_us if plain.soonest_us else 0
+            return 0 if plain.soonest_us is None else turn.start_us + plain.soonest_us
         return min(
             (due_us if at_risk_us is None else at_risk_us for _, due_us, at_risk_us in self.due(turn)), default=0
         )

@@ -35,7 +35,7 @@ class Refused(NamedTuple, Generic[M]):
     """The type of its event, if it has one."""
 
 
-class Applied(NamedTuple, Generic[M]):
+class Taken(NamedTuple, Generic[M]):
     """What became of a batch."""
 
     last: M | None
@@ -48,37 +48,41 @@ class Applied(NamedTuple, Generic[M]):
     """Duplicates and tombstones are among them: nothing is lost with those."""
 
 
-def apply_messages(ledger: Ledger, messages: Iterator[M], raw: list[bytes], ids: list[str]) -> Applied[M]:
+def apply_messages(ledger: Ledger, messages: Iterator[M], raw: list[bytes], ids: list[str]) -> Taken[M]:
     """Decode messages and apply their events; what counted goes to `raw`, and its event_id to `ids`."""
     kinds, refused = dict[type[Event], int](), list[Refused[M]]()
-    last, count, parse, most = None, 0, codec.parse_event, codec.MAX_EVENT_BYTES
+    last, count = None, 0
     while some := list(islice(messages, AT_ONCE)):
         last = some[-1]
         count += len(some)
-        good, values, events = list[M](), list[bytes](), list[Event]()
-        for message in some:
-            value = message.value
-            try:
-                if value is None or len(value) > most:
-                    refused.append(Refused(message, _odd_size(value), None))
-                    continue
-                events.append(parse(value))
-                values.append(value)
-                good.append(message)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                refused.append(Refused(message, codec.why(error), None))
-        for index, event in enumerate(events):
+        for message, value, event in _decoded(some, refused):
             kind, event_id = type(event), event.event_id
             try:
                 if ledger.add(event_id, event):
-                    raw.append(values[index])
+                    raw.append(value)
                     ids.append(event_id)
                     kinds[kind] = kinds.get(kind, 0) + 1
                 else:
-                    refused.append(Refused(good[index], BadRecord(Reason.DUPLICATE, event_id), kind))
+                    refused.append(Refused(message, BadRecord(Reason.DUPLICATE, event_id), kind))
             except BadRecord as bad:
-                refused.append(Refused(good[index], bad, None))
-    return Applied(last, count, kinds, refused)
+                refused.append(Refused(message, bad, None))
+    return Taken(last, count, kinds, refused)
+
+
+def _decoded(messages: list[M], refused: list[Refused[M]]) -> list[tuple[M, bytes, Event]]:
+    """Those that hold an event; the others are refused."""
+    good: list[tuple[M, bytes, Event]] = []
+    parse, most = codec.parse_event, codec.MAX_EVENT_BYTES
+    for message in messages:
+        value = message.value
+        try:
+            if value is None or len(value) > most:
+                refused.append(Refused(message, _odd_size(value), None))
+            else:
+                good.append((message, value, parse(value)))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            refused.append(Refused(message, codec.why(error), None))
+    return good
 
 
 def _odd_size(value: bytes | None) -> BadRecord:

@@ -88,17 +88,11 @@ class _Terms:
         self._by_key: dict[_Key, Callable[[int], Due]] = {}
         self.plain = _plain(version.levels)
 
-    def due(self, start_us: int, team: str, priority: str, channel: str) -> Due:
-        """The deadlines of a turn."""
-        if self.plain is not None:
-            return self.plain.due(start_us)
-        return self._due_by_key(start_us, team, priority, channel)
-
     def calendar(self, team: str) -> WorkingCalendar | None:
         """The team's calendar, else the policy's."""
         return self._calendars.get(team, self._default)
 
-    def _due_by_key(self, start_us: int, team: str, priority: str, channel: str) -> Due:
+    def due(self, start_us: int, team: str, priority: str, channel: str) -> Due:
         """Teams and channels that no filter and no calendar names are one, so that free words fill no memory."""
         key = (
             team if team in self._teams else None,
@@ -152,8 +146,8 @@ class Plain:
     def __init__(self, sums: _Sums) -> None:
         self._sums = sums
         self._pair = _pair(sums)
-        self.soonest_us = min((due if at_risk is None else at_risk for _, due, at_risk in sums), default=0)
-        """From a turn's start to its first instant, at risk or due; 0: there is none."""
+        self.soonest_us = min((due if at_risk is None else at_risk for _, due, at_risk in sums), default=None)
+        """From a turn's start to its first instant, at risk or due; None: there is none."""
 
     def due(self, start_us: int) -> Due:
         """The deadlines of a turn. The usual two levels are written out: this is asked of every turn, repeatedly."""

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from mypy_extensions import i64
+
 SECOND_US: Final = 1_000_000
 HOUR_US: Final = 3600 * SECOND_US
 DAY_US: Final = 24 * HOUR_US
@@ -17,7 +19,10 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 def instant_us(moment: datetime) -> int:
     """An aware datetime as microseconds since 1970."""
     since = moment - EPOCH
-    return since.days * DAY_US + since.seconds * SECOND_US + since.microseconds
+    days: i64 = since.days
+    seconds: i64 = since.seconds
+    microseconds: i64 = since.microseconds
+    return days * DAY_US + seconds * SECOND_US + microseconds
 
 
 _FIRST_US: Final = instant_us(datetime.min.replace(tzinfo=UTC))

@@ -7,8 +7,6 @@ ledger reads no clock: time comes in through `advance`.
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from mypy_extensions import i64
-
 from processors.core.activities import Activities
 from processors.core.alerts import NO_CLOCK_US, Alerts
 from processors.core.changes import Outbox, with_unlinked
@@ -18,7 +16,7 @@ from processors.core.desks import Desks, bump
 from processors.core.directory import Directory
 from processors.core.distinct import Distinct
 from processors.core.identity import Applied, require_same
-from processors.core.instants import DAY_US, EPOCH, FOREVER_US, HOUR_US, LONG_AGO_US, SECOND_US, instant_us, rfc3339
+from processors.core.instants import DAY_US, FOREVER_US, HOUR_US, LONG_AGO_US, SECOND_US, instant_us, rfc3339
 from processors.core.pipeline import Pipeline
 from processors.core.requests import Turn
 from processors.core.retention import Retention
@@ -78,11 +76,7 @@ class Ledger:
         if len(self.facts) == before:
             require_same(known, event)
             return False
-        since = event.occurred_at - EPOCH
-        days: i64 = since.days
-        seconds: i64 = since.seconds
-        microseconds: i64 = since.microseconds
-        at_us: int = (days * 86400 + seconds) * 1_000_000 + microseconds
+        at_us = instant_us(event.occurred_at)
         customer_id = event.customer_id
         customer = self.customers.get(customer_id)
         if customer is None:

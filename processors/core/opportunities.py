@@ -103,11 +103,6 @@ def entry_of(at_us: int, fact: OpportunityFact) -> Entry:
     return (at_us, RANKS[type(fact)], fact.event_id, fact)
 
 
-def is_after(entry: Entry, other: Entry) -> bool:
-    """Whether a fact's place is behind that of another; nearly always, the instants alone tell."""
-    return entry[0] > other[0] or (entry[0] == other[0] and entry > other)
-
-
 def pipeline_of(facts: list[Entry]) -> str:
     """The pipeline that the first creation names."""
     for entry in facts:

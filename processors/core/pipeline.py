@@ -7,7 +7,8 @@ from processors.core.contributions import Contribution, closing, contributions, 
 from processors.core.customers import Customer
 from processors.core.desks import Desk, Desks, bump
 from processors.core.folder import Folder
-from processors.core.opportunities import Course, Opportunity, course_of, entry_of, foreign_stages, is_after, step
+from processors.core.opportunities import Course, Opportunity, course_of, entry_of, foreign_stages, step
+from processors.core.order import discard, is_after
 from schemas.errors import BadRecord, Reason
 from schemas.events import ActivityLogged, Event, OpportunityCreated, OpportunityFact, OpportunityStageEntered
 from schemas.views import Partial
@@ -84,10 +85,7 @@ class Pipeline(Folder):
         """Take a fact back."""
         root = self._root(customer, fact.opportunity_id)
         self._withdraw(customer, root)
-        entry = entry_of(at_us, fact)
-        index = bisect_left(root.facts, entry)
-        if index < len(root.facts) and root.facts[index] == entry:
-            del root.facts[index]
+        discard(root.facts, entry_of(at_us, fact))
 
     def touch(self, customer: Customer, at_us: int, activity: ActivityLogged) -> None:
         """An activity that may be a first follow-up (S24)."""
@@ -191,14 +189,14 @@ class Pipeline(Folder):
 
     def _post(self, posted: Course | None, course: Course) -> None:
         """Post what an opportunity newly says, and take back what it no longer says."""
-        new = contributions(course, self._pipelines.get(course.pipeline, ()))
-        old = contributions(posted, self._pipelines.get(posted.pipeline, ())) if posted is not None else []
-        for contribution in old:
-            if contribution not in new:
-                self._add(contribution, -1)
-        for contribution in new:
-            if contribution not in old:
-                self._add(contribution, 1)
+        old, new = self._contributions(posted), self._contributions(course)
+        for contribution in old - new:
+            self._add(contribution, -1)
+        for contribution in new - old:
+            self._add(contribution, 1)
+
+    def _contributions(self, course: Course | None) -> set[Contribution]:
+        return set() if course is None else set(contributions(course, self._pipelines.get(course.pipeline, ())))
 
     def _add(self, contribution: Contribution, sign: int) -> None:
         rep_id, at_us, measure, pipeline, stage, amount = contribution

@@ -4,7 +4,7 @@ A request is a sorted list of facts and the state after the newest of them. In t
 all others and the state takes one step; otherwise the whole request is walked again. Both use `Request.step`.
 """
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_right, insort
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
@@ -12,6 +12,7 @@ from mypy_extensions import mypyc_attr
 
 from processors.core.deadlines import Due
 from processors.core.instants import LONG_AGO_US
+from processors.core.order import discard
 from schemas.alerts import Transition
 from schemas.events import (
     RequestAnswered,
@@ -257,11 +258,6 @@ def entry_of(at_us: int, fact: RequestFact) -> Entry:
     return (at_us, RANKS[type(fact)], fact.event_id, fact)
 
 
-def is_after(entry: Entry, other: Entry) -> bool:
-    """Whether a fact's place is behind that of another; nearly always, the instants alone tell."""
-    return entry[0] > other[0] or (entry[0] == other[0] and entry > other)
-
-
 def open_request(customer_id: str, request: Request, turn: Turn, due: Due) -> OpenRequest:
     """What the read model says of an open turn."""
     opener = turn.opener
@@ -276,10 +272,3 @@ def open_request(customer_id: str, request: Request, turn: Turn, due: Due) -> Op
         due_us={level: due_us for level, due_us, _ in due},
         topic=opener.topic,
     )
-
-
-def discard(entries: list[Entry], entry: Entry) -> None:
-    """Take a fact out of ordered ones, if it is among them."""
-    index = bisect_left(entries, entry)
-    if index < len(entries) and entries[index] == entry:
-        del entries[index]

@@ -11,6 +11,7 @@ from processors.core.desks import Desks, bump, count_wait
 from processors.core.distinct import Distinct
 from processors.core.folder import Folder
 from processors.core.instants import DAY_US
+from processors.core.order import discard, is_after
 from processors.core.requests import (
     RANKS,
     Entry,
@@ -18,9 +19,7 @@ from processors.core.requests import (
     Turn,
     Unlinked,
     answers,
-    discard,
     entry_of,
-    is_after,
     open_request,
 )
 from schemas.events import RequestAnswered, RequestAssigned, RequestFact, RequestOpened

@@ -38,6 +38,18 @@ def test_what_waits_for_another_instant_by_now_does_not_ring() -> None:
     assert rung(alarms, 8 * SECOND) == [(7 * SECOND, "r1")]
 
 
+def test_what_was_set_twice_rings_once() -> None:
+    alarms = Alarms()
+    customer, request = waiting("r1", 5 * SECOND)
+    alarms.set(5 * SECOND, customer, request)
+    alarms.set(5 * SECOND, customer, request)
+    rings = 0
+    for _ in alarms.ring(6 * SECOND):
+        rings += 1
+        request.next_us = 7 * SECOND
+    assert rings == 1
+
+
 def test_nothing_rings_after_clearing() -> None:
     alarms = Alarms()
     alarms.set(SECOND, *waiting("r1", SECOND))
