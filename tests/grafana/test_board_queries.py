@@ -11,7 +11,7 @@ from tests.grafana.queries import BOARDS, Json, expressions, panels
 from tests.grafana.world import scraped
 
 CHOSEN = {
-    "$__rate_interval": "10s",
+    "$__rate_interval": "1m",
     "$__range": "1m",
     "$team": ".*",
     "$rep": "r1",
