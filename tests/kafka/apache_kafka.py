@@ -5,7 +5,10 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from config.settings import KafkaSettings
 from processors.dev.broker import brokers_answer
@@ -47,7 +50,10 @@ def apache_kafka(directory: Path, node_count: int = 1) -> Iterator[ApacheKafka]:
 
 @contextmanager
 def running_nodes(files: Sequence[Path], client: KafkaSettings) -> Iterator[list[ChildProcess]]:
-    """Nodes with these properties for the length of a block, once this client sees all of them; raises Unavailable."""
+    """Nodes with these properties for the length of a block, once each tells this client of all; raises Unavailable.
+
+    The client's bootstrap names every node, in the order of the files: the others know a node before its port is open.
+    """
     command = [program("java"), *JVM_OPTIONS, "-cp", f"{resolved_jars()}/*"]
     for path in files:
         format_storage(command, path)
@@ -55,7 +61,9 @@ def running_nodes(files: Sequence[Path], client: KafkaSettings) -> Iterator[list
         nodes = [start_node(command, path) for path in files]
         for node in nodes:
             stack.callback(node.kill)  # what it holds is thrown away: no need to wait for an orderly end
-        nodes[0].wait_ready(lambda: brokers_answer(client, len(files)), READY_SECONDS)
+        for node, address in zip(nodes, client.bootstrap.split(","), strict=True):
+            alone = msgspec.structs.replace(client, bootstrap=address)
+            node.wait_ready(partial(brokers_answer, alone, len(files)), READY_SECONDS)
         yield nodes
 
 
