@@ -1,38 +1,52 @@
 """Distinct customers per rep, team and company as sums over days.
 
 A customer counts on the *last* local day on which it qualified. A window that reaches to the present then holds every
-customer at most once, and windows are plain sums over days and source partitions.
+customer at most once, and windows are plain sums over days and source partitions. Facts only move those last days; who
+counts where is settled before numbers are read, so that a customer who qualifies often costs no more than once a reading.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from mypy_extensions import mypyc_attr
 
 from processors.core.desks import Desk, Desks
 from processors.core.directory import Directory
+from processors.core.instants import LONG_AGO_US
 from schemas.views import Partial
 
 Measure = Literal["customers_answered", "recontactable_customers"]
+
+NEVER: Final = LONG_AGO_US
+"""Before all days."""
 
 
 @mypyc_attr(acyclic=True)
 class Days:
     """The days on which one customer qualified with one rep, counted, and the last of them."""
 
-    __slots__ = ("count", "earlier", "last")
+    __slots__ = ("count", "earlier", "last", "moved", "posted")
 
-    def __init__(self, day: int) -> None:
-        self.last = day
-        self.count = 1
+    def __init__(self) -> None:
+        self.last = NEVER
+        self.count = 0
         """Of the last day."""
         self.earlier: dict[int, int] | None = None
         """Earlier day to count: most customers have none with a rep."""
+        self.posted = NEVER
+        """The day on which the customer counts with the rep."""
+        self.moved = False
+        """To be settled."""
 
     def add(self, day: int) -> None:
         """The customer qualified once more."""
         if day == self.last:
             self.count += 1
-            return
+        elif not self.count:
+            self.last, self.count = day, 1
+        else:
+            self._add_other(day)
+
+    def _add_other(self, day: int) -> None:
         if self.earlier is None:
             self.earlier = {}
         if day > self.last:
@@ -42,66 +56,77 @@ class Days:
             self.earlier[day] = self.earlier.get(day, 0) + 1
 
     def remove(self, day: int) -> None:
-        """It did so once less; with a `count` of 0 afterwards it never did."""
+        """It did so once less."""
         earlier = self.earlier or {}
-        if day == self.last:
+        if day != self.last:
+            if earlier[day] > 1:
+                earlier[day] -= 1
+            else:
+                del earlier[day]
+        elif self.count > 1:
             self.count -= 1
-            if not self.count and earlier:
-                self.last = max(earlier)
-                self.count = earlier.pop(self.last)
-        elif earlier[day] > 1:
-            earlier[day] -= 1
         else:
-            del earlier[day]
+            self.last = max(earlier, default=NEVER)
+            self.count = earlier.pop(self.last, 0)
 
 
 class Distinct:
-    """Posts one distinct measure for one partition's customers."""
+    """One distinct measure of one partition's customers."""
 
     def __init__(self, measure: Measure, desks: Desks, directory: Directory) -> None:
         self._answered = measure == "customers_answered"
         self._desks = desks
         self._directory = directory
+        self._moved: list[dict[str, Days]] = []
 
     def post(self, by_rep: dict[str, Days], rep_id: str, day: int, sign: int) -> None:
         """One qualifying fact more (+1) or less (-1) of a customer with a rep on a day; `by_rep` is the customer's."""
-        known = by_rep.get(rep_id)
-        if known is None:
-            self._move(by_rep, rep_id, None, day)
-            by_rep[rep_id] = Days(day)
-            return
-        old = known.last
+        days = by_rep.get(rep_id)
+        if days is None:
+            days = by_rep[rep_id] = Days()
         if sign > 0:
-            known.add(day)
+            days.add(day)
         else:
-            known.remove(day)
-        if not known.count:
-            self._move(by_rep, rep_id, old, None)
+            days.remove(day)
+        if not days.moved and days.last != days.posted:
+            days.moved = True
+            self._moved.append(by_rep)
+
+    def settle(self) -> None:
+        """Count every customer where its last days are now."""
+        moved, self._moved = self._moved, []
+        for by_rep in moved:
+            if any(days.moved for days in by_rep.values()):
+                self._settle(by_rep)
+
+    def clear(self) -> None:
+        """Everything was cleared: nothing is to be settled."""
+        self._moved.clear()
+
+    def _settle(self, by_rep: dict[str, Days]) -> None:
+        """Move a customer to its last days with its reps, with their teams and with the company."""
+        teams: dict[str, tuple[int, int]] = {}
+        old, new = NEVER, NEVER
+        for rep_id, days in by_rep.items():
+            posted, last = days.posted, days.last
+            self._shift(self._desks.rep(rep_id), posted, last)
+            team = self._directory.team(rep_id)
+            mates = teams.get(team)
+            teams[team] = (posted, last) if mates is None else (max(posted, mates[0]), max(last, mates[1]))
+            old, new = max(posted, old), max(last, new)
+            days.posted, days.moved = last, False
+        for team, (earlier, later) in teams.items():
+            self._shift(self._desks.team(team), earlier, later)
+        self._shift(self._desks.company(), old, new)
+        for rep_id in [rep_id for rep_id, days in by_rep.items() if not days.count]:
             del by_rep[rep_id]
-        elif known.last != old:
-            self._move(by_rep, rep_id, old, known.last)
 
-    def _move(self, by_rep: dict[str, Days], rep_id: str, old: int | None, new: int | None) -> None:
-        """The customer's last day with the rep moves; so may the last days with the team and the company."""
-        if not by_rep or (len(by_rep) == 1 and rep_id in by_rep):
-            self._shift(self._desks.rep(rep_id), old, new)
-            self._shift(self._desks.team(self._directory.team(rep_id)), old, new)
-            self._shift(self._desks.company(), old, new)
-            return
-        others = {rep: days.last for rep, days in by_rep.items() if rep != rep_id}
-        team = self._directory.team(rep_id)
-        mates = [last for rep, last in others.items() if self._directory.team(rep) == team]
-        self._shift(self._desks.rep(rep_id), old, new)
-        self._shift(self._desks.team(team), _newest(mates, old), _newest(mates, new))
-        everyone = list(others.values())
-        self._shift(self._desks.company(), _newest(everyone, old), _newest(everyone, new))
-
-    def _shift(self, desk: Desk, old: int | None, new: int | None) -> None:
+    def _shift(self, desk: Desk, old: int, new: int) -> None:
         if old == new:
             return
-        if old is not None:
+        if old != NEVER:
             self._count(desk.partial(old), -1)
-        if new is not None:
+        if new != NEVER:
             self._count(desk.partial(new), 1)
 
     def _count(self, partial: Partial, by: int) -> None:
@@ -109,7 +134,3 @@ class Distinct:
             partial.customers_answered += by
         else:
             partial.recontactable_customers += by
-
-
-def _newest(days: list[int], day: int | None) -> int | None:
-    return max(days, default=day) if day is None else max([*days, day])

@@ -20,7 +20,7 @@ from processors.core.instants import DAY_US, FOREVER_US, HOUR_US, LONG_AGO_US, S
 from processors.core.pipeline import Pipeline
 from processors.core.requests import Turn
 from processors.core.retention import Retention
-from processors.core.retractions import Retractions
+from processors.core.retractions import Retractions, is_retracted
 from processors.core.routes import Route, routes
 from processors.core.waiting import Waiting
 from processors.core.worth import Worth
@@ -50,17 +50,17 @@ class Ledger:
         self._directory = directory
         self.desks = Desks(directory)
         self.alerts = Alerts(Deadlines(policy), directory, alerts_max_age_us)
-        self.waiting = Waiting(self.desks, self.alerts, Distinct("customers_answered", self.desks, directory))
+        self._answered = Distinct("customers_answered", self.desks, directory)
+        self._recontactable = Distinct("recontactable_customers", self.desks, directory)
+        self.waiting = Waiting(self.desks, self.alerts, self._answered)
         self.pipeline = Pipeline(self.desks, policy.pipelines)
         self.worth = Worth(policy.currency)
-        recontactable = Distinct("recontactable_customers", self.desks, directory)
-        self.activities = Activities(self.desks, recontactable, self.pipeline)
+        self.activities = Activities(self.desks, self._recontactable, self.pipeline)
         self._earliest_us, self._latest_us = LONG_AGO_US, FOREVER_US
         self._outbox = Outbox(self.desks, self.waiting, self.worth, {})
         self._rejected: list[tuple[Event, BadRecord]] = []
         self._routes = routes(self.waiting, self.pipeline, self.activities, self.worth)
-        self.retractions = Retractions(self.facts, self._routes)
-        self._routes[EventRetracted] = Route(self.retractions)
+        self._routes[EventRetracted] = Route(Retractions(self.facts, self._routes))
 
     # -- facts in ---------------------------------------------------------------------------------
 
@@ -91,7 +91,7 @@ class Ledger:
             customer.newest_us = at_us
             if at_us > self.stream_us:
                 self.stream_us = at_us
-        if event_id not in self.retractions.names or not self.retractions.concern(event):
+        if customer.retracted is None or not is_retracted(customer, event):
             route.folder.take(customer, at_us, event)
         return True
 
@@ -142,19 +142,19 @@ class Ledger:
 
         `sweeping`: false while records wait, which may still belong to what is old.
         """
-        self.settle()
+        self._fold()
         self.waiting.advance(now_us)
         if sweeping and self.retention is not None:
             for customer, fact, reason in self.retention.sweep(self.facts, self.customers, now_us):
                 self._drop(customer, fact, reason)
-            self.settle()
+            self._fold()
 
     def begin(self, advanced_us: int, quality: dict[int, dict[str, int]]) -> None:
         """After the facts were restored: time stands where it stood, and nothing of that is said again.
 
         What was due by then counts as said, and is followed up, however old it is.
         """
-        self.settle()
+        self._fold()
         self._outbox.quality = with_unlinked(quality, self.quality)
         clock_us, self.alerts.clock_us = self.alerts.clock_us, NO_CLOCK_US
         self.waiting.advance(advanced_us)
@@ -173,7 +173,13 @@ class Ledger:
     # -- results out ------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Fold what was withdrawn. Every reader of numbers does this first."""
+        """Let the numbers say what the facts say. Every reader of numbers does this first."""
+        self._fold()
+        self._answered.settle()
+        self._recontactable.settle()
+
+    def _fold(self) -> None:
+        """Fold what was withdrawn: whoever reads roots alone does only this first."""
         self.waiting.settle()
         self.pipeline.settle()
         for day, more in self.waiting.unlinked_days.items():
@@ -182,7 +188,7 @@ class Ledger:
 
     def take_transitions(self) -> list[Transition]:
         """Alert transitions since the last call."""
-        self.settle()
+        self._fold()
         return self.alerts.take()
 
     def take_outcomes(self) -> dict[tuple[str, str, str], int]:
@@ -190,7 +196,7 @@ class Ledger:
 
         History is left out. A correction may give fewer: a negative number.
         """
-        self.settle()
+        self._fold()
         outcomes, self.waiting.outcomes = self.waiting.outcomes, {}
         return outcomes
 
@@ -227,7 +233,7 @@ class Ledger:
 
     def open_requests(self) -> Iterator[OpenRequest]:
         """Who waits now."""
-        self.settle()
+        self._fold()
         for customer in self.customers.values():
             for request_id in customer.open or ():
                 view = self.waiting.view(customer, request_id)
@@ -236,14 +242,14 @@ class Ledger:
 
     def turns(self) -> Iterator[Turn]:
         """All turns that ended."""
-        self.settle()
+        self._fold()
         for customer in self.customers.values():
             for request in self.waiting.copies(customer):
                 yield from request.walk(customer.unlinked)
 
     def passed_deadlines(self, as_of_us: int) -> Iterator[Transition]:
         """The last word on every deadline that was passed, from the facts alone."""
-        self.settle()
+        self._fold()
         for customer in self.customers.values():
             for request in self.waiting.copies(customer):
                 yield from self.alerts.passed_deadlines(customer, request, as_of_us)
@@ -268,18 +274,20 @@ class Ledger:
 
     def refold(self) -> None:
         """Fold everything from the facts: 2 to 3 s per million facts. No deadline was met or missed by that."""
-        self.settle()
+        self._fold()
         outcomes = dict(self.waiting.outcomes)
         self.desks.clear()
         self.worth.changed.update(self.worth.segments)
         for customer in self.customers.values():
             customer.answered = customer.recontactable = None
+        self._answered.clear()
+        self._recontactable.clear()
         for event in self.facts.values():
-            if isinstance(event, ActivityLogged) and not self.retractions.concern(event):
+            if isinstance(event, ActivityLogged) and not is_retracted(self.customers[event.customer_id], event):
                 self.activities.post(self.customers[event.customer_id], instant_us(event.occurred_at), event, 1)
         self.waiting.unpost_all(self.customers)
         self.pipeline.unpost_all(self.customers)
-        self.settle()
+        self._fold()
         self.waiting.advance(self.alerts.now_us)
         self.waiting.outcomes = outcomes
 
@@ -288,7 +296,7 @@ class Ledger:
     def _drop(self, customer: Customer, fact: Event, reason: BadRecord | None) -> None:
         """Forget a fact: it is past retention, or an orphan (then it is also rejected)."""
         del self.facts[fact.event_id]
-        if not self.retractions.concern(fact):
+        if not is_retracted(customer, fact):
             self._routes[type(fact)].folder.remove(customer, instant_us(fact.occurred_at), fact)
         customer.facts -= 1
         if not customer.facts:

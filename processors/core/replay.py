@@ -61,13 +61,14 @@ class Replay:
         return self.ledgers[crc32(customer_id.encode()) % len(self.ledgers)]
 
     def finish(self) -> int:
-        """Move time to the end; the instant reached (microseconds since 1970)."""
+        """Move time to the end, and settle; the instant reached (microseconds since 1970)."""
         end_us = self._as_of_us
         if end_us is None:
             end_us = max(0, *(ledger.stream_us for ledger in self.ledgers))
         for ledger in self.ledgers:
             ledger.reps_changed(self._changed_reps)
             ledger.advance(end_us)
+            ledger.settle()
         return end_us
 
     def report(self) -> dict[str, Any]:

@@ -10,26 +10,20 @@ from schemas.events import Event, EventRetracted
 
 
 class Retractions(Folder):
-    """What was retracted in one source partition."""
+    """The retractions of one source partition."""
 
     def __init__(self, facts: dict[str, Event], routes: dict[type, Route]) -> None:
         self._facts = facts
         self._routes = routes
-        self.names: dict[str, set[str]] = {}
-        """event_id to the customers in whose name it was retracted."""
-
-    def concern(self, event: Event) -> bool:
-        """Whether a fact was retracted. A retraction itself cannot be."""
-        names = self.names.get(event.event_id)
-        return names is not None and type(event) is not EventRetracted and event.customer_id in names
 
     def take(self, customer: Customer, at_us: int, fact: Any) -> None:
         """Take back what it retracts, if that is there."""
         del at_us
-        names = self.names.setdefault(fact.retracts, set())
-        if customer.customer_id in names:
+        if customer.retracted is None:
+            customer.retracted = set()
+        if fact.retracts in customer.retracted:
             return
-        names.add(customer.customer_id)
+        customer.retracted.add(fact.retracts)
         target = self._facts.get(fact.retracts)
         if target is None or isinstance(target, EventRetracted) or target.customer_id != customer.customer_id:
             return
@@ -38,7 +32,11 @@ class Retractions(Folder):
     def remove(self, customer: Customer, at_us: int, fact: Any) -> None:
         """A retraction is dropped after its target: nothing is left to give back."""
         del at_us
-        names = self.names.get(fact.retracts, set())
-        names.discard(customer.customer_id)
-        if not names:
-            self.names.pop(fact.retracts, None)
+        if customer.retracted is not None:
+            customer.retracted.discard(fact.retracts)
+
+
+def is_retracted(customer: Customer, event: Event) -> bool:
+    """Whether a fact's customer said that it never was. A retraction itself cannot be retracted."""
+    names = customer.retracted
+    return names is not None and event.event_id in names and type(event) is not EventRetracted

@@ -56,6 +56,7 @@ def handed_over(minute: float, to: str) -> OpportunityAssigned:
 
 def day_of(ledger: Ledger, rep_id: str, day: int = TODAY) -> Partial:
     """A rep's partial of a day."""
+    ledger.settle()
     desk = ledger.desks.find("rep", rep_id)
     return desk.days.get(day, Partial()) if desk is not None else Partial()
 
