@@ -1,5 +1,7 @@
 """Activities folded to numbers: counts per rep-local day and kind, customers won for a second contact (S19)."""
 
+from sys import intern
+
 from processors.core.customers import Customer
 from processors.core.desks import Desks, bump
 from processors.core.distinct import Distinct
@@ -21,7 +23,8 @@ class Activities(Folder):
         desk = self._desks.rep(activity.rep_id)
         activity.rep_id = desk.subject
         day = desk.day(at_us)
-        counts, kind = desk.partial(day).activities, activity.kind
+        counts, kind = desk.partial(day).activities, intern(activity.kind)
+        activity.kind = kind
         counts[kind] = counts.get(kind, 0) + 1
         if activity.recontactable:
             self._recontact(customer, desk.subject, day, 1)

@@ -1,5 +1,6 @@
 """The hot loop: what every message costs beside fetching it and what the timers do."""
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
@@ -50,7 +51,7 @@ class Taken(NamedTuple, Generic[M]):
 
 def apply_messages(ledger: Ledger, messages: Iterator[M], raw: list[bytes], ids: list[str]) -> Taken[M]:
     """Decode messages and apply their events; what counted goes to `raw`, and its event_id to `ids`."""
-    kinds, refused = dict[type[Event], int](), list[Refused[M]]()
+    kinds, refused = list[type[Event]](), list[Refused[M]]()
     last, count = None, 0
     while some := list(islice(messages, AT_ONCE)):
         last = some[-1]
@@ -61,12 +62,12 @@ def apply_messages(ledger: Ledger, messages: Iterator[M], raw: list[bytes], ids:
                 if ledger.add(event_id, event):
                     raw.append(value)
                     ids.append(event_id)
-                    kinds[kind] = kinds.get(kind, 0) + 1
+                    kinds.append(kind)
                 else:
                     refused.append(Refused(message, BadRecord(Reason.DUPLICATE, event_id), kind))
             except BadRecord as bad:
                 refused.append(Refused(message, bad, None))
-    return Taken(last, count, kinds, refused)
+    return Taken(last, count, Counter(kinds), refused)
 
 
 def _decoded(messages: list[M], refused: list[Refused[M]]) -> list[tuple[M, bytes, Event]]:

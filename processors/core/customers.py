@@ -5,7 +5,8 @@ from mypy_extensions import mypyc_attr
 from processors.core.distinct import Days
 from processors.core.instants import LONG_AGO_US
 from processors.core.opportunities import Opportunity
-from processors.core.requests import Entry, Request, Unlinked
+from processors.core.order import Entry
+from processors.core.requests import Request, Unlinked
 
 
 @mypyc_attr(acyclic=True)

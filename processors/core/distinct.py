@@ -2,7 +2,7 @@
 
 A customer counts on the *last* local day on which it qualified. A window that reaches to the present then holds every
 customer at most once, and windows are plain sums over days and source partitions. Facts only move those last days; who
-counts where is settled before numbers are read, so that a customer who qualifies often costs no more than once a reading.
+counts where is settled before numbers are read, so that a customer who qualifies often is moved once a reading.
 """
 
 from typing import Final, Literal

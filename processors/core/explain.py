@@ -8,7 +8,8 @@ from processors.core.alerts import Alerts
 from processors.core.customers import Customer
 from processors.core.instants import SECOND_US, instant_us, rfc3339
 from processors.core.ledger import Ledger
-from processors.core.requests import Entry, Request, Turn, qualifies
+from processors.core.order import Entry
+from processors.core.requests import Request, Turn, qualifies
 from schemas import events as ev
 
 
@@ -84,7 +85,7 @@ class _Walk:
         for turn in copy.walk(customer.unlinked):
             self.turns.append(turn)
             if copy.ended is not None:
-                self.ended_by[copy.ended[2]] = turn.number
+                self.ended_by[copy.ended.fact.event_id] = turn.number
         if copy.turn is not None:
             self.turns.append(copy.turn)
 
@@ -92,7 +93,7 @@ class _Walk:
         """The customer's answers that name no request and came while a turn was open."""
         for entry in customer.unlinked.entries if customer.unlinked is not None else ():
             for turn in self.turns:
-                if turn.start_us <= entry[0] and (turn.ending is None or entry[0] <= turn.end_us):
+                if turn.start_us <= entry.at_us and (turn.ending is None or entry.at_us <= turn.end_us):
                     yield entry
                     break
 
@@ -156,7 +157,7 @@ def _request_facts(ledger: Ledger, customer: Customer, request: Request, walk: _
         if fact.customer_id == customer.customer_id and getattr(fact, "request_id", None) == request.request_id
     ]
     retractions = corrections(ledger, customer, {fact.event_id for fact in named})
-    counted = [fact for *_, fact in request.facts] + [fact for *_, fact in walk.unlinked(customer)]
+    counted = [entry.fact for entry in (*request.facts, *walk.unlinked(customer))]
     known: list[Told] = [(fact, _effect(fact, walk)) for fact in counted]
     known += retracted_lines([fact for fact in named if fact.event_id in retractions], retractions)
     yield from in_order(known)

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from mypy_extensions import mypyc_attr
 
 from processors.core.money import cents
+from processors.core.order import Entry
 from schemas.events import (
     OpportunityAssigned,
     OpportunityCreated,
@@ -20,16 +21,6 @@ from schemas.events import (
     OpportunityWon,
 )
 
-Entry = tuple[int, int, str, OpportunityFact]
-
-RANKS: Final[dict[type[OpportunityFact], int]] = {
-    OpportunityCreated: 0,
-    OpportunityAssigned: 1,
-    OpportunityStageEntered: 2,
-    OpportunityReopened: 3,
-    OpportunityWon: 4,
-    OpportunityLost: 4,
-}
 DEFAULT_PIPELINE: Final = "default"
 
 
@@ -98,22 +89,18 @@ class Opportunity:
         """False: facts came or went that the posted course does not know."""
 
 
-def entry_of(at_us: int, fact: OpportunityFact) -> Entry:
-    """A fact with its place in the order (S27)."""
-    return (at_us, RANKS[type(fact)], fact.event_id, fact)
-
-
 def pipeline_of(facts: list[Entry]) -> str:
     """The pipeline that the first creation names."""
     for entry in facts:
-        if isinstance(entry[3], OpportunityCreated):
-            return entry[3].pipeline
+        if isinstance(entry.fact, OpportunityCreated):
+            return entry.fact.pipeline
     return DEFAULT_PIPELINE
 
 
 def foreign_stages(facts: list[Entry], stages: tuple[str, ...]) -> list[OpportunityStageEntered]:
     """Entries of stages that the opportunity's pipeline does not have (S22): they count for nothing."""
-    return [fact for *_, fact in facts if isinstance(fact, OpportunityStageEntered) and fact.stage not in stages]
+    found = [entry.fact for entry in facts if isinstance(entry.fact, OpportunityStageEntered)]
+    return [fact for fact in found if fact.stage not in stages]
 
 
 def course_of(root: Opportunity, pipelines: dict[str, tuple[str, ...]], touches: list[int]) -> Course:
@@ -123,14 +110,14 @@ def course_of(root: Opportunity, pipelines: dict[str, tuple[str, ...]], touches:
     close = _close_in_force(root.facts)
     stages = pipelines.get(pipeline, ())
     for entry in root.facts:
-        _take(course, entry, stages, close is not None and entry[3] is close[3])
+        _take(course, entry, stages, entry is close)
     if close is not None:
-        course.close = _close(close[0], close[3], course.created, root.linked or [], touches)
+        course.close = _close(close.at_us, close.fact, course.created, root.linked or [], touches)
     return course
 
 
 def _take(course: Course, entry: Entry, stages: tuple[str, ...], in_force: bool) -> None:
-    at_us, _, _, fact = entry
+    at_us, fact = entry.at_us, entry.fact
     match fact:
         case OpportunityStageEntered():
             if fact.stage in stages:
@@ -185,7 +172,7 @@ def _reach(course: Course, count: int, mark: Mark) -> None:
 
 def _close_in_force(facts: list[Entry]) -> Entry | None:
     for entry in reversed(facts):
-        match entry[3]:
+        match entry.fact:
             case OpportunityWon() | OpportunityLost():
                 return entry
             case OpportunityReopened():

@@ -7,8 +7,8 @@ from processors.core.contributions import Contribution, closing, contributions, 
 from processors.core.customers import Customer
 from processors.core.desks import Desk, Desks, bump
 from processors.core.folder import Folder
-from processors.core.opportunities import Course, Opportunity, course_of, entry_of, foreign_stages, step
-from processors.core.order import discard, is_after
+from processors.core.opportunities import Course, Opportunity, course_of, foreign_stages, step
+from processors.core.order import Entry, discard
 from schemas.errors import BadRecord, Reason
 from schemas.events import ActivityLogged, Event, OpportunityCreated, OpportunityFact, OpportunityStageEntered
 from schemas.views import Partial
@@ -42,8 +42,8 @@ class Pipeline(Folder):
     def take(self, customer: Customer, at_us: int, fact: OpportunityFact) -> None:
         """Add a fact."""
         root = self._root(customer, fact.opportunity_id)
-        entry = entry_of(at_us, fact)
-        if root.facts and not is_after(entry, root.facts[-1]):
+        entry = Entry(at_us, fact)
+        if root.facts and not entry.is_after(root.facts[-1]):
             self._withdraw(customer, root)
             insort(root.facts, entry)
             return
@@ -85,7 +85,7 @@ class Pipeline(Folder):
         """Take a fact back."""
         root = self._root(customer, fact.opportunity_id)
         self._withdraw(customer, root)
-        discard(root.facts, entry_of(at_us, fact))
+        discard(root.facts, Entry(at_us, fact))
 
     def touch(self, customer: Customer, at_us: int, activity: ActivityLogged) -> None:
         """An activity that may be a first follow-up (S24)."""

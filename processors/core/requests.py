@@ -6,13 +6,12 @@ all others and the state takes one step; otherwise the whole request is walked a
 
 from bisect import bisect_right, insort
 from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from mypy_extensions import mypyc_attr
 
 from processors.core.deadlines import Due
-from processors.core.instants import LONG_AGO_US
-from processors.core.order import discard
+from processors.core.order import Entry, discard
 from schemas.alerts import Transition
 from schemas.events import (
     RequestAnswered,
@@ -22,20 +21,6 @@ from schemas.events import (
     RequestOpened,
 )
 from schemas.views import UNASSIGNED, OpenRequest
-
-Entry = tuple[int, int, str, RequestFact]
-"""A fact behind its place in the order inside a root (S27): instant, rank of the kind, event_id. Ids differ, so
-that tuples compare without ever looking at the fact."""
-
-RANKS: Final[dict[type[RequestFact], int]] = {
-    RequestOpened: 0,
-    RequestAssigned: 1,
-    RequestAnswered: 2,
-    RequestClosed: 3,
-}
-
-BEFORE_ALL: Final = (LONG_AGO_US, 0, "")
-"""The place in the order before all facts."""
 
 Ending = Literal["answered", "resolved", "no_reply_needed", "withdrawn", "spam"]
 
@@ -175,7 +160,7 @@ class Request:
         for index, entry in enumerate(self.facts):
             if unlinked is not None and self.turn is not None:
                 yield from self._end_unlinked(unlinked, self.turn, self.facts[index - 1], entry)
-            ended = self.step(entry[0], entry[3])
+            ended = self.step(entry.at_us, entry.fact)
             if ended is not None:
                 self.ended = entry
                 yield ended
@@ -190,7 +175,7 @@ class Request:
         """The open turn, ended by the first unlinked answer to it between two facts, if there is one (S05)."""
         answer = unlinked.first_after(after, turn.opener.channel)
         if answer is not None and (before is None or answer < before):
-            ended = self.step(answer[0], answer[3])
+            ended = self.step(answer.at_us, answer.fact)
             if ended is not None:
                 self.ended = answer
                 yield ended
@@ -199,30 +184,30 @@ class Request:
 class Unlinked:
     """A customer's answers that name no request (S05), in order; those that qualify also by channel."""
 
-    __slots__ = ("_by_channel", "entries", "newest")
+    __slots__ = ("_by_channel", "entries")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.newest: tuple[int, int, str] = BEFORE_ALL
-        """The place of the last one."""
         self._by_channel: dict[str | None, list[Entry]] = {}
 
     def add(self, entry: Entry) -> None:
         """Take an answer in."""
-        for entries in self._lists(entry[3]):
+        for entries in self._lists(entry.fact):
             insort(entries, entry)
-        self.newest = self.entries[-1][:3]
 
     def discard(self, entry: Entry) -> None:
         """Take an answer out."""
-        for entries in self._lists(entry[3]):
+        for entries in self._lists(entry.fact):
             discard(entries, entry)
-        self.newest = self.entries[-1][:3] if self.entries else BEFORE_ALL
+
+    def end_before(self, entry: Entry) -> bool:
+        """Whether the last one's place is before that of an entry, or there is none."""
+        return not self.entries or entry.is_after(self.entries[-1])
 
     def first_after(self, after: Entry, channel: str) -> Entry | None:
         """The first response behind a place in the order that is meant for a channel, or for any."""
         lists = (self._by_channel.get(channel), self._by_channel.get(None))
-        firsts = [entries[bisect_right(entries, after)] for entries in lists if entries and entries[-1] > after]
+        firsts = [entries[bisect_right(entries, after)] for entries in lists if entries and after < entries[-1]]
         return min(firsts, default=None)
 
     def touches(self, request: Request) -> bool:
@@ -231,11 +216,11 @@ class Unlinked:
         if turn is not None and ended is None:
             return self.first_after(request.facts[0], turn.opener.channel) is not None
         if turn is not None:
-            return self.newest > request.facts[0]
+            return not self.end_before(request.facts[0])
         if ended is None:
             return False
         index = bisect_right(self.entries, request.facts[0])
-        return index < len(self.entries) and self.entries[index] <= ended
+        return index < len(self.entries) and not self.entries[index].is_after(ended)
 
     def _lists(self, fact: RequestFact) -> Iterator[list[Entry]]:
         yield self.entries
@@ -251,11 +236,6 @@ def qualifies(fact: RequestAnswered) -> bool:
 def answers(fact: RequestFact, turn: Turn) -> bool:
     """Whether an unlinked answer is meant for a turn: on its channel, or on any when it names none (S05)."""
     return isinstance(fact, RequestAnswered) and fact.channel in (None, turn.opener.channel)
-
-
-def entry_of(at_us: int, fact: RequestFact) -> Entry:
-    """A fact with its place in the order."""
-    return (at_us, RANKS[type(fact)], fact.event_id, fact)
 
 
 def open_request(customer_id: str, request: Request, turn: Turn, due: Due) -> OpenRequest:

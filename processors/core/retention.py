@@ -92,7 +92,7 @@ def _was_opened(customer: Customer, event: ev.Event) -> bool:
     """Whether a request begins with a customer's message, as nearly all do: then none of its facts is an orphan."""
     request_id = event.request_id if isinstance(event, ev.RequestFact) else None
     request = (customer.requests or {}).get(request_id or "")
-    return request is None or (bool(request.facts) and isinstance(request.facts[0][3], ev.RequestOpened))
+    return request is None or (bool(request.facts) and isinstance(request.facts[0].fact, ev.RequestOpened))
 
 
 class _Sweep:
@@ -144,20 +144,20 @@ class _Sweep:
     def _look_at_request(self, customer: Customer, request: Request) -> None:
         if not self._is_new("request", customer, request.request_id):
             return
-        if not any(isinstance(fact, ev.RequestOpened) for *_, fact in request.facts):
+        if not any(isinstance(entry.fact, ev.RequestOpened) for entry in request.facts):
             self._drop_orphans(customer, request)
         elif request.turn is None and self._newest_us(customer, request) < self._windows_us:
-            self.dropped += ((customer, fact, None) for *_, fact in request.facts)
+            self.dropped += ((customer, entry.fact, None) for entry in request.facts)
 
     def _drop_orphans(self, customer: Customer, request: Request) -> None:
-        for at_us, _, _, fact in request.facts:
-            if at_us < self._orphans_us:
+        for entry in request.facts:
+            if entry.at_us < self._orphans_us:
                 reason = BadRecord(Reason.ORPHAN, "its request was not opened within 7 days")
-                self.dropped.append((customer, fact, reason))
+                self.dropped.append((customer, entry.fact, reason))
 
     def _look_at_opportunity(self, customer: Customer, root: Opportunity) -> None:
-        if self._is_new("opportunity", customer, root.opportunity_id) and root.facts[-1][0] < self._roots_us:
-            self.dropped += ((customer, fact, None) for *_, fact in root.facts)
+        if self._is_new("opportunity", customer, root.opportunity_id) and root.facts[-1].at_us < self._roots_us:
+            self.dropped += ((customer, entry.fact, None) for entry in root.facts)
 
     def _is_new(self, kind: str, customer: Customer, root_id: str) -> bool:
         """Whether a root is looked at for the first time."""
@@ -169,8 +169,12 @@ class _Sweep:
 
     def _newest_us(self, customer: Customer, request: Request) -> int:
         """The request's newest fact, or the answer that named no request and ended its last turn (S05)."""
-        newest_us = request.facts[-1][0]
-        if customer.unlinked is not None and customer.unlinked.newest[0] >= self._windows_us:
+        newest_us = request.facts[-1].at_us
+        if (
+            customer.unlinked is not None
+            and customer.unlinked.entries
+            and customer.unlinked.entries[-1].at_us >= self._windows_us
+        ):
             ended = Request(request.request_id, request.facts).walk(customer.unlinked)
             newest_us = max([newest_us, *(turn.end_us for turn in ended)])
         return newest_us
@@ -179,7 +183,7 @@ class _Sweep:
         """When the first of the customer's requests began: no earlier answer concerns any of them."""
         known = self._began_us.get(customer.customer_id)
         if known is None:
-            began = (request.facts[0][0] for request in (customer.requests or {}).values() if request.facts)
+            began = (request.facts[0].at_us for request in (customer.requests or {}).values() if request.facts)
             known = self._began_us[customer.customer_id] = min(began, default=FOREVER_US)
         return known
 

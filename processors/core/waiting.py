@@ -11,17 +11,8 @@ from processors.core.desks import Desks, bump, count_wait
 from processors.core.distinct import Distinct
 from processors.core.folder import Folder
 from processors.core.instants import DAY_US
-from processors.core.order import discard, is_after
-from processors.core.requests import (
-    RANKS,
-    Entry,
-    Request,
-    Turn,
-    Unlinked,
-    answers,
-    entry_of,
-    open_request,
-)
+from processors.core.order import Entry, discard
+from processors.core.requests import Request, Turn, Unlinked, answers, open_request
 from schemas.events import RequestAnswered, RequestAssigned, RequestFact, RequestOpened
 from schemas.views import OpenRequest, Partial
 
@@ -52,15 +43,15 @@ class Waiting(Folder):
 
     def take(self, customer: Customer, at_us: int, fact: RequestFact) -> None:
         """Add a fact."""
+        entry = Entry(at_us, fact)
         if fact.request_id is None:
-            self._take_unlinked(customer, entry_of(at_us, fact))
+            self._take_unlinked(customer, entry)
             bump(self.unlinked_days, at_us // DAY_US, 1)
             return
         request = self._request(customer, fact.request_id)
         fact.request_id = request.request_id
-        entry = (at_us, RANKS[type(fact)], fact.event_id, fact)
         facts, unlinked = request.facts, customer.unlinked
-        newest = (not facts or is_after(entry, facts[-1])) and (unlinked is None or entry > unlinked.newest)
+        newest = (not facts or entry.is_after(facts[-1])) and (unlinked is None or unlinked.end_before(entry))
         if newest and request.settled and not (request.passed and _may_change_owner(fact)):
             facts.append(entry)
             self._follow(customer, request, entry)
@@ -72,7 +63,7 @@ class Waiting(Folder):
 
     def remove(self, customer: Customer, at_us: int, fact: RequestFact) -> None:
         """Take a fact back (it was retracted, or is too old to keep)."""
-        entry = entry_of(at_us, fact)
+        entry = Entry(at_us, fact)
         if isinstance(fact, RequestAnswered) and fact.request_id is None:
             self._change_later(customer, entry, is_new=False)
             bump(self.unlinked_days, at_us // DAY_US, -1)
@@ -148,13 +139,13 @@ class Waiting(Folder):
     def _take_unlinked(self, customer: Customer, entry: Entry) -> None:
         if customer.unlinked is None:
             customer.unlinked = Unlinked()
-        newest = entry > customer.unlinked.newest and entry[0] > customer.newest_request_us
+        newest = customer.unlinked.end_before(entry) and entry.at_us > customer.newest_request_us
         if not newest or not self._may_look(customer):
             self._change_later(customer, entry, is_new=True)
             return
         customer.unlinked.add(entry)
         for request in list((customer.open or {}).values()):
-            if request.settled and request.turn is not None and answers(entry[3], request.turn):
+            if request.settled and request.turn is not None and answers(entry.fact, request.turn):
                 self._follow(customer, request, entry)
 
     def _may_look(self, customer: Customer) -> bool:
@@ -189,7 +180,7 @@ class Waiting(Folder):
     def _follow(self, customer: Customer, request: Request, entry: Entry) -> None:
         """The common case: one step from the present state."""
         before = request.turn
-        ended = request.step(entry[0], entry[3])
+        ended = request.step(entry.at_us, entry.fact)
         self.note(customer, request)
         if ended is not None:
             request.ended = entry
