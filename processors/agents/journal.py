@@ -166,19 +166,20 @@ class Journal:
     def _grow(self, events: list[bytes], ids: list[str]) -> Iterator[Entry]:
         """The tail with the new events, or new segments. The last record is never one that compaction removes."""
         tail = self._segments.get(self._tail) if self._tail is not None else None
-        size = sum(map(len, events))
-        if self._tail is not None and tail is not None and tail.size + size <= TAIL_BYTES:
-            _extend(tail, events, ids)
+        # Once, and not again: there may be too many of them for any cache.
+        sizes = list(map(len, events))
+        if self._tail is not None and tail is not None and tail.size + sum(sizes) <= TAIL_BYTES:
+            _extend(tail, events, ids, sizes)
             return iter([(self._tail, encode_segment(self.mark, tail.events, last=True))])
         if tail is not None:
             tail.events = []
-        return self._begin(events, ids)
+        return self._begin(events, ids, sizes)
 
-    def _begin(self, events: list[bytes], ids: list[str]) -> Iterator[Entry]:
-        cuts = list(chunks(events, SEGMENT_BYTES)) or [slice(0)]
+    def _begin(self, events: list[bytes], ids: list[str], sizes: list[int]) -> Iterator[Entry]:
+        cuts = list(chunks(sizes, SEGMENT_BYTES)) or [slice(0)]
         for cut in cuts:
             written = Written()
-            _extend(written, events[cut], ids[cut])
+            _extend(written, events[cut], ids[cut], sizes[cut])
             self._tail = encode_key(self._ordinal, self._writer)
             self._ordinal += 1
             self._segments[self._tail] = written
@@ -187,10 +188,10 @@ class Journal:
                 written.events = []
 
 
-def _extend(written: Written, events: list[bytes], ids: list[str]) -> None:
+def _extend(written: Written, events: list[bytes], ids: list[str], sizes: list[int]) -> None:
     written.events += events
     written.ids += ids
-    written.size += sum(map(len, events))
+    written.size += sum(sizes)
 
 
 def _highest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:

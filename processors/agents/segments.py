@@ -94,11 +94,11 @@ def covers(offsets: dict[str, int], others: dict[str, int]) -> bool:
     return all(offsets.get(topic, 0) >= offset for topic, offset in others.items())
 
 
-def chunks(events: list[bytes], most_bytes: int) -> Iterator[slice]:
-    """Consecutive slices of at most `most_bytes` each; a larger single event has a slice of its own."""
-    ends = list(accumulate(map(len, events)))
+def chunks(sizes: list[int], most_bytes: int) -> Iterator[slice]:
+    """Consecutive slices of events of these sizes, at most `most_bytes` each; a larger one has a slice of its own."""
+    ends = list(accumulate(sizes))
     start = before = 0
-    while start < len(events):
+    while start < len(sizes):
         end = max(bisect_right(ends, before + most_bytes, start), start + 1)
         yield slice(start, end)
         start, before = end, ends[end - 1]

@@ -54,14 +54,14 @@ def test_a_later_version_asks_for_a_later_worker() -> None:
 def test_chunks_hold_every_event_once_in_order_within_the_limit() -> None:
     events = [bytes([n]) * (n % 5 + 1) for n in range(50)]
 
-    cuts = list(chunks(events, 9))
+    cuts = list(chunks([len(event) for event in events], 9))
 
     assert [event for cut in cuts for event in events[cut]] == events
     assert all(sum(map(len, events[cut])) <= 9 for cut in cuts)
 
 
 def test_an_event_above_the_limit_has_a_chunk_of_its_own() -> None:
-    assert list(chunks([b"a", b"b" * 20, b"c"], 9)) == [slice(0, 1), slice(1, 2), slice(2, 3)]
+    assert list(chunks([1, 20, 1], 9)) == [slice(0, 1), slice(1, 2), slice(2, 3)]
     assert list(chunks([], 9)) == []
 
 
