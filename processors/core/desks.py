@@ -35,13 +35,16 @@ class Desk:
         "standing",
         "standing_changed",
         "subject",
+        "team",
         "zone",
     )
 
-    def __init__(self, scope: Scope, subject: str, zone: ZoneDays) -> None:
+    def __init__(self, scope: Scope, subject: str, zone: ZoneDays, team: str = "") -> None:
         self.scope = scope
         self.subject = subject
         self.zone = zone
+        self.team = team
+        """Of a rep: the team that its distinct counts are in."""
         self.days: dict[int, Partial] = {}
         self.changed: set[int] = set()
         self.standing = Standing()
@@ -111,21 +114,22 @@ class Desks:
         """The desk of a rep."""
         desk = self.reps.get(rep_id)
         if desk is None:
-            desk = self.reps[rep_id] = self._new("rep", rep_id, self._directory.zone(rep_id))
+            zone = zone_days(self._directory.zone(rep_id))
+            desk = self.reps[rep_id] = Desk("rep", rep_id, zone, self._directory.team(rep_id))
         return desk
 
     def team(self, team: str) -> Desk:
         """The desk of a team: distinct counts only."""
         desk = self._teams.get(team)
         if desk is None:
-            desk = self._teams[team] = self._new("team", team, "UTC")
+            desk = self._teams[team] = Desk("team", team, zone_days("UTC"))
         return desk
 
     def company(self) -> Desk:
         """The desk of the whole company: distinct counts only."""
         desk = self._company.get("")
         if desk is None:
-            desk = self._company[""] = self._new("company", "", "UTC")
+            desk = self._company[""] = Desk("company", "", zone_days("UTC"))
         return desk
 
     def find(self, scope: Scope, subject: str) -> Desk | None:
@@ -147,8 +151,5 @@ class Desks:
             desk.standing = Standing()
             desk.standing_changed = True
         for rep_id, desk in self.reps.items():
-            desk.zone = zone_days(self._directory.zone(rep_id))
+            desk.zone, desk.team = zone_days(self._directory.zone(rep_id)), self._directory.team(rep_id)
             desk.low_us, desk.high_us = 1, 0
-
-    def _new(self, scope: Scope, subject: str, zone: str) -> Desk:
-        return Desk(scope, subject, zone_days(zone))

@@ -10,7 +10,6 @@ from typing import Final, Literal
 from mypy_extensions import mypyc_attr
 
 from processors.core.desks import Desk, Desks
-from processors.core.directory import Directory
 from processors.core.instants import LONG_AGO_US
 from schemas.views import Partial
 
@@ -73,10 +72,9 @@ class Days:
 class Distinct:
     """One distinct measure of one partition's customers."""
 
-    def __init__(self, measure: Measure, desks: Desks, directory: Directory) -> None:
+    def __init__(self, measure: Measure, desks: Desks) -> None:
         self._answered = measure == "customers_answered"
         self._desks = desks
-        self._directory = directory
         self._moved: list[dict[str, Days]] = []
 
     def post(self, by_rep: dict[str, Days], rep_id: str, day: int, sign: int) -> None:
@@ -109,10 +107,10 @@ class Distinct:
         old, new = NEVER, NEVER
         for rep_id, days in by_rep.items():
             posted, last = days.posted, days.last
-            self._shift(self._desks.rep(rep_id), posted, last)
-            team = self._directory.team(rep_id)
-            mates = teams.get(team)
-            teams[team] = (posted, last) if mates is None else (max(posted, mates[0]), max(last, mates[1]))
+            desk = self._desks.rep(rep_id)
+            self._shift(desk, posted, last)
+            mates = teams.get(desk.team)
+            teams[desk.team] = (posted, last) if mates is None else (max(posted, mates[0]), max(last, mates[1]))
             old, new = max(posted, old), max(last, new)
             days.posted, days.moved = last, False
         for team, (earlier, later) in teams.items():

@@ -50,8 +50,8 @@ class Ledger:
         self._directory = directory
         self.desks = Desks(directory)
         self.alerts = Alerts(Deadlines(policy), directory, alerts_max_age_us)
-        self._answered = Distinct("customers_answered", self.desks, directory)
-        self._recontactable = Distinct("recontactable_customers", self.desks, directory)
+        self._answered = Distinct("customers_answered", self.desks)
+        self._recontactable = Distinct("recontactable_customers", self.desks)
         self.waiting = Waiting(self.desks, self.alerts, self._answered)
         self.pipeline = Pipeline(self.desks, policy.pipelines)
         self.worth = Worth(policy.currency)
