@@ -64,9 +64,9 @@ class Outbox:
         for desk in list(self._desks):
             yield from _desk_fields(desk)
         for customer_id, request_id in waiting:
-            customer = customers.get(customer_id)
-            view = self._waiting.view(customer, request_id) if customer is not None else None
-            yield "open", open_field(customer_id, request_id), view
+            news = self._waiting.news(customers.get(customer_id), request_id)
+            if news:
+                yield "open", open_field(customer_id, request_id), None if news is True else news
         for name in segments:
             segment = self._worth.segments[name]
             yield "segments", name, segment if segment.customers else None

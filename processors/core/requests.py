@@ -94,6 +94,7 @@ class Request:
         "passed",
         "request_id",
         "settled",
+        "shown",
         "turn",
         "turns",
     )
@@ -113,6 +114,8 @@ class Request:
         """The fact that ended the latest turn to end."""
         self.noted = -1
         """The publication that has it in its list of what changed."""
+        self.shown = False
+        """The read model was told of an open turn, and not yet that it is no more."""
         self.settled = True
         """False: the numbers were withdrawn, and facts are being added before the next walk."""
         self.alerts: dict[tuple[int, str], Transition] | None = None

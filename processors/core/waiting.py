@@ -116,6 +116,17 @@ class Waiting(Folder):
             request.noted = self._publication
             self._changed.append((customer.customer_id, request.request_id))
 
+    def news(self, customer: Customer | None, request_id: str) -> OpenRequest | bool:
+        """What to tell the read model of a request: its open turn; else, whether it may still know of one."""
+        request = (customer.requests or {}).get(request_id) if customer is not None else None
+        if customer is None or request is None:
+            return True
+        if request.turn is None:
+            shown, request.shown = request.shown, False
+            return shown
+        request.shown = True
+        return open_request(customer.customer_id, request, request.turn, self._alerts.due(request.turn))
+
     def view(self, customer: Customer, request_id: str) -> OpenRequest | None:
         """What the read model says of a request: its open turn."""
         request = (customer.requests or {}).get(request_id)

@@ -1,7 +1,7 @@
 """One publication of a partition's read model, step by step (`publish.lua`): a delta, or the whole of it."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from schemas.views import SECTIONS, Changes, Section
 FIELDS_AT_ONCE = 1000
 BYTES_AT_ONCE = 512 * 1024
 """Limits of one step, so that Redis is never held up for long."""
+
+NOTHING = Changes({}, {})
 
 _PUBLISH = (Path(__file__).parent / "publish.lua").read_text(encoding="utf-8")
 
@@ -49,19 +51,19 @@ class Publication:
     async def delta(self, portions: Iterable[Changes]) -> Outcome:
         """Changed fields, into the live state. No change still moves the fence."""
         outcome = None
-        for step in _steps_of(portions):
-            outcome = await self._take("delta", step.names(), step.body())
+        for step in steps_of(portions):
+            outcome = await self._take("delta", _names(step), _body(step))
             if outcome is not Outcome.ACCEPTED:
                 return outcome
-        return outcome or await self._take("delta", _nothing().names(), _nothing().body())
+        return outcome or await self._take("delta", _names(NOTHING), _body(NOTHING))
 
     async def whole(self, portions: Iterable[Changes]) -> Outcome:
         """Everything, beside the live state, which it replaces at the end."""
         outcome = await self._take("begin")
-        for step in _steps_of(portions):
+        for step in steps_of(portions):
             if outcome is not Outcome.ACCEPTED:
                 return outcome
-            outcome = await self._take("part", body=step.body())
+            outcome = await self._take("part", body=_body(step))
         return await self._take("finish") if outcome is Outcome.ACCEPTED else outcome
 
     async def reset(self) -> None:
@@ -75,62 +77,48 @@ class Publication:
         return Outcome(str(answer, "ascii"))
 
 
-class _Step(msgspec.Struct):
+def _body(changes: Changes) -> bytes:
     """Values and names of one step, by the section's place in SECTIONS."""
-
-    fields: int
-    size: int
-    values: dict[Section, list[str | msgspec.Raw]]
-    gone: dict[Section, list[str]]
-
-    def put(self, section: Section, field: str, value: bytes) -> None:
-        self.values.setdefault(section, []).extend((field, lua_text(value)))
-        self.fields += 1
-        self.size += len(field) + len(value)
-
-    def delete(self, section: Section, field: str) -> None:
-        self.gone.setdefault(section, []).append(field)
-        self.fields += 1
-        self.size += len(field)
-
-    @property
-    def full(self) -> bool:
-        return self.fields >= FIELDS_AT_ONCE or self.size >= BYTES_AT_ONCE
-
-    def body(self) -> bytes:
-        sections = [section for section in SECTIONS if section in self.values or section in self.gone]
-        return msgspec.msgpack.encode(
-            [(SECTIONS.index(name), self.values.get(name, []), self.gone.get(name, [])) for name in sections]
-        )
-
-    def names(self) -> bytes:
-        names = {section: [str(name) for name in values[::2]] for section, values in self.values.items()}
-        for section, fields in self.gone.items():
-            names.setdefault(section, []).extend(fields)
-        return pack_names(names)
+    return msgspec.msgpack.encode(
+        [
+            (index, _flat(changes.puts.get(section, {})), changes.deletes.get(section, []))
+            for index, section in enumerate(SECTIONS)
+            if section in changes.puts or section in changes.deletes
+        ]
+    )
 
 
-def _nothing() -> _Step:
-    return _Step(0, 0, {}, {})
+def _flat(fields: Mapping[str, bytes]) -> list[str | msgspec.Raw]:
+    """Names and values in turn."""
+    return [item for name, value in fields.items() for item in (name, lua_text(value))]
 
 
-def _steps_of(portions: Iterable[Changes]) -> Iterator[_Step]:
+def _names(changes: Changes) -> bytes:
+    """What a step changes."""
+    sections = changes.puts.keys() | changes.deletes.keys()
+    return pack_names(
+        {section: [*changes.puts.get(section, {}), *changes.deletes.get(section, [])] for section in sections}
+    )
+
+
+def steps_of(portions: Iterable[Changes]) -> Iterator[Changes]:
     """Each portion is asked for when the one before it is done with."""
     for changes in portions:
         yield from _steps(changes)
 
 
-def _steps(changes: Changes) -> list[_Step]:
-    """One portion, within the limits of a step."""
-    steps: list[_Step] = []
-    for section, field, value in _each(changes):
-        if not steps or steps[-1].full:
-            steps.append(_nothing())
-        if value is None:
-            steps[-1].delete(section, field)
-        else:
-            steps[-1].put(section, field, value)
-    return steps
+def _steps(changes: Changes) -> Iterator[Changes]:
+    """One portion, halved until every piece is within the limits of a step, or is a single field."""
+    puts, deletes = changes.puts.values(), changes.deletes.values()
+    fields = sum(map(len, puts)) + sum(map(len, deletes))
+    size = sum(sum(map(len, names)) for names in (*puts, *deletes))
+    size += sum(sum(map(len, values.values())) for values in puts)
+    if fields > 1 and (fields > FIELDS_AT_ONCE or size > BYTES_AT_ONCE):
+        entries = list(_each(changes))
+        yield from _steps(_of(entries[: fields // 2]))
+        yield from _steps(_of(entries[fields // 2 :]))
+    elif fields:
+        yield changes
 
 
 def _each(changes: Changes) -> Iterator[tuple[Section, str, bytes | None]]:
@@ -140,3 +128,13 @@ def _each(changes: Changes) -> Iterator[tuple[Section, str, bytes | None]]:
     for section, names in changes.deletes.items():
         for name in names:
             yield section, name, None
+
+
+def _of(entries: Iterable[tuple[Section, str, bytes | None]]) -> Changes:
+    changes = Changes({}, {})
+    for section, field, value in entries:
+        if value is None:
+            changes.deletes.setdefault(section, []).append(field)
+        else:
+            changes.puts.setdefault(section, {})[field] = value
+    return changes

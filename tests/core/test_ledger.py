@@ -87,6 +87,17 @@ def test_changes_are_absolute_and_come_once() -> None:
     assert msgspec.msgpack.decode(second.puts["partials"][field], type=Partial).responses == 1
 
 
+def test_a_request_that_nobody_was_told_of_is_not_told_to_be_gone() -> None:
+    ledger = ledger_of(opened(0), answered(10))
+    assert "open" not in ledger.take_changes().deletes
+    ledger.apply(opened(20))
+    assert list(ledger.take_changes().puts["open"]) == ["c1|r1"]
+    ledger.apply(answered(30))
+    assert ledger.take_changes().deletes["open"] == ["c1|r1"]
+    ledger.apply(answered(40))
+    assert "open" not in ledger.take_changes().deletes
+
+
 def test_what_came_to_nothing_is_deleted() -> None:
     call = activity(0)
     ledger = ledger_of(call)
