@@ -31,7 +31,7 @@ def sources() -> list[Path]:
 
 def compiled() -> list[Path]:
     """What was compiled."""
-    return [*ROOT.glob("*__mypyc.*.so"), *CORE.glob("*.so")]
+    return [*CORE.glob("*.so")]
 
 
 def fingerprint() -> str:
@@ -54,8 +54,8 @@ def remove() -> None:
     NOTE.unlink(missing_ok=True)
 
 
-def build(into: Path = ROOT) -> list[Path]:
-    """Compile; gives the files made below `into`. Raises what the compiler raises."""
+def build(into: Path = CORE) -> list[Path]:
+    """Compile; gives the files, which are put into a directory. Raises what the compiler raises."""
     from mypyc.build import mypycify  # noqa: PLC0415 -- only who compiles needs it
 
     with chdir(ROOT), tempfile.TemporaryDirectory() as directory:
@@ -73,7 +73,7 @@ def build(into: Path = ROOT) -> list[Path]:
 
 def _placed(directory: Path, into: Path) -> Iterator[Path]:
     for made in sorted(directory.rglob("*.so")):
-        target = into / made.relative_to(directory)
+        target = into / made.name
         shutil.copyfile(made, target)
         yield target
 
