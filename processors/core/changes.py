@@ -64,7 +64,7 @@ class Outbox:
         for desk in list(self._desks):
             yield from _desk_fields(desk)
         for customer_id, request_id in waiting:
-            news = self._waiting.news(customers.get(customer_id), request_id)
+            news = self._waiting.news(customer_id, customers.get(customer_id), request_id)
             if news:
                 yield "open", open_field(customer_id, request_id), None if news is True else news
         for name in segments:

@@ -34,6 +34,8 @@ class Waiting(Folder):
         self._looks = 0
         self._alarms = Alarms()
         self._changed: list[tuple[str, str]] = []
+        self._gone: set[tuple[str, str]] = set()
+        """(customer_id, request_id) of requests that were shown and are no more: others of the same name may come."""
         self._publication = 0
         """How often what changed was taken: what says so already is in the list."""
         self.outcomes: dict[tuple[str, str, str], int] = {}
@@ -88,6 +90,8 @@ class Waiting(Folder):
             self._alerts.corrected(customer, request, self._alerts.due(request.turn) if request.turn else ())
             if not request.facts and customer.requests is not None:
                 del customer.requests[request.request_id]
+                if request.shown:
+                    self._gone.add((customer.customer_id, request.request_id))
 
     def unpost_all(self, customers: dict[str, Customer]) -> None:
         """Everything was cleared: fold all of it again at the next `settle`."""
@@ -116,16 +120,17 @@ class Waiting(Folder):
             request.noted = self._publication
             self._changed.append((customer.customer_id, request.request_id))
 
-    def news(self, customer: Customer | None, request_id: str) -> OpenRequest | bool:
+    def news(self, customer_id: str, customer: Customer | None, request_id: str) -> OpenRequest | bool:
         """What to tell the read model of a request: its open turn; else, whether it may still know of one."""
+        name = (customer_id, request_id)
+        known = name in self._gone
+        self._gone.discard(name)
         request = (customer.requests or {}).get(request_id) if customer is not None else None
         if customer is None or request is None:
             return True
-        if request.turn is None:
-            shown, request.shown = request.shown, False
-            return shown
-        request.shown = True
-        return open_request(customer.customer_id, request, request.turn, self._alerts.due(request.turn))
+        view = self.view(customer, request_id)
+        known, request.shown = known or request.shown, view is not None
+        return view or known
 
     def view(self, customer: Customer, request_id: str) -> OpenRequest | None:
         """What the read model says of a request: its open turn."""

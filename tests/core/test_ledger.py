@@ -98,6 +98,16 @@ def test_a_request_that_nobody_was_told_of_is_not_told_to_be_gone() -> None:
     assert "open" not in ledger.take_changes().deletes
 
 
+def test_a_request_that_comes_again_after_it_never_was_leaves_nothing_open() -> None:
+    first = opened(0)
+    ledger = ledger_of(first)
+    assert list(ledger.take_changes().puts["open"]) == ["c1|r1"]
+    ledger.apply(retracted(1, first))
+    ledger.settle()
+    ledger.apply(answered(2))
+    assert ledger.take_changes().deletes["open"] == ["c1|r1"]
+
+
 def test_what_came_to_nothing_is_deleted() -> None:
     call = activity(0)
     ledger = ledger_of(call)
