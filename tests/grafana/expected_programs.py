@@ -11,8 +11,8 @@ from tests.grafana.truth import Truth, quantile
 
 Samples = list[tuple[float, float]]
 PROGRAMS = '{job=~"board|workers|notifier"}'
-CLOSE = 1e-3
-"""Instants are known to a millisecond."""
+CLOSE = 1e-6
+"""Sums in another order."""
 SETTLED = 5.0
 """Seconds by which an age may be off."""
 

@@ -81,7 +81,7 @@ class Live:
 
     address: str
     at: float
-    """The instant of all queries, in seconds since 1970."""
+    """The instant of all queries, in seconds since 1970: of whole milliseconds, as Prometheus knows them."""
     seconds: int
     """So far back the first scrape is."""
     truth: Truth
@@ -140,7 +140,7 @@ def live(given: Settings, directory: Path) -> Iterator[Live]:
             path.write_bytes(b"\n".join([*directory_lines, *(value for _, value in events)]))
         truth, later_truth = (Truth(path, END_US, reps, LATELY_US) for path in paths)
         transitions = _settle(settings, running, address, counted, truth, told)
-        at = time.time()
+        at = round(time.time(), 3)
         yield Live(
             address=address,
             at=at,
