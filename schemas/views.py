@@ -96,6 +96,13 @@ class Changes(msgspec.Struct):
     puts: dict[Section, dict[str, bytes]]
     deletes: dict[Section, list[str]]
 
+    def add(self, section: Section, field: str, value: bytes | None) -> None:
+        """A field more; None: it is to be deleted."""
+        if value is None:
+            self.deletes.setdefault(section, []).append(field)
+        else:
+            self.puts.setdefault(section, {})[field] = value
+
 
 UNASSIGNED = "_unassigned"
 UNKNOWN_TEAM = "unknown"

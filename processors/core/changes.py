@@ -42,7 +42,7 @@ class Outbox:
         while some := list(islice(fields, most)):
             changes = Changes({}, {})
             for section, field, value in some:
-                _put(changes, section, field, value)
+                changes.add(section, field, None if value is None else _encode(value))
             yield changes
 
     def mark_all(self, customers: dict[str, Customer]) -> None:
@@ -85,13 +85,6 @@ def _desk_fields(desk: Desk) -> Iterator[Field]:
     if desk.standing_changed:
         desk.standing_changed = False
         yield "standing", desk.subject, desk.standing if desk.standing.opportunities else None
-
-
-def _put(changes: Changes, section: Section, field: str, value: msgspec.Struct | dict[str, int] | None) -> None:
-    if value is None:
-        changes.deletes.setdefault(section, []).append(field)
-    else:
-        changes.puts.setdefault(section, {})[field] = _encode(value)
 
 
 def with_unlinked(quality: dict[int, dict[str, int]], folded: dict[int, dict[str, int]]) -> dict[int, dict[str, int]]:

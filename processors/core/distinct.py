@@ -94,8 +94,7 @@ class Distinct:
         """Count every customer where its last days are now."""
         moved, self._moved = self._moved, []
         for by_rep in moved:
-            if any(days.moved for days in by_rep.values()):
-                self._settle(by_rep)
+            self._settle(by_rep)
 
     def clear(self) -> None:
         """Everything was cleared: nothing is to be settled."""

@@ -235,8 +235,8 @@ class Ledger:
         """Who waits now."""
         self._fold()
         for customer in self.customers.values():
-            for request_id in customer.open or ():
-                view = self.waiting.view(customer, request_id)
+            for request in (customer.open or {}).values():
+                view = self.waiting.view(customer, request)
                 if view is not None:
                     yield view
 

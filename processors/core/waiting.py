@@ -128,14 +128,13 @@ class Waiting(Folder):
         request = (customer.requests or {}).get(request_id) if customer is not None else None
         if customer is None or request is None:
             return True
-        view = self.view(customer, request_id)
+        view = self.view(customer, request)
         known, request.shown = known or request.shown, view is not None
         return view or known
 
-    def view(self, customer: Customer, request_id: str) -> OpenRequest | None:
+    def view(self, customer: Customer, request: Request) -> OpenRequest | None:
         """What the read model says of a request: its open turn."""
-        request = (customer.requests or {}).get(request_id)
-        if request is None or request.turn is None:
+        if request.turn is None:
             return None
         return open_request(customer.customer_id, request, request.turn, self._alerts.due(request.turn))
 

@@ -31,7 +31,7 @@ def sources() -> list[Path]:
 
 def compiled() -> list[Path]:
     """What was compiled."""
-    return [*CORE.glob("*.so")]
+    return list(CORE.glob("*.so"))
 
 
 def fingerprint() -> str:
@@ -54,8 +54,8 @@ def remove() -> None:
     NOTE.unlink(missing_ok=True)
 
 
-def build(into: Path = CORE) -> list[Path]:
-    """Compile; gives the files, which are put into a directory. Raises what the compiler raises."""
+def build() -> list[Path]:
+    """Compile; gives the files, which lie beside their sources. Raises what the compiler raises."""
     from mypyc.build import mypycify  # noqa: PLC0415 -- only who compiles needs it
 
     with chdir(ROOT), tempfile.TemporaryDirectory() as directory:
@@ -68,12 +68,12 @@ def build(into: Path = CORE) -> list[Path]:
         command = distribution.get_command_obj("build_ext")
         command.build_lib, command.build_temp, command.parallel = directory, directory, 2
         distribution.run_command("build_ext")
-        return list(_placed(Path(directory), into))
+        return list(_placed(Path(directory)))
 
 
-def _placed(directory: Path, into: Path) -> Iterator[Path]:
+def _placed(directory: Path) -> Iterator[Path]:
     for made in sorted(directory.rglob("*.so")):
-        target = into / made.name
+        target = CORE / made.name
         shutil.copyfile(made, target)
         yield target
 

@@ -133,8 +133,5 @@ def _each(changes: Changes) -> Iterator[tuple[Section, str, bytes | None]]:
 def _of(entries: Iterable[tuple[Section, str, bytes | None]]) -> Changes:
     changes = Changes({}, {})
     for section, field, value in entries:
-        if value is None:
-            changes.deletes.setdefault(section, []).append(field)
-        else:
-            changes.puts.setdefault(section, {})[field] = value
+        changes.add(section, field, value)
     return changes

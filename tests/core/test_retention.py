@@ -58,6 +58,7 @@ def test_retracted_facts_and_their_retractions_leave_too() -> None:
     sweep(ledger, 450 * DAY)
     sweep(ledger, 452 * DAY)
     assert ledger.sizes() == NOTHING
+    assert not ledger.customers
 
 
 def test_a_retracted_fact_stays_with_its_request() -> None:
