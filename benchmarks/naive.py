@@ -14,10 +14,15 @@ import faust
 from benchmarks.meter import OwnMeter
 
 
-def build(bootstrap: str, group: str, topic: str, partitions: int) -> tuple[faust.App, list[int]]:
+def build(bootstrap: str, group: str, topic: str, partitions: int, datadir: Path) -> tuple[faust.App, list[int]]:
     """The app, and a list whose one element is how many events it has taken."""
     app = faust.App(
-        group, broker=f"kafka://{bootstrap}", topic_partitions=partitions, autodiscover=False, web_enabled=False
+        group,
+        broker=f"kafka://{bootstrap}",
+        topic_partitions=partitions,
+        autodiscover=False,
+        web_enabled=False,
+        datadir=datadir,
     )
     events = app.topic(topic, value_serializer="json")
     counts = app.Table("counts", default=int)
@@ -40,7 +45,7 @@ def build(bootstrap: str, group: str, topic: str, partitions: int) -> tuple[faus
 @click.option("--samples", type=click.Path(path_type=Path), required=True)
 def main(bootstrap: str, group: str, topic: str, partitions: int, samples: Path) -> None:
     """Count events until stopped."""
-    app, taken = build(bootstrap, group, topic, partitions)
+    app, taken = build(bootstrap, group, topic, partitions, samples.parent / f"{group}-data")
     OwnMeter(samples, lambda: taken[0]).start()
     faust.Worker(app, loglevel="warning").execute_from_commandline()
 

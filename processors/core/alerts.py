@@ -7,20 +7,18 @@ not remembered across a restart, and the next fact has to be ahead of all of the
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from processors.core.customers import Customer
-from processors.core.deadlines import Deadlines
+from processors.core.deadlines import Deadlines, Due
 from processors.core.directory import Directory
 from processors.core.instants import LONG_AGO_US
 from processors.core.requests import Request, Turn
 from schemas.alerts import State, Transition, alert_id_of
 from schemas.views import UNKNOWN_TEAM
-
-Due = tuple[tuple[str, int, int | None], ...]
-"""Level, due instant and at-risk instant, ascending by due instant."""
 
 MILLISECOND_US: Final = 1000
 NO_CLOCK_US: Final = LONG_AGO_US
@@ -30,27 +28,38 @@ ROOM: Final = 1024
 REVISIONS: Final[dict[State, int]] = {"at_risk": 0, "fired": 1, "resolved": 2, "retracted": 3}
 
 
-class Step(NamedTuple):
+@mypyc_attr(acyclic=True)
+class Step:
     """An instant at which something becomes true of a turn that is still open after it."""
 
-    at_us: int
-    level: str
-    due_us: int
+    __slots__ = ("at_us", "due_us", "level")
+
+    def __init__(self, at_us: int, level: str, due_us: int) -> None:
+        self.at_us = at_us
+        self.level = level
+        self.due_us = due_us
 
     @property
     def is_due(self) -> bool:
         """Whether this is the deadline itself, not the warning before it."""
         return self.at_us == self.due_us
 
+    def __lt__(self, other: "Step") -> bool:
+        return (self.at_us, self.level, self.due_us) < (other.at_us, other.level, other.due_us)
 
-class Saying(NamedTuple):
+
+@mypyc_attr(acyclic=True)
+class Saying:
     """What is to be said of one level of a turn."""
 
-    level: str
-    due_us: int
-    state: State
-    at_us: int
-    reason: str
+    __slots__ = ("at_us", "due_us", "level", "reason", "state")
+
+    def __init__(self, level: str, due_us: int, state: State, at_us: int, reason: str) -> None:
+        self.level = level
+        self.due_us = due_us
+        self.state = state
+        self.at_us = at_us
+        self.reason = reason
 
 
 class Alerts:

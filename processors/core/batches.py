@@ -1,6 +1,5 @@
 """The hot loop: what every message costs beside fetching it and what the timers do."""
 
-from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
@@ -51,28 +50,28 @@ class Taken(NamedTuple, Generic[M]):
 
 def apply_messages(ledger: Ledger, messages: Iterator[M], raw: list[bytes], ids: list[str]) -> Taken[M]:
     """Decode messages and apply their events; what counted goes to `raw`, and its event_id to `ids`."""
-    kinds, refused = list[type[Event]](), list[Refused[M]]()
+    refused: list[Refused[M]] = []
     last, count = None, 0
     while some := list(islice(messages, AT_ONCE)):
         last = some[-1]
         count += len(some)
-        for message, value, event in _decoded(some, refused):
-            kind, event_id = type(event), event.event_id
+        good, values, events = _decoded(some, refused)
+        for index, event in enumerate(events):
+            event_id = event.event_id
             try:
                 if ledger.add(event_id, event):
-                    raw.append(value)
+                    raw.append(values[index])
                     ids.append(event_id)
-                    kinds.append(kind)
                 else:
-                    refused.append(Refused(message, BadRecord(Reason.DUPLICATE, event_id), kind))
+                    refused.append(Refused(good[index], BadRecord(Reason.DUPLICATE, event_id), type(event)))
             except BadRecord as bad:
-                refused.append(Refused(message, bad, None))
-    return Taken(last, count, Counter(kinds), refused)
+                refused.append(Refused(good[index], bad, None))
+    return Taken(last, count, ledger.take_counts(), refused)
 
 
-def _decoded(messages: list[M], refused: list[Refused[M]]) -> list[tuple[M, bytes, Event]]:
-    """Those that hold an event; the others are refused."""
-    good: list[tuple[M, bytes, Event]] = []
+def _decoded(messages: list[M], refused: list[Refused[M]]) -> tuple[list[M], list[bytes], list[Event]]:
+    """Those that hold an event, their bytes and their events; the others are refused."""
+    good, values, events = list[M](), list[bytes](), list[Event]()
     parse, most = codec.parse_event, codec.MAX_EVENT_BYTES
     for message in messages:
         value = message.value
@@ -80,10 +79,13 @@ def _decoded(messages: list[M], refused: list[Refused[M]]) -> list[tuple[M, byte
             if value is None or len(value) > most:
                 refused.append(Refused(message, _odd_size(value), None))
             else:
-                good.append((message, value, parse(value)))
+                event = parse(value)
+                good.append(message)
+                values.append(value)
+                events.append(event)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             refused.append(Refused(message, codec.why(error), None))
-    return good
+    return good, values, events
 
 
 def _odd_size(value: bytes | None) -> BadRecord:

@@ -4,7 +4,6 @@ A desk is where one rep's numbers of one source partition lie: a Partial per loc
 posts to a desk with a sign: +1 when a root begins to say something, -1 when it no longer does.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final, TypeVar
 
@@ -96,7 +95,12 @@ def count_wait(buckets: list[int], wait_us: int, sign: int) -> None:
     """Add a wait to a histogram of response times, or take it away."""
     if not buckets:
         buckets.extend([0] * (len(BUCKETS_US) + 1))
-    buckets[bisect_left(BUCKETS_US, wait_us)] += sign
+    index = 0
+    for bound_us in BUCKETS_US:
+        if wait_us <= bound_us:
+            break
+        index += 1
+    buckets[index] += sign
     if sign < 0 and not any(buckets):
         buckets.clear()
 

@@ -86,6 +86,7 @@ class Ledger:
         route = self._routes[type(event)]
         if route.check is not None or not self._earliest_us <= at_us <= self._latest_us:
             self._check(customer, at_us, event, route)
+        route.count += 1
         customer.facts += 1
         if at_us > customer.newest_us:
             customer.newest_us = at_us
@@ -94,6 +95,14 @@ class Ledger:
         if customer.retracted is None or not is_retracted(customer, event):
             route.folder.take(customer, at_us, event)
         return True
+
+    def take_counts(self) -> dict[type[Event], int]:
+        """How many events of each type were added since the last call."""
+        counts: dict[type[Event], int] = {}
+        for kind, route in self._routes.items():
+            if route.count:
+                counts[kind], route.count = route.count, 0
+        return counts
 
     def _check(self, customer: Customer, at_us: int, event: Event, route: Route) -> None:
         """Raises BadRecord, and leaves everything as it was, for a fact that cannot count."""
@@ -162,6 +171,7 @@ class Ledger:
         self.alerts.forget_history(self.customers.values())
         self.alerts.take()
         self.waiting.outcomes.clear()
+        self.take_counts()
         self._rejected.clear()
         self.pipeline.rejected.clear()
 

@@ -5,7 +5,7 @@ others and the course takes one step; otherwise it is folded again from all fact
 """
 
 from bisect import bisect_left
-from typing import Final, NamedTuple
+from typing import Final
 
 from mypy_extensions import mypyc_attr
 
@@ -39,15 +39,19 @@ class Mark:
         return self.at_us == at_us and self.rep_id == rep_id
 
 
-class Close(NamedTuple):
+@mypyc_attr(acyclic=True)
+class Close:
     """The close in force: no later reopening withdrew it."""
 
-    rep_id: str
-    at_us: int
-    won: bool
-    cents: int
-    follow_up_us: int | None
-    """The first follow-up (S24); None: the creation stands in for it."""
+    __slots__ = ("at_us", "cents", "follow_up_us", "rep_id", "won")
+
+    def __init__(self, rep_id: str, at_us: int, won: bool, cents: int, follow_up_us: int | None) -> None:
+        self.rep_id = rep_id
+        self.at_us = at_us
+        self.won = won
+        self.cents = cents
+        self.follow_up_us = follow_up_us
+        """The first follow-up (S24); None: the creation stands in for it."""
 
 
 @mypyc_attr(acyclic=True)
@@ -120,8 +124,7 @@ def _take(course: Course, entry: Entry, stages: tuple[str, ...], in_force: bool)
     at_us, fact = entry.at_us, entry.fact
     match fact:
         case OpportunityStageEntered():
-            if fact.stage in stages:
-                _enter(course, fact, at_us, stages)
+            _enter(course, fact, at_us, stages)
         case OpportunityCreated():
             course.owner = fact.rep_id
             if course.created is None:
@@ -140,28 +143,36 @@ def step(
     """Take a fact that is newer than all before it; false if the course has to be folded from all facts instead."""
     if course.close is not None:
         return False
-    match fact:
-        case OpportunityStageEntered() if fact.stage in stages:
-            _enter(course, fact, at_us, stages)
-        case OpportunityAssigned():
-            course.owner = fact.rep_id
-        case OpportunityWon() | OpportunityLost():
-            course.close = _close(at_us, fact, course.created, root.linked or [], touches)
-            if course.close.won:
-                _reach(course, len(stages), Mark(fact.rep_id, at_us))
-        case _:
-            return False
+    # By exact type, as in `Request.step`.
+    if type(fact) is OpportunityStageEntered:
+        return _enter(course, fact, at_us, stages)
+    if type(fact) is OpportunityAssigned:
+        course.owner = fact.rep_id
+    elif type(fact) is OpportunityWon or type(fact) is OpportunityLost:
+        course.close = _close(at_us, fact, course.created, root.linked or [], touches)
+        if course.close.won:
+            _reach(course, len(stages), Mark(fact.rep_id, at_us))
+    else:
+        return False
     return True
 
 
-def _enter(course: Course, fact: OpportunityStageEntered, at_us: int, stages: tuple[str, ...]) -> None:
-    """Take the entry of one of the pipeline's stages."""
-    mark = Mark(fact.rep_id, at_us)
-    course.stage = fact.stage
-    course.owner = course.owner or fact.rep_id
-    if all(stage != fact.stage for stage, _ in course.visited):
-        course.visited.append((fact.stage, mark))
-    _reach(course, stages.index(fact.stage) + 1, mark)
+def _enter(course: Course, fact: OpportunityStageEntered, at_us: int, stages: tuple[str, ...]) -> bool:
+    """Take the entry of a stage; false if it is none of the pipeline's."""
+    entered, rep_id = fact.stage, fact.rep_id
+    if entered not in stages:
+        return False
+    mark = Mark(rep_id, at_us)
+    course.stage = entered
+    if course.owner is None:
+        course.owner = rep_id
+    for stage, _ in course.visited:
+        if stage == entered:
+            break
+    else:
+        course.visited.append((entered, mark))
+    _reach(course, stages.index(entered) + 1, mark)
+    return True
 
 
 def _reach(course: Course, count: int, mark: Mark) -> None:
@@ -184,8 +195,11 @@ def _close_in_force(facts: list[Entry]) -> Entry | None:
 
 def _close(at_us: int, fact: OpportunityFact, created: Mark | None, linked: list[int], touches: list[int]) -> Close:
     """What a fact that won or lost an opportunity comes to."""
-    won = isinstance(fact, OpportunityWon)
-    value = cents(fact.amount) if isinstance(fact, OpportunityWon) and fact.amount is not None else 0
+    value, won = 0, False
+    if type(fact) is OpportunityWon:
+        won = True
+        if fact.amount is not None:
+            value = cents(fact.amount)
     follow_up = None
     if created is not None:
         follow_up = first_follow_up_us(linked, touches, created.at_us)

@@ -1,7 +1,7 @@
 """Opportunities folded to numbers: win rates, sales cycle, stage conversion, what stands open (S20 to S25)."""
 
 from bisect import bisect_left, insort
-from typing import Final
+from typing import Final, TypeVar
 
 from processors.core.contributions import Contribution, closing, contributions, stages_since, standing_of
 from processors.core.customers import Customer
@@ -12,6 +12,8 @@ from processors.core.order import Entry, discard
 from schemas.errors import BadRecord, Reason
 from schemas.events import ActivityLogged, Event, OpportunityCreated, OpportunityFact, OpportunityStageEntered
 from schemas.views import Partial
+
+V = TypeVar("V")
 
 STAGE_MEASURES: Final = {"entered": 0, "visited": 1, "advanced": 2}
 """Their places in a stage's counts."""
@@ -31,11 +33,14 @@ class Pipeline(Folder):
         self.rejected: list[tuple[Event, BadRecord]] = []
         """Stage entries that turned out to be of another pipeline than their opportunity's."""
 
-    def check(self, fact: OpportunityFact) -> None:
-        """Raises BadRecord for a stage or pipeline that no policy knows (S22)."""
-        if isinstance(fact, OpportunityStageEntered) and fact.stage not in self._stages:
+    def check_stage(self, fact: OpportunityStageEntered) -> None:
+        """Raises BadRecord for a stage that no policy knows (S22)."""
+        if fact.stage not in self._stages:
             raise BadRecord(Reason.UNKNOWN_STAGE, f"stage {fact.stage!r} is none of {', '.join(sorted(self._stages))}")
-        if isinstance(fact, OpportunityCreated) and fact.pipeline not in self._pipelines:
+
+    def check_pipeline(self, fact: OpportunityCreated) -> None:
+        """Raises BadRecord for a pipeline that no policy knows (S22)."""
+        if fact.pipeline not in self._pipelines:
             known = ", ".join(sorted(self._pipelines))
             raise BadRecord(Reason.UNKNOWN_STAGE, f"pipeline {fact.pipeline!r} is none of {known}")
 
@@ -189,14 +194,17 @@ class Pipeline(Folder):
 
     def _post(self, posted: Course | None, course: Course) -> None:
         """Post what an opportunity newly says, and take back what it no longer says."""
-        old, new = self._contributions(posted), self._contributions(course)
-        for contribution in old - new:
-            self._add(contribution, -1)
-        for contribution in new - old:
+        new = self._contributions(course)
+        if posted is not None:
+            old = set(self._contributions(posted))
+            for contribution in old.difference(new):
+                self._add(contribution, -1)
+            new = [contribution for contribution in new if contribution not in old]
+        for contribution in new:
             self._add(contribution, 1)
 
-    def _contributions(self, course: Course | None) -> set[Contribution]:
-        return set() if course is None else set(contributions(course, self._pipelines.get(course.pipeline, ())))
+    def _contributions(self, course: Course) -> list[Contribution]:
+        return contributions(course, self._pipelines.get(course.pipeline, ()))
 
     def _add(self, contribution: Contribution, sign: int) -> None:
         rep_id, at_us, measure, pipeline, stage, amount = contribution
@@ -221,7 +229,7 @@ def _is_between(root: Opportunity, instants: list[int]) -> bool:
 
 
 def _count_stage(partial: Partial, pipeline: str, stage: str, index: int, sign: int) -> None:
-    stages = partial.stages.setdefault(pipeline, {})
+    stages = _under(partial.stages, pipeline)
     counts = stages.get(stage)
     if counts is None:
         counts = stages[stage] = [0, 0, 0]
@@ -232,8 +240,16 @@ def _count_stage(partial: Partial, pipeline: str, stage: str, index: int, sign: 
             del partial.stages[pipeline]
 
 
+def _under(pipelines: dict[str, dict[str, V]], pipeline: str) -> dict[str, V]:
+    """What lies under a pipeline. `setdefault` would make an empty dictionary each time."""
+    stages = pipelines.get(pipeline)
+    if stages is None:
+        stages = pipelines[pipeline] = {}
+    return stages
+
+
 def _stand(desk: Desk, pipeline: str, stage: str, sign: int) -> None:
-    stages = desk.standing.opportunities.setdefault(pipeline, {})
+    stages = _under(desk.standing.opportunities, pipeline)
     bump(stages, stage, sign)
     if not stages:
         del desk.standing.opportunities[pipeline]

@@ -6,7 +6,7 @@ all others and the state takes one step; otherwise the whole request is walked a
 
 from bisect import bisect_right, insort
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from mypy_extensions import mypyc_attr
 
@@ -25,12 +25,16 @@ from schemas.views import UNASSIGNED, OpenRequest
 Ending = Literal["answered", "resolved", "no_reply_needed", "withdrawn", "spam"]
 
 
-class Hold(NamedTuple):
+@mypyc_attr(acyclic=True)
+class Hold:
     """A stretch of a turn's wait that one owner held (S07)."""
 
-    owner: str
-    from_us: int
-    to_us: int
+    __slots__ = ("from_us", "owner", "to_us")
+
+    def __init__(self, owner: str, from_us: int, to_us: int) -> None:
+        self.owner = owner
+        self.from_us = from_us
+        self.to_us = to_us
 
 
 @mypyc_attr(acyclic=True)
@@ -71,13 +75,14 @@ class Turn:
             owner = later
         return owner
 
-    def holds(self, until_us: int) -> Iterator[Hold]:
+    def holds(self, until_us: int) -> list[Hold]:
         """The stretches of each owner up to an instant: they add up to the wait (S07)."""
-        owner, from_us = self.owner, self.start_us
+        owner, from_us, holds = self.owner, self.start_us, list[Hold]()
         for since_us, later in self.changes or ():
-            yield Hold(owner, from_us, since_us)
+            holds.append(Hold(owner, from_us, since_us))
             owner, from_us = later, since_us
-        yield Hold(owner, from_us, until_us)
+        holds.append(Hold(owner, from_us, until_us))
+        return holds
 
 
 @mypyc_attr(acyclic=True)

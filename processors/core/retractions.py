@@ -12,7 +12,7 @@ from schemas.events import Event, EventRetracted
 class Retractions(Folder):
     """The retractions of one source partition."""
 
-    def __init__(self, facts: dict[str, Event], routes: dict[type, Route]) -> None:
+    def __init__(self, facts: dict[str, Event], routes: dict[type[Event], Route]) -> None:
         self._facts = facts
         self._routes = routes
 

@@ -17,30 +17,30 @@ Check = Callable[[Any], None]
 class Route:
     """The way of one type of fact."""
 
-    __slots__ = ("check", "folder")
+    __slots__ = ("check", "count", "folder")
 
     def __init__(self, folder: Folder, check: Check | None = None) -> None:
         self.folder = folder
         self.check = check
+        self.count = 0
+        """Facts that were added since they were last asked for."""
 
 
-def routes(waiting: Waiting, pipeline: Pipeline, activities: Activities, worth: Worth) -> dict[type, Route]:
+def routes(waiting: Waiting, pipeline: Pipeline, activities: Activities, worth: Worth) -> dict[type[ev.Event], Route]:
     """Every type of fact but retractions."""
-    requests, opportunities = Route(waiting), Route(pipeline)
-    staged, money = Route(pipeline, pipeline.check), Route(worth, worth.check)
     return {
-        ev.RequestOpened: requests,
-        ev.RequestAnswered: requests,
-        ev.RequestAssigned: requests,
-        ev.RequestClosed: requests,
+        ev.RequestOpened: Route(waiting),
+        ev.RequestAnswered: Route(waiting),
+        ev.RequestAssigned: Route(waiting),
+        ev.RequestClosed: Route(waiting),
         ev.ActivityLogged: Route(activities),
-        ev.OpportunityCreated: staged,
-        ev.OpportunityStageEntered: staged,
+        ev.OpportunityCreated: Route(pipeline, pipeline.check_pipeline),
+        ev.OpportunityStageEntered: Route(pipeline, pipeline.check_stage),
         ev.OpportunityWon: Route(pipeline, worth.check),
-        ev.OpportunityLost: opportunities,
-        ev.OpportunityReopened: opportunities,
-        ev.OpportunityAssigned: opportunities,
+        ev.OpportunityLost: Route(pipeline),
+        ev.OpportunityReopened: Route(pipeline),
+        ev.OpportunityAssigned: Route(pipeline),
         ev.CustomerUpdated: Route(worth),
-        ev.CustomerRevenue: money,
-        ev.CustomerCost: money,
+        ev.CustomerRevenue: Route(worth, worth.check),
+        ev.CustomerCost: Route(worth, worth.check),
     }

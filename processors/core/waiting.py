@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from processors.core.alarms import Alarms
-from processors.core.alerts import Alerts, Due
+from processors.core.alerts import Alerts
 from processors.core.customers import Customer
+from processors.core.deadlines import Due
 from processors.core.desks import Desks, bump, count_wait
 from processors.core.distinct import Distinct
 from processors.core.folder import Folder
@@ -46,11 +47,12 @@ class Waiting(Folder):
     def take(self, customer: Customer, at_us: int, fact: RequestFact) -> None:
         """Add a fact."""
         entry = Entry(at_us, fact)
-        if fact.request_id is None:
+        request_id = fact.request_id
+        if request_id is None:
             self._take_unlinked(customer, entry)
             bump(self.unlinked_days, at_us // DAY_US, 1)
             return
-        request = self._request(customer, fact.request_id)
+        request = self._request(customer, request_id)
         fact.request_id = request.request_id
         facts, unlinked = request.facts, customer.unlinked
         newest = (not facts or entry.is_after(facts[-1])) and (unlinked is None or unlinked.end_before(entry))
@@ -294,16 +296,16 @@ class Waiting(Folder):
         desk = self._desks.reps.get(turn.responder) or self._desks.rep(turn.responder)
         day = desk.day(turn.end_us)
         partial = desk.partial(day)
-        wait_us = turn.end_us - turn.start_us
+        wait_us, business_us = turn.end_us - turn.start_us, self._alerts.business_us(turn, turn.end_us)
         partial.responses += sign
-        partial.response_us += sign * wait_us
-        partial.business_us += sign * self._alerts.business_us(turn, turn.end_us)
+        partial.response_us += _signed(wait_us, sign)
+        partial.business_us += _signed(business_us, sign)
         count_wait(partial.response_buckets, wait_us, sign)
         if customer.answered is None:
             customer.answered = {}
         self._answered.post(customer.answered, turn.responder, day, sign)
         if turn.owner == turn.responder and not turn.changes:
-            partial.hold_us += sign * wait_us
+            partial.hold_us += _signed(wait_us, sign)
         else:
             self._post_holds(turn, sign)
         return partial
@@ -311,9 +313,14 @@ class Waiting(Folder):
     def _post_holds(self, turn: Turn, sign: int) -> None:
         """Every owner's share of the wait, on the owner's local day of the answer (S07)."""
         for hold in turn.holds(turn.end_us):
-            self._desks.rep(hold.owner).at(turn.end_us).hold_us += sign * (hold.to_us - hold.from_us)
+            self._desks.rep(hold.owner).at(turn.end_us).hold_us += _signed(hold.to_us - hold.from_us, sign)
 
 
 def _may_change_owner(fact: RequestFact) -> bool:
     """Whether a fact may say whose an instant was that has passed already: time may be ahead of the facts."""
-    return isinstance(fact, RequestAssigned | RequestOpened)
+    return type(fact) is RequestAssigned or type(fact) is RequestOpened
+
+
+def _signed(span_us: int, sign: int) -> int:
+    """A span as it is to be added: the product with 1 or -1, of which compiled code would make two large integers."""
+    return span_us if sign > 0 else -span_us

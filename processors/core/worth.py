@@ -21,9 +21,9 @@ class Worth(Folder):
         self.segments: dict[str, Segment] = {}
         self.changed: set[str] = set()
 
-    def check(self, fact: CustomerFact | OpportunityWon) -> None:
+    def check(self, fact: CustomerRevenue | CustomerCost | OpportunityWon) -> None:
         """Raises BadRecord for an amount that is not money, or in another currency than the configured one."""
-        if isinstance(fact, CustomerUpdated) or fact.amount is None:
+        if fact.amount is None:
             return
         cents(fact.amount)
         if fact.currency is not None and fact.currency != self._currency:

@@ -63,7 +63,7 @@ def build() -> list[Path]:
         if sys.platform == "linux":
             # Calls into Python's library without the detour through a table of jumps.
             for module in modules:
-                module.extra_compile_args.append("-fno-plt")
+                module.extra_compile_args = [*module.extra_compile_args, "-fno-plt"]
         distribution = Distribution({"name": "salespulse-core", "ext_modules": modules})
         command = distribution.get_command_obj("build_ext")
         command.build_lib, command.build_temp, command.parallel = directory, directory, 2

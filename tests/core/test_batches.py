@@ -7,7 +7,7 @@ from processors.core.directory import directory_of
 from processors.core.ledger import Ledger
 from schemas import codec
 from schemas.errors import Reason
-from schemas.events import ActivityLogged
+from schemas.events import ActivityLogged, CustomerRevenue
 from schemas.policy import DEFAULT_POLICY
 from tests.story import activity, revenue
 
@@ -54,3 +54,16 @@ def test_a_batch_of_any_length_is_taken_whole_and_in_order() -> None:
         assert ids == [f"a{n}" for n in range(length)]
         assert applied.messages == length
         assert applied.last == (Sent(length - 1, values[-1]) if values else None)
+
+
+def test_what_was_restored_is_not_counted_again() -> None:
+    ledger = new_ledger()
+    ledger.apply(activity(1, event_id="a1"))
+    ledger.begin(0, {})
+    values = [codec.encode(activity(2, event_id="a2")), codec.encode(revenue(3, "1.23"))]
+
+    applied = apply_messages(ledger, iter([Sent(n, value) for n, value in enumerate(values)]), [], [])
+    after = apply_messages(ledger, iter([Sent(9, None)]), [], [])
+
+    assert applied.kinds == {ActivityLogged: 1, CustomerRevenue: 1}
+    assert after.kinds == {}
