@@ -22,6 +22,8 @@ from schemas.policy import DEFAULT_POLICY
 
 PARTITIONS = 4
 BATCH = 4000
+TURN = 24_000
+"""A worker that is behind stays with a partition for so many events (`worker.max_fetch_bytes` of them)."""
 ADVANCE_EVERY, PUBLISH_EVERY = 10, 40
 """In batches: at 150,000 events a second the worker lets time pass every 0.25 s, and publishes every second."""
 INTERRUPTED_SECONDS = 0.001
@@ -112,15 +114,21 @@ def bench_directory() -> Directory:
 
 
 def batches(values: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
-    """Batches by partition, as a fetch gives them; a customer is in one partition."""
+    """Batches by partition, some in turn of each, as fetches give them; a customer is in one partition."""
     waiting: dict[int, list[bytes]] = defaultdict(list)
     for value in values:
         start = value.index(b'"customer_id":"') + 15
         number = crc32(value[start : value.index(b'"', start)]) % PARTITIONS
         waiting[number].append(value)
-        if len(waiting[number]) == BATCH:
-            yield number, waiting.pop(number)
-    yield from waiting.items()
+        if len(waiting[number]) == TURN:
+            yield from _cut(number, waiting.pop(number))
+    for number, rest in waiting.items():
+        yield from _cut(number, rest)
+
+
+def _cut(number: int, values: list[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    for start in range(0, len(values), BATCH):
+        yield number, values[start : start + BATCH]
 
 
 def cost_by_step(values: list[bytes]) -> Costs:

@@ -15,9 +15,11 @@ from config.board_settings import BoardSettings, board_problems, tokens_of
 from config.notifier_settings import NotifierSettings, notifier_problems
 from config.reading import read_environment, read_file, variable
 from config.values import (
+    MEBIBYTE,
     Bootstrap,
     Count,
     Days,
+    FetchBytes,
     FilePath,
     Host,
     Instant,
@@ -89,6 +91,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     publish_interval_seconds: Seconds = 0.25
     checkpoint_interval_seconds: Seconds = 1.0
     max_batch_records: Count = 4000
+    max_fetch_bytes: FetchBytes = 8 * MEBIBYTE
     data_dir: FilePath = HERE.parent / "var"
 
 

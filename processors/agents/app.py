@@ -31,8 +31,10 @@ from processors.core.ledger import Ledger
 from processors.core.retention import Retention
 from schemas.policy import Policy
 
-STREAM_BUFFER = 8
-"""Batches that wait for the agent, and changelog segments that wait for recovery: each may be a megabyte."""
+STREAM_BUFFER = 4
+"""Fetches of a partition that wait for the agent, and changelog segments that wait for recovery."""
+MAX_FETCH_RECORDS = 32_000
+"""The same limit as `max_fetch_bytes` for records that were compressed."""
 
 
 class Clock(Protocol):
@@ -171,8 +173,8 @@ def _new_app(settings: Settings) -> WorkerApp:
         topic_allow_declare=False,
         table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=1024 * 1024,
-        broker_max_poll_records=worker.max_batch_records,
+        consumer_max_fetch_size=worker.max_fetch_bytes,
+        broker_max_poll_records=MAX_FETCH_RECORDS,
         broker_commit_interval=worker.checkpoint_interval_seconds,
         broker_session_timeout=kafka.session_timeout_seconds,
         broker_rebalance_timeout=kafka.session_timeout_seconds,

@@ -28,8 +28,9 @@ class Activities(Folder):
         counts[kind] = counts.get(kind, 0) + 1
         if activity.recontactable:
             self._recontact(customer, desk.subject, day, 1)
-        touches = customer.touches
-        if touches and activity.opportunity_id is None and at_us >= touches[-1] and at_us > customer.newest_close_us:
+        touches, newest_us = customer.touches, customer.newest_us
+        if touches and activity.opportunity_id is None and at_us == newest_us and at_us > customer.newest_close_us:
+            # Newer than the last one, which is not looked at: it was in no cache.
             touches.append(at_us)
         else:
             self._pipeline.touch(customer, at_us, activity)

@@ -75,7 +75,7 @@ def test_faust_is_configured_for_batches_and_quick_rebalances() -> None:
 
     assert (conf.id, [str(url) for url in conf.broker]) == ("sales", ["kafka://a:9092", "kafka://b:9093"])
     assert conf.broker_commit_interval == 2.0
-    assert conf.broker_max_poll_records == WorkerSettings().max_batch_records
+    assert conf.consumer_max_fetch_size == WorkerSettings().max_fetch_bytes
     assert conf.table_standby_replicas == 0
     assert not conf.web_enabled
     assert not conf.topic_allow_declare
