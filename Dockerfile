@@ -1,17 +1,24 @@
 # syntax=docker/dockerfile:1
 # One image for every part: `docker run salespulse worker`, `... board`, `... notifier`, and so on.
-# The first stage installs, the second runs: no compiler, no package index and no root in what is shipped.
+# The first stage compiles the core and installs, the second runs: no compiler, no package index and no root in what is shipped.
 
 FROM python:3.11.13-slim-bookworm AS build
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/salespulse
 WORKDIR /src
 # The locked packages first: they change seldom, and the layer is kept while only our own code changes.
 COPY requirements/runtime.lock requirements/runtime.lock
 RUN /opt/salespulse/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: --requirement requirements/runtime.lock
+COPY requirements/compile.lock requirements/compile.lock
+RUN /opt/salespulse/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: --target compiler --requirement requirements/compile.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas
 COPY config config
 COPY processors processors
+RUN PYTHONPATH=compiler /opt/salespulse/bin/python -m processors.dev.compiled
 # The builder (setuptools) is among the locked packages, so that nothing unpinned is fetched here.
 RUN /opt/salespulse/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
     && /opt/salespulse/bin/pip uninstall --quiet --yes pip

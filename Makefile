@@ -86,6 +86,7 @@ bench: $(STAMP)  ## throughput and latency, end to end, beside a naive agent and
 lock:  ## compile the lock files anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/runtime.lock pyproject.toml
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev -c requirements/runtime.lock -o requirements/dev.lock pyproject.toml
+	echo mypy | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements/dev.lock -o requirements/compile.lock -
 
 clean:  ## remove what was built
 	rm -rf $(VENV) *__mypyc.*.so processors/core/*.so processors/core/compiled.sha256 build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/kafka/target
