@@ -65,33 +65,6 @@ class Fetched(NamedTuple):
         return chain.from_iterable(_records(batch, max(self.start, start)) for batch in self.batches)
 
 
-class _Reader:
-    """Reads the fetched bytes of one partition."""
-
-    def __init__(self, result: Any) -> None:
-        self._result = result
-        self._source = result._partition_records
-
-    def take(self, most: int) -> Fetched | None:
-        """Batches of so many records; None when they are no longer wanted (the partition was moved or sought)."""
-        if not self._result.check_assignment(self._result._topic_partition):
-            return None
-        start = self._source.next_fetch_offset
-        batches: list[Batch] = []
-        while self._source.next_fetch_offset - start < most and self._source._records.has_next():
-            batch = self._source._records.next_batch()
-            if self._source._check_crcs and not batch.validate_crc():
-                raise CorruptRecordException(f"Invalid CRC - {self._result._topic_partition}")
-            if not batch.is_control_batch:
-                # Markers of transactions are no records.
-                batches.append(batch)
-            self._source.next_fetch_offset = max(start, batch.next_offset)
-        self._result._update_position()
-        if not self._source._records.has_next():
-            self._result._partition_records = None
-        return Fetched(batches, start, self._source.next_fetch_offset)
-
-
 def _records(batch: Batch, start: int) -> Iterator[Record]:
     """A batch's records from an offset on: it comes whole, even if it was asked for from its middle."""
     # A batch refuses a second `iter`; a slice of it does not.
@@ -142,13 +115,32 @@ def _drain_ready(fetcher: Fetcher, wanted: Container[Any] | None, most: int) -> 
 
 
 def _take(fetcher: Fetcher, tp: Any, most: int) -> Fetched | None:
+    """Batches of at least so many records; None when they are no longer wanted (the partition was moved or sought)."""
     result: Any = fetcher._records[tp]
-    if not hasattr(result, "reader"):
-        result.reader = _Reader(result)
-    fetched: Fetched | None = result.reader.take(most)
+    fetched = _read(result, most) if result.check_assignment(tp) else None
     if not result.has_more():
         _pop(fetcher, tp)
     return fetched
+
+
+def _read(result: Any, most: int) -> Fetched:
+    source = result._partition_records
+    # Its own way of reading is a generator that holds it: a circle, and garbage collection comes late to megabytes.
+    source._records_iterator = None
+    start = source.next_fetch_offset
+    batches: list[Batch] = []
+    while source.next_fetch_offset - start < most and source._records.has_next():
+        batch = source._records.next_batch()
+        if source._check_crcs and not batch.validate_crc():
+            raise CorruptRecordException(f"Invalid CRC - {result._topic_partition}")
+        if not batch.is_control_batch:
+            # Markers of transactions are no records.
+            batches.append(batch)
+        source.next_fetch_offset = max(start, batch.next_offset)
+    result._update_position()
+    if not source._records.has_next():
+        result._partition_records = None
+    return Fetched(batches, start, source.next_fetch_offset)
 
 
 def _pop(fetcher: Fetcher, tp: Any) -> Any:

@@ -1,6 +1,8 @@
 """What aiokafka fetched comes out in batches: every record once, in order, whatever the batches look like."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -127,6 +129,22 @@ def test_every_record_comes_once_in_order_however_few_at_a_time(most: int) -> No
     assert found == list(range(10, 18))
     assert assignment.position == expected_start == 18
     assert fetching.asked == 1
+
+
+def test_what_was_read_is_gone_at_once() -> None:
+    """Megabytes: they cannot wait for garbage collection, which seldom looks at what is old."""
+    fetching = Fetching()
+    fetching.put(wire_batch(0, 3), wire_batch(3, 3), start=0)
+    result = fetching._records[PARTITION]
+    watched = [weakref.ref(result), weakref.ref(result._partition_records)]
+    del result
+    gc.disable()
+    try:
+        while fetching.drain(1):
+            pass
+        assert [watch() for watch in watched] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_batch_that_begins_before_the_wanted_offset_is_cut() -> None:

@@ -123,6 +123,7 @@ def test_a_fetch_result_is_read_the_way_aiokafka_reads_it() -> None:
     unpacked = source(fetching.PartitionRecords._unpack_records)
     for name in ("has_next", "next_batch", "validate_crc", "is_control_batch", "next_offset", "next_fetch_offset"):
         assert name in unpacked
+    assert "self._records_iterator = self._unpack_records()" in source(fetching.PartitionRecords.__init__)
 
 
 def test_recovery_asks_the_table_how_far_it_is_and_where_the_topic_ends() -> None:
