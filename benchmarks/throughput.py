@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.corpus import Corpus, corpus
-from benchmarks.machine import cores, cpu_seconds, described, pinned, resident_mib
+from benchmarks.machine import cores, cpu_seconds, described, pinned, resident_mib, warm_memory
 from benchmarks.meter import Rate, Sample, rate, read_samples
 from benchmarks.stack import Stack, applied, fixed_clock, prepare, produce_events, running_stack, salespulse
 from config.settings import Settings
@@ -31,6 +31,8 @@ from schemas.errors import Unavailable
 
 STEADY, WHOLE = (0.1, 0.95), (0.0, 1.0)
 """Between these shares of all events it is measured: start and end are not the steady state."""
+BYTES_PER_EVENT = 1024
+"""At most so much the worker's memory grows."""
 PROFILE_LINES = 45
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 60.0
@@ -80,6 +82,7 @@ class Bench:
 
     def run(self, number: int) -> None:
         """One round."""
+        warm_memory(self._mix.events * BYTES_PER_EVENT)
         self._keep("worker", self._worker(f"round{number}"), self._mix.events)
         self._keep("naive", self._naive(f"naive{number}"), self._naive_events)
         self._keep("ceiling", self._ceiling(f"ceiling{number}"), self._mix.events)
