@@ -41,7 +41,7 @@ def footprint(requests: int) -> Footprint:
 def measure(events: int, requests: int, sizes: Mapping[str, tuple[int, ...]]) -> dict[str, object]:
     """All figures."""
     values = list(corpus(events).values())
-    steps = mix.cost_by_step(values).per_event()
+    costs, moves = mix.cost_by_step(values)
     types = {
         name: {"events": cost.events, "us": cost.seconds / cost.events * 1e6}
         for name, cost in mix.cost_by_type(values).items()
@@ -49,8 +49,9 @@ def measure(events: int, requests: int, sizes: Mapping[str, tuple[int, ...]]) ->
     del values
     return {
         "machine": described(),
-        "steps": steps,
+        "steps": costs.per_event(),
         "types": types,
+        "moves": msgspec.to_builtins(moves),
         "roots": root_costs(sizes),
         "footprint": msgspec.to_builtins(footprint(requests)),
     }
@@ -58,7 +59,7 @@ def measure(events: int, requests: int, sizes: Mapping[str, tuple[int, ...]]) ->
 
 def show(found: dict[str, object], console: Console) -> None:
     """Tables for people."""
-    for title in ("steps", "types", "roots", "footprint"):
+    for title in ("steps", "types", "moves", "roots", "footprint"):
         console.print(_table(title, found[title]))
     console.print(found["machine"])
 

@@ -1,4 +1,4 @@
-"""Memory of requests that wait, and the time to get them back: from the journal's bytes, and by folding anew.
+"""Memory of requests that wait, and the time to get them back: from the journal's bytes.
 
 Measured in a process of its own (`python -m benchmarks.footprint`), as resident memory: what the operating system sees.
 """
@@ -34,8 +34,6 @@ class Footprint(msgspec.Struct):
     """Resident memory that they added."""
     recovery_seconds: float
     """CPU time from the journal's segments to a ledger that is ready."""
-    refold_seconds: float
-    """CPU time to fold everything again from the facts."""
     everything_seconds: float
     """CPU time to give all fields of the read model."""
 
@@ -76,10 +74,8 @@ def measure(count: int) -> Footprint:
     part.begin(START_US + SPAN_US)
     recovered = time.process_time()
     mib = resident_mib() - before
-    part.ledger.refold()
-    folded = time.process_time()
     part.ledger.everything()
-    return Footprint(count, mib, recovered - started, folded - recovered, time.process_time() - folded)
+    return Footprint(count, mib, recovered - started, time.process_time() - recovered)
 
 
 def _part() -> Part:

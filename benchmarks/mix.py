@@ -29,6 +29,8 @@ ADVANCE_EVERY, PUBLISH_EVERY = 10, 40
 INTERRUPTED_SECONDS = 0.001
 """What takes longer was interrupted by another process, or by garbage collection."""
 PROFILE_LINES = 35
+MOVED = (1, 31, 500)
+"""One rep; as many as move at once, when all do; all of them."""
 
 
 class Costs(msgspec.Struct):
@@ -58,13 +60,21 @@ class TypeCost(msgspec.Struct):
     seconds: float = 0.0
 
 
+class Move(msgspec.Struct):
+    """What it costs when so many reps have another team."""
+
+    reps: int
+    seconds_per_million: float
+    """CPU seconds per million facts."""
+
+
 class Core:
     """The ledgers of one worker, fed in batches."""
 
     def __init__(self, clock_us: int) -> None:
         """`clock_us`: what the clock says meanwhile. What came due more than an hour before is history."""
-        directory = bench_directory()
-        self.ledgers = [Ledger(DEFAULT_POLICY, directory, Retention()) for _ in range(PARTITIONS)]
+        self._directory = bench_directory()
+        self.ledgers = [Ledger(DEFAULT_POLICY, self._directory, Retention()) for _ in range(PARTITIONS)]
         self.costs = Costs()
         self._clock_us = clock_us
         self._batches = 0
@@ -104,6 +114,16 @@ class Core:
             ledger.take_changes()
         self.costs.publish += time.process_time() - started
 
+    def move(self, reps: int, team: str) -> float:
+        """CPU seconds until so many reps are in another team."""
+        entries = [msgspec.structs.replace(rep, team=team) for rep in directory_of_reps()[:reps]]
+        for rep in entries:
+            self._directory.put(rep)
+        started = time.process_time()
+        for ledger in self.ledgers:
+            ledger.reps_changed([rep.rep_id for rep in entries])
+        return time.process_time() - started
+
 
 def bench_directory() -> Directory:
     """The reps of the mix."""
@@ -131,12 +151,12 @@ def _cut(number: int, values: list[bytes]) -> Iterator[tuple[int, list[bytes]]]:
         yield number, values[start : start + BATCH]
 
 
-def cost_by_step(values: list[bytes]) -> Costs:
-    """CPU seconds by step, with garbage collection set as in the worker."""
+def cost_by_step(values: list[bytes]) -> tuple[Costs, list[Move]]:
+    """CPU seconds by step, with garbage collection set as in the worker; then what it costs when reps move."""
     core = Core(_end_us(values))
     with_worker_gc()
     core.run(values)
-    return core.costs
+    return core.costs, [Move(reps, core.move(reps, f"of {reps}") / len(values) * 1e6) for reps in MOVED]
 
 
 def cost_by_type(values: list[bytes]) -> dict[str, TypeCost]:

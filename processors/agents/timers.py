@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from faust.types import TP
 
@@ -17,6 +17,9 @@ SIZES_SECONDS = 15.0
 """Counting what is in memory takes long with millions of facts."""
 LAGGING_SECONDS = 1.0
 """While records wait, time passes for a part only this often: history is not told anyway (S18)."""
+MOVED_REPS, MOVED_SHARE = 16, 16
+"""So many reps move at one beat, or this share of those who are to: everything is held until their numbers have moved,
+even the heartbeats to Kafka."""
 
 Highwater = Callable[[TP], int | None]
 """The offset after a source partition's last record on the broker, if it is known yet."""
@@ -31,6 +34,8 @@ class Timers:
     publisher: Publisher
     reps: DirectoryTable
     metrics: WorkerMetrics
+    moving: set[str] = field(default_factory=set)
+    """Reps whose entries are new, and who may not have moved yet."""
 
     def pass_time(self, clock_us: int, highwater: Highwater) -> None:
         """Levels fall due, alerts are sent, directory changes take effect, lags are measured."""
@@ -60,11 +65,22 @@ class Timers:
 
     def _adopt_reps(self) -> None:
         changed = self.reps.take_changed()
-        if not changed:
-            return
-        for part in self.parts.recovered():
-            part.ledger.reps_changed(changed)
-        self.publisher.reps_changed({rep_id: self.reps.offsets[rep_id] for rep_id in changed})
+        if changed:
+            self.publisher.reps_changed({rep_id: self.reps.offsets[rep_id] for rep_id in changed})
+            self.moving.update(changed)
+        if self.moving:
+            self._move_some_reps()
+
+    def _move_some_reps(self) -> None:
+        """Some of the reps move in all ledgers at once, so that no sum has them in two teams."""
+        ledgers = [part.ledger for part in self.parts.recovered()]
+        self.moving.intersection_update(
+            {desk.subject for ledger in ledgers for desk in ledger.desks.moved(self.moving)}
+        )
+        some = sorted(self.moving)[: max(MOVED_REPS, len(self.moving) // MOVED_SHARE)]
+        for ledger in ledgers:
+            ledger.reps_changed(some)
+        self.moving.difference_update(some)
 
     def _is_due(self, part: Part) -> bool:
         """Whether time passes for a part at this beat."""

@@ -17,9 +17,10 @@ class Activities(Folder):
         self._desks = desks
         self._recontactable = recontactable
         self._pipeline = pipeline
+        self._unposted: list[tuple[Customer, int, ActivityLogged]] = []
 
     def take(self, customer: Customer, at_us: int, activity: ActivityLogged) -> None:
-        """Add a fact. More than half of all events come through here: `post` and `touch`, with the usual case first."""
+        """Add a fact. More than half of all events come here: `_post` and `touch`, the usual case first."""
         desk = self._desks.rep(activity.rep_id)
         activity.rep_id = desk.subject
         day = desk.day(at_us)
@@ -37,11 +38,21 @@ class Activities(Folder):
 
     def remove(self, customer: Customer, at_us: int, activity: ActivityLogged) -> None:
         """Take a fact back."""
-        self.post(customer, at_us, activity, -1)
+        self._post(customer, at_us, activity, -1)
         self._pipeline.untouch(customer, at_us, activity)
 
-    def post(self, customer: Customer, at_us: int, activity: ActivityLogged, sign: int) -> None:
-        """Count an activity, or no longer."""
+    def unpost(self, customer: Customer, at_us: int, activity: ActivityLogged) -> None:
+        """Count a fact no longer, until `settle`."""
+        self._post(customer, at_us, activity, -1)
+        self._unposted.append((customer, at_us, activity))
+
+    def settle(self) -> None:
+        """Count again what was unposted."""
+        unposted, self._unposted = self._unposted, []
+        for customer, at_us, activity in unposted:
+            self._post(customer, at_us, activity, 1)
+
+    def _post(self, customer: Customer, at_us: int, activity: ActivityLogged, sign: int) -> None:
         desk = self._desks.rep(activity.rep_id)
         day = desk.day(at_us)
         bump(desk.partial(day).activities, activity.kind, sign)

@@ -59,11 +59,6 @@ class Alarms:
                 break
         return taken
 
-    def clear(self) -> None:
-        """Forget all of them."""
-        self._buckets.clear()
-        self._numbers.clear()
-
 
 def _is_meant(alarm: Alarm) -> bool:
     at_us, _, request = alarm

@@ -14,11 +14,10 @@ from mypy_extensions import mypyc_attr
 
 from processors.core.customers import Customer
 from processors.core.deadlines import Deadlines, Due
-from processors.core.directory import Directory
+from processors.core.desks import Desks
 from processors.core.instants import LONG_AGO_US
 from processors.core.requests import Request, Turn
 from schemas.alerts import State, Transition, alert_id_of
-from schemas.views import UNKNOWN_TEAM
 
 MILLISECOND_US: Final = 1000
 NO_CLOCK_US: Final = LONG_AGO_US
@@ -65,9 +64,9 @@ class Saying:
 class Alerts:
     """Says each transition once, and keeps what was said at the request."""
 
-    def __init__(self, deadlines: Deadlines, directory: Directory, max_age_us: int) -> None:
+    def __init__(self, deadlines: Deadlines, desks: Desks, max_age_us: int) -> None:
         self._deadlines = deadlines
-        self._teams = directory.teams
+        self._desks = desks
         self._max_age_us = max_age_us
         self._said: list[Transition] = []
         self.now_us = LONG_AGO_US
@@ -81,12 +80,11 @@ class Alerts:
         if plain is not None:
             return plain.due(turn.start_us)
         opener = turn.opener
-        team = self._teams.get(turn.owner, UNKNOWN_TEAM)
-        return self._deadlines.due(turn.start_us, team, opener.priority, opener.channel)
+        return self._deadlines.due(turn.start_us, self.team(turn.owner), opener.priority, opener.channel)
 
     def business_us(self, turn: Turn, until_us: int) -> int:
         """The working time of a turn's wait up to an instant (S12)."""
-        return self._deadlines.business_us(turn.start_us, until_us, self._teams.get(turn.owner, UNKNOWN_TEAM))
+        return self._deadlines.business_us(turn.start_us, until_us, self.team(turn.owner))
 
     def first_us(self, turn: Turn) -> int:
         """The first instant of a turn, 0 if it has none."""
@@ -174,8 +172,8 @@ class Alerts:
         return not self.is_history(due[-1][1])
 
     def team(self, rep_id: str) -> str:
-        """The rep's present team."""
-        return self._teams.get(rep_id, UNKNOWN_TEAM)
+        """The rep's team."""
+        return self._desks.rep(rep_id).team
 
     def is_history(self, due_us: int) -> bool:
         """Long past due: counted as a breach, and told to nobody (S18)."""
@@ -193,7 +191,7 @@ class Alerts:
             turn=turn.number,
             customer_id=customer.customer_id,
             rep_id=owner,
-            team=self._teams.get(owner, UNKNOWN_TEAM),
+            team=self.team(owner),
             channel=opener.channel,
             priority=opener.priority,
             opened_us=turn.start_us,

@@ -4,7 +4,7 @@ A desk is where one rep's numbers of one source partition lie: a Partial per loc
 posts to a desk with a sign: +1 when a root begins to say something, -1 when it no longer does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
 
 from processors.core.directory import Directory
@@ -43,7 +43,7 @@ class Desk:
         self.subject = subject
         self.zone = zone
         self.team = team
-        """Of a rep: the team that its distinct counts are in."""
+        """Of a rep: the team that its distinct counts are in, and whose calendar holds for it."""
         self.days: dict[int, Partial] = {}
         self.changed: set[int] = set()
         self.standing = Standing()
@@ -115,11 +115,10 @@ class Desks:
         self._company: dict[str, Desk] = {}
 
     def rep(self, rep_id: str) -> Desk:
-        """The desk of a rep."""
+        """The desk of a rep: it stands where the rep was when it was first asked for, until it is moved."""
         desk = self.reps.get(rep_id)
         if desk is None:
-            zone = zone_days(self._directory.zone(rep_id))
-            desk = self.reps[rep_id] = Desk("rep", rep_id, zone, self._directory.team(rep_id))
+            desk = self.reps[rep_id] = Desk("rep", rep_id, *self._place(rep_id))
         return desk
 
     def team(self, team: str) -> Desk:
@@ -146,14 +145,15 @@ class Desks:
         yield from self._teams.values()
         yield from self._company.values()
 
-    def clear(self) -> None:
-        """Empty every desk; what was there counts as changed. Zones and teams are looked up anew."""
-        for desk in self:
-            desk.changed.update(desk.days)
-            desk.days.clear()
-            desk.latest_day = NO_DAY
-            desk.standing = Standing()
-            desk.standing_changed = True
-        for rep_id, desk in self.reps.items():
-            desk.zone, desk.team = zone_days(self._directory.zone(rep_id)), self._directory.team(rep_id)
-            desk.low_us, desk.high_us = 1, 0
+    def moved(self, rep_ids: Iterable[str]) -> list[Desk]:
+        """The desks of those reps who have another zone or team by now."""
+        desks = [self.reps[rep_id] for rep_id in rep_ids if rep_id in self.reps]
+        return [desk for desk in desks if (desk.zone, desk.team) != self._place(desk.subject)]
+
+    def move(self, desk: Desk) -> None:
+        """Let a desk stand where its rep is by now; nothing may be posted to it."""
+        desk.zone, desk.team = self._place(desk.subject)
+        desk.low_us, desk.high_us = 1, 0
+
+    def _place(self, rep_id: str) -> tuple[ZoneDays, str]:
+        return zone_days(self._directory.zone(rep_id)), self._directory.team(rep_id)

@@ -96,10 +96,6 @@ class Distinct:
         for by_rep in moved:
             self._settle(by_rep)
 
-    def clear(self) -> None:
-        """Everything was cleared: nothing is to be settled."""
-        self._moved.clear()
-
     def _settle(self, by_rep: dict[str, Days]) -> None:
         """Move a customer to its last days with its reps, with their teams and with the company."""
         teams: dict[str, tuple[int, int]] = {}

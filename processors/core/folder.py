@@ -15,3 +15,6 @@ class Folder:
     def remove(self, customer: Customer, at_us: int, fact: Any) -> None:
         """Take a fact back (it was retracted, or is too old to keep): as if it had never come."""
         raise NotImplementedError
+
+    def unpost(self, customer: Customer, at_us: int, fact: Any) -> None:
+        """Keep a fact, but take back what its root says of reps, until `settle`: its rep is about to move."""

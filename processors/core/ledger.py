@@ -26,7 +26,7 @@ from processors.core.waiting import Waiting
 from processors.core.worth import Worth
 from schemas.alerts import Transition
 from schemas.errors import BadRecord, Reason
-from schemas.events import ActivityLogged, Event, EventRetracted
+from schemas.events import Event, EventRetracted
 from schemas.policy import Policy
 from schemas.views import Changes, OpenRequest
 
@@ -47,9 +47,8 @@ class Ledger:
         self.customers: dict[str, Customer] = _hashed()
         self.stream_us = LONG_AGO_US
         self.retention = retention
-        self._directory = directory
         self.desks = Desks(directory)
-        self.alerts = Alerts(Deadlines(policy), directory, alerts_max_age_us)
+        self.alerts = Alerts(Deadlines(policy), self.desks, alerts_max_age_us)
         self._answered = Distinct("customers_answered", self.desks)
         self._recontactable = Distinct("recontactable_customers", self.desks)
         self.waiting = Waiting(self.desks, self.alerts, self._answered)
@@ -163,6 +162,7 @@ class Ledger:
 
         What was due by then counts as said, and is followed up, however old it is.
         """
+        self.reps_changed(list(self.desks.reps))
         self._fold()
         self._outbox.quality = with_unlinked(quality, self.quality)
         clock_us, self.alerts.clock_us = self.alerts.clock_us, NO_CLOCK_US
@@ -192,6 +192,7 @@ class Ledger:
         """Fold what was withdrawn: whoever reads roots alone does only this first."""
         self.waiting.settle()
         self.pipeline.settle()
+        self.activities.settle()
         for day, more in self.waiting.unlinked_days.items():
             self.note(Reason.UNLINKED, day, more)
         self.waiting.unlinked_days.clear()
@@ -276,29 +277,24 @@ class Ledger:
         }
 
     def reps_changed(self, rep_ids: Iterable[str]) -> None:
-        """Reps have another team or zone: if anything here names them, everything is folded again."""
-        changed = set(rep_ids)
-        named = (getattr(event, "rep_id", None) for event in self.facts.values())
-        if not changed.isdisjoint(self.desks.reps) or not changed.isdisjoint(named):
-            self.refold()
+        """Reps may have another team or zone: what names them is taken back, and said again where they are now.
 
-    def refold(self) -> None:
-        """Fold everything from the facts: 2 to 3 s per million facts. No deadline was met or missed by that."""
-        self._fold()
+        Until then, they stay where they were. No deadline is met or missed by that.
+        """
+        moved = {desk.subject: desk for desk in self.desks.moved(rep_ids)}
+        if not moved:
+            return
+        self.settle()
         outcomes = dict(self.waiting.outcomes)
-        self.desks.clear()
-        self.worth.changed.update(self.worth.segments)
-        for customer in self.customers.values():
-            customer.answered = customer.recontactable = None
-        self._answered.clear()
-        self._recontactable.clear()
-        for event in self.facts.values():
-            if isinstance(event, ActivityLogged) and not is_retracted(self.customers[event.customer_id], event):
-                self.activities.post(self.customers[event.customer_id], instant_us(event.occurred_at), event, 1)
-        self.waiting.unpost_all(self.customers)
-        self.pipeline.unpost_all(self.customers)
+        for fact in [fact for fact in self.facts.values() if getattr(fact, "rep_id", None) in moved]:
+            customer = self.customers[fact.customer_id]
+            if not is_retracted(customer, fact):
+                self._routes[type(fact)].folder.unpost(customer, instant_us(fact.occurred_at), fact)
+        self._answered.settle()
+        self._recontactable.settle()
+        for desk in moved.values():
+            self.desks.move(desk)
         self._fold()
-        self.waiting.advance(self.alerts.now_us)
         self.waiting.outcomes = outcomes
 
     # -- corrections ------------------------------------------------------------------------------

@@ -134,13 +134,15 @@ class Pipeline(Folder):
         if len(self._pipelines) > 1:
             self._reject_foreign(root, course)
 
-    def unpost_all(self, customers: dict[str, Customer]) -> None:
-        """Everything was cleared: fold all of it again at the next `settle`."""
-        self._unsettled = []
-        for customer in customers.values():
-            for root in (customer.opportunities or {}).values():
-                root.posted, root.settled = None, False
-                self._unsettled.append((customer, root))
+    def unpost(self, customer: Customer, at_us: int, fact: OpportunityFact) -> None:
+        """Take back what an opportunity says, until `settle` folds it again."""
+        del at_us
+        root = self._root(customer, fact.opportunity_id)
+        if root.posted is not None:
+            for contribution in self._contributions(root.posted):
+                self._add(contribution, -1)
+            root.posted = None
+            self._withdraw(customer, root)
 
     def _root(self, customer: Customer, opportunity_id: str) -> Opportunity:
         if customer.opportunities is None:

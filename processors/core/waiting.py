@@ -32,6 +32,8 @@ class Waiting(Folder):
         self._answered = answered
         self._unsettled: list[tuple[Customer, Request]] = []
         self._late: list[Customer] = []
+        self._unposted: set[str] = set()
+        """Customers of whom everything is withdrawn."""
         self._looks = 0
         self._alarms = Alarms()
         self._changed: list[tuple[str, str]] = []
@@ -82,6 +84,7 @@ class Waiting(Folder):
         for customer in late:
             self._settle_late(customer)
         self._looks = 0
+        self._unposted.clear()
         unsettled, self._unsettled = self._unsettled, []
         for customer, request in unsettled:
             ended = list(request.walk(customer.unlinked))
@@ -95,14 +98,15 @@ class Waiting(Folder):
                 if request.shown:
                     self._gone.add((customer.customer_id, request.request_id))
 
-    def unpost_all(self, customers: dict[str, Customer]) -> None:
-        """Everything was cleared: fold all of it again at the next `settle`."""
-        self._unsettled = []
-        self._alarms.clear()
-        for customer in customers.values():
+    def unpost(self, customer: Customer, at_us: int, fact: RequestFact) -> None:
+        """Withdraw the request of a fact, or all of them, if the fact names none."""
+        del at_us
+        if fact.request_id is not None:
+            self._withdraw(customer, self._request(customer, fact.request_id))
+        elif customer.customer_id not in self._unposted:
+            self._unposted.add(customer.customer_id)
             for request in (customer.requests or {}).values():
-                request.settled = False
-                self._unsettled.append((customer, request))
+                self._withdraw(customer, request)
 
     def advance(self, now_us: int) -> None:
         """Let time pass: turns still open after one of their instants become at risk or overdue."""

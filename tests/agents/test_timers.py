@@ -5,7 +5,7 @@ from typing import Any
 
 from faust.types import TP
 
-from processors.agents.timers import Timers
+from processors.agents.timers import MOVED_REPS, Timers
 from processors.core.instants import instant_us
 from schemas.events import RepUpdated
 from tests.agents.test_checkpoints import Counter
@@ -114,6 +114,21 @@ def test_directory_changes_reach_ledgers_and_read_model() -> None:
     assert clockwork.posted.reps == {"tom": 7}
     fields = clockwork.desk.part.ledger.everything().puts["partials"]
     assert any(field.startswith("team|east|") for field in fields)
+
+
+def test_of_many_reps_only_some_move_at_a_time() -> None:
+    clockwork = Clockwork()
+    names = [f"rep-{number:02d}" for number in range(2 * MOVED_REPS + 1)]
+    for name in names:
+        clockwork.desk.take(activity(1, name))
+        clockwork.reps.put(rep(name, "west"), 7)
+    moved = []
+    for beat in range(3):
+        clockwork.beat(HOUR + beat, end=len(names))
+        reps = clockwork.desk.part.ledger.desks.reps
+        moved.append([name for name in names if reps[name].team == "west"])
+    assert moved == [names[:MOVED_REPS], names[: 2 * MOVED_REPS], names]
+    assert clockwork.timers.moving == set()
 
 
 def test_sizes_are_counted_over_all_parts() -> None:

@@ -50,13 +50,6 @@ def test_what_was_set_twice_rings_once() -> None:
     assert rings == 1
 
 
-def test_nothing_rings_after_clearing() -> None:
-    alarms = Alarms()
-    alarms.set(SECOND, *waiting("r1", SECOND))
-    alarms.clear()
-    assert rung(alarms, 2 * SECOND) == []
-
-
 instants = st.integers(-10 * SECOND, 10 * SECOND)
 
 

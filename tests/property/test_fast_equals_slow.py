@@ -38,6 +38,8 @@ class LiveLedger(RuleBasedStateMachine):
         super().__init__()
         self.directory: Directory = directory_of(POLICY)
         self.ledger = Ledger(POLICY, self.directory)
+        self.moving: list[str] = []
+        """Reps whose new entries the ledger was not told of."""
         self.lines: list[bytes] = []
         self.arrived = 0
         self.now_us: int | None = None
@@ -53,7 +55,7 @@ class LiveLedger(RuleBasedStateMachine):
     def arrive(self, count: int, offset_us: int | None = None) -> None:
         """Some of the stream, and time moves on after it, or not."""
         for line in self.lines[self.arrived : self.arrived + count]:
-            take(self.ledger, self.directory, line)
+            self.moving += take(self.ledger, self.directory, line)
         self.arrived = min(self.arrived + count, len(self.lines))
         if offset_us is not None:
             self.time_passes(place=self.arrived - 1, offset_us=offset_us)
@@ -74,8 +76,18 @@ class LiveLedger(RuleBasedStateMachine):
         self.now_us = at_us if self.now_us is None else max(self.now_us, at_us)
         self.ledger.advance(self.now_us)
 
+    @precondition(lambda self: self.moving)
+    @rule(most=st.integers(1, 3))
+    def reps_move(self, most: int) -> None:
+        """Some of the reps with new entries go where these have them."""
+        some, self.moving = self.moving[:most], self.moving[most:]
+        self.ledger.reps_changed(some)
+
     @rule()
     def publish(self) -> None:
+        """What was published, and said, is that of a ledger which knew all of it from the beginning."""
+        self.ledger.reps_changed(self.moving)
+        self.moving.clear()
         apply_changes(self.view, self.ledger.take_changes())
         for transition in self.ledger.take_transitions():
             self.alerts[transition.alert_id] = transition
@@ -105,18 +117,17 @@ class LiveLedger(RuleBasedStateMachine):
         return ledger
 
 
-def take(ledger: Ledger, directory: Directory, line: bytes) -> None:
-    """What a worker does with a message; what is bad by itself changes nothing."""
+def take(ledger: Ledger, directory: Directory, line: bytes) -> list[str]:
+    """What a worker does with a message; what is bad by itself changes nothing. Gives the reps who are to move."""
     message: Event | RepUpdated = decode_message(line)
     if isinstance(message, RepUpdated):
-        if directory.put(message):
-            ledger.reps_changed([message.rep_id])
-        return
+        return [message.rep_id] if directory.put(message) else []
     before = dict(ledger.facts)
     try:
         ledger.apply(message)
     except BadRecord:
         assert ledger.facts == before
+    return []
 
 
 def apply_changes(view: View, changes: Changes) -> None:
