@@ -53,5 +53,5 @@ def _decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
         raise BadRecord(Reason.TOO_LARGE, f"{len(raw)} bytes, at most {MAX_EVENT_BYTES} are allowed")
     try:
         return decoder.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise why(error) from error

@@ -26,7 +26,7 @@ Amount = Annotated[
     Decimal,
     Meta(
         description="a decimal string or number with at most 2 places, in the configured currency",
-        extra_json_schema={"pattern": r"^-?[0-9]{1,15}(\.[0-9]{1,2})?$"},
+        extra_json_schema={"pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,2})?$"},
     ),
 ]
 Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217; absent: the configured one")]

@@ -28,7 +28,7 @@ def closing(course: Course, close: Close, stages: tuple[str, ...]) -> list[Contr
     """What its close adds, the stages aside that a win implies."""
     created = course.created
     found = _close(close, created)
-    if close.won and len(course.reached) == len(stages):
+    if close.won and stages and len(course.reached) == len(stages):
         found.append(_at_stage(course, "advanced", len(stages) - 1, stages))
     if close.won and created is not None:
         found.append((created.rep_id, created.at_us, "created_won", "", "", 1))

@@ -28,7 +28,7 @@ from schemas.alerts import Transition
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event, EventRetracted
 from schemas.policy import Policy
-from schemas.views import Changes, OpenRequest
+from schemas.views import UNASSIGNED, Changes, OpenRequest
 
 SKEW_US: Final = 300 * SECOND_US
 
@@ -286,7 +286,10 @@ class Ledger:
             return
         self.settle()
         outcomes = dict(self.waiting.outcomes)
-        for fact in [fact for fact in self.facts.values() if getattr(fact, "rep_id", None) in moved]:
+        names: set[str | None] = {*moved}
+        if UNASSIGNED in moved:
+            names.add(None)
+        for fact in [fact for fact in self.facts.values() if getattr(fact, "rep_id", "") in names]:
             customer = self.customers[fact.customer_id]
             if not is_retracted(customer, fact):
                 self._routes[type(fact)].folder.unpost(customer, instant_us(fact.occurred_at), fact)

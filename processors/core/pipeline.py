@@ -187,7 +187,10 @@ class Pipeline(Folder):
         self._unsettled.append((customer, root))
 
     def _reject_foreign(self, root: Opportunity, course: Course) -> None:
-        stages = self._pipelines[course.pipeline]
+        stages = self._pipelines.get(course.pipeline)
+        if stages is None or course.created is None:
+            # Its creation has yet to say which pipeline it is in.
+            return
         for fact in foreign_stages(root.facts, stages):
             if fact.event_id not in self._foreign:
                 self._foreign[fact.event_id] = None

@@ -64,5 +64,5 @@ def _amount(text: str, column: Column) -> str:
     except InvalidOperation as error:
         raise BadCell(f"is no amount written with {column.decimal!r} before the decimals") from error
     except BadRecord as error:
-        raise BadCell("is no amount with at most 2 decimals and 10^15 units") from error
+        raise BadCell("is no amount with at most 2 decimals and 10^12 units") from error
     return str(amount)

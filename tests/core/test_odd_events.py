@@ -12,8 +12,9 @@ from processors.core.retention import Retention
 from schemas.codec import decode_event
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event
-from schemas.policy import DEFAULT_POLICY
-from tests.story import activity, answered, assigned, at, closed, rep
+from schemas.policy import DEFAULT_POLICY, Policy
+from schemas.views import UNASSIGNED, Partial
+from tests.story import activity, answered, assigned, at, closed, created, lost, rep, report_of, stage, won
 from tests.story import opened as story_opened
 
 NOW_US = instant_us(at(0))
@@ -145,3 +146,49 @@ def test_an_answer_to_a_request_that_nobody_opened_counts_for_nothing() -> None:
     report = replay([answered(0, "alice", "never opened")], DEFAULT_POLICY)
     assert report["reps"] == {}
     assert report["open_requests"] == []
+
+
+@pytest.mark.parametrize("pipelines", [{"sales": ("lead", "offer")}, {"sales": ("lead", "offer"), "other": ("one",)}])
+def test_s22_a_policy_need_not_have_a_pipeline_named_default(pipelines: dict[str, tuple[str, ...]]) -> None:
+    policy = Policy(levels=DEFAULT_POLICY.levels, pipelines=pipelines)
+    for lone in (won(5), lost(5), stage(5, "offer")):
+        assert report_of(lone, policy=policy)["events"]["applied"] == 1
+    story = (created(0, pipeline="sales"), stage(1, "lead"), won(5))
+    assert report_of(*reversed(story), policy=policy) == report_of(*story, policy=policy)
+
+
+def test_s22_a_stage_that_comes_before_its_opportunity_is_of_no_wrong_pipeline() -> None:
+    pipelines = {**DEFAULT_POLICY.pipelines, "partner": ("contacted", "signed")}
+    policy = Policy(levels=DEFAULT_POLICY.levels, pipelines=pipelines)
+    ledger = Ledger(policy, directory_of(policy))
+    ledger.apply(stage(5, "contacted"))
+    ledger.settle()
+    ledger.apply(created(0, pipeline="partner"))
+    ledger.settle()
+    assert ledger.take_rejected() == []
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_s27_nobody_may_be_in_a_team_and_a_zone_of_its_own(before: bool) -> None:
+    entry = rep(UNASSIGNED, "triage", "Asia/Tokyo")
+    directory = directory_of(DEFAULT_POLICY)
+    ledger = Ledger(DEFAULT_POLICY, directory)
+    if before:
+        directory.put(entry)
+    ledger.apply(story_opened(480))
+    ledger.advance(instant_us(at(541)))
+    if not before:
+        directory.put(entry)
+        ledger.reps_changed([UNASSIGNED])
+    ledger.apply(answered(530))
+    ledger.settle()
+    days = ledger.desks.reps[UNASSIGNED].days.values()
+    assert all(partial == Partial() or partial.hold_us == 50 * 60_000_000 for partial in days)
+    assert not any(partial.breaches for partial in days)
+
+
+def test_s26_the_largest_amounts_can_be_published() -> None:
+    ledger = live()
+    for number in range(500):
+        ledger.apply(event(type="customer.revenue", amount="-1000000000000", event_id=f"e{number}"))
+    assert ledger.take_changes().puts["segments"]

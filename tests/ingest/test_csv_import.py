@@ -176,15 +176,15 @@ BAD_ROWS = {
     ),
     "an amount with three decimals": (
         GOOD.replace("1.234,50", "1,234"),
-        SkippedRow(2, "value", "1,234", "value is no amount with at most 2 decimals and 10^15 units"),
+        SkippedRow(2, "value", "1,234", "value is no amount with at most 2 decimals and 10^12 units"),
     ),
     "an amount that is not finite": (
         GOOD.replace("1.234,50", "NaN"),
-        SkippedRow(2, "value", "NaN", "value is no amount with at most 2 decimals and 10^15 units"),
+        SkippedRow(2, "value", "NaN", "value is no amount with at most 2 decimals and 10^12 units"),
     ),
     "an amount without a decimal system": (
         GOOD.replace("1.234,50", "1e30"),
-        SkippedRow(2, "value", "1e30", "value is no amount with at most 2 decimals and 10^15 units"),
+        SkippedRow(2, "value", "1e30", "value is no amount with at most 2 decimals and 10^12 units"),
     ),
     "a value that is not known": (
         GOOD.replace("Closed Won", "Closed"),

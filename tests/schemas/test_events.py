@@ -1,5 +1,6 @@
 """The wire format is a promise: these bytes never change their meaning."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -167,3 +168,11 @@ def test_what_does_not_fit_is_a_bad_record_with_its_reason(raw: bytes, reason: R
         decode_event(raw)
     assert caught.value.reason is reason
     assert detail in caught.value.detail
+
+
+@pytest.mark.parametrize("decode", [decode_event, decode_rep, decode_message])
+def test_json_in_thousands_of_levels_is_refused_like_any_other(decode: Callable[[bytes], object]) -> None:
+    value = b'{"type":"rep.updated","rep_id":"a","name":"A","x":' + b"[" * 5000 + b"]" * 5000 + b"}"
+    with pytest.raises(BadRecord) as caught:
+        decode(value)
+    assert caught.value.reason in (Reason.MALFORMED, Reason.UNKNOWN_TYPE)
