@@ -1,6 +1,6 @@
 """Bytes to events and back. Decoders are built once: msgspec compiles them to the types."""
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -12,13 +12,16 @@ T = TypeVar("T")
 MAX_EVENT_BYTES = 64 * 1024
 """No honest event comes near it; what is larger is a dead letter, so that no single one can fill the journal."""
 
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What msgspec raises for bytes that are not what they should be; the last one, for what is nested too deep."""
+
 _event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _rep = msgspec.json.Decoder(RepUpdated)
 _message: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 _encoder = msgspec.json.Encoder()
 
 parse_event = _event.decode
-"""The hot path: raises `msgspec.MsgspecError` or `UnicodeDecodeError`, which `why` explains."""
+"""The hot path: raises one of UNREADABLE, which `why` explains."""
 
 
 def decode_event(raw: bytes) -> Event:
@@ -53,5 +56,5 @@ def _decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
         raise BadRecord(Reason.TOO_LARGE, f"{len(raw)} bytes, at most {MAX_EVENT_BYTES} are allowed")
     try:
         return decoder.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise why(error) from error

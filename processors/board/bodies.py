@@ -7,6 +7,7 @@ import msgspec
 from aiohttp import web
 
 from processors.board.problems import Problem
+from schemas.codec import UNREADABLE
 
 T = TypeVar("T")
 
@@ -19,5 +20,5 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
     try:
         return msgspec.json.decode(raw or b"{}", type=kind)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not as it should be: {error}") from error

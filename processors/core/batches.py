@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
-import msgspec
-
 from processors.core.ledger import Ledger
 from schemas import codec
 from schemas.errors import BadRecord, Reason
@@ -83,7 +81,7 @@ def _decoded(messages: list[M], refused: list[Refused[M]]) -> tuple[list[M], lis
                 good.append(message)
                 values.append(value)
                 events.append(event)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except codec.UNREADABLE as error:
             refused.append(Refused(message, codec.why(error), None))
     return good, values, events
 

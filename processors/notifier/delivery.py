@@ -24,6 +24,7 @@ from processors.notifier.receiver import Receiver
 from processors.notifier.teller import Teller
 from processors.notifier.told import DeadLetters, ToldLog
 from schemas.alerts import Transition
+from schemas.codec import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class Delivery:
             return
         try:
             transition = _transition.decode(record.value)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             await self._refuse(record, error)
             return
         word = self._words.get(transition.alert_id)

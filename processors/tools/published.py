@@ -5,6 +5,7 @@ import msgspec
 from config.settings import Settings
 from processors.sinks.keys import Keys
 from processors.sinks.redis_client import Connection, connect
+from schemas.codec import UNREADABLE
 from schemas.events import RepUpdated
 from schemas.views import SECTIONS, OpenRequest, Partial, Segment, Standing
 
@@ -64,7 +65,7 @@ def equal(section: str, one: bytes | None, other: bytes | None) -> bool:
     kind = TYPES[section]
     try:
         return bool(msgspec.msgpack.decode(one, type=kind) == msgspec.msgpack.decode(other, type=kind))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         return False
 
 
@@ -74,5 +75,5 @@ def readable(section: str, value: bytes | None) -> str:
         return "-"
     try:
         return msgspec.json.encode(msgspec.msgpack.decode(value, type=TYPES[section])).decode()
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         return repr(value)

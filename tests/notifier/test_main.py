@@ -137,7 +137,8 @@ def test_a_record_that_is_no_transition_goes_to_the_dead_letters(settings: Setti
             mine = with_notifier(settings, webhook_url=receiver.url)
             create_topics(mine)
             with producer(mine.kafka) as sender:
-                bad: list[Any] = [b"{", b'{"alert_id": 1}', b"\xff", None]
+                deep = b'{"more": ' + b"[" * 5000 + b"]" * 5000 + b"}"
+                bad: list[Any] = [b"{", b'{"alert_id": 1}', b"\xff", deep, None]
                 for value in bad:
                     sender.send(mine.kafka.alerts_topic, value, key=b"k")
             say(mine, [transition("good")])
@@ -145,7 +146,7 @@ def test_a_record_that_is_no_transition_goes_to_the_dead_letters(settings: Setti
                 await until(lambda: receiver.taken or notifier.exit_code is not None, "the good one")
                 assert await asyncio.to_thread(notifier.stop) == 0
             letters = records_of(mine, mine.notifier.dead_letters_topic)
-            assert [letter.value for letter in letters] == bad[:3]
+            assert [letter.value for letter in letters] == bad[:4]
             assert {dict(letter.headers)["reason"] for letter in letters} == {b"malformed"}
 
     asyncio.run(scenario())
