@@ -41,15 +41,16 @@ def footprint(requests: int) -> Footprint:
 def measure(events: int, requests: int, sizes: Mapping[str, tuple[int, ...]]) -> dict[str, object]:
     """All figures."""
     values = list(corpus(events).values())
-    costs, moves = mix.cost_by_step(values)
+    timed = mix.timed(values)
+    steps, moves = timed.costs.per_event(), timed.moves()
     types = {
         name: {"events": cost.events, "us": cost.seconds / cost.events * 1e6}
         for name, cost in mix.cost_by_type(values).items()
     }
-    del values
+    del values, timed
     return {
         "machine": described(),
-        "steps": costs.per_event(),
+        "steps": steps,
         "types": types,
         "moves": msgspec.to_builtins(moves),
         "roots": root_costs(sizes),

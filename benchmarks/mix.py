@@ -114,7 +114,11 @@ class Core:
             ledger.take_changes()
         self.costs.publish += time.process_time() - started
 
-    def move(self, reps: int, team: str) -> float:
+    def moves(self) -> list[Move]:
+        """What it costs when reps have another team, after all messages."""
+        return [Move(reps, self._move(reps, f"of {reps}") / self.costs.events * 1e6) for reps in MOVED]
+
+    def _move(self, reps: int, team: str) -> float:
         """CPU seconds until so many reps are in another team."""
         entries = [msgspec.structs.replace(rep, team=team) for rep in directory_of_reps()[:reps]]
         for rep in entries:
@@ -151,12 +155,12 @@ def _cut(number: int, values: list[bytes]) -> Iterator[tuple[int, list[bytes]]]:
         yield number, values[start : start + BATCH]
 
 
-def cost_by_step(values: list[bytes]) -> tuple[Costs, list[Move]]:
-    """CPU seconds by step, with garbage collection set as in the worker; then what it costs when reps move."""
+def timed(values: list[bytes]) -> Core:
+    """The core after all messages, with what they cost by step; garbage collection is set as in the worker."""
     core = Core(_end_us(values))
     with_worker_gc()
     core.run(values)
-    return core.costs, [Move(reps, core.move(reps, f"of {reps}") / len(values) * 1e6) for reps in MOVED]
+    return core
 
 
 def cost_by_type(values: list[bytes]) -> dict[str, TypeCost]:

@@ -67,7 +67,7 @@ _PLACE = {"event_id": st.just("-"), "occurred_at": st.just(ANCHORS[0])}
 """Set when the facts of a stream are put in their places."""
 _rep_ids = st.sampled_from(("r1", "r1", *REPS))
 _maybe_rep = st.sampled_from((None, *REPS))
-_announced = st.sampled_from((*REPS, UNASSIGNED))
+_announced = st.sampled_from(("r1", "r1", *REPS, UNASSIGNED))
 _seldom = st.sampled_from((False, False, False, True))
 _request = _PLACE | {
     "customer_id": st.sampled_from(("c1", "c1", "c2", "c3")),

@@ -16,8 +16,6 @@ class Directory:
         self._default_zone = default_zone
         self._team_zones = team_zones or {}
         self._reps: dict[str, RepUpdated] = {}
-        self.teams: dict[str, str] = {}
-        """Present team by rep, of those that have one."""
 
     def put(self, rep: RepUpdated) -> bool:
         """Take a rep's newest entry; true when it says something new. Raises BadRecord for an unknown time zone."""
@@ -25,15 +23,10 @@ class Directory:
             _check_zone(rep.time_zone)
         known = self._reps.get(rep.rep_id)
         self._reps[rep.rep_id] = rep
-        if rep.team is None:
-            self.teams.pop(rep.rep_id, None)
-        else:
-            self.teams[rep.rep_id] = rep.team
         return known != rep
 
     def remove(self, rep_id: str) -> bool:
         """Forget a rep, who still counts under its id; true when it was announced."""
-        self.teams.pop(rep_id, None)
         return self._reps.pop(rep_id, None) is not None
 
     def get(self, rep_id: str) -> RepUpdated | None:
@@ -42,7 +35,8 @@ class Directory:
 
     def team(self, rep_id: str) -> str:
         """The rep's present team."""
-        return self.teams.get(rep_id, UNKNOWN_TEAM)
+        rep = self._reps.get(rep_id)
+        return UNKNOWN_TEAM if rep is None or rep.team is None else rep.team
 
     def zone(self, rep_id: str) -> str:
         """The rep's IANA time zone: its own, else its team's, else the default."""

@@ -286,10 +286,7 @@ class Ledger:
             return
         self.settle()
         outcomes = dict(self.waiting.outcomes)
-        names: set[str | None] = {*moved}
-        if UNASSIGNED in moved:
-            names.add(None)
-        for fact in [fact for fact in self.facts.values() if getattr(fact, "rep_id", "") in names]:
+        for fact in [fact for fact in self.facts.values() if _rep_of(fact) in moved]:
             customer = self.customers[fact.customer_id]
             if not is_retracted(customer, fact):
                 self._routes[type(fact)].folder.unpost(customer, instant_us(fact.occurred_at), fact)
@@ -319,6 +316,12 @@ class Ledger:
             raise BadRecord(Reason.CLOCK_SKEW, f"occurred_at {rfc3339(at_us)} is more than 5 minutes in the future")
         if self.retention is not None and self.retention.too_late(customer, at_us, event, self.alerts.clock_us):
             raise BadRecord(Reason.TOO_LATE, f"occurred_at {rfc3339(at_us)} is past the retention of its kind")
+
+
+def _rep_of(fact: Event) -> str:
+    """The rep that a fact names, who is nobody if it could name one and does not; `""` if it is about no rep."""
+    rep_id: str | None = getattr(fact, "rep_id", "")
+    return UNASSIGNED if rep_id is None else rep_id
 
 
 def _hashed() -> dict[str, Any]:

@@ -21,7 +21,8 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 
 
 def test_every_message_of_the_mix_is_taken_and_timed_by_step(values: list[bytes]) -> None:
-    costs, moves = mix.cost_by_step(values)
+    core = mix.timed(values)
+    costs, moves = core.costs, core.moves()
     assert costs.events == len(values)
     assert costs.decode > 0
     assert costs.apply > 0
