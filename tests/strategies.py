@@ -89,6 +89,7 @@ _opened = st.builds(
     ev.RequestOpened,
     **_request,
     channel=st.sampled_from(("email", "email", "chat")),
+    priority=st.sampled_from(("normal", "urgent")),
     rep_id=_maybe_rep,
     automated=_seldom,
 )
@@ -133,11 +134,11 @@ _cost = st.builds(
     kind=st.sampled_from(("acquisition", "retention", "other")),
 )
 
-_requests = st.one_of(_opened, _opened, _answered, _unlinked, _assigned, _closed)
+REQUESTS = st.one_of(_opened, _opened, _answered, _unlinked, _assigned, _closed)
 _opportunities = st.one_of(_created, _entered, _entered, _won, _lost, _reopened, _handed_over, _activity)
 _customers = st.one_of(_updated, _revenue, _cost, _activity)
 _themes = st.sampled_from(
-    (_requests, _requests, _opportunities, _opportunities, _customers, _requests | _opportunities | _customers)
+    (REQUESTS, REQUESTS, _opportunities, _opportunities, _customers, REQUESTS | _opportunities | _customers)
 )
 _places = st.tuples(st.integers(0, 2), st.sampled_from(OFFSETS_US), st.sampled_from("bac"))
 _reps = st.builds(
@@ -164,10 +165,12 @@ def retractions(draw: st.DrawFn, events: Sequence[Event]) -> ev.EventRetracted:
 
 
 @st.composite
-def streams(draw: st.DrawFn, longest: int = LONGEST) -> Stream:
-    """Events of every type in an arbitrary order of arrival, reps among them."""
-    anchors = draw(st.lists(st.sampled_from(ANCHORS), min_size=1, max_size=3))
-    theme = draw(_themes)
+def streams(
+    draw: st.DrawFn, longest: int = LONGEST, facts: st.SearchStrategy[Event] | None = None, most_anchors: int = 3
+) -> Stream:
+    """Events of every type, or of some, in an arbitrary order of arrival, reps among them."""
+    anchors = draw(st.lists(st.sampled_from(ANCHORS), min_size=1, max_size=most_anchors))
+    theme = draw(_themes) if facts is None else facts
     events: list[Event] = []
     for number, fact in enumerate(draw(st.integers(1, longest).flatmap(partial(_exactly, theme)))):
         events.append(_put(fact, number, anchors, draw(_places)))

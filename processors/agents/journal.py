@@ -4,6 +4,8 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 from processors.agents.segments import (
     SEGMENT_BYTES,
     TAIL_BYTES,
@@ -138,8 +140,8 @@ class Journal:
         known = self.mark.next_offsets
         offsets = segment.next_offsets
         if sum(offsets.values()) >= sum(known.values()):
-            self.mark = Mark(offsets, max(segment.advanced_us, self.mark.advanced_us), segment.quality)
-        self.mark = Mark(_highest(known, offsets), self.mark.advanced_us, self.mark.quality)
+            self.mark = Mark(offsets, max(segment.advanced_us, self.mark.advanced_us), segment.quality, segment.places)
+        self.mark = msgspec.structs.replace(self.mark, next_offsets=_highest(known, offsets))
 
     def _ready(self) -> list[bytes]:
         """The held segments whose flush is complete, in order."""

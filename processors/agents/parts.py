@@ -61,8 +61,9 @@ class Part:
         mark = self.journal.mark
         self.next_offsets = dict(mark.next_offsets)
         self.durable = dict(mark.next_offsets)
-        self.ledger.begin(mark.advanced_us, {day: dict(counts) for day, counts in mark.quality.items()})
         self.ledger.set_clock(clock_us)
+        quality = {day: dict(counts) for day, counts in mark.quality.items()}
+        self.ledger.begin(mark.advanced_us, quality, mark.places)
         self.recovered = True
 
     def is_durable(self) -> bool:
@@ -73,7 +74,7 @@ class Part:
         """Where the part is now, and the changelog records that make it durable."""
         self.spoken = False
         quality = {day: dict(counts) for day, counts in self.ledger.quality.items()}
-        mark = Mark(dict(self.next_offsets), self.ledger.advanced_us, quality)
+        mark = Mark(dict(self.next_offsets), self.ledger.advanced_us, quality, self.ledger.desks.places)
         return mark, self.journal.cut(mark)
 
     def raw(self, event_id: str) -> bytes:

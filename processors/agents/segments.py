@@ -3,7 +3,7 @@
 The durable state of a partition is the set of events it accepted, kept in *segments*, one changelog record each:
 
     key    16 bytes, big-endian: ordinal (8), writer (8)
-    value  msgpack array: version, last of its flush?, next offsets, advanced, quality, events
+    value  msgpack array: version, last of its flush?, next offsets, advanced, quality, events, places
            a null value withdraws the segment
 
 Only the writer that began a segment ever writes its key again, and then with more events. So a worker that lost its
@@ -41,6 +41,8 @@ class Mark(msgspec.Struct, frozen=True):
     """Time was advanced up to here (microseconds since 1970), and everything that followed from it was sent."""
     quality: dict[int, dict[str, int]]
     """Day to reason to count."""
+    places: int | None = None
+    """Where the reps stood, as a fingerprint; None: not known."""
 
 
 class Segment(msgspec.Struct, array_like=True):
@@ -53,6 +55,8 @@ class Segment(msgspec.Struct, array_like=True):
     advanced_us: int
     quality: dict[int, dict[str, int]]
     events: list[bytes]
+    places: int | None = None
+    """Not in what was written before there was one."""
 
 
 _decoder = msgspec.msgpack.Decoder(Segment)
@@ -75,7 +79,8 @@ def decode_key(key: bytes) -> tuple[int, int]:
 
 def encode_segment(mark: Mark, events: list[bytes], *, last: bool) -> bytes:
     """The changelog value of a segment."""
-    return _encoder.encode(Segment(VERSION, last, mark.next_offsets, mark.advanced_us, mark.quality, events))
+    segment = Segment(VERSION, last, mark.next_offsets, mark.advanced_us, mark.quality, events, mark.places)
+    return _encoder.encode(segment)
 
 
 def decode_segment(value: bytes) -> Segment:

@@ -1,9 +1,9 @@
 """What to say about deadlines, and when (S14 to S18): the steps of a turn, and the transitions of its alerts.
 
-A revision is made of the customer's newest fact (in milliseconds), the number of its facts, and the state: so it grows
-with what is known, is the same again when a crashed worker says it again, and stays ahead when facts are forgotten.
-Between two facts of a customer there is room for a thousand sayings, as when a rep's team changes to and fro: those are
-not remembered across a restart, and the next fact has to be ahead of all of them.
+A revision is made of the customer's newest fact (in milliseconds; after a restart, the instant of that), the number of
+its facts, and the state: so it grows with what is known, and stays ahead when facts are forgotten. Between two facts of
+a customer there is room for a thousand sayings, as when a team changes to and fro: those are not remembered across
+a restart, and the next fact has to be ahead of all of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -73,6 +73,8 @@ class Alerts:
         """How far time has moved for this partition: what is due before has passed."""
         self.clock_us = NO_CLOCK_US
         """The clock itself, which says what is history (S18)."""
+        self.begun_us = 0
+        """How far time had moved when the facts were restored: what is said from then on is ahead of all before."""
 
     def due(self, turn: Turn) -> Due:
         """Level, due instant and at-risk instant of a turn: the calendar is the team's at its start (S15)."""
@@ -107,30 +109,43 @@ class Alerts:
 
     def passed(self, customer: Customer, request: Request, turn: Turn, step: Step) -> None:
         """An open turn went past one of its instants."""
-        last = _last(request, turn, step.level)
         if step.is_due:
             self._say(customer, request, turn, Saying(step.level, step.due_us, "fired", step.at_us, "overdue"))
-        elif last is None or last.state == "retracted":
+        elif self._warns(step, _last(request, turn, step.level)):
             self._say(customer, request, turn, Saying(step.level, step.due_us, "at_risk", step.at_us, "at_risk"))
+
+    def _warns(self, step: Step, last: Transition | None) -> bool:
+        """Whether a step is worth a warning after what was said last: a new owner is warned, too, but not too late."""
+        if last is None or last.state == "retracted":
+            return True
+        return last.state != "fired" and step.due_us >= self.now_us
 
     def ended(self, customer: Customer, request: Request, turn: Turn, due: Due) -> None:
         """A turn ended: past a deadline its alert fired and resolves; before it, what was said is taken back (S17)."""
         for level, due_us, _ in due:
-            for saying in _last_sayings(turn, level, due_us, _last(request, turn, level)):
-                self._say(customer, request, turn, saying)
+            last = _last(request, turn, level)
+            if last is None or self._lives(last):
+                for saying in _last_sayings(turn, level, due_us, last):
+                    self._say(customer, request, turn, saying)
 
-    def corrected(self, customer: Customer, request: Request, due: Due) -> None:
-        """After a walk: what was said of turns that are no more, or are not due any more, is taken back.
+    def corrected(self, customer: Customer, request: Request, ended: list[Turn]) -> None:
+        """After a walk: what was said of turns that are no more, or are not due any more, is taken back."""
+        if request.alerts is None:
+            return
+        turns = {turn.number: turn for turn in (*ended, request.turn) if turn is not None}
+        for (number, level), last in list(request.alerts.items()):
+            turn = turns.get(number)
+            untrue = turn is None or not self._holds(turn, last)
+            if untrue and last.state != "retracted" and self._lives(last):
+                self._record(customer, request, (number, level), _taken_back(last, self.now_us))
 
-        `due` are the deadlines of the open turn, if there is one.
-        """
-        number = request.turn.number if request.turn is not None else 0
-        overdue = {level for level, due_us, _ in due if due_us < self.now_us}
-        at_risk = overdue | {level for level, _, at_risk_us in due if (at_risk_us or self.now_us) < self.now_us}
-        for (turn, level), last in list((request.alerts or {}).items()):
-            untrue = turn == number and level not in (at_risk if last.state == "at_risk" else overdue)
-            if last.state != "retracted" and (turn > request.turns or untrue):
-                self._record(customer, request, (turn, level), _taken_back(last, self.now_us))
+    def _holds(self, turn: Turn, last: Transition) -> bool:
+        """Whether a turn still has the level that was spoken of, and if it is open, is past what was said."""
+        for level, due_us, at_risk_us in self.due(turn):
+            if level == last.level:
+                since_us = due_us if last.state == "fired" or at_risk_us is None else at_risk_us
+                return turn.ending is not None or since_us < self.now_us
+        return False
 
     def passed_deadlines(self, customer: Customer, copy: Request, as_of_us: int) -> Iterator[Transition]:
         """The last word on each deadline of a request, whatever was said before; the request is walked."""
@@ -150,7 +165,17 @@ class Alerts:
                 if request.alerts is not None:
                     request.alerts = {key: last for key, last in request.alerts.items() if self._lives(last)} or None
 
+    def say_again(self, customers: Iterable[Customer]) -> None:
+        """Say the alerts of open turns once more, unless they are history: some of them may be new (S14)."""
+        for customer in customers:
+            for request in (customer.open or {}).values():
+                for key, last in list((request.alerts or {}).items()):
+                    if last.state in ("at_risk", "fired") and not self.is_history(last.due_us):
+                        again = msgspec.structs.replace(last, revision=last.revision + ROOM // 2)
+                        self._keep(request, key, again)
+
     def _lives(self, last: Transition) -> bool:
+        """Whether there may be more to say of an alert."""
         return last.state == "fired" or not self.is_history(last.due_us)
 
     def take(self) -> list[Transition]:
@@ -202,13 +227,16 @@ class Alerts:
         )
 
     def _record(self, customer: Customer, request: Request, key: tuple[int, str], transition: Transition) -> None:
-        if request.alerts is None:
-            request.alerts = {}
-        known = max(customer.newest_us, 0) // MILLISECOND_US + customer.facts
-        last = request.alerts.get(key)
+        last = request.alerts.get(key) if request.alerts is not None else None
+        known = max(customer.newest_us, self.begun_us) // MILLISECOND_US + customer.facts
         transition.revision = max(
             ROOM * known + REVISIONS[transition.state], last.revision + 1 if last is not None else 0
         )
+        self._keep(request, key, transition)
+
+    def _keep(self, request: Request, key: tuple[int, str], transition: Transition) -> None:
+        if request.alerts is None:
+            request.alerts = {}
         request.alerts[key] = transition
         self._said.append(transition)
 

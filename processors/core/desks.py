@@ -6,6 +6,7 @@ posts to a desk with a sign: +1 when a root begins to say something, -1 when it 
 
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
+from zlib import crc32
 
 from processors.core.directory import Directory
 from processors.core.instants import DAY_US, LONG_AGO_US, SECOND_US
@@ -113,12 +114,15 @@ class Desks:
         self.reps: dict[str, Desk] = {}
         self._teams: dict[str, Desk] = {}
         self._company: dict[str, Desk] = {}
+        self.places = 0
+        """A fingerprint of where the reps are: it changes when one of them moves, or is new."""
 
     def rep(self, rep_id: str) -> Desk:
         """The desk of a rep: it stands where the rep was when it was first asked for, until it is moved."""
         desk = self.reps.get(rep_id)
         if desk is None:
             desk = self.reps[rep_id] = Desk("rep", rep_id, *self._place(rep_id))
+            self.places ^= _fingerprint(desk)
         return desk
 
     def team(self, team: str) -> Desk:
@@ -152,8 +156,14 @@ class Desks:
 
     def move(self, desk: Desk) -> None:
         """Let a desk stand where its rep is by now; nothing may be posted to it."""
+        self.places ^= _fingerprint(desk)
         desk.zone, desk.team = self._place(desk.subject)
+        self.places ^= _fingerprint(desk)
         desk.low_us, desk.high_us = 1, 0
 
     def _place(self, rep_id: str) -> tuple[ZoneDays, str]:
         return zone_days(self._directory.zone(rep_id)), self._directory.team(rep_id)
+
+
+def _fingerprint(desk: Desk) -> int:
+    return crc32(repr((desk.subject, desk.team, desk.zone.name)).encode())

@@ -157,19 +157,23 @@ class Ledger:
                 self._drop(customer, fact, reason)
             self._fold()
 
-    def begin(self, advanced_us: int, quality: dict[int, dict[str, int]]) -> None:
+    def begin(self, advanced_us: int, quality: dict[int, dict[str, int]], places: int | None = None) -> None:
         """After the facts were restored: time stands where it stood, and nothing of that is said again.
 
-        What was due by then counts as said, and is followed up, however old it is.
+        What was due by then counts as said, and is followed up, however old it is. But when reps stand elsewhere
+        than `places` says (`Desks.places`), something may have fallen due by that: recent alerts are said again.
         """
         self.reps_changed(list(self.desks.reps))
         self._fold()
         self._outbox.quality = with_unlinked(quality, self.quality)
         clock_us, self.alerts.clock_us = self.alerts.clock_us, NO_CLOCK_US
+        self.alerts.begun_us = advanced_us
         self.waiting.advance(advanced_us)
         self.alerts.clock_us = max(clock_us, advanced_us)
         self.alerts.forget_history(self.customers.values())
         self.alerts.take()
+        if places is not None and places != self.desks.places:
+            self.alerts.say_again(self.customers.values())
         self.waiting.outcomes.clear()
         self.take_counts()
         self._rejected.clear()

@@ -91,8 +91,8 @@ class Waiting(Folder):
             request.settled = True
             for turn in ended:
                 self._end(customer, request, turn)
+            self._alerts.corrected(customer, request, ended)
             self._begin(customer, request)
-            self._alerts.corrected(customer, request, self._alerts.due(request.turn) if request.turn else ())
             if not request.facts and customer.requests is not None:
                 del customer.requests[request.request_id]
                 if request.shown:
@@ -252,9 +252,9 @@ class Waiting(Folder):
         next_us = self._alerts.first_us(turn) if not request.passed else 0
         if next_us <= self._alerts.now_us:
             next_us = self._pass_steps(customer, request, turn)
-        request.next_us = next_us
-        if next_us:
+        if next_us and next_us != request.next_us:
             self._alarms.set(next_us, customer, request)
+        request.next_us = next_us
 
     def _pass_steps(self, customer: Customer, request: Request, turn: Turn) -> int:
         steps = self._alerts.steps(turn)

@@ -1,15 +1,17 @@
 """Parts come and go with the assignment, and go on where their changelog ends."""
 
-from processors.agents.parts import NOWHERE, Part
+from processors.agents.parts import NOWHERE, Part, Parts
+from processors.core.directory import directory_of
 from processors.core.instants import instant_us
+from schemas.policy import DEFAULT_POLICY
 from tests.agents.workbench import CLOCK_US, TOPIC, Desk, new_parts, open_part
-from tests.story import activity, at, opened
+from tests.story import activity, at, opened, rep
 
 
-def restored(desk: Desk) -> Part:
+def restored(desk: Desk, parts: Parts | None = None) -> Part:
     """What another worker makes of the part's changelog."""
     _, entries = desk.part.cut()
-    parts = new_parts()
+    parts = new_parts() if parts is None else parts
     parts.assign([0], generation=7)
     (part,) = parts
     for offset, (key, value) in enumerate(entries):
@@ -42,6 +44,20 @@ def test_what_was_said_before_the_checkpoint_is_not_said_again() -> None:
 
     assert [transition.state for transition in said][-1] == "fired"
     assert part.ledger.take_transitions() == []
+
+
+def test_s14_what_a_rep_who_moved_meanwhile_made_overdue_is_said() -> None:
+    """The deadline passes at the rep's place of before; the mark in the changelog knows which that was."""
+    desk = Desk()
+    desk.take(opened(0, rep_id="alice"))
+    desk.part.ledger.set_clock(instant_us(at(90)))
+    desk.part.ledger.advance(instant_us(at(90)))
+    directory = directory_of(DEFAULT_POLICY)
+    directory.put(rep("alice", "north"))
+
+    part = restored(desk, new_parts(directory=directory))
+
+    assert [transition.state for transition in part.ledger.take_transitions()] == ["fired"]
 
 
 def test_a_part_whose_changelog_says_all_is_durable() -> None:

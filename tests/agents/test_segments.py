@@ -51,6 +51,11 @@ def test_a_later_version_asks_for_a_later_worker() -> None:
         decode_segment(msgspec.msgpack.encode([2, True, {}, 0, {}, []]))
 
 
+def test_what_was_written_before_marks_knew_the_places_of_reps_is_read() -> None:
+    segment = decode_segment(msgspec.msgpack.encode([1, True, {"crm.events": 7}, 5, {}, [b"{}"]]))
+    assert (segment.next_offsets, segment.events, segment.places) == ({"crm.events": 7}, [b"{}"], None)
+
+
 def test_chunks_hold_every_event_once_in_order_within_the_limit() -> None:
     events = [bytes([n]) * (n % 5 + 1) for n in range(50)]
 

@@ -14,7 +14,7 @@ from processors.agents.intake import Intake
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.outgoing import Message
 from processors.agents.parts import Part, Parts
-from processors.core.directory import directory_of
+from processors.core.directory import Directory, directory_of
 from processors.core.instants import instant_us
 from processors.core.ledger import Ledger
 from schemas import codec
@@ -60,10 +60,10 @@ def batch(values: Iterable[Event | bytes | None], start: int = 0) -> Fetched:
     return Fetched([records], start, start + len(raw))
 
 
-def new_parts(topics: tuple[str, ...] = (TOPIC,)) -> Parts:
+def new_parts(topics: tuple[str, ...] = (TOPIC,), directory: Directory = DIRECTORY) -> Parts:
     """Parts with real ledgers, whose writers are numbered."""
     writers = iter(range(1, 10_000))
-    return Parts(topics, lambda: Ledger(DEFAULT_POLICY, DIRECTORY), lambda: next(writers))
+    return Parts(topics, lambda: Ledger(DEFAULT_POLICY, directory), lambda: next(writers))
 
 
 def open_part(parts: Parts, number: int = 0) -> Part:

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from processors.core.directory import directory_of
+from processors.core.directory import Directory, directory_of
 from processors.core.instants import instant_us
 from processors.core.ledger import Ledger
 from processors.core.retention import Retention
@@ -207,3 +207,149 @@ def test_s17_an_alert_of_a_level_that_a_new_team_does_not_have_is_taken_back() -
     directory.put(rep("alice", "south"))
     ledger.reps_changed(["alice"])
     assert said(pass_time(ledger, 62)) == [("1h", "retracted")]
+
+
+URGENT = Policy(
+    levels=(Level(name="urgent-15m", seconds=900, priorities=("urgent",), at_risk_share=None),),
+    pipelines=DEFAULT_POLICY.pipelines,
+)
+
+
+def test_s17_an_alert_of_a_turn_that_ended_is_taken_back_when_its_level_turns_out_not_to_be_its_own() -> None:
+    """An earlier message comes late: it was not urgent, and what was urgent is the second turn's."""
+    ledger = Ledger(URGENT, directory_of(URGENT))
+    ledger.apply(opened(10, rep_id="alice", priority="urgent"))
+    assert said(pass_time(ledger, 26)) == [("urgent-15m", "fired")]
+    for event in (opened(0, rep_id="alice"), answered(28)):
+        ledger.apply(event)
+    assert said(pass_time(ledger, 30)) == [("urgent-15m", "retracted")]
+
+
+def test_s14_a_new_owner_is_warned_as_well() -> None:
+    ledger = ledger_of(opened(0, rep_id="alice"))
+    assert [warning.rep_id for warning in pass_time(ledger, 50)] == ["alice"]
+    ledger.apply(assigned(51, "bob"))
+    (warning,) = pass_time(ledger, 52)
+    assert (warning.state, warning.rep_id) == ("at_risk", "bob")
+    assert [(fired.state, fired.rep_id) for fired in pass_time(ledger, 61)] == [("fired", "bob")]
+
+
+def test_s17_a_turn_whose_answer_was_retracted_is_at_risk_again() -> None:
+    answer = answered(52)
+    ledger = ledger_of(opened(0))
+    pass_time(ledger, 50)
+    ledger.apply(answer)
+    assert said(pass_time(ledger, 53)) == [("1h", "resolved")]
+    ledger.apply(retracted(54, answer))
+    assert said(pass_time(ledger, 55)) == [("1h", "at_risk")]
+    assert said(pass_time(ledger, 61)) == [("1h", "fired")]
+
+
+def test_s17_a_turn_whose_answer_was_retracted_too_late_for_a_warning_fires_at_once() -> None:
+    answer = answered(52)
+    ledger = ledger_of(opened(0))
+    pass_time(ledger, 50)
+    ledger.apply(answer)
+    pass_time(ledger, 70)
+    ledger.apply(retracted(71, answer))
+    assert said(pass_time(ledger, 72)) == [("1h", "fired")]
+
+
+def test_s17_what_is_at_risk_instead_of_overdue_is_said_so() -> None:
+    """The first message never was: the second one is due half an hour later, which is not now, but soon."""
+    first = opened(0)
+    ledger = ledger_of(first, opened(30))
+    pass_time(ledger, 80)
+    ledger.apply(retracted(81, first))
+    assert said(pass_time(ledger, 82)) == [("1h", "retracted"), ("1h", "at_risk")]
+
+
+BY_TEAM = Policy(
+    levels=(Level(name="1h", seconds=3600, teams=("north",), at_risk_share=None),),
+    pipelines=DEFAULT_POLICY.pipelines,
+)
+
+
+def restarted(policy: Policy, directory: Directory, before: Ledger, minute: float) -> Ledger:
+    """The worker comes back when time had moved to a minute, with the directory as it is by now."""
+    after = Ledger(policy, directory)
+    for event in before.facts.values():
+        after.apply(event)
+    after.set_clock(instant_us(at(minute)))
+    after.begin(instant_us(at(minute)), {}, before.desks.places)
+    return after
+
+
+def test_s14_what_falls_due_because_a_rep_moved_while_the_worker_was_down_is_said() -> None:
+    directory = directory_of(BY_TEAM)
+    directory.put(rep("alice", "south"))
+    before = Ledger(BY_TEAM, directory)
+    before.apply(opened(0, rep_id="alice"))
+    assert pass_time(before, 70) == []
+    directory.put(rep("alice", "north"))
+    after = restarted(BY_TEAM, directory, before, 71)
+    assert said(pass_time(after, 71)) == [("1h", "fired")]
+    assert pass_time(restarted(BY_TEAM, directory, after, 72), 72) == []
+
+
+def test_s18_nothing_long_past_is_said_because_a_rep_moved_while_the_worker_was_down() -> None:
+    directory = directory_of(BY_TEAM)
+    directory.put(rep("alice", "south"))
+    before = Ledger(BY_TEAM, directory)
+    before.apply(opened(0, rep_id="alice"))
+    pass_time(before, 130)
+    directory.put(rep("alice", "north"))
+    assert pass_time(restarted(BY_TEAM, directory, before, 131), 131) == []
+
+
+def test_s17_an_alert_said_again_after_a_restart_is_ahead_of_what_took_it_back_before() -> None:
+    directory = directory_of(BY_TEAM)
+    directory.put(rep("alice", "north"))
+    before = Ledger(BY_TEAM, directory)
+    before.apply(opened(0, rep_id="alice"))
+    pass_time(before, 61)
+    directory.put(rep("alice", "south"))
+    before.reps_changed(["alice"])
+    (taken_back,) = pass_time(before, 62)
+    directory.put(rep("alice", "north"))
+    (again,) = pass_time(restarted(BY_TEAM, directory, before, 62), 62)
+    assert (taken_back.state, again.state) == ("retracted", "fired")
+    assert again.revision > taken_back.revision
+
+
+def test_s17_revisions_grow_across_a_restart_although_facts_were_forgotten_and_none_is_newer() -> None:
+    """Forty calls of last year are dropped between the alert and the answer, which comes late."""
+    calls: list[Event] = [activity(n) for n in range(40)]
+    now = 370 * DAY
+    before = ledger_of(*calls)
+    pass_time(before, now - 20)
+    question = opened(now - 61, "new")
+    before.apply(question)
+    *_, fired = pass_time(before, now)
+    after = ledger_of(question)
+    after.begin(instant_us(at(now)), {})
+    after.apply(answered(now - 61, "alice", "new"))
+    (taken_back,) = pass_time(after, now + 1)
+    assert (taken_back.alert_id, taken_back.state) == (fired.alert_id, "retracted")
+    assert taken_back.revision > fired.revision
+
+
+def test_s18_a_request_past_its_retention_leaves_without_a_word() -> None:
+    ledger = ledger_of(opened(0), answered(70))
+    pass_time(ledger, 69)
+    pass_time(ledger, 71)
+    assert [transition for day in range(360, 400) for transition in pass_time(ledger, day * DAY)] == []
+    assert ledger.sizes()["facts"] == 0
+
+
+def test_s18_alerts_of_last_month_are_not_taken_back_because_a_rep_moves() -> None:
+    directory = directory_of(BY_TEAM)
+    directory.put(rep("alice", "north"))
+    ledger = Ledger(BY_TEAM, directory)
+    for event in (opened(0, rep_id="alice"), answered(70)):
+        ledger.apply(event)
+    assert said(pass_time(ledger, 71)) == [("1h", "fired"), ("1h", "resolved")]
+    pass_time(ledger, 30 * DAY)
+    directory.put(rep("alice", "south"))
+    ledger.reps_changed(["alice"])
+    assert pass_time(ledger, 30 * DAY + 1) == []

@@ -22,10 +22,27 @@ from schemas.alerts import Transition
 from schemas.codec import decode_message, encode
 from schemas.errors import BadRecord
 from schemas.events import Event, RepUpdated
+from schemas.policy import CalendarSpec, Level, Policy, TeamPolicy
 from schemas.views import Changes
-from tests.strategies import EPOCH, OFFSETS_US, POLICY, Stream, streams
+from tests.strategies import EPOCH, OFFSETS_US, POLICY, REQUESTS, Stream, streams
 
 LONG = os.environ.get("SALESPULSE_LONG") == "1"
+
+EVER_US = 10**18
+PARTICULAR = Policy(
+    levels=(
+        Level(name="5m", seconds=300, priorities=("urgent",)),
+        Level(name="30m", seconds=1800, channels=("chat",)),
+        Level(name="1h", seconds=3600, teams=("north",)),
+        Level(name="2h", seconds=7200, clock="business"),
+    ),
+    pipelines={"partner": POLICY.pipelines["partner"]},
+    calendars={"day": CalendarSpec(week=(((9 * 60, 17 * 60),),) * 7)},
+    teams={"south": TeamPolicy(calendar="day", time_zone="Asia/Kathmandu")},
+)
+"""Every deadline depends on who, where and what; and no pipeline is called `default`."""
+MOMENTS_US = (*OFFSETS_US, *(seconds * 900_000 for seconds in (300, 1800, 3600, 3600, 7200)))
+"""Instants after a fact; the last ones lie between the warning and the deadline of a level."""
 
 View = dict[tuple[str, str], Any]
 """(section, field) to value."""
@@ -36,8 +53,9 @@ class LiveLedger(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.policy = POLICY
         self.directory: Directory = directory_of(POLICY)
-        self.ledger = Ledger(POLICY, self.directory)
+        self.ledger = self._new(self.directory)
         self.moving: list[str] = []
         """Reps whose new entries the ledger was not told of."""
         self.lines: list[bytes] = []
@@ -46,12 +64,17 @@ class LiveLedger(RuleBasedStateMachine):
         self.view: View = {}
         self.alerts: dict[str, Transition] = {}
 
-    @initialize(stream=streams())
-    def begin(self, stream: Stream) -> None:
+    @initialize(
+        stream=streams() | streams(facts=REQUESTS, most_anchors=1), policy=st.sampled_from((POLICY, PARTICULAR))
+    )
+    def begin(self, stream: Stream, policy: Policy = POLICY) -> None:
+        self.policy = policy
+        self.directory = directory_of(policy)
+        self.ledger = self._new(self.directory)
         self.lines = [encode(message) for message in stream.messages]
 
     @precondition(lambda self: self.arrived < len(self.lines))
-    @rule(count=st.integers(1, 8), offset_us=st.none() | st.sampled_from(OFFSETS_US))
+    @rule(count=st.integers(1, 8), offset_us=st.none() | st.sampled_from(MOMENTS_US))
     def arrive(self, count: int, offset_us: int | None = None) -> None:
         """Some of the stream, and time moves on after it, or not."""
         for line in self.lines[self.arrived : self.arrived + count]:
@@ -68,7 +91,7 @@ class LiveLedger(RuleBasedStateMachine):
             take(self.ledger, self.directory, line)
 
     @precondition(lambda self: self.arrived > 0)
-    @rule(place=st.integers(0, 50), offset_us=st.sampled_from(OFFSETS_US))
+    @rule(place=st.integers(0, 50), offset_us=st.sampled_from(MOMENTS_US))
     def time_passes(self, place: int, offset_us: int) -> None:
         """To some instant at or after one of the facts."""
         message = decode_message(self.lines[place % self.arrived])
@@ -89,26 +112,50 @@ class LiveLedger(RuleBasedStateMachine):
         self.ledger.reps_changed(self.moving)
         self.moving.clear()
         apply_changes(self.view, self.ledger.take_changes())
-        for transition in self.ledger.take_transitions():
-            self.alerts[transition.alert_id] = transition
+        self._hear()
         fresh = self._fresh()
         everything: View = {}
         apply_changes(everything, fresh.everything())
         assert self.view == everything
-        assert firing(self.alerts.values()) == firing({t.alert_id: t for t in fresh.take_transitions()}.values())
+        assert active(self.alerts.values()) == active({t.alert_id: t for t in fresh.take_transitions()}.values())
+
+    @rule()
+    def restart(self) -> None:
+        """The worker is another one, which has the facts and knows how far time had moved."""
+        self.ledger.reps_changed(self.moving)
+        self.moving.clear()
+        self._hear()
+        former, self.ledger = self.ledger, self._new(self.directory)
+        for fact in former.facts.values():
+            take(self.ledger, self.directory, encode(fact))
+        self.ledger.begin(former.advanced_us, former.quality, former.desks.places)
+        self.view.clear()
+        self.ledger.mark_everything()
+
+    def _hear(self) -> None:
+        """Of each alert the last word counts, and that is the one with the highest revision."""
+        for transition in self.ledger.take_transitions():
+            known = self.alerts.get(transition.alert_id)
+            assert known is None or transition.revision > known.revision
+            self.alerts[transition.alert_id] = transition
 
     def teardown(self) -> None:
         """The rest arrives message by message, each an hour and a half before the next is read."""
+        self.publish()
         while self.arrived < len(self.lines):
             self.arrive(1, offset_us=5_400_000_000)
         self.publish()
 
+    def _new(self, directory: Directory) -> Ledger:
+        """To this one, nothing is history."""
+        return Ledger(self.policy, directory, alerts_max_age_us=EVER_US)
+
     def _fresh(self) -> Ledger:
         """A ledger that learns of the reps first, then of the facts from the last to the first, then of the time."""
-        directory = directory_of(POLICY)
+        directory = directory_of(self.policy)
         for rep in self.directory:
             directory.put(rep)
-        ledger = Ledger(POLICY, directory)
+        ledger = self._new(directory)
         for line in reversed(self.lines[: self.arrived]):
             if not isinstance(decode_message(line), RepUpdated):
                 take(ledger, directory, line)
@@ -140,9 +187,13 @@ def apply_changes(view: View, changes: Changes) -> None:
             view[section, field] = msgspec.msgpack.decode(value)
 
 
-def firing(last_words: Iterable[Transition]) -> set[tuple[str, str, int]]:
-    """The alerts that fire now, with the rep who is told and the due instant."""
-    return {(last.alert_id, last.rep_id, last.due_us) for last in last_words if last.state == "fired"}
+def active(last_words: Iterable[Transition]) -> set[tuple[str, str, str, int]]:
+    """The alerts that warn or fire now, with the rep who is told and the due instant."""
+    return {
+        (last.alert_id, last.state, last.rep_id, last.due_us)
+        for last in last_words
+        if last.state in ("at_risk", "fired")
+    }
 
 
 OPENED_AT = EPOCH + timedelta(days=20_000)
