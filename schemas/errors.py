@@ -19,6 +19,7 @@ class Reason(StrEnum):
     CONFLICT = "conflict"
     ORPHAN = "orphan"
     UNKNOWN_STAGE = "unknown_stage"
+    FOREIGN_STAGE = "foreign_stage"
     UNKNOWN_CURRENCY = "unknown_currency"
     CLOCK_SKEW = "clock_skew"
     TOO_LATE = "too_late"

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from itertools import islice
+from typing import Final
 
 import msgspec
 
@@ -15,6 +16,9 @@ from schemas.views import Changes, Section, open_field, partial_field
 
 Field = tuple[Section, str, msgspec.Struct | dict[str, int] | None]
 """Section, name and value; None: it is gone."""
+
+FOLDED: Final = frozenset({Reason.UNLINKED, Reason.FOREIGN_STAGE})
+"""Counted from the facts: there may be fewer again."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -87,11 +91,12 @@ def _desk_fields(desk: Desk) -> Iterator[Field]:
         yield "standing", desk.subject, desk.standing if desk.standing.opportunities else None
 
 
-def with_unlinked(quality: dict[int, dict[str, int]], folded: dict[int, dict[str, int]]) -> dict[int, dict[str, int]]:
-    """The data quality as it was noted, but for the answers that name no request: the facts themselves say those."""
+def with_folded(noted: dict[int, dict[str, int]], folded: dict[int, dict[str, int]]) -> dict[int, dict[str, int]]:
+    """The data quality by day as it was noted, but for what the facts themselves say."""
     days = {}
-    for day in quality.keys() | folded.keys():
-        noted = {reason: count for reason, count in quality.get(day, {}).items() if reason != Reason.UNLINKED}
-        unlinked = folded.get(day, {}).get(Reason.UNLINKED)
-        days[day] = noted | ({Reason.UNLINKED: unlinked} if unlinked else {})
-    return {day: counts for day, counts in days.items() if counts}
+    for day in noted.keys() | folded.keys():
+        counts = {reason: count for reason, count in noted.get(day, {}).items() if reason not in FOLDED}
+        counts |= {reason: count for reason, count in folded.get(day, {}).items() if reason in FOLDED}
+        if counts:
+            days[day] = counts
+    return days

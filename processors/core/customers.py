@@ -53,8 +53,8 @@ class Customer:
         self.touches: list[int] | None = None
         """Instants of the activities that name no opportunity, ascending: any may be a first follow-up (S24)."""
         self.recontactable: dict[str, Days] | None = None
-        self.retracted: set[str] | None = None
-        """The event_ids of its facts that never were (S17)."""
+        self.retracted: dict[str, int] | None = None
+        """The event_ids of its facts that never were, to how many retractions say so (S17)."""
         self.segments: list[tuple[int, str, str]] | None = None
         """(instant, event_id, segment), in order: the last one is the present segment (S26)."""
         self.money_facts = 0

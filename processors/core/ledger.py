@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from processors.core.activities import Activities
 from processors.core.alerts import NO_CLOCK_US, Alerts
-from processors.core.changes import Outbox, with_unlinked
+from processors.core.changes import Outbox, with_folded
 from processors.core.customers import Customer
 from processors.core.deadlines import Deadlines
 from processors.core.desks import Desks, bump
@@ -165,7 +165,7 @@ class Ledger:
         """
         self.reps_changed(list(self.desks.reps))
         self._fold()
-        self._outbox.quality = with_unlinked(quality, self.quality)
+        self._outbox.quality = with_folded(quality, self.quality)
         clock_us, self.alerts.clock_us = self.alerts.clock_us, NO_CLOCK_US
         self.alerts.begun_us = advanced_us
         self.waiting.advance(advanced_us)
@@ -197,9 +197,13 @@ class Ledger:
         self.waiting.settle()
         self.pipeline.settle()
         self.activities.settle()
-        for day, more in self.waiting.unlinked_days.items():
-            self.note(Reason.UNLINKED, day, more)
-        self.waiting.unlinked_days.clear()
+        for reason, days in (
+            (Reason.UNLINKED, self.waiting.unlinked_days),
+            (Reason.FOREIGN_STAGE, self.pipeline.foreign_days),
+        ):
+            for day, more in days.items():
+                self.note(reason, day, more)
+            days.clear()
 
     def take_transitions(self) -> list[Transition]:
         """Alert transitions since the last call."""

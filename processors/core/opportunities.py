@@ -82,13 +82,15 @@ class Course:
 class Opportunity:
     """One opportunity: its facts in order, instants of the activities linked to it, and the course last posted."""
 
-    __slots__ = ("facts", "linked", "opportunity_id", "posted", "settled")
+    __slots__ = ("facts", "foreign", "linked", "opportunity_id", "posted", "settled")
 
     def __init__(self, opportunity_id: str) -> None:
         self.opportunity_id = opportunity_id
         self.facts: list[Entry] = []
         self.linked: list[int] | None = None
         self.posted: Course | None = None
+        self.foreign: dict[str, tuple[int, bool]] | None = None
+        """Entries of stages that its pipeline does not have: event_id to the day (UTC), and whether it was said."""
         self.settled = True
         """False: facts came or went that the posted course does not know."""
 
@@ -101,10 +103,10 @@ def pipeline_of(facts: list[Entry]) -> str:
     return DEFAULT_PIPELINE
 
 
-def foreign_stages(facts: list[Entry], stages: tuple[str, ...]) -> list[OpportunityStageEntered]:
+def foreign_stages(facts: list[Entry], stages: tuple[str, ...]) -> list[Entry]:
     """Entries of stages that the opportunity's pipeline does not have (S22): they count for nothing."""
-    found = [entry.fact for entry in facts if isinstance(entry.fact, OpportunityStageEntered)]
-    return [fact for fact in found if fact.stage not in stages]
+    entered = (entry for entry in facts if isinstance(entry.fact, OpportunityStageEntered))
+    return [entry for entry in entered if entry.fact.stage not in stages]
 
 
 def course_of(root: Opportunity, pipelines: dict[str, tuple[str, ...]], touches: list[int]) -> Course:

@@ -7,6 +7,7 @@ from processors.core.contributions import Contribution, closing, contributions, 
 from processors.core.customers import Customer
 from processors.core.desks import Desk, Desks, bump
 from processors.core.folder import Folder
+from processors.core.instants import DAY_US
 from processors.core.opportunities import Course, Opportunity, course_of, foreign_stages, step
 from processors.core.order import Entry, discard
 from schemas.errors import BadRecord, Reason
@@ -27,9 +28,10 @@ class Pipeline(Folder):
         self._pipelines = pipelines
         self._stages = {stage for stages in pipelines.values() for stage in stages}
         self._unsettled: list[tuple[Customer, Opportunity]] = []
-        self._late: dict[str, tuple[Customer, list[int]]] = {}
-        """Instants of activities that came after a close they precede."""
-        self._foreign: dict[str, None] = {}
+        self._late: dict[Customer, list[int]] = {}
+        """Instants of activities that came after a close they precede. A customer who leaves may come anew."""
+        self.foreign_days: dict[int, int] = {}
+        """Day (UTC) to how many more of its stage entries are of another pipeline than at the last `settle` (S22)."""
         self.rejected: list[tuple[Event, BadRecord]] = []
         """Stage entries that turned out to be of another pipeline than their opportunity's."""
 
@@ -131,8 +133,7 @@ class Pipeline(Folder):
         root.posted = course
         if course.close is not None:
             customer.newest_close_us = max(customer.newest_close_us, course.close.at_us)
-        if len(self._pipelines) > 1:
-            self._reject_foreign(root, course)
+        self._note_foreign(root, course)
 
     def unpost(self, customer: Customer, at_us: int, fact: OpportunityFact) -> None:
         """Take back what an opportunity says, until `settle` folds it again."""
@@ -165,7 +166,7 @@ class Pipeline(Folder):
     def _withdraw_closed(self, customer: Customer, at_us: int, opportunity_id: str | None) -> None:
         """Withdraw the closed opportunities whose first follow-up an activity may be: the one it names, or any."""
         if opportunity_id is None:
-            self._late.setdefault(customer.customer_id, (customer, []))[1].append(at_us)
+            self._late.setdefault(customer, []).append(at_us)
             return
         root = (customer.opportunities or {}).get(opportunity_id)
         if root is not None and _is_between(root, [at_us]):
@@ -173,7 +174,7 @@ class Pipeline(Folder):
 
     def _withdraw_late(self) -> None:
         """Look at all opportunities of a customer once, however many activities came late."""
-        for customer, instants in self._late.values():
+        for customer, instants in self._late.items():
             instants.sort()
             for root in (customer.opportunities or {}).values():
                 if _is_between(root, instants):
@@ -186,16 +187,20 @@ class Pipeline(Folder):
         root.settled = False
         self._unsettled.append((customer, root))
 
-    def _reject_foreign(self, root: Opportunity, course: Course) -> None:
-        stages = self._pipelines.get(course.pipeline)
-        if stages is None or course.created is None:
-            # Its creation has yet to say which pipeline it is in.
-            return
-        for fact in foreign_stages(root.facts, stages):
-            if fact.event_id not in self._foreign:
-                self._foreign[fact.event_id] = None
-                detail = f"stage {fact.stage!r} is not of pipeline {course.pipeline!r}: {', '.join(stages)}"
-                self.rejected.append((fact, BadRecord(Reason.UNKNOWN_STAGE, detail)))
+    def _note_foreign(self, root: Opportunity, course: Course) -> None:
+        """Stage entries that count for nothing. They are said once it is known which pipeline was created."""
+        stages = self._pipelines.get(course.pipeline, ())
+        former, found = root.foreign or {}, dict[str, tuple[int, bool]]()
+        for entry in foreign_stages(root.facts, stages):
+            day, said = entry.at_us // DAY_US, former.get(entry.fact.event_id, (0, False))[1]
+            if course.created is not None and not said:
+                detail = f"stage {entry.fact.stage!r} is not of pipeline {course.pipeline!r}: {', '.join(stages)}"
+                self.rejected.append((entry.fact, BadRecord(Reason.FOREIGN_STAGE, detail)))
+            found[entry.fact.event_id] = day, said or course.created is not None
+        for sign, noted in ((-1, former), (1, found)):
+            for day, _ in noted.values():
+                bump(self.foreign_days, day, sign)
+        root.foreign = found or None
 
     def _post(self, posted: Course | None, course: Course) -> None:
         """Post what an opportunity newly says, and take back what it no longer says."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from processors.core.customers import Customer
+from processors.core.desks import bump
 from processors.core.folder import Folder
 from processors.core.instants import instant_us
 from processors.core.routes import Route
@@ -20,20 +21,20 @@ class Retractions(Folder):
         """Take back what it retracts, if that is there."""
         del at_us
         if customer.retracted is None:
-            customer.retracted = set()
-        if fact.retracts in customer.retracted:
+            customer.retracted = {}
+        bump(customer.retracted, fact.retracts, 1)
+        if customer.retracted[fact.retracts] > 1:
             return
-        customer.retracted.add(fact.retracts)
         target = self._facts.get(fact.retracts)
         if target is None or isinstance(target, EventRetracted) or target.customer_id != customer.customer_id:
             return
         self._routes[type(target)].folder.remove(customer, instant_us(target.occurred_at), target)
 
     def remove(self, customer: Customer, at_us: int, fact: Any) -> None:
-        """A retraction is dropped after its target: nothing is left to give back."""
+        """A retraction is dropped after its target: nothing is left to give back. Another one may be kept."""
         del at_us
         if customer.retracted is not None:
-            customer.retracted.discard(fact.retracts)
+            bump(customer.retracted, fact.retracts, -1)
 
 
 def is_retracted(customer: Customer, event: Event) -> bool:

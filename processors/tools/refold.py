@@ -9,6 +9,7 @@ import msgspec
 
 from config.load_policy import load_policy
 from config.settings import RetentionSettings, Settings
+from processors.core.changes import with_folded
 from processors.core.desks import bump
 from processors.core.directory import directory_of
 from processors.core.instants import DAY_US, FOREVER_US, instant_us
@@ -154,11 +155,8 @@ class _Part:
         swept = self.ledger.take_changes()
         gone = {(self.label, section, field) for section, fields in swept.deletes.items() for field in fields}
         self.doubtful |= self._named(swept).keys() | gone
-        for day in self._noted.keys() | self.ledger.quality.keys():
-            unlinked = self.ledger.quality.get(day, {}).get(Reason.UNLINKED, 0)
-            counts = self._noted.get(day, {}) | ({str(Reason.UNLINKED): unlinked} if unlinked else {})
-            if counts:
-                found[self.label, "quality", str(day)] = msgspec.msgpack.encode(counts)
+        for day, counts in with_folded(self._noted, self.ledger.quality).items():
+            found[self.label, "quality", str(day)] = msgspec.msgpack.encode(counts)
         return found
 
     def _apply(self, record: TopicRecord, source: Source, day: int) -> Reason | None:

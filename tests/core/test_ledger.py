@@ -66,6 +66,17 @@ def test_s29_a_restored_ledger_counts_unlinked_answers_from_its_facts_and_the_re
     assert ledger.quality == {TODAY: {"malformed": 3, "unlinked": 1}}
 
 
+def test_s24_a_customer_who_was_forgotten_and_comes_anew_has_late_follow_ups_counted() -> None:
+    """Between two settlements, as when mended events replace orphans."""
+    story = (created(0), won(10), activity(5))
+    ledger = ledger_of(*story)
+    for event in story:
+        assert ledger.forget(event.event_id)
+    for event in story:
+        ledger.apply(event)
+    assert ledger.everything().puts == ledger_of(*story).everything().puts
+
+
 def test_s27_the_very_same_event_given_twice_counts_once() -> None:
     call = activity(0)
     ledger = ledger_of(call)

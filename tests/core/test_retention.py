@@ -69,6 +69,17 @@ def test_a_retracted_fact_stays_with_its_request() -> None:
     assert [view.opened_us for view in ledger.open_requests()] == [instant_us(at(0))]
 
 
+def test_s17_what_two_retractions_name_never_was_as_long_as_one_of_them_is_kept() -> None:
+    """The fact comes after the older retraction has left, to a request that lives."""
+    wrong = answered(5)
+    late = retracted(300 * DAY, wrong)
+    ledger = ledger_of([opened(0), retracted(6, wrong), late])
+    sweep(ledger, 410 * DAY)
+    assert [type(fact).__name__ for fact in ledger.facts.values()] == ["RequestOpened", "EventRetracted"]
+    ledger.apply(wrong)
+    assert [view.request_id for view in ledger.open_requests()] == ["r1"]
+
+
 def test_s13_a_retracted_answer_is_no_orphan() -> None:
     wrong, lone = answered(0), assigned(1, "bob")
     ledger = ledger_of([wrong, retracted(2, wrong), lone])

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from processors.core.directory import directory_of
+from processors.core.instants import DAY_US, instant_us
 from processors.core.ledger import Ledger
 from processors.core.replay import Replay
 from schemas.errors import BadRecord, Reason
@@ -119,8 +120,33 @@ def test_s22_a_stage_of_another_pipeline_counts_for_nothing_and_is_rejected(orde
         ledger.apply(event)
     ledger.settle()
     ((event, bad),) = ledger.take_rejected()
-    assert (event.occurred_at, bad.reason) == (at(1), Reason.UNKNOWN_STAGE)
+    assert (event.occurred_at, bad.reason) == (at(1), Reason.FOREIGN_STAGE)
+    assert ledger.quality == {instant_us(at(1)) // DAY_US: {"foreign_stage": 1}}
     assert not any(partial.stages for desk in ledger.desks for partial in desk.days.values())
+
+
+def test_s22_a_stage_of_another_pipeline_is_said_once_and_counted_while_it_is_so() -> None:
+    directory = directory_of(TWO_PIPELINES)
+    ledger = Ledger(TWO_PIPELINES, directory)
+    wrong = created(0, pipeline="renewal")
+    for event in (wrong, stage(1, "second"), activity(2), won(3)):
+        ledger.apply(event)
+        ledger.settle()
+    assert len(ledger.take_rejected()) == 1
+    directory.put(rep("alice", "north"))
+    ledger.reps_changed(["alice"])
+    ledger.apply(retracted(4, wrong, "opportunity"))
+    ledger.apply(created(0))
+    ledger.settle()
+    assert (ledger.take_rejected(), ledger.quality) == ([], {})
+
+
+def test_s22_a_stage_of_an_opportunity_that_nobody_created_is_counted_as_foreign_and_not_said() -> None:
+    ledger = Ledger(TWO_PIPELINES, directory_of(TWO_PIPELINES))
+    ledger.apply(stage(1, "offer"))
+    ledger.settle()
+    assert list(ledger.quality.values()) == [{"foreign_stage": 1}]
+    assert ledger.take_rejected() == []
 
 
 def test_s23_both_win_rates() -> None:
