@@ -1,5 +1,6 @@
 """The account of a request: every fact seen, every interval counted, on whom, by which rule."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -26,6 +27,8 @@ class FactLine(msgspec.Struct):
 NOBODY = "nobody"
 Told = tuple[ev.Event, tuple[str, str]]
 """A fact with what it did and the rule."""
+Retractions = dict[str, list[ev.EventRetracted]]
+"""event_id to the retractions of it."""
 
 
 class HoldLine(msgspec.Struct):
@@ -88,48 +91,55 @@ class _Walk:
                 self.ended_by[copy.ended.fact.event_id] = turn.number
         if copy.turn is not None:
             self.turns.append(copy.turn)
+        self.opened_by = {turn.opener.event_id: turn.number for turn in self.turns}
+        """event_id to the turn that it opened."""
 
     def unlinked(self, customer: Customer) -> Iterator[Entry]:
         """The customer's answers that name no request and came while a turn was open."""
+        starts = [turn.start_us for turn in self.turns]
         for entry in customer.unlinked.entries if customer.unlinked is not None else ():
-            for turn in self.turns:
-                if turn.start_us <= entry.at_us and (turn.ending is None or entry.at_us <= turn.end_us):
-                    yield entry
-                    break
+            number = bisect_right(starts, entry.at_us)
+            if number and (self.turns[number - 1].ending is None or entry.at_us <= self.turns[number - 1].end_us):
+                yield entry
 
 
 def explain_request(ledger: Ledger, request_id: str, as_of_us: int) -> list[RequestAccount]:
     """The accounts of every customer's request of this id: usually one, none if it was never seen."""
     ledger.settle()
-    accounts = []
-    for customer_id in _customers(ledger, request_id):
-        customer = ledger.customers[customer_id]
-        request = (customer.requests or {}).get(request_id) or Request(request_id, [])
-        walk = _Walk(customer, request)
-        accounts.append(
-            RequestAccount(
-                request_id=request_id,
-                customer_id=customer_id,
-                as_of=rfc3339(as_of_us),
-                facts=list(_request_facts(ledger, customer, request, walk)),
-                turns=[_turn(ledger.alerts, turn, as_of_us) for turn in walk.turns],
-            )
-        )
-    return accounts
-
-
-def _customers(ledger: Ledger, request_id: str) -> list[str]:
-    """The customers of whom a fact names this request, also one that was retracted."""
-    named = (fact.customer_id for fact in ledger.facts.values() if getattr(fact, "request_id", None) == request_id)
-    return list(dict.fromkeys(named))
-
-
-def corrections(ledger: Ledger, customer: Customer, concerned: set[str]) -> dict[str, list[ev.EventRetracted]]:
-    """event_id to the retractions of it, in the name of its customer."""
-    found: dict[str, list[ev.EventRetracted]] = {}
+    named: dict[str, list[ev.Event]] = {}
     for fact in ledger.facts.values():
-        mine = isinstance(fact, ev.EventRetracted) and fact.customer_id == customer.customer_id
-        if isinstance(fact, ev.EventRetracted) and mine and fact.retracts in concerned:
+        # Those that were retracted as well.
+        if getattr(fact, "request_id", None) == request_id:
+            named.setdefault(fact.customer_id, []).append(fact)
+    retractions = corrections(ledger, (fact for facts in named.values() for fact in facts))
+    return [_account(ledger, Request(request_id, []), facts, retractions, as_of_us) for facts in named.values()]
+
+
+def _account(
+    ledger: Ledger, unknown: Request, named: list[ev.Event], retractions: Retractions, as_of_us: int
+) -> RequestAccount:
+    """The account of one customer's request; `unknown` stands for it when all of its facts were retracted."""
+    customer = ledger.customers[named[0].customer_id]
+    request = (customer.requests or {}).get(unknown.request_id, unknown)
+    walk = _Walk(customer, request)
+    counted = [entry.fact for entry in (*request.facts, *walk.unlinked(customer))]
+    known: list[Told] = [(fact, _effect(fact, walk)) for fact in counted]
+    known += retracted_lines(named, retractions)
+    return RequestAccount(
+        request_id=request.request_id,
+        customer_id=customer.customer_id,
+        as_of=rfc3339(as_of_us),
+        facts=list(in_order(known)),
+        turns=[_turn(ledger.alerts, turn, as_of_us) for turn in walk.turns],
+    )
+
+
+def corrections(ledger: Ledger, concerned: Iterable[ev.Event]) -> Retractions:
+    """The retractions of these facts, each in the name of its customer."""
+    customers = {fact.event_id: fact.customer_id for fact in concerned}
+    found: Retractions = {}
+    for fact in ledger.facts.values():
+        if isinstance(fact, ev.EventRetracted) and customers.get(fact.retracts) == fact.customer_id:
             found.setdefault(fact.retracts, []).append(fact)
     return found
 
@@ -141,26 +151,14 @@ def in_order(known: list[Told]) -> Iterator[FactLine]:
         yield FactLine(rfc3339(instant_us(event.occurred_at)), event.event_id, tag, effect, rule)
 
 
-def retracted_lines(facts: Iterable[ev.Event], retractions: dict[str, list[ev.EventRetracted]]) -> Iterator[Told]:
-    """What never was, and what says so."""
+def retracted_lines(facts: Iterable[ev.Event], retractions: Retractions) -> Iterator[Told]:
+    """Those of the facts that never were, and what says so."""
     for fact in facts:
-        first = min(retractions[fact.event_id], key=lambda one: (one.occurred_at, one.event_id))
-        yield fact, (f"never was: {first.event_id} retracts it", "S17")
-        for retraction in retractions[fact.event_id]:
-            yield retraction, (f"retracts {fact.event_id}", "S17")
-
-
-def _request_facts(ledger: Ledger, customer: Customer, request: Request, walk: _Walk) -> Iterator[FactLine]:
-    named = [
-        fact
-        for fact in ledger.facts.values()
-        if fact.customer_id == customer.customer_id and getattr(fact, "request_id", None) == request.request_id
-    ]
-    retractions = corrections(ledger, customer, {fact.event_id for fact in named})
-    counted = [entry.fact for entry in (*request.facts, *walk.unlinked(customer))]
-    known: list[Told] = [(fact, _effect(fact, walk)) for fact in counted]
-    known += retracted_lines([fact for fact in named if fact.event_id in retractions], retractions)
-    yield from in_order(known)
+        if fact.event_id in retractions:
+            first = min(retractions[fact.event_id], key=lambda one: (one.occurred_at, one.event_id))
+            yield fact, (f"never was: {first.event_id} retracts it", "S17")
+            for retraction in retractions[fact.event_id]:
+                yield retraction, (f"retracts {fact.event_id}", "S17")
 
 
 def _effect(fact: ev.RequestFact, walk: _Walk) -> tuple[str, str]:
@@ -169,10 +167,12 @@ def _effect(fact: ev.RequestFact, walk: _Walk) -> tuple[str, str]:
         case ev.RequestOpened(automated=True):
             return "an automated message opens no turn", "S04"
         case ev.RequestOpened(rep_id=rep_id):
-            started = [turn.number for turn in walk.turns if turn.opener is fact]
             holder = f"; {rep_id} holds it" if rep_id is not None else ""
-            if started:
-                return f"opens turn {started[0]} on {fact.channel}, priority {fact.priority}{holder}", "S01"
+            if fact.event_id in walk.opened_by:
+                return (
+                    f"opens turn {walk.opened_by[fact.event_id]} on {fact.channel}, priority {fact.priority}{holder}",
+                    "S01",
+                )
             return f"the customer was waiting already{holder}", "S02"
         case ev.RequestAssigned(rep_id=rep_id):
             return f"from now on {rep_id or 'nobody'} holds it; the wait goes on", "S07"

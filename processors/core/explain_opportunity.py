@@ -6,11 +6,11 @@ import msgspec
 
 from processors.core.contributions import contributions
 from processors.core.customers import Customer
-from processors.core.explain import FactLine, Told, corrections, in_order, retracted_lines
+from processors.core.explain import FactLine, Retractions, Told, corrections, in_order, retracted_lines
 from processors.core.instants import SECOND_US, instant_us, rfc3339
 from processors.core.ledger import Ledger
 from processors.core.money import amount_text
-from processors.core.opportunities import Course, Opportunity, course_of
+from processors.core.opportunities import Course, Opportunity, close_in_force, course_of
 from schemas import events as ev
 
 Selling = ev.OpportunityFact | ev.ActivityLogged
@@ -62,18 +62,27 @@ def explain_opportunity(
 ) -> list[OpportunityAccount]:
     """The accounts of every customer's opportunity of this id, also of one that only activities name."""
     ledger.settle()
-    named = [
-        fact for fact in ledger.facts.values() if isinstance(fact, Selling) and fact.opportunity_id == opportunity_id
-    ]
+    named: dict[str, list[Selling]] = {}
+    for fact in ledger.facts.values():
+        if isinstance(fact, Selling) and fact.opportunity_id == opportunity_id:
+            named.setdefault(fact.customer_id, []).append(fact)
+    courses: dict[str, Course] = {}
+    roots = {customer_id: _root(ledger.customers[customer_id], opportunity_id) for customer_id in named}
+    for customer_id, root in roots.items():
+        courses[customer_id] = course_of(root, pipelines, ledger.customers[customer_id].touches or [])
+    for fact in _unlinked_follow_ups(ledger, courses):
+        named[fact.customer_id].append(fact)
+    retractions = corrections(ledger, (fact for facts in named.values() for fact in facts))
     accounts = []
-    for customer_id in dict.fromkeys(fact.customer_id for fact in named):
-        customer = ledger.customers[customer_id]
-        root = (customer.opportunities or {}).get(opportunity_id) or Opportunity(opportunity_id)
-        course = course_of(root, pipelines, customer.touches or [])
-        mine = [fact for fact in named if fact.customer_id == customer_id]
-        lines = list(_facts(ledger, customer, mine, course, pipelines.get(course.pipeline, ())))
+    for customer_id, facts in named.items():
+        root, course = roots[customer_id], courses[customer_id]
+        lines = list(_facts(root, course, facts, retractions, pipelines))
         accounts.append(_account(root, customer_id, course, lines, as_of_us, pipelines))
     return accounts
+
+
+def _root(customer: Customer, opportunity_id: str) -> Opportunity:
+    return (customer.opportunities or {}).get(opportunity_id) or Opportunity(opportunity_id)
 
 
 def _account(
@@ -116,66 +125,81 @@ def _counted(course: Course, stages: tuple[str, ...]) -> Iterator[CountLine]:
 
 
 def _facts(
-    ledger: Ledger, customer: Customer, mine: list[Selling], course: Course, stages: tuple[str, ...]
+    root: Opportunity, course: Course, mine: list[Selling], retractions: Retractions, pipelines: Pipelines
 ) -> Iterator[FactLine]:
-    retractions = corrections(ledger, customer, {fact.event_id for fact in mine})
-    counted = [fact for fact in mine if fact.event_id not in retractions]
-    also = _unlinked_follow_up(ledger, customer, course)
-    known: list[Told] = [(fact, _effect(fact, course, stages)) for fact in [*counted, *also]]
-    known += retracted_lines([fact for fact in mine if fact.event_id in retractions], retractions)
+    effects = _effects(root, pipelines.get(course.pipeline, ()))
+    known: list[Told] = []
+    for fact in mine:
+        if isinstance(fact, ev.ActivityLogged):
+            if fact.event_id not in retractions:
+                known.append((fact, _activity(fact, course)))
+        elif fact.event_id in effects:
+            known.append((fact, effects[fact.event_id]))
+    # One that names no opportunity and was retracted is no follow-up of this one.
+    known += retracted_lines([fact for fact in mine if fact.opportunity_id is not None], retractions)
     yield from in_order(known)
 
 
-def _unlinked_follow_up(ledger: Ledger, customer: Customer, course: Course) -> list[Selling]:
-    """The activity that names no opportunity and is the first follow-up all the same."""
-    at_us = course.close.follow_up_us if course.close is not None else None
+def _unlinked_follow_ups(ledger: Ledger, courses: dict[str, Course]) -> list[ev.ActivityLogged]:
+    """The activities that name no opportunity and are the first follow-up of one all the same."""
+    instants = {
+        customer_id: course.close.follow_up_us for customer_id, course in courses.items() if course.close is not None
+    }
     return [
         fact
         for fact in ledger.facts.values()
         if isinstance(fact, ev.ActivityLogged)
-        and at_us is not None
-        and (fact.customer_id, fact.opportunity_id) == (customer.customer_id, None)
-        and instant_us(fact.occurred_at) == at_us
-        and not corrections(ledger, customer, {fact.event_id})
+        and fact.opportunity_id is None
+        and instants.get(fact.customer_id) == instant_us(fact.occurred_at)
     ]
 
 
-def _effect(fact: Selling, course: Course, stages: tuple[str, ...]) -> tuple[str, str]:
-    """What a fact of an opportunity did, and by which rule."""
-    at_us = instant_us(fact.occurred_at)
-    match fact:
-        case ev.ActivityLogged(kind=kind, rep_id=rep_id):
-            first = course.close is not None and course.close.follow_up_us == at_us
-            return f"{kind} by {rep_id}{': the first follow-up' if first else ''}", "S24" if first else "S19"
-        case ev.OpportunityCreated(pipeline=pipeline, rep_id=rep_id):
-            again = course.created is None or not course.created.is_of(rep_id, at_us)
-            return f"{'was created before' if again else f'created in pipeline {pipeline}'}; {rep_id} owns it", "S23"
-        case ev.OpportunityStageEntered():
-            return _stage(fact, at_us, course, stages)
-        case ev.OpportunityReopened(rep_id=rep_id):
-            return f"withdraws an earlier close; {rep_id} owns it", "S24"
-        case ev.OpportunityAssigned(rep_id=rep_id):
-            return f"{rep_id} owns it from now on", "S08"
-        case ev.OpportunityWon() | ev.OpportunityLost():
-            return _end(fact, at_us, course)
+def _activity(fact: ev.ActivityLogged, course: Course) -> tuple[str, str]:
+    first = course.close is not None and course.close.follow_up_us == instant_us(fact.occurred_at)
+    return f"{fact.kind} by {fact.rep_id}{': the first follow-up' if first else ''}", "S24" if first else "S19"
 
 
-def _end(fact: ev.OpportunityWon | ev.OpportunityLost, at_us: int, course: Course) -> tuple[str, str]:
-    done, close = "wins" if isinstance(fact, ev.OpportunityWon) else "loses", course.close
-    valid = close is not None and (close.at_us, close.rep_id) == (at_us, fact.rep_id)
-    return f"{fact.rep_id} {done} it{'' if valid else ', which a later fact withdraws'}", "S24"
+def _effects(root: Opportunity, stages: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+    """event_id to what a fact of an opportunity did, and by which rule: in their order (S27), each after the former."""
+    effects: dict[str, tuple[str, str]] = {}
+    close = close_in_force(root.facts)
+    visited: set[str] = set()
+    reached, was_created = 0, False
+    for entry in root.facts:
+        fact: ev.OpportunityFact = entry.fact
+        match fact:
+            case ev.OpportunityCreated(pipeline=pipeline, rep_id=rep_id):
+                done = "was created before" if was_created else f"created in pipeline {pipeline}"
+                effect, was_created = (f"{done}; {rep_id} owns it", "S23"), True
+            case ev.OpportunityStageEntered(stage=stage) if stage in stages:
+                effect = _stage(stage, stages, reached, again=stage in visited)
+                visited.add(stage)
+                reached = max(reached, stages.index(stage) + 1)
+            case ev.OpportunityWon() | ev.OpportunityLost():
+                effect = _end(fact, in_force=entry is close)
+                if entry is close and isinstance(fact, ev.OpportunityWon):
+                    reached = len(stages)
+            case ev.OpportunityStageEntered(stage=stage):
+                effect = f"stage {stage} is of another pipeline: counts for nothing", "S22"
+            case ev.OpportunityReopened(rep_id=rep_id):
+                effect = f"withdraws an earlier close; {rep_id} owns it", "S24"
+            case ev.OpportunityAssigned(rep_id=rep_id):
+                effect = f"{rep_id} owns it from now on", "S08"
+        effects[fact.event_id] = effect
+    return effects
 
 
-def _stage(fact: ev.OpportunityStageEntered, at_us: int, course: Course, stages: tuple[str, ...]) -> tuple[str, str]:
-    if fact.stage not in stages:
-        return f"stage {fact.stage} is of another pipeline: counts for nothing", "S22"
-    if not dict(course.visited)[fact.stage].is_of(fact.rep_id, at_us):
-        return f"enters {fact.stage} again, which counts once", "S21"
-    index = stages.index(fact.stage)
-    if not course.reached[index].is_of(fact.rep_id, at_us):
-        return f"enters {fact.stage}, which was reached already", "S21"
-    before = [
-        stage for stage, mark in zip(stages[:index], course.reached, strict=False) if mark.is_of(fact.rep_id, at_us)
-    ]
-    implied = f", which implies {', '.join(before)}" if before else ""
-    return f"enters {fact.stage}{implied}", "S20"
+def _end(fact: ev.OpportunityWon | ev.OpportunityLost, *, in_force: bool) -> tuple[str, str]:
+    done = "wins" if isinstance(fact, ev.OpportunityWon) else "loses"
+    return f"{fact.rep_id} {done} it{'' if in_force else ', which a later fact withdraws'}", "S24"
+
+
+def _stage(stage: str, stages: tuple[str, ...], reached: int, *, again: bool) -> tuple[str, str]:
+    """The entry of a stage, of an opportunity that had reached so many stages before."""
+    if again:
+        return f"enters {stage} again, which counts once", "S21"
+    index = stages.index(stage)
+    if index < reached:
+        return f"enters {stage}, which was reached already", "S21"
+    implied = ", ".join(stages[reached:index])
+    return f"enters {stage}{f', which implies {implied}' if implied else ''}", "S20"

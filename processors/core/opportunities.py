@@ -34,10 +34,6 @@ class Mark:
         self.rep_id = rep_id
         self.at_us = at_us
 
-    def is_of(self, rep_id: str, at_us: int) -> bool:
-        """Whether it was this rep at this instant."""
-        return self.at_us == at_us and self.rep_id == rep_id
-
 
 @mypyc_attr(acyclic=True)
 class Close:
@@ -113,7 +109,7 @@ def course_of(root: Opportunity, pipelines: dict[str, tuple[str, ...]], touches:
     """Fold an opportunity; `touches` are the instants of its customer's activities that name no opportunity."""
     pipeline = pipeline_of(root.facts)
     course = Course(pipeline)
-    close = _close_in_force(root.facts)
+    close = close_in_force(root.facts)
     stages = pipelines.get(pipeline, ())
     for entry in root.facts:
         _take(course, entry, stages, entry is close)
@@ -183,7 +179,8 @@ def _reach(course: Course, count: int, mark: Mark) -> None:
         course.reached.append(mark)
 
 
-def _close_in_force(facts: list[Entry]) -> Entry | None:
+def close_in_force(facts: list[Entry]) -> Entry | None:
+    """The fact that closed it, unless it was reopened since."""
     for entry in reversed(facts):
         match entry.fact:
             case OpportunityWon() | OpportunityLost():

@@ -1,7 +1,6 @@
 """`salespulse explain`: the account of a request or an opportunity, for people or as JSON."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
@@ -15,6 +14,7 @@ from config.load_policy import load_policy
 from config.settings import Settings
 from processors.core.explain import NOBODY, RequestAccount, TurnAccount, explain_request
 from processors.core.explain_opportunity import OpportunityAccount, explain_opportunity
+from processors.core.identity import require_same
 from processors.core.ledger import Ledger
 from processors.core.replay import Replay
 from processors.tools.legible import legible
@@ -24,7 +24,7 @@ from processors.tools.replay import span
 from processors.tools.topic import TopicRecord, read_topics
 from schemas.codec import decode_message
 from schemas.errors import BadRecord, UsageError
-from schemas.events import Message
+from schemas.events import Event, Message, RepUpdated
 from schemas.policy import Policy
 
 Account = RequestAccount | OpportunityAccount
@@ -46,7 +46,7 @@ class _Search:
         self.wanted = wanted
         self.opportunity = opportunity
         self.dead: dict[str, None] = {}
-        self._seen: Counter[str] = Counter()
+        self._seen: dict[str, list[Event]] = {}
         self._written = {json.dumps(wanted).encode(), json.dumps(wanted, ensure_ascii=False).encode()}
 
     def mentioned(self, raw: bytes) -> bool:
@@ -56,9 +56,11 @@ class _Search:
     def note(self, message: Message) -> bool:
         """Count an event that names the id; true if it does."""
         named = (getattr(message, "request_id", None), getattr(message, "opportunity_id", None))
-        if self.wanted not in named or message.event_id is None:
+        if isinstance(message, RepUpdated) or self.wanted not in named:
             return False
-        self._seen[message.event_id] += 1
+        seen = self._seen.setdefault(message.event_id, [])
+        if not seen or _is_copy(seen[0], message):
+            seen.append(message)
         return True
 
     def explanation(self, ledgers: Iterable[Ledger], policy: Policy, as_of_us: int) -> Explanation:
@@ -74,8 +76,16 @@ class _Search:
             raise UsageError(
                 f"no event names {kind} {self.wanted!r}: check the id, and that its events are in what was read"
             )
-        copies = {event_id: count for event_id, count in self._seen.items() if count > 1}
+        copies = {event_id: len(copies) for event_id, copies in self._seen.items() if len(copies) > 1}
         return Explanation(accounts, copies, list(self.dead))
+
+
+def _is_copy(one: Event, other: Event) -> bool:
+    """Whether an event came again, and is no conflict."""
+    with suppress(BadRecord):
+        require_same(one, other)
+        return True
+    return False
 
 
 def explain(lines: Iterable[Line], policy: Policy, wanted: str, *, opportunity: bool) -> Explanation:

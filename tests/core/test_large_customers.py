@@ -7,6 +7,8 @@ import msgspec
 import pytest
 
 from processors.core.directory import directory_of
+from processors.core.explain import explain_request
+from processors.core.explain_opportunity import explain_opportunity
 from processors.core.ledger import Ledger
 from schemas.events import Event
 from schemas.policy import DEFAULT_POLICY
@@ -14,6 +16,7 @@ from tests.effort import cpu_seconds
 from tests.story import activity, answered, created, opened, won
 
 BATCH = 1000
+PIPELINES = dict(DEFAULT_POLICY.pipelines)
 
 
 def folded(story: list[Event], batch: int = BATCH) -> Ledger:
@@ -84,3 +87,33 @@ def everything(ledger: Ledger) -> dict[str, dict[str, object]]:
         section: {field: msgspec.msgpack.decode(value) for field, value in fields.items()}
         for section, fields in puts.items()
     }
+
+
+def everybodys_request_has_one_id(count: int) -> list[Event]:
+    """A system that numbers the requests of each customer anew."""
+    return [opened(n, "1", customer=f"c{n}") for n in range(count)]
+
+
+def turns_answered_by_nobody_in_particular(count: int) -> list[Event]:
+    """One request of many turns, of which each answer names none."""
+    story: list[Event] = []
+    for number in range(count):
+        story += (opened(2 * number, "1"), answered(2 * number + 1, "alice", None))
+    return story
+
+
+def many_activities_at_one_instant(count: int) -> list[Event]:
+    """An import that knows only days: any of them is the first follow-up."""
+    return [created(0, opportunity="1"), *(activity(1) for _ in range(count)), won(2, opportunity="1")]
+
+
+@pytest.mark.parametrize(
+    "tell", [everybodys_request_has_one_id, turns_answered_by_nobody_in_particular, many_activities_at_one_instant]
+)
+def test_an_account_takes_no_quadratic_time(tell: Callable[[int], list[Event]]) -> None:
+    def seconds(count: int) -> float:
+        ledger = folded(tell(count), batch=count)
+        return cpu_seconds(lambda: (explain_request(ledger, "1", 0), explain_opportunity(ledger, "1", 0, PIPELINES)))
+
+    few, many = seconds(500), seconds(4000)
+    assert many < 30 * max(few, 0.005)

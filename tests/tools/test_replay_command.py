@@ -9,7 +9,20 @@ from click.testing import CliRunner, Result
 from processors.cli import main
 from schemas.codec import encode
 from schemas.events import Message
-from tests.story import activity, answered, assigned, closed, created, opened, reopened, rep, retracted, stage, won
+from tests.story import (
+    activity,
+    answered,
+    assigned,
+    closed,
+    created,
+    lost,
+    opened,
+    reopened,
+    rep,
+    retracted,
+    stage,
+    won,
+)
 
 STORY: list[Message] = [
     rep("alice", "north"),
@@ -227,3 +240,34 @@ def test_explain_tells_what_is_counted_of_an_opportunity_and_which_facts_never_w
     assert ("visited", "trial") not in counted
     assert ("entered", "negotiation") in counted
     assert "What is counted" in run("explain", "o1", "--opportunity", "--from", file).stdout
+
+
+def test_explain_tells_apart_what_happened_at_one_instant(tmp_path: Path) -> None:
+    """Won and lost, one stage twice, two stages in the wrong order: the order of S27 decides."""
+    same = [
+        created(0, event_id="a"),
+        stage(5, "demo", event_id="c"),
+        stage(5, "qualified", event_id="d"),
+        stage(5, "demo", event_id="e"),
+        won(9, event_id="f"),
+        lost(9, event_id="g"),
+    ]
+    result = run("explain", "o1", "--opportunity", "--from", write(tmp_path, *reversed(same)), "--format", "json")
+    (account,) = json.loads(result.stdout)["accounts"]
+    assert {fact["event_id"]: fact["effect"] for fact in account["facts"]} == {
+        "a": "created in pipeline default; alice owns it",
+        "c": "enters demo, which implies prospecting, qualified",
+        "d": "enters qualified, which was reached already",
+        "e": "enters demo again, which counts once",
+        "f": "alice wins it, which a later fact withdraws",
+        "g": "alice loses it",
+    }
+    assert account["close"].startswith("lost ")
+
+
+def test_explain_takes_a_conflict_for_no_copy(tmp_path: Path) -> None:
+    question, other = opened(0, event_id="a"), opened(1, event_id="a")
+    file = write(tmp_path, question, other, question)
+    explanation = json.loads(run("explain", "r1", "--from", file, "--format", "json").stdout)
+    assert explanation["copies"] == {"a": 2}
+    assert len(explanation["dead_letters"]) == 1
