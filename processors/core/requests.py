@@ -48,7 +48,7 @@ class Turn:
         self.opener = opener
         self.start_us = start_us
         self.owner = owner
-        """The owner at the start."""
+        """The owner at the start, after all that happened at that instant (S08): its team's calendar holds (S15)."""
         self.changes: list[tuple[int, str]] | None = None
         """Later owners: (since, owner), ascending."""
         self.end_us = 0
@@ -61,7 +61,10 @@ class Turn:
         return self.end_us - self.start_us
 
     def changed_hands(self, since_us: int, owner: str) -> None:
-        """A later owner takes over the wait."""
+        """Another owner takes over the wait."""
+        if since_us == self.start_us:
+            self.owner = owner
+            return
         if self.changes is None:
             self.changes = []
         self.changes.append((since_us, owner))

@@ -58,7 +58,7 @@ class Waiting(Folder):
         fact.request_id = request.request_id
         facts, unlinked = request.facts, customer.unlinked
         newest = (not facts or entry.is_after(facts[-1])) and (unlinked is None or unlinked.end_before(entry))
-        if newest and request.settled and not (request.passed and _may_change_owner(fact)):
+        if newest and request.settled and not (_may_change_owner(fact) and _is_decided(request, at_us)):
             facts.append(entry)
             self._follow(customer, request, entry)
         else:
@@ -321,8 +321,13 @@ class Waiting(Folder):
 
 
 def _may_change_owner(fact: RequestFact) -> bool:
-    """Whether a fact may say whose an instant was that has passed already: time may be ahead of the facts."""
+    """Whether a fact may say whose an instant was."""
     return type(fact) is RequestAssigned or type(fact) is RequestOpened
+
+
+def _is_decided(request: Request, at_us: int) -> bool:
+    """Whether more hangs on the owner than what follows: deadlines that have passed, or all of them (S15)."""
+    return request.passed > 0 or (request.turn is not None and request.turn.start_us == at_us)
 
 
 def _signed(span_us: int, sign: int) -> int:

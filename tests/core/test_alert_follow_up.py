@@ -2,7 +2,10 @@
 
 from itertools import pairwise
 
+import pytest
+
 from processors.core.directory import Directory, directory_of
+from processors.core.explain import explain_request
 from processors.core.instants import instant_us
 from processors.core.ledger import Ledger
 from processors.core.retention import Retention
@@ -353,3 +356,18 @@ def test_s18_alerts_of_last_month_are_not_taken_back_because_a_rep_moves() -> No
     directory.put(rep("alice", "south"))
     ledger.reps_changed(["alice"])
     assert pass_time(ledger, 30 * DAY + 1) == []
+
+
+@pytest.mark.parametrize("time_passed", [True, False])
+def test_s15_who_is_assigned_at_the_instant_of_the_message_has_it_from_the_start(time_passed: bool) -> None:
+    """A CRM that assigns what comes in: the level is of the owner's team, not of nobody's."""
+    directory = directory_of(BY_TEAM)
+    directory.put(rep("alice", "north"))
+    ledger = Ledger(BY_TEAM, directory)
+    ledger.apply(opened(0))
+    if time_passed:
+        pass_time(ledger, 1)
+    ledger.apply(assigned(0, "alice"))
+    assert said(pass_time(ledger, 61)) == [("1h", "fired")]
+    (turn,) = explain_request(ledger, "r1", instant_us(at(61)))[0].turns
+    assert [hold.owner for hold in turn.holds] == ["alice"]

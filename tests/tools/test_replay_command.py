@@ -244,7 +244,7 @@ def test_explain_tells_what_is_counted_of_an_opportunity_and_which_facts_never_w
 
 def test_explain_tells_apart_what_happened_at_one_instant(tmp_path: Path) -> None:
     """Won and lost, one stage twice, two stages in the wrong order: the order of S27 decides."""
-    same = [
+    same: list[Message] = [
         created(0, event_id="a"),
         stage(5, "demo", event_id="c"),
         stage(5, "qualified", event_id="d"),
