@@ -72,8 +72,7 @@ class Outbox:
             if news:
                 yield "open", open_field(customer_id, request_id), None if news is True else news
         for name in segments:
-            segment = self._worth.segments[name]
-            yield "segments", name, segment if segment.customers else None
+            yield "segments", name, self._worth.segment(name)
         for day in days:
             yield "quality", str(day), self.quality.get(day)
 

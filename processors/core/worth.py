@@ -53,6 +53,14 @@ class Worth(Folder):
                 del customer.segments[index]
         self.post(customer, 1)
 
+    def segment(self, name: str) -> Segment | None:
+        """A segment, if it has customers; one that has none left is forgotten: their names are free words."""
+        segment = self.segments.get(name)
+        if segment is not None and not segment.customers:
+            del self.segments[name]
+            return None
+        return segment
+
     def post(self, customer: Customer, sign: int) -> None:
         """Count a customer with any revenue or cost in its present segment, or no longer."""
         if not customer.money_facts:

@@ -12,7 +12,7 @@ from processors.core.retention import Retention
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event
 from schemas.policy import DEFAULT_POLICY
-from tests.story import DAY, activity, answered, assigned, at, created, opened, retracted, revenue, won
+from tests.story import DAY, activity, answered, assigned, at, created, opened, retracted, revenue, segment, won
 
 NOTHING = {"facts": 0, "customers": 0, "requests": 0, "open_requests": 0, "opportunities": 0}
 
@@ -59,6 +59,14 @@ def test_retracted_facts_and_their_retractions_leave_too() -> None:
     sweep(ledger, 452 * DAY)
     assert ledger.sizes() == NOTHING
     assert not ledger.customers
+
+
+def test_s26_a_segment_whose_customers_are_gone_is_forgotten() -> None:
+    ledger = ledger_of([revenue(0, 1), segment(1, "one of a million")])
+    assert ledger.take_changes().puts["segments"].keys() == {"one of a million"}
+    sweep(ledger, 450 * DAY)
+    assert ledger.take_changes().deletes["segments"] == ["one of a million"]
+    assert ledger.worth.segments == {}
 
 
 def test_a_retracted_fact_stays_with_its_request() -> None:
