@@ -302,7 +302,8 @@ def demo(config_file: Path | None, **options: Any) -> None:
 
     An embedded broker and Redis, worker and board; Prometheus and Alertmanager too, if they are on PATH.
     """
-    from processors.dev.demo import DemoOptions, run_demo  # noqa: PLC0415
+    from processors.dev.demo import run_demo  # noqa: PLC0415
+    from processors.dev.demo_settings import DemoOptions  # noqa: PLC0415
 
     raise SystemExit(run_demo(settings_of(config_file), DemoOptions(**options), _console()))
 

@@ -18,18 +18,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from config.clock import Clock, wall_us
-from config.settings import ClockSettings, Settings, as_environment
-from processors.core.instants import DAY_US, HOUR_US, moment
+from config.settings import Settings, as_environment
+from config.writing import as_toml
 from processors.dev.broker import embedded_broker
+from processors.dev.demo_settings import DemoOptions, check_options, demo_settings, live_origin_us, with_clock
 from processors.dev.feed import Feed, Team
 from processors.dev.inbox import Inbox, inbox, told_here
 from processors.dev.monitoring import Monitoring, MonitoringPorts, monitoring
-from processors.dev.process import LOOPBACK, ChildProcess, free_port, port_is_free
+from processors.dev.process import LOOPBACK, ChildProcess
 from processors.dev.redis_server import embedded_redis
 from processors.dev.scrape import get, metrics
 from processors.dev.words import Outcome, Places, alert, counted, introduction, read_numbers, summary, ticker
 from processors.ingest.topics import ensure_topics
-from schemas.errors import SalespulseError, Unavailable, UsageError
+from schemas.errors import SalespulseError, Unavailable
 
 READY_SECONDS = 60.0
 SLOWEST_EVENTS_PER_SECOND = 1000
@@ -37,25 +38,6 @@ SLOWEST_EVENTS_PER_SECOND = 1000
 POLL_SECONDS = 0.2
 TICK_SECONDS = 1.0
 INTERRUPTED = 130
-LIVE_HOUR = 14
-LIVE_WEEKDAYS = (1, 2, 3)
-"""Live time begins at 14:00 UTC of a Tuesday, Wednesday or Thursday: Berlin, London and New York are at work."""
-
-
-class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the caller may choose. A port 0 is any free one; `seconds` of live time, None: until it is interrupted."""
-
-    port: int = 8080
-    worker_port: int = 0
-    broker_port: int = 0
-    redis_port: int = 0
-    prometheus_port: int = 0
-    alertmanager_port: int = 0
-    speed: float = 60.0
-    seconds: float | None = None
-    reps: int = 24
-    days: int = 30
-    seed: int = 1
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -77,7 +59,7 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> int:
     behind, but for the logs when something fails. Raises UsageError for options that make no sense, Unavailable for a
     taken port or a part that fails.
     """
-    _check(options)
+    check_options(options)
     directory = Path(tempfile.mkdtemp(prefix="salespulse-demo-"))
     try:
         with _one_interrupt(), ExitStack() as stack:
@@ -93,37 +75,17 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> int:
     return 0
 
 
-def live_origin_us(now_us: int) -> int:
-    """The last instant, microseconds since 1970, at which live time may begin."""
-    day = (now_us - LIVE_HOUR * HOUR_US) // DAY_US
-    while moment(day * DAY_US).weekday() not in LIVE_WEEKDAYS:
-        day -= 1
-    return day * DAY_US + LIVE_HOUR * HOUR_US
-
-
-def _check(options: DemoOptions) -> None:
-    for name in ("speed", "seconds", "days"):
-        value = getattr(options, name)
-        if value is not None and value <= 0:
-            raise UsageError(f"--{name} {value:g}: more than 0 is allowed")
-    for name in ("port", "worker_port", "broker_port", "redis_port", "prometheus_port", "alertmanager_port"):
-        port = getattr(options, name)
-        if port and not port_is_free(LOOPBACK, port):
-            option = name.replace("_", "-")
-            raise Unavailable(f"--{option} {port}: the port is taken; choose another one, or 0 for any that is free")
-
-
 def _start(stack: ExitStack, given: Settings, options: DemoOptions, directory: Path, console: Console) -> Running:
     """Start everything, what stops last first, and wait until the history is counted."""
     broker = stack.enter_context(embedded_broker(directory, options.broker_port))
     redis = stack.enter_context(embedded_redis(directory, options.redis_port))
-    settings = _settings(given, options, directory, (broker.bootstrap, redis.url))
+    settings = demo_settings(given, options, directory, (broker.bootstrap, redis.url))
     ensure_topics(settings)
     origin_us = live_origin_us(wall_us())
     feed = Feed(settings.kafka, Team(options.seed, options.reps, options.days), origin_us)
     with _progress(console) as progress:
         sent = _send_history(feed, options.days, progress)
-        settings = _with_clock(settings, origin_us, options.speed)
+        settings = with_clock(settings, origin_us, options.speed)
         clock, began = Clock(settings.clock), time.monotonic()
         worker, board = (_child(stack, name, settings, directory) for name in ("worker", "board"))
         stack.callback(feed.stop)
@@ -137,7 +99,7 @@ def _start(stack: ExitStack, given: Settings, options: DemoOptions, directory: P
     port = settings.notifier.metrics_port
     notifier.wait_ready(lambda: get(port, "/metrics") is not None, READY_SECONDS, POLL_SECONDS)
     processes = (broker.process, redis.process, worker, board, notifier, *watching.processes)
-    return Running(_places(settings, watching), processes, clock, feed, told, sent, seconds)
+    return Running(_places(settings, watching, directory), processes, clock, feed, told, sent, seconds)
 
 
 def _monitoring(settings: Settings, options: DemoOptions, directory: Path) -> AbstractContextManager[Monitoring]:
@@ -150,7 +112,10 @@ def _monitoring(settings: Settings, options: DemoOptions, directory: Path) -> Ab
     return monitoring(directory, targets, MonitoringPorts(options.prometheus_port, options.alertmanager_port))
 
 
-def _places(settings: Settings, watching: Monitoring) -> Places:
+def _places(settings: Settings, watching: Monitoring, directory: Path) -> Places:
+    """Where everything is; also for other commands, which find it by a settings file that is written here."""
+    config = directory / "salespulse.toml"
+    config.write_text(as_toml(settings), encoding="utf-8")
     board = settings.board.port
     return Places(
         board=board,
@@ -158,36 +123,9 @@ def _places(settings: Settings, watching: Monitoring) -> Places:
         notifier=settings.notifier.metrics_port,
         prometheus=watching.prometheus_port,
         alertmanager=watching.alertmanager_port,
+        config=config,
         live_page=get(board, "/") is not None,
     )
-
-
-def _settings(given: Settings, options: DemoOptions, directory: Path, addresses: tuple[str, str]) -> Settings:
-    replace = msgspec.structs.replace
-    bootstrap, redis_url = addresses
-    worker = replace(
-        given.worker,
-        metrics_host=LOOPBACK,
-        metrics_port=options.worker_port or free_port(),
-        data_dir=directory / "worker",
-    )
-    board = replace(given.board, host=LOOPBACK, port=options.port or free_port(), anonymous="write")
-    address = f"http://{LOOPBACK}:{board.port}"
-    return Settings(
-        kafka=replace(Settings().kafka, bootstrap=bootstrap),
-        redis=replace(Settings().redis, url=redis_url),
-        worker=worker,
-        board=board,
-        notifier=replace(Settings().notifier, metrics_port=free_port(), board_url=address),
-        policy=given.policy,
-        retention=given.retention,
-        alerts=given.alerts,
-    )
-
-
-def _with_clock(settings: Settings, origin_us: int, speed: float) -> Settings:
-    clock = ClockSettings(mode="scaled", at=moment(origin_us), wall_origin=moment(wall_us()), speed=speed)
-    return msgspec.structs.replace(settings, clock=clock)
 
 
 def _child(stack: ExitStack, name: str, settings: Settings, directory: Path) -> ChildProcess:

@@ -1,8 +1,11 @@
 """What the demo says: what to open, how it goes, and what it came to."""
 
+import shlex
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from operator import itemgetter
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -23,13 +26,14 @@ GRAPH = urlencode({"g0.expr": WAITING, "g0.tab": "0", "g0.stacked": "1", "g0.ran
 
 
 class Places(msgspec.Struct, frozen=True):
-    """The ports on loopback; None for what does not run."""
+    """The ports on loopback, None for what does not run; and the file with the settings of all that runs."""
 
     board: int
     worker: int
     notifier: int
     prometheus: int | None
     alertmanager: int | None
+    config: Path
     live_page: bool = True
     """Whether the board has a page for people at its root."""
 
@@ -72,9 +76,11 @@ def introduction(places: Places, reps: int, days: int, speed: float) -> Iterator
         *_addresses("Prometheus", places.prometheus),
         *_addresses("A graph of who waits", places.prometheus, f"graph?{GRAPH}"),
         *_addresses("Alertmanager", places.alertmanager),
+        ("Whether all of it is right", shlex.join([_program(), "verify", "--config", str(places.config)])),
     )
     if places.alertmanager is None:
         yield Text("Alerts are shown here as they fall due: Alertmanager is not on PATH.")
+    yield Text("In another terminal, --config with this file brings any command here.")
     yield Text("Ctrl-C stops it and removes everything.")
 
 
@@ -139,6 +145,11 @@ def read_numbers(board_port: int) -> Numbers | None:
         past_24h=int(ages.get(PAST_1H[-1], 0)),
         breaches={level: int(count) for level, count in missed.items()},
     )
+
+
+def _program() -> str:
+    """The command of this installation, whatever the other terminal's PATH says."""
+    return str(Path(sys.executable).with_name("salespulse"))
 
 
 def _addresses(name: str, port: int | None, path: str = "") -> tuple[tuple[str, str], ...]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from processors.core.instants import instant_us, moment
-from processors.dev.demo import live_origin_us
+from processors.dev.demo_settings import live_origin_us
 from processors.dev.process import LOOPBACK, free_port
 from processors.dev.scrape import metrics
 from schemas.views import UNASSIGNED
@@ -74,7 +75,7 @@ def test_it_ends_by_itself_with_a_summary(tmp_path: Path) -> None:
     assert_nothing_is_left(tmp_path, [])
 
 
-def test_it_serves_what_it_names_until_ctrl_c(tmp_path: Path) -> None:
+def test_it_serves_what_it_names_and_other_commands_find_it_until_ctrl_c(tmp_path: Path) -> None:
     port = free_port()
     with demo(tmp_path, *SMALL, "--port", str(port), "--speed", "600") as process:
         said = said_until(process, "Ctrl-C")
@@ -90,6 +91,12 @@ def test_it_serves_what_it_names_until_ctrl_c(tmp_path: Path) -> None:
             assert time.monotonic() < deadline, "no activity in /metrics"
             time.sleep(0.05)
         assert len(page.totals_by("crm_rep_info", "rep").keys() - {UNASSIGNED}) == 6
+        [command] = re.findall(r"\S+ verify --config .+", said)
+        verified = subprocess.run(
+            shlex.split(command), check=False, capture_output=True, text=True, timeout=DEADLINE_SECONDS
+        )
+        assert (verified.returncode, verified.stderr) == (0, "")
+        assert "the read model is right" in verified.stdout
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=DEADLINE_SECONDS)
     assert (process.returncode, err) == (0, "")

@@ -2,8 +2,10 @@
 
 import io
 from collections.abc import Iterable
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -12,6 +14,7 @@ from processors.dev.words import Numbers, Outcome, Places, counted, introduction
 from tests.grafana.catalogue import metrics
 from tests.grafana.queries import selectors
 
+PLACES = Places(8080, 9101, 9102, 9090, None, Path("/a demo/salespulse.toml"))
 NUMBERS = Numbers(reps=24, waiting=17, past_1h=3, past_24h=1, breaches={"1h": 112, "24h": 9})
 
 
@@ -25,7 +28,7 @@ def said(parts: Iterable[Text]) -> list[str]:
 
 
 def test_the_introduction_names_every_page_that_there_is_whole_on_one_line() -> None:
-    lines = said(introduction(Places(8080, 9101, 9102, 9090, None), reps=24, days=30, speed=60.0))
+    lines = said(introduction(PLACES, reps=24, days=30, speed=60.0))
     assert lines[0] == "Salespulse is running: 24 simulated reps with 30 days of history, and now live."
     assert lines[1] == "A second here is a minute for them."
     assert any(line.endswith("http://127.0.0.1:8080/") for line in lines)
@@ -36,8 +39,14 @@ def test_the_introduction_names_every_page_that_there_is_whole_on_one_line() -> 
     assert "Alerts are shown here as they fall due: Alertmanager is not on PATH." in lines
 
 
+def test_the_introduction_has_a_command_to_copy_that_finds_the_demo_from_any_terminal() -> None:
+    lines = said(introduction(PLACES, reps=24, days=30, speed=60.0))
+    [command] = [line for line in lines if line.endswith(" verify --config '/a demo/salespulse.toml'")]
+    assert Path(command.removeprefix("Whether all of it is right").split()[0]).is_file()
+
+
 def test_the_graph_asks_for_what_boards_ask_for() -> None:
-    lines = said(introduction(Places(8080, 9101, 9102, 9090, None), reps=24, days=30, speed=60.0))
+    lines = said(introduction(PLACES, reps=24, days=30, speed=60.0))
     [line] = [line for line in lines if line.startswith("A graph of who waits")]
     address = urlsplit(line.split()[-1])
     assert (address.netloc, address.path) == ("127.0.0.1:9090", "/graph")
@@ -48,7 +57,7 @@ def test_the_graph_asks_for_what_boards_ask_for() -> None:
 
 
 def test_a_board_without_a_page_for_people_is_not_named() -> None:
-    lines = said(introduction(Places(8080, 9101, 9102, None, None, live_page=False), reps=24, days=30, speed=60.0))
+    lines = said(introduction(msgspec.structs.replace(PLACES, live_page=False), reps=24, days=30, speed=60.0))
     assert not any(line.startswith("See the boards") for line in lines)
 
 
