@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 from config.settings import ClockSettings
+from config.writing import toml_value
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -59,6 +60,17 @@ class Clock:
         """What it shows at an instant of the wall."""
         elapsed_us = wall_now_us - self._wall_origin_us
         return self._origin_us + (elapsed_us if self._speed == 1.0 else int(elapsed_us * self._speed))
+
+
+def in_force(settings: ClockSettings) -> str:
+    """The keys that make this clock, as the section `[clock]` writes them: equal for equal clocks."""
+    keys = {"wall": (), "fixed": ("at",), "scaled": ("at", "wall_origin", "speed")}[settings.mode]
+    values = [("mode", settings.mode), *((key, getattr(settings, key)) for key in keys)]
+    return ", ".join(f"{key} = {toml_value(_in_utc(value))}" for key, value in values)
+
+
+def _in_utc(value: object) -> object:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def _instant_us(moment: datetime | None) -> int:

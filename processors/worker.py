@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
-from config.clock import Clock
+from config.clock import Clock, in_force
 from config.load_policy import load_policy
 from config.logs import configure_logs
 from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
@@ -44,7 +44,7 @@ def run_worker(settings: Settings) -> int:
     policy = load_policy(settings.policy.path)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    read_model = ReadModel(connect(settings.redis), settings.redis.prefix)
+    read_model = ReadModel(connect(settings.redis), settings.redis.prefix, in_force(settings.clock))
     clock = Clock(settings.clock)
     metrics = WorkerMetrics(registry, clock.speed)
     metrics.expect(policy)

@@ -32,9 +32,10 @@ class Outcome(StrEnum):
 
 
 class Writer(msgspec.Struct):
-    """Who writes a partition, and how many steps it took: Redis counts with it."""
+    """Who writes a partition, by which clock, and how many steps it took: Redis counts with it."""
 
     name: str
+    clock: str
     lock: asyncio.Lock
     count: int = 0
 
@@ -72,7 +73,7 @@ class Publication:
 
     async def _take(self, step: str, names: bytes = b"", body: bytes = b"") -> Outcome:
         self._writer.count += 1
-        by = (self._writer.name, self._writer.count)
+        by = (self._writer.name, self._writer.count, self._writer.clock)
         answer = await self._connection.run(_PUBLISH, self._keys, (step, *self._about, *by, names, KEPT_ENTRIES, body))
         return Outcome(str(answer, "ascii"))
 

@@ -5,12 +5,12 @@
 --
 -- KEYS: fence, changes stream, sequence, partitions, live hashes..., hashes being loaded... (as many)
 -- ARGV: step (delta, begin, part, finish, reset), partition, offset, event time in us, writer, the writer's count of
---       steps, names of the changed fields for readers, entries to keep in the stream, values by section
+--       steps, its clock, names of the changed fields for readers, entries to keep in the stream, values by section
 -- Answers: accepted, stale (the live state is newer), empty (what this writer put there before is not there)
 
 local fence, stream, sequence, partitions = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local step, partition, offset, stream_us, writer, count = unpack(ARGV, 1, 6)
-local names, keep, values = ARGV[7], ARGV[8], ARGV[9]
+local step, partition, offset, stream_us, writer, count, clock = unpack(ARGV, 1, 7)
+local names, keep, values = ARGV[8], ARGV[9], ARGV[10]
 local sections = (#KEYS - 4) / 2
 local FIELDS_AT_ONCE = 1000
 
@@ -104,6 +104,6 @@ else
   step = 'whole'
 end
 
-redis.call('HSET', fence, 'offset', offset, 'stream_us', stream_us, 'writer', writer, 'count', count)
+redis.call('HSET', fence, 'offset', offset, 'stream_us', stream_us, 'writer', writer, 'count', count, 'clock', clock)
 say(step)
 return 'accepted'

@@ -27,7 +27,9 @@ _Entry = tuple[int, msgspec.Raw | bool]
 class ReadModel:
     """The writing side of the read model. Every method raises Unavailable when Redis does not answer."""
 
-    def __init__(self, connection: Connection, prefix: str) -> None:
+    def __init__(self, connection: Connection, prefix: str, clock: str = "") -> None:
+        """`clock`: by which one the numbers are, in words; whoever reads them by another one is told (`verify`)."""
+        self._clock = clock
         self._connection = connection
         self._keys = Keys(prefix)
         self._name = uuid4().hex
@@ -96,7 +98,7 @@ class ReadModel:
         await self._connection.close()
 
     def _writer(self, partition: str) -> Writer:
-        return self._writers.setdefault(partition, Writer(self._name, asyncio.Lock()))
+        return self._writers.setdefault(partition, Writer(self._name, self._clock, asyncio.Lock()))
 
     def _steps(self, writer: Writer, partition: str, offset: int, stream_us: int) -> Publication:
         keys = self._keys.publication(partition)

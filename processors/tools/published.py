@@ -50,6 +50,17 @@ async def read_positions(settings: Settings, partitions: list[str]) -> dict[str,
     return {name: int(value) for name, value in raw.items() if value is not None}
 
 
+async def read_clocks(settings: Settings) -> set[str]:
+    """The clocks by which the published numbers are, in words; raises Unavailable."""
+    connection, keys = connect(settings.redis), Keys(settings.redis.prefix)
+    try:
+        labels = await connection.members(keys.partitions)
+        raw = [(await connection.fields(keys.fence(label), ["clock"]))[0] for label in labels]
+    finally:
+        await connection.close()
+    return {clock.decode() for clock in raw if clock}
+
+
 async def _hash(connection: Connection, key: str, place: tuple[str, str]) -> Fields:
     return {
         (*place, field.decode()): value

@@ -13,14 +13,14 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from config.clock import Clock
+from config.clock import Clock, in_force
 from config.settings import Settings
 from processors.ingest.clients import consumer
 from processors.tools.legible import legible
-from processors.tools.published import Fields, Place, equal, read_fields, read_positions, readable
+from processors.tools.published import Fields, Place, equal, read_clocks, read_fields, read_positions, readable
 from processors.tools.refold import Refold
 from processors.tools.topic import TopicReader
-from schemas.errors import Unavailable
+from schemas.errors import ConfigError, Unavailable
 
 ROUNDS = 8
 STAYS_ROUNDS = 3
@@ -56,6 +56,7 @@ def verify(settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> Ve
         reader = TopicReader(client, kafka, (kafka.reps_topic, *kafka.events_topics))
         letters = TopicReader(letters_client, kafka, (kafka.dead_letters_topic,))
         for number in range(ROUNDS):
+            _require_their_clock(settings)
             _read(refold, reader, letters, bar=number == 0)
             _wait_for_workers(settings, refold.positions(), patience_seconds)
             _leave_out(refold, letters)
@@ -68,6 +69,14 @@ def verify(settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> Ve
                 break
             sleep(ROUND_PAUSE_SECONDS)
     return Verification(refold.records, fields, sorted(d for d, times in seen.items() if times >= STAYS_ROUNDS))
+
+
+def _require_their_clock(settings: Settings) -> None:
+    """By another clock than the workers' other deadlines have passed: raises ConfigError instead of telling them."""
+    mine = in_force(settings.clock)
+    for theirs in asyncio.run(read_clocks(settings)):
+        if theirs != mine:
+            raise ConfigError(f"[clock] {mine}: the workers' is another one; set theirs here, too: {theirs}")
 
 
 def _is_decided(rounds: int, times: Collection[int]) -> bool:

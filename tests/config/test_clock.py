@@ -1,8 +1,10 @@
 """A clock maps the wall's time to the one that settings ask for, the same in every process."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
-from config.clock import EPOCH, Clock, wall_us
+import msgspec
+
+from config.clock import EPOCH, Clock, in_force, wall_us
 from config.settings import ClockSettings
 
 SECOND_US = 1_000_000
@@ -74,3 +76,11 @@ def test_a_fixed_clock_stands_still() -> None:
     assert clock.now_us() == us(AT)
     assert clock.to_wall_us(us(AT) - 5) == wall.now_us - 5
     assert clock.shown_at_wall_us(us(AT) + 5) is None
+
+
+def test_clocks_that_show_the_same_have_the_same_words() -> None:
+    berlin = AT.astimezone(timezone(timedelta(hours=1)))
+    assert in_force(ClockSettings(at=AT, speed=60.0)) == in_force(ClockSettings()) == 'mode = "wall"'
+    assert in_force(ClockSettings(mode="fixed", at=berlin)) == 'mode = "fixed", at = 2026-03-01T09:00:00+00:00'
+    scaled = ClockSettings(mode="scaled", at=AT, wall_origin=ORIGIN, speed=60.0)
+    assert in_force(scaled) != in_force(msgspec.structs.replace(scaled, speed=61.0))

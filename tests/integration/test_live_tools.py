@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,7 +15,7 @@ import redis
 from kafka import TopicPartition
 
 from config.clock import Clock
-from config.settings import Settings
+from config.settings import ClockSettings, Settings
 from processors.core.explain import RequestAccount
 from processors.core.instants import DAY_US, moment, rfc3339
 from processors.ingest.clients import consumer, producer
@@ -28,7 +29,7 @@ from processors.tools.topic import read_topics
 from processors.tools.verify import verify
 from schemas import events as ev
 from schemas.codec import decode_event, encode
-from schemas.errors import Unavailable, UsageError
+from schemas.errors import ConfigError, Unavailable, UsageError
 from schemas.views import SECTIONS, Partial
 from tests.integration.stack import ReadModel, Worker, send, send_raw, wait_until, worker
 from tests.story import rep
@@ -175,6 +176,25 @@ def test_several_topics_of_the_same_customers_are_verified_as_one(settings: Sett
         result = verify(settings)
     assert result.differences == []
     assert result.fields > 0
+
+
+def test_verify_by_another_clock_than_the_workers_says_which_one_to_set_instead_of_differences(
+    settings: Settings,
+) -> None:
+    origin = moment(Clock(settings.clock).now_us())
+    theirs = ClockSettings(mode="scaled", at=origin - timedelta(days=99), wall_origin=origin, speed=60.0)
+    scaled = msgspec.structs.replace(settings, clock=theirs)
+    at_us = Clock(theirs).now_us() - DAY_US
+    send(settings, [ev.RequestOpened(event_id="a", channel="email", request_id="q", **_head(at_us))])
+    with worker(scaled, settings.worker.data_dir) as running:
+        wait_until(lambda: ReadModel(settings).position() == 1, "the request", running)
+        assert verify(scaled).differences == []
+        with pytest.raises(ConfigError) as caught:
+            verify(settings)
+    said = f"at = {(origin - timedelta(days=99)).isoformat()}, wall_origin = {origin.isoformat()}, speed = 60.0"
+    assert str(caught.value) == (
+        f'[clock] mode = "wall": the workers\' is another one; set theirs here, too: mode = "scaled", {said}'
+    )
 
 
 def test_dead_letters_are_listed_and_mended_ones_go_back(settings: Settings, tmp_path: Path) -> None:

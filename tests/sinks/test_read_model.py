@@ -56,6 +56,16 @@ def test_a_whole_and_then_changes_are_what_redis_holds(redis_url: str, server: r
     assert server.smembers(f"{PREFIX}:partitions") == {PARTITION.encode()}
 
 
+def test_the_fence_says_by_which_clock_its_writer_counts(redis_url: str, server: redis.Redis) -> None:
+    async def scene() -> None:
+        model = ReadModel(connection(redis_url), PREFIX, "a fast one")
+        await whole(model, 5, a="1")
+        await model.close()
+
+    asyncio.run(scene())
+    assert server.hget(FENCE, "clock") == b"a fast one"
+
+
 def test_an_older_offset_changes_nothing_and_the_same_offset_is_fine(redis_url: str, server: redis.Redis) -> None:
     async def scene() -> None:
         async with writing(redis_url) as model:
