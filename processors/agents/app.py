@@ -16,6 +16,7 @@ from config.settings import KafkaSettings, Settings
 from config.tls import kafka_ssl_context
 from processors.agents.changelog import JournalTable
 from processors.agents.checkpoints import Checkpoints, OutputTopics
+from processors.agents.dead_letters import DeadLetters
 from processors.agents.directory import DirectoryTable
 from processors.agents.intake import Intake, LostRecords
 from processors.agents.metrics import WorkerMetrics
@@ -144,7 +145,7 @@ def build_app(settings: Settings, given: Given) -> WorkerApp:
         return Ledger(given.policy, directory, kept, settings.alerts.max_age_seconds * SECOND_US)
 
     parts = Parts(kafka.events_topics, new_ledger, lambda: secrets.randbits(64))
-    topics = OutputTopics(kafka.journal_topic, kafka.dead_letters_topic, kafka.alerts_topic)
+    topics = OutputTopics(kafka.journal_topic, DeadLetters(kafka.dead_letters_topic, kafka.group), kafka.alerts_topic)
     outgoing = Outgoing(lambda: _started_producer(app))
     app.parts, app.clock, app.metrics = parts, given.clock, given.metrics
     app.checkpoints = Checkpoints(parts, outgoing, topics, given.metrics, app.crash)
@@ -155,7 +156,7 @@ def build_app(settings: Settings, given: Given) -> WorkerApp:
     app.tables.add(reps)
     publisher = Publisher(parts, directory, given.read_model, given.metrics)
     timers = Timers(parts, app.checkpoints, publisher, reps, given.metrics)
-    _add_intake(app, Intake(parts, kafka.dead_letters_topic, given.metrics, app, settings.worker.max_batch_records))
+    _add_intake(app, Intake(parts, topics.dead_letters, given.metrics, app, settings.worker.max_batch_records))
     _add_timers(app, timers, settings)
     return app
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from processors.agents.dead_letters import dead_event
+from processors.agents.dead_letters import DeadLetters
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.outgoing import Message, Outgoing
 from processors.agents.parts import Part, Parts
@@ -22,7 +22,7 @@ class OutputTopics:
     """Where a worker writes."""
 
     journal: str
-    dead_letters: str
+    dead_letters: DeadLetters
     alerts: str
 
 
@@ -62,7 +62,7 @@ class Checkpoints:
         part.journal.forget(event.event_id for event, bad in rejected if bad.reason is Reason.ORPHAN)
         for event, bad in rejected:
             self._metrics.dead_letter(bad.reason)
-            yield dead_event(self._topics.dead_letters, source, event, bad, part.next_offsets)
+            yield self._topics.dead_letters.of_event(source, event, bad, part.next_offsets)
 
     async def flush(self, part: Part, now_us: int) -> None:
         """Make the part durable up to where it is now."""

@@ -1,6 +1,7 @@
 """Dead letters: records that cannot count, as they came, with the reason and where they came from as headers."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 
@@ -15,30 +16,34 @@ MOST_BYTES = 512 * 1024
 MOST_DETAIL = 1000
 
 
-def dead_letter(topic: str, source: tuple[str, int], record: Record, bad: BadRecord) -> Message:
-    """The dead letter of a record from a source topic and partition: key and value as they were."""
-    value = record.value
-    headers = _headers(bad, source, record.offset)
-    if value is not None and len(value) > MOST_BYTES:
-        headers = (*headers, ("value_bytes", str(len(value)).encode()))
-        value = value[:MOST_BYTES]
-    return Message(topic, record.key, value, headers)
+@dataclass(frozen=True)
+class DeadLetters:
+    """What a consumer group has to say on its topic: another group on the same topic may judge otherwise."""
 
+    topic: str
+    group: str
 
-def dead_event(
-    topic: str, source: tuple[str, int], event: Event, bad: BadRecord, next_offsets: Mapping[str, int]
-) -> Message:
-    """The dead letter of an event that was accepted and turned out bad later; its offset is no longer known.
+    def of_record(self, source: tuple[str, int], record: Record, bad: BadRecord) -> Message:
+        """The dead letter of a record from a source topic and partition: key and value as they were."""
+        value = record.value
+        headers = self._headers(bad, source, record.offset)
+        if value is not None and len(value) > MOST_BYTES:
+            headers = (*headers, ("value_bytes", str(len(value)).encode()))
+            value = value[:MOST_BYTES]
+        return Message(self.topic, record.key, value, headers)
 
-    The header `next_offsets` says how far its partition was by then: JSON of each topic and the offset to come.
-    """
-    headers = (*_headers(bad, source, None), ("next_offsets", msgspec.json.encode(next_offsets)))
-    return Message(topic, event.customer_id.encode(), codec.encode(event), headers)
+    def of_event(self, source: tuple[str, int], event: Event, bad: BadRecord, offsets: Mapping[str, int]) -> Message:
+        """The dead letter of an event that was accepted and turned out bad later; its offset is no longer known.
 
+        The header `next_offsets` says how far its partition was by then: JSON of each topic and the offset to come.
+        """
+        headers = (*self._headers(bad, source, None), ("next_offsets", msgspec.json.encode(offsets)))
+        return Message(self.topic, event.customer_id.encode(), codec.encode(event), headers)
 
-def _headers(bad: BadRecord, source: tuple[str, int], offset: int | None) -> Headers:
-    topic, partition = source
-    fields = {"reason": bad.reason, "detail": bad.detail[:MOST_DETAIL], "topic": topic, "partition": str(partition)}
-    if offset is not None:
-        fields["offset"] = str(offset)
-    return tuple((name, text.encode("utf-8", "replace")) for name, text in fields.items())
+    def _headers(self, bad: BadRecord, source: tuple[str, int], offset: int | None) -> Headers:
+        topic, partition = source
+        fields = {"reason": bad.reason, "detail": bad.detail[:MOST_DETAIL], "topic": topic, "partition": str(partition)}
+        if offset is not None:
+            fields["offset"] = str(offset)
+        fields["group"] = self.group
+        return tuple((name, text.encode("utf-8", "replace")) for name, text in fields.items())

@@ -13,7 +13,7 @@ from typing import Any, Protocol, get_args
 
 from faust.types import TP
 
-from processors.agents.dead_letters import dead_letter
+from processors.agents.dead_letters import DeadLetters
 from processors.agents.fetching import Fetched, Record
 from processors.agents.garbage import state_grows
 from processors.agents.metrics import WorkerMetrics
@@ -52,11 +52,11 @@ class Intake:
     """The worker's one agent."""
 
     def __init__(
-        self, parts: Parts, dead_letters_topic: str, metrics: WorkerMetrics, broker: Broker, most: int
+        self, parts: Parts, dead_letters: DeadLetters, metrics: WorkerMetrics, broker: Broker, most: int
     ) -> None:
         """`most`: records that are applied in one go; meanwhile nothing else has its turn."""
         self._parts = parts
-        self._dead_letters_topic = dead_letters_topic
+        self._dead_letters = dead_letters
         self._metrics = metrics
         self._broker = broker
         self._most = most
@@ -116,7 +116,7 @@ class Intake:
         """What did not count is noted, and is a dead letter unless it is a duplicate or a tombstone."""
         record, bad, kind = refused
         if bad.reason not in HARMLESS:
-            part.unsent.append(dead_letter(self._dead_letters_topic, (tp.topic, tp.partition), record, bad))
+            part.unsent.append(self._dead_letters.of_record((tp.topic, tp.partition), record, bad))
             self._metrics.dead_letter(bad.reason)
         part.ledger.note(bad.reason, (record.timestamp or 0) // DAY_MS)
         self._metrics.events("none" if kind is None else TAGS[kind], bad.reason, 1)

@@ -61,6 +61,7 @@ def _fields(record: TopicRecord) -> dict[str, str | int | None]:
         "topic": headers.get("topic"),
         "partition": _number(headers.get("partition")),
         "offset": _number(headers.get("offset")),
+        "group": headers.get("group"),
         "reason": headers.get("reason"),
         "detail": headers.get("detail"),
         "said_at": rfc3339(record.timestamp_ms * 1000),

@@ -53,10 +53,17 @@ class Refold:
         """One for each partition number."""
         return [part.ledger for part in self._parts.values()]
 
+    def concerns(self, letter: TopicRecord) -> bool:
+        """Whether a dead letter is of this consumer group, or older than their naming one."""
+        group = self._settings.kafka.group
+        return letter.headers.get("group", group) == group
+
     def leave_out(self, letter: TopicRecord) -> None:
-        """A dead letter: its record does not count, or no longer."""
+        """A dead letter: its record does not count, or no longer. Those of other groups say nothing here."""
         headers, reason = letter.headers, letter.headers.get("reason", "")
         if headers.get("topic") not in self._settings.kafka.events_topics or reason not in list(Reason):
+            return
+        if not self.concerns(letter):
             return
         part = self._part(int(headers["partition"]))
         if "offset" in headers:

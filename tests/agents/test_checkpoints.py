@@ -8,6 +8,7 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError
 
 from processors.agents.checkpoints import Checkpoints, OutputTopics
+from processors.agents.dead_letters import DeadLetters
 from processors.agents.outgoing import Outgoing
 from processors.core.instants import DAY_US, instant_us
 from processors.core.retention import Retention
@@ -15,7 +16,7 @@ from schemas.alerts import Transition
 from tests.agents.workbench import CLOCK_US, TOPIC, Desk, Sent
 from tests.story import DAY, HOUR, activity, answered, at, opened
 
-TOPICS = OutputTopics("journal", "crm.dead-letters", "alerts")
+TOPICS = OutputTopics("journal", DeadLetters("crm.dead-letters", "salespulse"), "alerts")
 
 
 class Counter:

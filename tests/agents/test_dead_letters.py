@@ -1,16 +1,17 @@
 """Dead letters: as they came, with the reason and the place."""
 
-from processors.agents.dead_letters import MOST_BYTES, dead_event, dead_letter
+from processors.agents.dead_letters import MOST_BYTES, DeadLetters
 from schemas import codec
 from schemas.errors import BadRecord, Reason
 from tests.agents.workbench import Record
 from tests.story import answered
 
+LETTERS = DeadLetters("letters", "salespulse")
 BAD = BadRecord(Reason.MALFORMED, "Expected `str` - at `$.customer_id` 'Ü'")
 
 
-def test_a_letter_says_why_and_from_where() -> None:
-    letter = dead_letter("letters", ("crm.events", 3), Record(77, b"{", b"c9"), BAD)
+def test_a_letter_says_why_from_where_and_for_which_group() -> None:
+    letter = LETTERS.of_record(("crm.events", 3), Record(77, b"{", b"c9"), BAD)
 
     assert (letter.topic, letter.key, letter.value) == ("letters", b"c9", b"{")
     assert dict(letter.headers) == {
@@ -19,11 +20,12 @@ def test_a_letter_says_why_and_from_where() -> None:
         "topic": b"crm.events",
         "partition": b"3",
         "offset": b"77",
+        "group": b"salespulse",
     }
 
 
 def test_a_huge_value_is_cut_and_its_length_told() -> None:
-    letter = dead_letter("letters", ("crm.events", 0), Record(0, b"x" * 5_000_000), BAD)
+    letter = LETTERS.of_record(("crm.events", 0), Record(0, b"x" * 5_000_000), BAD)
 
     assert letter.value == b"x" * MOST_BYTES
     assert dict(letter.headers)["value_bytes"] == b"5000000"
@@ -33,9 +35,10 @@ def test_an_event_that_turned_out_bad_is_written_as_an_event() -> None:
     event = answered(1)
 
     bad = BadRecord(Reason.ORPHAN, "never opened")
-    letter = dead_event("letters", ("crm.events", 0), event, bad, {"crm.events": 9})
+    letter = LETTERS.of_event(("crm.events", 0), event, bad, {"crm.events": 9})
 
     assert letter.key == event.customer_id.encode()
     assert codec.decode_event(letter.value or b"") == event
+    assert dict(letter.headers)["group"] == b"salespulse"
     assert "offset" not in dict(letter.headers)
     assert dict(letter.headers)["next_offsets"] == b'{"crm.events":9}'

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
+from processors.agents.dead_letters import DeadLetters
 from processors.agents.fetching import Fetched
 from processors.agents.intake import Intake
 from processors.agents.metrics import WorkerMetrics
@@ -86,7 +87,8 @@ class Desk:
         self.crashed: list[BaseException] = []
         self.first_offset = 0
         self.clock_us = CLOCK_US
-        self.intake = Intake(self.parts, "crm.dead-letters", self.metrics, self, most=BATCH_RECORDS)
+        letters = DeadLetters("crm.dead-letters", "salespulse")
+        self.intake = Intake(self.parts, letters, self.metrics, self, most=BATCH_RECORDS)
 
     async def earliest(self, tp: TP) -> int:
         return self.first_offset

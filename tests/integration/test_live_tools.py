@@ -197,6 +197,32 @@ def test_verify_by_another_clock_than_the_workers_says_which_one_to_set_instead_
     )
 
 
+def test_what_another_group_refused_counts_for_this_one(settings: Settings) -> None:
+    now_us = Clock(settings.clock).now_us()
+    slow = ClockSettings(mode="fixed", at=moment(now_us - 5 * DAY_US))
+    other = msgspec.structs.replace(
+        settings,
+        kafka=msgspec.structs.replace(settings.kafka, group=f"{settings.kafka.group}-slow"),
+        redis=msgspec.structs.replace(settings.redis, prefix=f"{settings.redis.prefix}-slow"),
+        clock=slow,
+    )
+    ensure_topics(other)
+    send(settings, [ev.RequestOpened(event_id="a", channel="email", request_id="q", **_head(now_us - DAY_US))])
+    directory = settings.worker.data_dir
+    with worker(settings, directory) as running, worker(other, directory) as behind:
+        wait_until(lambda: ReadModel(settings).position() == ReadModel(other).position() == 1, "both", running, behind)
+        wait_until(lambda: bool(latest(settings, 9, "clock_skew")[0]), "the letter", running, behind)
+        assert verify(settings).differences == verify(other).differences == []
+    assert explain_live(settings, "q", opportunity=False).dead_letters == []
+    assert len(explain_live(other, "q", opportunity=False).dead_letters) == 1
+    [letter], _ = latest(settings, 9, None)
+    assert json.loads(as_json([letter]))["group"] == other.kafka.group
+    nameless = [(name, word.encode()) for name, word in letter.headers.items() if name != "group"]
+    with producer(settings.kafka) as client:
+        client.send(settings.kafka.dead_letters_topic, value=letter.value, headers=nameless)
+    assert len(explain_live(settings, "q", opportunity=False).dead_letters) == 1  # as if it were of this group
+
+
 def test_dead_letters_are_listed_and_mended_ones_go_back(settings: Settings, tmp_path: Path) -> None:
     ensure_topics(settings)
     headers = [("reason", b"malformed"), ("detail", b"naive"), ("topic", b"t"), ("partition", b"0"), ("offset", b"7")]
