@@ -214,7 +214,10 @@ def topics(only_check: bool, config_file: Path | None) -> None:
 @main.command()
 @CONFIG
 def check(config_file: Path | None) -> None:
-    """What is wrong here, if anything, and how to mend it."""
+    """What is wrong here, if anything, and how to mend it.
+
+    Exit 2 if a setting is wrong, 1 if only Kafka, a topic or Redis is.
+    """
     from processors.ingest.check import all_checks, run_checks  # noqa: PLC0415
 
     raise SystemExit(run_checks(all_checks(settings_of(config_file)), _console()))

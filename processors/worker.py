@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from config.clock import Clock, in_force
+from config.data_dir import require_data_dir
 from config.load_policy import load_policy
 from config.logs import configure_logs
 from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
@@ -42,6 +43,7 @@ def run_worker(settings: Settings) -> int:
     ignore_hangup()
     configure_logs(sys.stderr)
     policy = load_policy(settings.policy.path)
+    require_data_dir(settings.worker.data_dir)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     read_model = ReadModel(connect(settings.redis), settings.redis.prefix, in_force(settings.clock))

@@ -86,6 +86,22 @@ def test_a_broker_that_is_not_there_is_one_line_and_exit_1_whatever_libraries_lo
         assert errors.count("\n") == errors.count("Error:") == 1, command
 
 
+def test_a_worker_that_may_not_write_its_files_says_so_before_it_asks_for_a_broker(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    program = subprocess.run(
+        [sys.executable, "-m", "processors.cli", "worker"],
+        env=os.environ
+        | {"SALESPULSE_WORKER__DATA_DIR": str(tmp_path / "file"), "SALESPULSE_WORKER__METRICS_PORT": "0"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert (program.returncode, program.stdout) == (2, "")
+    assert program.stderr.startswith(f"salespulse: worker.data_dir = {tmp_path}/file: Not a directory; allowed is ")
+    assert program.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("loaded", [False, True])
 def test_ctrl_c_ends_a_command_without_a_word_also_while_it_is_being_loaded(loaded: bool, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("salespulse")

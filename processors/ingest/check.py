@@ -7,12 +7,13 @@ import msgspec
 from rich.console import Console
 
 from config.board_settings import anonymous_role, tokens_of
+from config.data_dir import require_data_dir
 from config.load_policy import load_policy
 from config.settings import Settings
 from processors.ingest.clients import DEFAULT_TIMEOUT_SECONDS, admin_client
 from processors.ingest.topics import all_topics, examine, problems
 from processors.sinks.redis_client import connect
-from schemas.errors import SalespulseError, Unavailable
+from schemas.errors import SalespulseError, Unavailable, UsageError
 
 Probe = Callable[[], str]
 """Says in a few words what is right; raises SalespulseError with what is wrong and the mend."""
@@ -28,14 +29,18 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def run_checks(checks: Sequence[Check], console: Console) -> int:
-    """Look at everything, print a line for each; gives the exit code: 1 if something is wrong."""
-    wrong: set[str] = set()
+    """Look at everything, print a line for each; gives the exit code.
+
+    It is 0 if nothing is wrong, 2 if a setting is, and 1 if only the surroundings are.
+    """
+    wrong: dict[str, SalespulseError] = {}
     for check in checks:
-        if not _look(check, console, wrong):
-            wrong.add(check.name)
+        error = _look(check, console, wrong)
+        if error is not None:
+            wrong[check.name] = error
     verdict = f"{len(wrong)} of {len(checks)} are wrong" if wrong else "everything is in place"
     console.print(verdict, highlight=False)
-    return 1 if wrong else 0
+    return max((2 if isinstance(error, UsageError) else 1 for error in wrong.values()), default=0)
 
 
 def all_checks(settings: Settings) -> tuple[Check, ...]:
@@ -43,6 +48,7 @@ def all_checks(settings: Settings) -> tuple[Check, ...]:
     return (
         Check("policy", lambda: policy_is_right(settings)),
         Check("board", lambda: board_is_guarded(settings)),
+        Check("worker", lambda: worker_may_write(settings)),
         *kafka_checks(settings),
         Check("redis", lambda: redis_answers(settings)),
     )
@@ -71,6 +77,12 @@ def board_is_guarded(settings: Settings) -> str:
     parts += [f"{tokens} token{'s' * (tokens != 1)}"] * (tokens > 0)
     parts += [f"users by {board.user_header}"] * (board.user_header is not None)
     return f"{board.host}:{board.port}: {', '.join(parts)}"
+
+
+def worker_may_write(settings: Settings) -> str:
+    """Where a worker keeps its files; raises ConfigError when it may not write there."""
+    require_data_dir(settings.worker.data_dir)
+    return f"keeps its files in {settings.worker.data_dir}"
 
 
 def redis_answers(settings: Settings) -> str:
@@ -113,14 +125,16 @@ async def _ask_redis(settings: Settings) -> None:
         await connection.close()
 
 
-def _look(check: Check, console: Console, wrong: Collection[str]) -> bool:
+def _look(check: Check, console: Console, wrong: Collection[str]) -> SalespulseError | None:
+    """Print the line of one check; gives what is wrong."""
+    failure: SalespulseError | None = None
     try:
         if check.needs in wrong:
             raise Unavailable(f"cannot be looked at while {check.needs} is wrong")
-        said, right = check.probe(), True
+        said = check.probe()
     except SalespulseError as error:
-        said, right = str(error), False
-    mark = "[green]ok   [/green]" if right else "[red]wrong[/red]"
+        said, failure = str(error), error
+    mark = "[green]ok   [/green]" if failure is None else "[red]wrong[/red]"
     console.print(f"{mark} {check.name:9}", end="", highlight=False)
     console.print(said, markup=False, highlight=False, soft_wrap=True)
-    return right
+    return failure

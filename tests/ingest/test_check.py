@@ -9,7 +9,7 @@ from rich.console import Console
 from config.settings import KafkaSettings, PolicySettings, RedisSettings, Settings
 from processors.ingest.check import Check, all_checks, kafka_checks, policy_is_right, redis_answers, run_checks
 from processors.ingest.topics import ensure_topics
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, Unavailable
 
 
 def outcome(*checks: Check) -> tuple[int, list[str]]:
@@ -29,14 +29,15 @@ def test_a_right_stack_is_said_to_be_right(settings: Settings) -> None:
     ensure_topics(settings)
     code, lines = outcome(*all_checks(settings))
     assert code == 0
-    assert [line.split()[:2] for line in lines[:5]] == [
-        ["ok", name] for name in ("policy", "board", "kafka", "topics", "redis")
+    assert [line.split()[:2] for line in lines[:6]] == [
+        ["ok", name] for name in ("policy", "board", "worker", "kafka", "topics", "redis")
     ]
     assert "levels 1h, 24h; pipelines default" in lines[0]
     assert lines[1].endswith("127.0.0.1:8080: everybody may write")
-    assert settings.kafka.bootstrap in lines[2]
-    assert settings.redis.url in lines[4]
-    assert lines[5] == "everything is in place"
+    assert lines[2].endswith(str(settings.worker.data_dir))
+    assert settings.kafka.bootstrap in lines[3]
+    assert settings.redis.url in lines[5]
+    assert lines[6] == "everything is in place"
 
 
 def test_missing_topics_are_told_with_the_mend(settings: Settings) -> None:
@@ -56,10 +57,19 @@ def test_more_copies_than_brokers_are_told(settings: Settings) -> None:
 
 def test_one_fault_does_not_hide_another_and_texts_are_printed_as_they_are() -> None:
     code, lines = outcome(Check("policy", broken), Check("redis", lambda: "answers"), Check("other", broken))
-    assert code == 1
+    assert code == 2
     assert lines[0] == "wrong policy   policy.toml: levels[0] = 3: allowed is a table [[levels]]"
     assert lines[1] == "ok    redis    answers"
     assert lines[3] == "2 of 3 are wrong"
+
+
+def test_a_setting_that_is_wrong_is_exit_2_and_what_only_does_not_answer_is_exit_1() -> None:
+    def silent() -> str:
+        raise Unavailable("Redis does not answer")
+
+    assert outcome(Check("redis", silent))[0] == 1
+    assert outcome(Check("redis", silent), Check("policy", broken))[0] == 2
+    assert outcome(Check("policy", broken), Check("redis", silent))[0] == 2
 
 
 def test_a_broker_that_is_not_there_is_one_line() -> None:
@@ -82,14 +92,14 @@ def test_a_mistake_in_the_policy_is_told_with_its_place(tmp_path: Path) -> None:
     path.write_text('[[levels]]\nname = "1h"\nseconds = 3600\n', encoding="utf-8")
     settings = Settings(policy=PolicySettings(path=path))
     code, lines = outcome(Check("policy", lambda: policy_is_right(settings)))
-    assert code == 1
+    assert code == 2
     assert str(path) in lines[0]
     assert "pipelines" in lines[0]
 
 
 def test_what_needs_something_that_is_wrong_is_not_waited_for() -> None:
     code, lines = outcome(Check("kafka", broken), Check("topics", lambda: "8 topics", needs="kafka"))
-    assert code == 1
+    assert code == 2
     assert lines[1] == "wrong topics   cannot be looked at while kafka is wrong"
     code, lines = outcome(Check("kafka", lambda: "1 broker"), Check("topics", lambda: "8 topics", needs="kafka"))
     assert (code, lines[1]) == (0, "ok    topics   8 topics")
