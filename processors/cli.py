@@ -243,7 +243,8 @@ def import_csv(files: tuple[Path, ...], mapping: Path, strict: bool, to: str, co
     from processors.ingest.csv_import import report_lines  # noqa: PLC0415
 
     target = Target(settings_of(config_file), sys.stdout.buffer if to == "stdout" else None)
-    for line in report_lines(run_import_csv(files, mapping, target, strict=strict)):
+    report = run_import_csv(files, mapping, target, strict=strict)
+    for line in [*report_lines(report), *target.warnings]:
         click.echo(line, err=True)
 
 
@@ -269,7 +270,8 @@ def simulate(to: str, config_file: Path | None, **options: Any) -> None:
     settings = settings_of(config_file)
     target = Target(settings, sys.stdout.buffer if to == "stdout" else None)
     delivery = run_simulate(_simulation(settings, options), target)
-    click.echo(f"{delivery.acknowledged:,} events", err=True)
+    for line in [f"{delivery.acknowledged:,} events", *target.warnings]:
+        click.echo(line, err=True)
 
 
 def _simulation(settings: Settings, options: dict[str, Any]) -> "SimulateOptions":

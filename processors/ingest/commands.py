@@ -12,9 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.core.instants import rfc3339
+from processors.core.instants import instant_us, rfc3339
 from processors.ingest.csv_import import CsvImport, ImportReport, in_order_of_time
 from processors.ingest.faults import Faults, with_faults
+from processors.ingest.lateness import Lateness
 from processors.ingest.mapping import load_mapping
 from processors.ingest.outgoing import FullSpeed, Live, Outgoing, Pace, Steady, from_events, from_messages
 from processors.ingest.produce import Delivery, produce, write_lines
@@ -52,14 +53,19 @@ class Target(msgspec.Struct, frozen=True):
 
     settings: Settings
     stream: BinaryIO | None = None
+    warnings: list[str] = []
+    """What the sender should know afterwards, a line each."""
 
     def send_reps(self, reps: Iterable[RepUpdated]) -> Delivery:
         """Entries of the directory; raises Unavailable, UsageError."""
         return self._send(self.settings.kafka.reps_topic, from_messages(reps), FullSpeed())
 
-    def send_events(self, outgoing: Iterable[Outgoing], pace: Pace) -> Delivery:
-        """Events; raises Unavailable, UsageError."""
-        return self._send(self.settings.kafka.events_topics[0], outgoing, pace)
+    def send_events(self, outgoing: Iterable[Outgoing], pace: Pace, lateness: Lateness) -> Delivery:
+        """Events, as `lateness` has watched them; raises Unavailable, UsageError."""
+        delivery = self._send(self.settings.kafka.events_topics[0], outgoing, pace)
+        if self.stream is None:  # lines may be for a replay, which refuses nothing for its age
+            self.warnings.extend(lateness.warning())
+        return delivery
 
     def _send(self, topic: str, outgoing: Iterable[Outgoing], pace: Pace) -> Delivery:
         if self.stream is not None:
@@ -79,10 +85,12 @@ def run_simulate(options: SimulateOptions, target: Target) -> Delivery:
     pace = _pace(options, target.settings)
     if options.until_us is not None and options.until_us < options.start_us:
         raise UsageError(f"until {rfc3339(options.until_us)} is before start {rfc3339(options.start_us)}")
-    outgoing = with_faults(from_events(simulator.timed(options.until_us)), options.faults, options.seed)
+    lateness = Lateness(target.settings)
+    events = lateness.watch(simulator.timed(options.until_us))
+    outgoing = with_faults(from_events(events), options.faults, options.seed)
     target.send_reps(simulator.directory())
     with _shown("events", options.count) as shown:
-        return target.send_events(shown(islice(outgoing, options.count)), pace)
+        return target.send_events(shown(islice(outgoing, options.count)), pace, lateness)
 
 
 def run_import_csv(files: Iterable[Path], mapping: Path, target: Target, *, strict: bool = False) -> ImportReport:
@@ -95,8 +103,10 @@ def run_import_csv(files: Iterable[Path], mapping: Path, target: Target, *, stri
     if reps:
         target.send_reps(reps)
     if events:
+        lateness = Lateness(target.settings)
         with _shown("events sent", len(events)) as shown:
-            target.send_events(from_messages(shown(events)), FullSpeed())
+            timed = ((instant_us(event.occurred_at), event) for event in shown(events))
+            target.send_events(from_events(lateness.watch(timed)), FullSpeed(), lateness)
     return imported.report
 
 

@@ -1,18 +1,20 @@
 """`simulate` and `import csv` as a whole, onto a stream and into Kafka."""
 
 import io
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from config.settings import Settings
-from processors.core.instants import DAY_US, SECOND_US, instant_us
+from config.settings import ClockSettings, Settings
+from processors.core.instants import DAY_US, SECOND_US, instant_us, moment, rfc3339
 from processors.ingest.clients import admin_client, consumer
 from processors.ingest.commands import SimulateOptions, Target, run_import_csv, run_simulate
 from processors.ingest.faults import Faults
 from processors.ingest.simulate import Simulator
+from processors.ingest.topics import ensure_topics
 from schemas.codec import decode_message, encode
 from schemas.errors import UsageError
 from schemas.events import Message, RepUpdated
@@ -104,6 +106,42 @@ def test_into_kafka_reps_and_events_go_to_their_own_topics(settings: Settings, t
     assert sorted(call["customer_id"] for call in calls) == ["C-1", "C-2"]
     assert len(events) == 102
     assert all(not isinstance(event, RepUpdated) and instant_us(event.occurred_at) for event in events)
+
+
+def test_a_history_older_than_workers_keep_any_goes_to_kafka_with_a_warning_that_has_the_mend(
+    settings: Settings, tmp_path: Path
+) -> None:
+    ensure_topics(settings)
+    late = msgspec.structs.replace(settings, clock=ClockSettings(mode="fixed", at=moment(START_US + 400 * DAY_US)))
+    options = SimulateOptions(start_us=START_US, until_us=START_US + 60 * DAY_US, reps=2)
+    target = Target(late)
+    sent = run_simulate(options, target).acknowledged
+    [warning] = target.warnings
+    count = int(warning.split()[0].replace(",", ""))
+    assert 0 < count < sent  # activities and requests of the first 30 days; opportunities are kept for 400
+    newest_us = max(at_us for at_us, _ in Simulator(1, START_US, reps=2).timed(options.until_us))
+    assert f"too_late: set clock.mode = fixed and clock.at = {rfc3339(newest_us)} for everything that runs" in warning
+    assert warning.endswith("or retention.windows_days and retention.roots_days = 400")
+
+    (tmp_path / "m.toml").write_text(MAPPING, encoding="utf-8")
+    (tmp_path / "rows.csv").write_text(ROWS.replace("02-03", "02-02"), encoding="utf-8")
+    old = msgspec.structs.replace(settings, clock=ClockSettings(mode="fixed", at=moment(instant("2027-03-01"))))
+    target = Target(old)
+    run_import_csv([tmp_path / "rows.csv"], tmp_path / "m.toml", target)
+    assert [line.split(" are older")[0] for line in target.warnings] == ["2 events"]
+
+
+def test_what_workers_keep_and_what_goes_to_a_file_needs_no_warning(settings: Settings) -> None:
+    ensure_topics(settings)
+    options = SimulateOptions(start_us=START_US, count=50, reps=2)
+    in_time = msgspec.structs.replace(settings, clock=ClockSettings(mode="fixed", at=moment(START_US + 60 * DAY_US)))
+    for target in (Target(in_time), Target(Settings(clock=settings.clock), io.BytesIO())):
+        run_simulate(options, target)
+        assert target.warnings == []
+
+
+def instant(day: str) -> int:
+    return instant_us(datetime.fromisoformat(day).replace(tzinfo=UTC))
 
 
 def read(settings: Settings, topic: str, count: int) -> list[Message]:
