@@ -1,6 +1,5 @@
 """`salespulse backtest`: history under one policy or two, as a table, as JSON, or as a page with charts."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,11 @@ from rich.table import Table
 from config.load_policy import load_policy
 from processors.core.backtest import Backtest, BacktestReport, Difference, RepCount, Side
 from processors.tools.legible import legible
-from processors.tools.lines import read_messages
+from processors.tools.lines import BadLines, read_messages
 from processors.tools.replay import percent
 from schemas.errors import BadRecord
 
 HERE = Path(__file__).resolve().parent
-SHOWN_BAD_LINES = 5
 SHOWN_REPS = 30
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 BUSIEST = 5
@@ -27,26 +25,21 @@ CAUSES = {"calendars": "other calendars, teams and zones", "levels": "other leve
 def backtest_files(files: tuple[str, ...], policy: Path, against: Path | None, as_of_us: int | None) -> BacktestReport:
     """History under a policy, and under another one to compare with. `-` is standard input.
 
-    Raises ConfigError for a policy that cannot be, UsageError for a file that cannot be read.
+    Raises ConfigError for a policy that cannot be, UsageError for a file that cannot be read or
+    files that hold no message.
     """
     old = load_policy(against) if against is not None else None
     run = Backtest(load_policy(policy), old, as_of_us)
-    bad = 0
+    bad = BadLines()
     for place, message in read_messages(files):
         if isinstance(message, BadRecord):
-            bad += 1
-            _say_bad(bad, place, message)
+            bad.add(place, message)
             run.count_bad(message)
         else:
+            bad.any_readable = True
             run.take(message)
+    bad.tell()
     return run.report(str(policy), str(against or ""))
-
-
-def _say_bad(count: int, place: str, error: BadRecord) -> None:
-    if count <= SHOWN_BAD_LINES:
-        print(f"{place}: {error}", file=sys.stderr)  # noqa: T201 -- the command's own words
-    elif count == SHOWN_BAD_LINES + 1:
-        print("more lines cannot count; they are in the report's counts", file=sys.stderr)  # noqa: T201
 
 
 def as_json(report: BacktestReport) -> str:

@@ -14,6 +14,7 @@ from schemas.events import Message
 
 STDIN = "-"
 CHUNK_LINES = 5000
+SHOWN_BAD_LINES = 5
 
 Line = tuple[str, Message | BadRecord]
 """Where it stands (`file:line`), and what it says."""
@@ -25,6 +26,30 @@ class BadLine(BadRecord):
     def __init__(self, error: BadRecord, raw: bytes) -> None:
         super().__init__(error.reason, error.detail)
         self.raw = raw
+
+
+class BadLines:
+    """Lines that cannot count: the first of them are told on standard error, once all are read."""
+
+    def __init__(self) -> None:
+        self.any_readable = False
+        """Whether there was a message at all, whatever became of it."""
+        self._count = 0
+        self._first: list[str] = []
+
+    def add(self, place: str, error: BadRecord) -> None:
+        """One more."""
+        self._count += 1
+        if self._count <= SHOWN_BAD_LINES:
+            self._first.append(f"{place}: {error}")
+
+    def tell(self) -> None:
+        """Raises UsageError instead when there were lines, and none was a message: this is another kind of file."""
+        if self._count and not self.any_readable:
+            raise UsageError(f"{self._first[0]}; none of {self._count} lines is an event: JSONL is expected")
+        more = ["more lines cannot count; they are in the report's counts"] * (self._count > SHOWN_BAD_LINES)
+        for line in [*self._first, *more]:
+            print(line, file=sys.stderr)  # noqa: T201 -- the command's own words
 
 
 def read_messages(files: tuple[str, ...]) -> Iterator[Line]:

@@ -1,6 +1,5 @@
 """`salespulse replay`: the report over JSONL events, as JSON for programs or as tables for people."""
 
-import sys
 from typing import Any
 
 import msgspec
@@ -10,38 +9,33 @@ from rich.table import Table
 
 from processors.core.replay import Replay
 from processors.tools.legible import legible
-from processors.tools.lines import read_messages
+from processors.tools.lines import BadLines, read_messages
 from schemas.errors import BadRecord
 from schemas.policy import Policy
 
-SHOWN_BAD_LINES = 5
 SHOWN_OPEN_REQUESTS = 20
 
 
 def replay_files(files: tuple[str, ...], policy: Policy, as_of_us: int | None) -> dict[str, Any]:
-    """The report over files. The first bad lines are said on stderr; all are counted."""
+    """The report over files. The first bad lines are said on stderr; all are counted.
+
+    Raises UsageError for a file that cannot be read, and when no line of any file is a message.
+    """
     run = Replay(policy, as_of_us)
-    bad = 0
+    bad = BadLines()
     for place, message in read_messages(files):
         if isinstance(message, BadRecord):
             run.counts["read"] += 1
             run.count_bad(message)
-            error: BadRecord | None = message
+            bad.add(place, message)
         else:
+            bad.any_readable = True
             rejected = len(run.rejected)
             run.take(message)
-            error = run.rejected[-1][1] if len(run.rejected) > rejected else None
-        if error is not None:
-            bad += 1
-            _say_bad(bad, place, error)
+            if len(run.rejected) > rejected:
+                bad.add(place, run.rejected[-1][1])
+    bad.tell()
     return run.report()
-
-
-def _say_bad(count: int, place: str, error: BadRecord) -> None:
-    if count <= SHOWN_BAD_LINES:
-        print(f"{place}: {error}", file=sys.stderr)  # noqa: T201 -- the command's own words
-    elif count == SHOWN_BAD_LINES + 1:
-        print("more lines cannot count; they are in the report's counts", file=sys.stderr)  # noqa: T201
 
 
 def as_json(report: dict[str, Any]) -> str:
@@ -88,7 +82,7 @@ def _responses(report: dict[str, Any], window: str) -> Table:
 
 
 def _selling(report: dict[str, Any], window: str) -> Table:
-    columns = ("rep", "created", "won", "lost", "won/created", "won/closed", "cycle", "amount")
+    columns = ("rep", "created", "won", "lost", "won/created", "won/closed", "cycle, won", "amount")
     table = _table("How customers are won", *columns)
     for name, n in _rows(report, window):
         table.add_row(

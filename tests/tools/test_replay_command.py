@@ -1,11 +1,13 @@
 """`salespulse replay` and `explain` over files, as people and programs use them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from config.settings import PolicySettings
 from processors.cli import main
 from schemas.codec import encode
 from schemas.events import Message
@@ -44,6 +46,7 @@ SALE: list[Message] = [
 ]
 
 
+POLICY = PolicySettings().path
 OFFICE = """
 calendar = "office"
 [[levels]]
@@ -96,10 +99,29 @@ def test_a_line_that_does_not_fit_is_told_with_its_place_and_counted(tmp_path: P
     assert "events.jsonl:11: malformed" in result.stderr
 
 
+@pytest.mark.parametrize("command", [("replay", "-"), ("backtest", "-", "--policy", str(POLICY))])
+def test_a_file_of_which_nothing_can_be_read_is_one_line_and_exit_2(command: tuple[str, ...]) -> None:
+    result = run(*command, stdin=b"\x89PNG\r\n\x1a\n\0\0\n{}\n" * 9)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("salespulse: -:1: malformed: ")
+    assert result.stderr.endswith("; none of 36 lines is an event: JSONL is expected\n")
+    assert result.stderr.count("\n") == 1
+
+
+def test_many_bad_lines_beside_a_good_one_are_told_in_part_and_counted(tmp_path: Path) -> None:
+    result = run("replay", write(tmp_path, *STORY[:1], extra=b"{}\n" * 9))
+    assert (result.exit_code, json.loads(result.stdout)["events"]["malformed"]) == (0, 9)
+    assert [line.split(" ")[0].rpartition("/")[2] for line in result.stderr.splitlines()] == [
+        *(f"events.jsonl:{number}:" for number in range(2, 7)),
+        "more",
+    ]
+
+
 def test_replay_prints_tables_for_people(tmp_path: Path) -> None:
     result = run("replay", write(tmp_path, *STORY, *SALE), "--format", "table")
     for words in ("How customers are treated", "How customers are won", "alice", "company", "default / demo"):
         assert words in result.stdout
+    assert re.search(r" won/closed +cycle, won +amount", result.stdout)  # S24: lost ones have one of their own
 
 
 @pytest.mark.parametrize(
