@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from config.load_policy import load_policy
 from config.reading import variable
 from config.settings import Settings, load_settings
-from processors.command_line import FILE, INSTANT, PORT, POSITIVE, SHARE, Commands, Finite
+from processors.command_line import FILE, INSTANT, PORT, POSITIVE, SHARE, Commands, Finite, output
 from schemas.errors import Reason
 
 if TYPE_CHECKING:
@@ -26,11 +25,6 @@ WINDOWS = ("today", "7d", "30d", "90d", "365d", "all")
 def settings_of(config_file: Path | None) -> Settings:
     """The settings of a command: defaults, then the file, then the environment."""
     return load_settings(config_file, os.environ)
-
-
-def _console() -> Console:
-    """Tables fit the terminal; on a pipe they are wide enough for their numbers."""
-    return Console() if sys.stdout.isatty() else Console(width=140)
 
 
 @click.group(
@@ -58,7 +52,7 @@ def replay(files: tuple[str, ...], as_of: int | None, form: str, window: str, co
     if form == "json":
         click.echo(as_json(report))
     else:
-        print_tables(report, window, _console())
+        print_tables(report, window, output())
 
 
 @main.command()
@@ -131,7 +125,7 @@ def explain(wanted: str, opportunity: bool, files: tuple[str, ...], form: str, c
     if form == "json":
         click.echo(tool.as_json(explanation))
     else:
-        tool.print_explanation(explanation, _console())
+        tool.print_explanation(explanation, output())
 
 
 @main.command()
@@ -149,7 +143,7 @@ def backtest(files: tuple[str, ...], policy: Path, against: Path | None, as_of: 
 
     report = tool.backtest_files(files, policy, against, as_of)
     if form == "table":
-        tool.print_backtest(report, _console())
+        tool.print_backtest(report, output())
     else:
         click.echo(tool.as_json(report) if form == "json" else tool.as_html(report))
 
@@ -164,7 +158,7 @@ def verify(config_file: Path | None) -> None:
     from processors.tools import verify as tool  # noqa: PLC0415
 
     result = tool.verify(settings_of(config_file))
-    tool.print_verification(result, _console())
+    tool.print_verification(result, output())
     raise SystemExit(1 if result.differences else 0)
 
 
@@ -193,7 +187,7 @@ def dead_letters(limit: int, reason: str | None, mended: str | None, form: str, 
         return
     letters, counts = tool.latest(settings, limit, reason)
     if form == "table":
-        tool.print_dead_letters(letters, counts, _console())
+        tool.print_dead_letters(letters, counts, output())
     else:
         click.echo(tool.as_json(letters) if form == "json" else tool.values(letters), nl=False)
 
@@ -208,7 +202,7 @@ def topics(only_check: bool, config_file: Path | None) -> None:
     """
     from processors.ingest.topics import run_topics  # noqa: PLC0415
 
-    raise SystemExit(run_topics(settings_of(config_file), _console(), create=not only_check))
+    raise SystemExit(run_topics(settings_of(config_file), output(), create=not only_check))
 
 
 @main.command()
@@ -220,7 +214,7 @@ def check(config_file: Path | None) -> None:
     """
     from processors.ingest.check import all_checks, run_checks  # noqa: PLC0415
 
-    raise SystemExit(run_checks(all_checks(settings_of(config_file)), _console()))
+    raise SystemExit(run_checks(all_checks(settings_of(config_file)), output()))
 
 
 @main.group("import")
@@ -310,7 +304,7 @@ def demo(config_file: Path | None, **options: Any) -> None:
     from processors.dev.demo import run_demo  # noqa: PLC0415
     from processors.dev.demo_settings import DemoOptions  # noqa: PLC0415
 
-    raise SystemExit(run_demo(settings_of(config_file), DemoOptions(**options), _console()))
+    raise SystemExit(run_demo(settings_of(config_file), DemoOptions(**options), output()))
 
 
 if __name__ == "__main__":

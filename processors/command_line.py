@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from schemas.errors import SalespulseError, UsageError
 
@@ -79,6 +80,24 @@ def _one_line() -> Iterator[None]:
         raise _Mistake(f"{error.format_message().rstrip('.')}; see `{where} --help`") from error
 
 
+class Output(Console):
+    """Standard output for people: a reader that leaves is nobody's failure, as for all else that is written."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to `Commands`."""
+        raise BrokenPipeError
+
+
+def output() -> Output:
+    """Tables fit the terminal; on a pipe they are wide enough for their numbers."""
+    return Output() if sys.stdout.isatty() else Output(width=140)
+
+
+def _mute() -> None:
+    """The reader of our output has left (`| head`): nothing more to say, and nothing to flush at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 class Commands(click.Group):
     """Errors are one line on standard error: exit 2 for bad usage or input, 1 for a failure, 130 after Ctrl-C."""
 
@@ -89,6 +108,9 @@ class Commands(click.Group):
                 return super().make_context(*args, **kwargs)
         except KeyboardInterrupt:
             raise SystemExit(INTERRUPTED) from None
+        except BrokenPipeError:  # of --help
+            _mute()
+            raise SystemExit(0) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was named."""
@@ -103,6 +125,5 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:
-            # The reader of our output has left (`| head`): nothing more to say, and nothing to flush at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _mute()
             ctx.exit(0)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from config.settings import PolicySettings
 from processors.cli import main
 from processors.dev.process import LOOPBACK, free_port
 
@@ -100,6 +101,21 @@ def test_a_worker_that_may_not_write_its_files_says_so_before_it_asks_for_a_brok
     assert (program.returncode, program.stdout) == (2, "")
     assert program.stderr.startswith(f"salespulse: worker.data_dir = {tmp_path}/file: Not a directory; allowed is ")
     assert program.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["--help", "replay --help", "replay EVENTS", "replay EVENTS --format table", "backtest EVENTS --policy POLICY"],
+)
+def test_a_reader_that_leaves_before_the_end_ends_the_command_quietly(command: str, tmp_path: Path) -> None:
+    (tmp_path / "EVENTS").touch()
+    (tmp_path / "POLICY").write_bytes(PolicySettings().path.read_bytes())
+    there, here = os.pipe()
+    os.close(there)
+    arguments = [sys.executable, "-m", "processors.cli", *command.split()]
+    program = subprocess.run(arguments, cwd=tmp_path, check=False, stdout=here, stderr=subprocess.PIPE, timeout=90)
+    os.close(here)
+    assert (program.returncode, program.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("loaded", [False, True])

@@ -69,6 +69,9 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> int:
         console.print("stopped before it was running")
         shutil.rmtree(directory)
         return INTERRUPTED
+    except BrokenPipeError:
+        shutil.rmtree(directory)
+        raise
     except SalespulseError as error:
         raise Unavailable(f"{error}; logs are in {directory}") from error
     shutil.rmtree(directory)

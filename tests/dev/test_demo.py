@@ -131,6 +131,14 @@ def test_ctrl_c_before_it_runs_leaves_nothing_either(tmp_path: Path) -> None:
     assert_nothing_is_left(tmp_path, children)
 
 
+def test_a_reader_that_leaves_ends_it_and_nothing_is_left_either(tmp_path: Path) -> None:
+    with demo(tmp_path, *SMALL, "--seconds", "1") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(DEADLINE_SECONDS) == 0
+    assert_nothing_is_left(tmp_path, [])
+
+
 def test_a_part_that_dies_ends_it_with_one_line(tmp_path: Path) -> None:
     with demo(tmp_path, *SMALL) as process:
         said_until(process, "Ctrl-C")
