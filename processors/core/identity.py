@@ -17,4 +17,5 @@ def require_same(known: Event, event: Event) -> None:
     except InvalidOperation:
         # A signalling NaN for an amount compares with nothing: it is other content, too.
         pass
-    raise BadRecord(Reason.CONFLICT, f"event_id {event.event_id!r} was already used for another {type(known).__name__}")
+    kind = type(known).__struct_config__.tag
+    raise BadRecord(Reason.CONFLICT, f"event_id {event.event_id!r} was already used for another {kind}")

@@ -86,6 +86,7 @@ def test_s27_other_content_under_a_known_id_is_a_conflict_whatever_it_is(amount:
     with pytest.raises(BadRecord) as caught:
         ledger.apply(revenue(amount))
     assert caught.value.reason is Reason.CONFLICT
+    assert caught.value.detail.endswith(" was already used for another customer.revenue")
     assert ledger.customers["c1"].revenue_cents == 100
 
 
