@@ -95,6 +95,8 @@ def run_simulate(options: SimulateOptions, target: Target) -> Delivery:
 
 def run_import_csv(files: Iterable[Path], mapping: Path, target: Target, *, strict: bool = False) -> ImportReport:
     """All rows of the files as messages, oldest first; what became of the rows. Raises UsageError, Unavailable."""
+    files = list(files)
+    _refuse_twice(files)
     imported = CsvImport(load_mapping(mapping), strict=strict)
     with _shown("events read", None) as shown:
         messages = in_order_of_time(shown(message for path in files for message in imported.messages(path)))
@@ -108,6 +110,14 @@ def run_import_csv(files: Iterable[Path], mapping: Path, target: Target, *, stri
             timed = ((instant_us(event.occurred_at), event) for event in shown(events))
             target.send_events(from_events(lateness.watch(timed)), FullSpeed(), lateness)
     return imported.report
+
+
+def _refuse_twice(files: Iterable[Path]) -> None:
+    seen: set[Path] = set()
+    for path in files:
+        if path.resolve() in seen:
+            raise UsageError(f"{path}: the file is named twice, and each of its events would be sent twice")
+        seen.add(path.resolve())
 
 
 def _pace(options: SimulateOptions, settings: Settings) -> Pace:

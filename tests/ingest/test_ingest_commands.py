@@ -86,6 +86,16 @@ def test_an_import_writes_oldest_first_with_reps_before_all(tmp_path: Path) -> N
     assert report.skipped == {"at is no instant written as ISO 8601": 1}
 
 
+def test_a_file_that_is_named_twice_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text(MAPPING, encoding="utf-8")
+    (tmp_path / "rows.csv").write_text(ROWS, encoding="utf-8")
+    stream = io.BytesIO()
+    files = [tmp_path / "rows.csv", tmp_path / ".." / tmp_path.name / "rows.csv"]
+    with pytest.raises(UsageError, match=r"rows\.csv: the file is named twice"):
+        run_import_csv(files, tmp_path / "m.toml", Target(Settings(), stream))
+    assert stream.getvalue() == b""
+
+
 def test_into_kafka_reps_and_events_go_to_their_own_topics(settings: Settings, tmp_path: Path) -> None:
     kafka = settings.kafka
     with admin_client(kafka) as admin:
