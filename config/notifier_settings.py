@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from config.values import Count, FilePath, Host, Port, Seconds, SecretWord, Text, TopicName
+from config.values import Count, FilePath, Host, Port, Seconds, SecretWord, Text, TopicName, key_of_secret
 from schemas.alerts import State
 
 Url = Annotated[
@@ -70,7 +70,11 @@ class NotifierSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 def notifier_problems(notifier: NotifierSettings) -> Iterator[tuple[str, object, str]]:
     """Settings that do not go together: the dotted key, its value, and what is allowed."""
     if (notifier.webhook_secret or notifier.webhook_secret_file) and notifier.webhook_url is None:
-        yield "notifier.webhook_url", "unset", "an address when notifier.webhook_secret_file is set"
+        yield (
+            "notifier.webhook_url",
+            "unset",
+            f"an address when notifier.{key_of_secret(notifier, 'webhook_secret')} is set",
+        )
     for key in ("email_from", "email_to"):
         if notifier.email_host is not None and getattr(notifier, key) is None:
             yield f"notifier.{key}", "unset", "an e-mail address when notifier.email_host is set"
@@ -83,7 +87,7 @@ def _credential_problems(notifier: NotifierSettings) -> Iterator[tuple[str, obje
         yield (
             "notifier.email_username",
             notifier.email_username or "unset",
-            "a name together with notifier.email_password_file",
+            f"a name together with notifier.{key_of_secret(notifier, 'email_password')}",
         )
     if password is not None and notifier.email_security == "none":
         yield "notifier.email_security", "none", "starttls or tls when a password is sent"

@@ -3,6 +3,8 @@
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from datetime import time as clock_time
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -72,8 +74,13 @@ def _value(place: str, raw: Any, kind: Any, convert: Callable[[Any, Any], Any]) 
     try:
         return convert(raw, kind)
     except msgspec.ValidationError as error:
-        shown = "***" if is_secret(kind) else re.sub(r"//[^/@]*@", "//***@", re.sub(r"\?[^']*", "?***", repr(raw)))
+        shown = "***" if is_secret(kind) else re.sub(r"//[^/@]*@", "//***@", re.sub(r"\?[^']*", "?***", _written(raw)))
         raise ConfigError(f"{place} = {shown}: {in_words(error)}; allowed is {allowed(kind)}") from error
+
+
+def _written(raw: object) -> str:
+    """A value as a file has it, nearly: texts with their quotes, instants without Python's words around them."""
+    return raw.isoformat() if isinstance(raw, date | clock_time) else repr(raw)
 
 
 def _kinds(model: type[msgspec.Struct]) -> Kinds:

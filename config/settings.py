@@ -33,6 +33,7 @@ from config.values import (
     Text,
     TopicName,
     TopicNames,
+    key_of_secret,
     to_environment,
 )
 from schemas.errors import ConfigError
@@ -203,20 +204,22 @@ def _kafka_problems(kafka: KafkaSettings) -> Iterator[Problem]:
 
 
 def _topic_problems(settings: Settings) -> Iterator[Problem]:
-    kafka, notifier = settings.kafka, settings.notifier
-    topics = [*kafka.events_topics, kafka.reps_topic, kafka.dead_letters_topic, kafka.alerts_topic]
-    topics += [notifier.log_topic, notifier.dead_letters_topic, notifier.acks_topic]
-    for topic in topics:
-        if topics.count(topic) > 1:
-            yield "*.*_topic", topic, "a topic for one purpose only; here one name stands in two places"
+    topics = [("kafka.events_topics", topic) for topic in settings.kafka.events_topics]
+    for section in ("kafka", "notifier"):
+        values = msgspec.structs.asdict(getattr(settings, section))
+        topics += [(f"{section}.{key}", values[key]) for key in values if key.endswith("_topic")]
+    first: dict[str, str] = {}
+    for key, topic in topics:
+        if topic in first:
+            yield key, topic, f"a topic for one purpose only, but {first[topic]} names it, too"
+        first.setdefault(topic, key)
 
 
 def _sasl_problems(kafka: KafkaSettings) -> Iterator[Problem]:
-    password = kafka.sasl_password or kafka.sasl_password_file
     needed = {
         "sasl_mechanism": kafka.sasl_mechanism,
         "sasl_username": kafka.sasl_username,
-        "sasl_password_file": password,
+        key_of_secret(kafka, "sasl_password"): kafka.sasl_password or kafka.sasl_password_file,
     }
     sasl = kafka.security_protocol.startswith("SASL_")
     for key, value in needed.items():

@@ -114,6 +114,11 @@ def is_secret(kind: Any) -> bool:
     return kind is Secret or any(is_secret(part) for part in get_args(kind))
 
 
+def key_of_secret(section: msgspec.Struct, key: str) -> str:
+    """The key by which a secret came, or should come: its own (from the environment), else that of its file."""
+    return f"{key}_file" if getattr(section, key) is None else key
+
+
 def is_list(kind: Any) -> bool:
     """Whether a setting of this kind holds several values."""
     return get_origin(kind) is tuple or (get_origin(kind) is Annotated and is_list(get_args(kind)[0]))

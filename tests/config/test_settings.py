@@ -156,7 +156,8 @@ def test_a_child_process_gets_the_same_settings_through_its_environment(tmp_path
         ("kafka = 1", ["kafka = 1", "[kafka]"]),
         ('[board]\nshard = "4/4"', ["board.shard = 4/4", "counted from 0"]),
         ("[board]\nport = 65536", ["board.port = 65536", "65535"]),
-        ("[clock]\nat = 2026-01-01T00:00:00", ["clock.at", "with its offset"]),
+        ("[clock]\nat = 2026-01-01T00:00:00", ["clock.at = 2026-01-01T00:00:00: ", "with its offset"]),
+        ("[clock]\nat = 2026-01-01", ["clock.at = 2026-01-01: ", "with its offset"]),
         ('[clock]\nmode = "fixed"', ["clock.at = unset", "2026-"]),
         ('[clock]\nmode = "scaled"\nat = 2026-01-01T00:00:00Z', ["clock.wall_origin = unset"]),
         ("[clock]\nspeed = 0", ["clock.speed = 0", "more than 0"]),
@@ -165,7 +166,10 @@ def test_a_child_process_gets_the_same_settings_through_its_environment(tmp_path
         ('[kafka]\nsecurity_protocol = "SASL_SSL"', ["kafka.sasl_mechanism = unset", "SASL_SSL"]),
         ('[kafka]\nsasl_username = "me"', ["kafka.security_protocol = PLAINTEXT", "kafka.sasl_username is set"]),
         ('[kafka]\nssl_keyfile = "key.pem"', ["kafka.ssl_certfile = unset"]),
-        ('[kafka]\nreps_topic = "crm.events"', ["crm.events", "one purpose"]),
+        ('[kafka]\nreps_topic = "crm.events"', ["kafka.reps_topic = crm.events", "but kafka.events_topics names it"]),
+        ('[notifier]\nlog_topic = "crm.reps"', ["notifier.log_topic = crm.reps", "but kafka.reps_topic names it"]),
+        ('[kafka]\nevents_topics = ["a", "a"]', ["kafka.events_topics = a", "but kafka.events_topics names it"]),
+        ('[kafka]\nsasl_password_file = "word"', ["kafka.security_protocol = PLAINTEXT", "sasl_password_file is set"]),
         ('[redis]\npassword_file = "nowhere"', ["redis.password_file", "nowhere", "readable"]),
         ("[kafka\n", ["is no TOML", "line 1"]),
     ],
@@ -194,6 +198,14 @@ def test_a_mistake_in_the_environment_names_the_variable(variable: str, value: s
     message = refusal(None, {variable: value})
     for part in [variable, *parts]:
         assert part in message
+
+
+@pytest.mark.parametrize("key", ["KAFKA__SASL_PASSWORD", "NOTIFIER__WEBHOOK_SECRET", "NOTIFIER__EMAIL_PASSWORD"])
+def test_a_secret_of_the_environment_that_lacks_its_fellows_is_not_called_a_file(key: str) -> None:
+    message = refusal(None, {f"SALESPULSE_{key}": "swordfish"})
+    assert key.replace("__", ".").lower() in message
+    assert "_file" not in message
+    assert "swordfish" not in message
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
