@@ -11,7 +11,7 @@ import click
 from config.load_policy import load_policy
 from config.reading import variable
 from config.settings import Settings, load_settings
-from processors.command_line import FILE, INSTANT, PORT, POSITIVE, SHARE, Commands, Finite, output
+from processors.command_line import FILE, INSTANT, PORT, POSITIVE, SHARD, SHARE, Commands, Finite, output
 from schemas.errors import Reason
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ _runner("notifier", "Alerts to Alertmanager, webhooks, Slack and e-mail.", _noti
 
 
 @main.command()
-@click.option("--shard", metavar="I/N", help="export the reps of shard I of N, from 0/N on; default: board.shard")
+@click.option(
+    "--shard", type=SHARD, metavar="I/N", help="only the reps of shard I of N, from 0/N on; default: board.shard"
+)
 @CONFIG
 def board(shard: str | None, config_file: Path | None) -> None:
     """The board: metrics, API and live page."""

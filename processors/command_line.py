@@ -58,6 +58,30 @@ class Instant(click.ParamType):
 INSTANT = Instant()
 
 
+class Shard(click.ParamType):
+    """A shard of the reps, such as 0/4, as `board.shard` has it."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The text; fails with what is allowed."""
+        from msgspec import ValidationError  # noqa: PLC0415 -- commands load what they need
+
+        from config.board_settings import BoardSettings, board_problems  # noqa: PLC0415
+        from config.values import ShardOfReps, allowed, from_environment  # noqa: PLC0415
+
+        try:
+            from_environment(value, ShardOfReps)
+        except ValidationError:
+            self.fail(f"{value!r} does not fit; allowed is {allowed(ShardOfReps)}.", param, ctx)
+        for _, _, wanted in board_problems(BoardSettings(shard=value)):
+            self.fail(f"{value!r} does not fit; allowed are {wanted}.", param, ctx)
+        return value
+
+
+SHARD = Shard()
+
+
 class _Mistake(click.ClickException):
     """A wrong command line, told in one line like every other error."""
 

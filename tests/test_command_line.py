@@ -1,6 +1,7 @@
 """A wrong command line, a wrong value and a broker that is not there are told in one line, with the right exit code."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -32,9 +33,16 @@ def run(*arguments: str) -> Result:
         ("check --config /", "'--config'"),
         ("import csv", "see `salespulse import csv --help`"),
         ("dead-letters --reason nope", "'malformed'"),
+        ("board --shard x", "'--shard': 'x' does not fit; allowed is a shard and how many there are, such as \"0/4\""),
+        ("board --shard 4/4", "'--shard': '4/4' does not fit; allowed are shards counted from 0: 0/4, 1/4, 2/4 or 3/4"),
         ("demo --speed nan", "'--speed': 'nan' is no number"),
         ("demo --seconds inf", "'--seconds': 'inf' is no number"),
         ("demo --port 65536", "'--port'"),
+        ("demo --worker-port 8080", "--port 8080 and --worker-port 8080: each part needs its own"),
+        ("demo --redis-port 7001 --broker-port 7001", "--broker-port 7001 and --redis-port 7001"),
+        ("explain --from /dev/null ''", "an id is needed"),
+        ("explain ''", "an id is needed"),
+        ("schemas --check --directory nowhere", "nowhere is no directory"),
         ("simulate --count -1", "'--count'"),
         ("simulate --rate nan", "'--rate'"),
         ("simulate --rate 0", "'--rate'"),
@@ -48,7 +56,7 @@ def run(*arguments: str) -> Result:
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_2(arguments: str, words: str) -> None:
-    result = run(*arguments.split())
+    result = run(*shlex.split(arguments))
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("salespulse: ")
     assert result.stderr.count("\n") == 1

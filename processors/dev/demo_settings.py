@@ -37,11 +37,17 @@ def check_options(options: DemoOptions) -> None:
         value = getattr(options, name)
         if value is not None and value <= 0:
             raise UsageError(f"--{name} {value:g}: more than 0 is allowed")
+    chosen: dict[int, str] = {}
     for name in ("port", "worker_port", "broker_port", "redis_port", "prometheus_port", "alertmanager_port"):
         port = getattr(options, name)
-        if port and not port_is_free(LOOPBACK, port):
-            option = name.replace("_", "-")
-            raise Unavailable(f"--{option} {port}: the port is taken; choose another one, or 0 for any that is free")
+        option = f"--{name.replace('_', '-')} {port}"
+        if port in chosen:
+            raise UsageError(f"{chosen[port]} and {option}: each part needs its own, or 0 for any that is free")
+        if port:
+            chosen[port] = option
+    for port, option in chosen.items():
+        if not port_is_free(LOOPBACK, port):
+            raise Unavailable(f"{option}: the port is taken; choose another one, or 0 for any that is free")
 
 
 def live_origin_us(now_us: int) -> int:

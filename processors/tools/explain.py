@@ -43,6 +43,9 @@ class _Search:
     """Looks for an id in what is read."""
 
     def __init__(self, wanted: str, *, opportunity: bool) -> None:
+        """Raises UsageError for an empty id, which every empty text would be."""
+        if not wanted:
+            raise UsageError(f"{wanted!r}: an id is needed, of {'an opportunity' if opportunity else 'a request'}")
         self.wanted = wanted
         self.opportunity = opportunity
         self.dead: dict[str, None] = {}

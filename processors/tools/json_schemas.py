@@ -7,6 +7,7 @@ import msgspec
 
 from schemas import events
 from schemas.alerts import Transition
+from schemas.errors import UsageError
 
 DIRECTORY = Path("schemas/json")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -30,7 +31,12 @@ def write(directory: Path) -> list[str]:
 
 
 def stale(directory: Path) -> list[str]:
-    """The names of files that are missing or do not say what the structs say, and of files that should not be there."""
+    """The names of files that are missing or do not say what the structs say, and of files that should not be there.
+
+    Raises UsageError where there is no such directory.
+    """
+    if not directory.is_dir():
+        raise UsageError(f"{directory} is no directory: run this where the schemas are, or name it with --directory")
     wanted = schema_files()
     there = {path.name: path.read_bytes() for path in directory.glob("*.schema.json")}
     return sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
