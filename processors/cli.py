@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,9 +13,6 @@ from config.reading import variable
 from config.settings import Settings, load_settings
 from processors.command_line import FILE, INSTANT, PORT, POSITIVE, SHARD, SHARE, Commands, Finite, output
 from schemas.errors import Reason
-
-if TYPE_CHECKING:
-    from processors.ingest.commands import SimulateOptions
 
 CONFIG = click.option("--config", "config_file", type=FILE, help="settings in TOML; default: config/default.toml's")
 
@@ -261,28 +258,13 @@ def import_csv(files: tuple[Path, ...], mapping: Path, strict: bool, to: str, co
 @CONFIG
 def simulate(to: str, config_file: Path | None, **options: Any) -> None:
     """A seeded, believable team of reps and customers as events."""
-    from processors.ingest.commands import Target, run_simulate  # noqa: PLC0415
+    from processors.ingest.commands import Target, run_simulate, simulation  # noqa: PLC0415
 
     settings = settings_of(config_file)
     target = Target(settings, sys.stdout.buffer if to == "stdout" else None)
-    delivery = run_simulate(_simulation(settings, options), target)
+    delivery = run_simulate(simulation(settings, options), target)
     for line in [f"{delivery.acknowledged:,} events", *target.warnings]:
         click.echo(line, err=True)
-
-
-def _simulation(settings: Settings, options: dict[str, Any]) -> "SimulateOptions":
-    from config.clock import Clock  # noqa: PLC0415
-    from processors.core.instants import DAY_US  # noqa: PLC0415
-    from processors.ingest.commands import SimulateOptions  # noqa: PLC0415
-    from processors.ingest.faults import Faults  # noqa: PLC0415
-
-    faults = Faults(**{name: options.pop(name) for name in ("disorder", "duplicates", "malformed")})
-    now_us = Clock(settings.clock).now_us()
-    start_us, until_us = options.pop("start"), options.pop("until")
-    start_us = now_us - 30 * DAY_US if start_us is None else start_us
-    if until_us is None and options["count"] is None and not options["live"]:
-        until_us = now_us
-    return SimulateOptions(start_us=start_us, until_us=until_us, faults=faults, **options)
 
 
 @main.command()

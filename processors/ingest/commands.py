@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 from rich.console import Console
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.core.instants import instant_us, rfc3339
+from processors.core.instants import DAY_US, instant_us, rfc3339
 from processors.ingest.csv_import import CsvImport, ImportReport, in_order_of_time
 from processors.ingest.faults import Faults, with_faults
 from processors.ingest.lateness import Lateness
@@ -46,6 +46,17 @@ class SimulateOptions(msgspec.Struct, frozen=True, kw_only=True):
     live: bool = False
     """Each event when the clock shows its instant; history leaves at once."""
     faults: Faults = Faults()
+
+
+def simulation(settings: Settings, options: dict[str, Any]) -> SimulateOptions:
+    """What the command line's options ask for: the 30 days before now, unless they say otherwise."""
+    faults = Faults(**{name: options.pop(name) for name in ("disorder", "duplicates", "malformed")})
+    now_us = Clock(settings.clock).now_us()
+    start_us, until_us = options.pop("start"), options.pop("until")
+    start_us = now_us - 30 * DAY_US if start_us is None else start_us
+    if until_us is None and options["count"] is None and not options["live"]:
+        until_us = now_us
+    return SimulateOptions(start_us=start_us, until_us=until_us, faults=faults, **options)
 
 
 class Target(msgspec.Struct, frozen=True):
