@@ -53,6 +53,17 @@ class Refold:
         """One for each partition number."""
         return [part.ledger for part in self._parts.values()]
 
+    def torn(self) -> dict[str, list[int]]:
+        """Customers of whom several partitions have facts, with their numbers: no worker sees all of such a one."""
+        found: dict[str, list[int]] = defaultdict(list)
+        known: dict[str, int] = {}
+        for number, part in sorted(self._parts.items()):
+            for customer_id in part.ledger.customers:
+                first = known.setdefault(customer_id, number)
+                if first != number:
+                    found[customer_id] = [*(found.get(customer_id) or [first]), number]
+        return dict(found)
+
     def concerns(self, letter: TopicRecord) -> bool:
         """Whether a dead letter is of this consumer group, or older than their naming one."""
         group = self._settings.kafka.group

@@ -45,6 +45,13 @@ class Verification(NamedTuple):
     records: int
     fields: int
     differences: list[Difference]
+    torn: dict[str, list[int]]
+    """Customers of whom several partitions have facts, with the partitions' numbers."""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the read model says what the facts say, and each customer is in one place."""
+        return not self.differences and not self.torn
 
 
 def verify(settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> Verification:
@@ -68,7 +75,8 @@ def verify(settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> Ve
             if _is_decided(number + 1, seen.values()):
                 break
             sleep(ROUND_PAUSE_SECONDS)
-    return Verification(refold.records, fields, sorted(d for d, times in seen.items() if times >= STAYS_ROUNDS))
+    stayed = sorted(difference for difference, times in seen.items() if times >= STAYS_ROUNDS)
+    return Verification(refold.records, fields, stayed, refold.torn())
 
 
 def _require_their_clock(settings: Settings) -> None:
@@ -132,5 +140,11 @@ def print_verification(result: Verification, console: Console) -> None:
         console.print(table)
         if len(result.differences) > SHOWN:
             console.print(f"... and {len(result.differences) - SHOWN} more")
+    if result.torn:
+        example, numbers = min(result.torn.items())
+        console.print(
+            f"{len(result.torn)} customers have events in several partitions, as {legible(example)} in "
+            f"{', '.join(map(str, numbers))}: what belongs together is counted apart; key all records by customer_id"
+        )
     verdict = f"{len(result.differences)} differences" if result.differences else "the read model is right"
     console.print(f"{result.records:,} records folded, {result.fields:,} fields compared: {verdict}")

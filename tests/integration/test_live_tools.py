@@ -13,6 +13,7 @@ import msgspec
 import pytest
 import redis
 from kafka import TopicPartition
+from rich.console import Console
 
 from config.clock import Clock
 from config.settings import ClockSettings, Settings
@@ -26,7 +27,7 @@ from processors.sinks.keys import Keys
 from processors.tools.dead_letters import as_json, latest, replay_mended, values
 from processors.tools.explain import explain_live
 from processors.tools.topic import read_topics
-from processors.tools.verify import verify
+from processors.tools.verify import print_verification, verify
 from schemas import events as ev
 from schemas.codec import decode_event, encode
 from schemas.errors import ConfigError, Unavailable, UsageError
@@ -176,6 +177,26 @@ def test_several_topics_of_the_same_customers_are_verified_as_one(settings: Sett
         result = verify(settings)
     assert result.differences == []
     assert result.fields > 0
+
+
+def test_verify_finds_customers_whose_events_are_in_several_partitions(settings: Settings) -> None:
+    """A producer that keys by something else: the answer never meets its request."""
+    ensure_topics(settings)
+    common = {**_head(Clock(settings.clock).now_us() - DAY_US), "request_id": "q"}
+    question = ev.RequestOpened(event_id="a", channel="email", **common)
+    answer = ev.RequestAnswered(event_id="b", rep_id="r", **common)
+    with producer(settings.kafka) as client:
+        for number, raw in enumerate((encode(question), encode(answer))):
+            client.send(settings.kafka.events_topics[0], key=b"odd", value=raw, partition=number)
+        client.flush()
+    with worker(settings, settings.worker.data_dir) as running:
+        wait_until(lambda: ReadModel(settings).position() == 2, "both", running)
+        result = verify(settings)
+    assert (result.differences, result.torn, result.is_right) == ([], {"odd": [0, 1]}, False)
+    console = Console(width=200)
+    with console.capture() as said:
+        print_verification(result, console)
+    assert "1 customers have events in several partitions, as odd in 0, 1" in said.get()
 
 
 def test_verify_by_another_clock_than_the_workers_says_which_one_to_set_instead_of_differences(
