@@ -19,6 +19,7 @@ from config.logs import configure_logs
 from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
 from config.settings import Settings, WorkerSettings
 from processors.agents.app import Given, WorkerApp, build_app
+from processors.agents.hearing import Hearing
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.startup import wait_for_topics
 from processors.agents.waiting import BEAT_SECONDS, Waiting
@@ -102,20 +103,22 @@ async def _live(app: WorkerApp, stopping: "asyncio.Task[bool]") -> None:
     app.in_worker = True
     starting = asyncio.create_task(app.start())
     failing = asyncio.create_task(app.failed())
-    reminding = asyncio.create_task(_remind(app))
+    watching = asyncio.create_task(_watch(app))
     await asyncio.wait([starting, stopping, failing], return_when=asyncio.FIRST_COMPLETED)
     if starting.done() and starting.exception() is not None:
         await app.crash(starting.exception() or RuntimeError("unreachable"))
     await asyncio.wait([stopping, failing], return_when=asyncio.FIRST_COMPLETED)
     starting.cancel()
-    reminding.cancel()
+    watching.cancel()
 
 
-async def _remind(app: WorkerApp) -> None:
-    """Faust's own tasks begin after the first recovery: this one is there before."""
+async def _watch(app: WorkerApp) -> None:
+    """Faust's own tasks begin after the first recovery, and pause in rebalances: this one does not."""
     waiting = Waiting(app.conf.id, lambda: app.journal.replayed)
+    hearing = Hearing(app.parts)
     while True:
         waiting.beat(waits=app.waits)
+        app.metrics.kafka_up.set(hearing.is_answered(app.last_words()))
         await asyncio.sleep(BEAT_SECONDS)
 
 

@@ -29,13 +29,14 @@ def build(words: Words) -> Dashboard:
 
 
 def _answer(board: Board) -> None:
-    board.stat("workers", 'sum(up{job="workers"})', Look(width=4, height=5, steps=FULL))
+    board.stat("workers", 'sum(up{job="workers"})', Look(width=3, height=5, steps=FULL))
     owned = q.ratio("sum(salespulse_partitions_owned)", "max(salespulse_input_partitions)")
-    board.stat("partitions", owned, Look("percentunit", 4, 5, FULL))
+    board.stat("partitions", owned, Look("percentunit", 3, 5, FULL))
     board.stat("lag", "max(salespulse_consumer_lag_seconds)", Look("s", 4, 5, LAG))
     newest = "time() - max(salespulse_read_model_timestamp_seconds > 0)"
     board.stat("read_model_age", newest, Look("s", 4, 5, STALE))
-    board.stat("redis", "min(salespulse_redis_up)", Look(width=4, height=5, steps=FULL))
+    board.stat("kafka", "min(salespulse_kafka_up)", Look(width=3, height=5, steps=FULL))
+    board.stat("redis", "min(salespulse_redis_up)", Look(width=3, height=5, steps=FULL))
     lost = "sum(increase(salespulse_dead_letters_total[$__range]))"
     board.stat("dead_letters_total", lost, Look(width=4, height=5, steps=ANY_ORANGE))
 

@@ -18,6 +18,7 @@ from processors.agents.changelog import JournalTable
 from processors.agents.checkpoints import Checkpoints, OutputTopics
 from processors.agents.dead_letters import DeadLetters
 from processors.agents.directory import DirectoryTable
+from processors.agents.hearing import Word
 from processors.agents.intake import Intake, LostRecords
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.outgoing import Outgoing
@@ -125,12 +126,11 @@ class WorkerApp(faust.App):
         offsets = await self.consumer.earliest_offsets(tp)
         return int(offsets[tp])
 
-    def highwater(self, tp: TP) -> int | None:
-        """The offset after a partition's last record on the broker, if it is known yet."""
-        if tp not in self.consumer.assignment():
-            return None
-        end = self.consumer.highwater(tp)
-        return None if end is None else int(end)
+    def last_words(self) -> Mapping[TP, Word]:
+        """What the broker last said of the partitions that are assigned now."""
+        consumer: Any = self.consumer
+        words: Mapping[TP, Word] = consumer.last_words()
+        return words
 
 
 def build_app(settings: Settings, given: Given) -> WorkerApp:
@@ -219,7 +219,7 @@ def _add_timers(app: WorkerApp, timers: Timers, settings: Settings) -> None:
     worker = settings.worker
 
     async def pass_time() -> None:
-        timers.pass_time(app.clock.now_us(), app.highwater)
+        timers.pass_time(app.clock.now_us(), app.last_words())
 
     async def publish() -> None:
         await timers.publisher.publish()

@@ -1,5 +1,6 @@
 """What a worker says about itself: the program metrics of a worker, in the registry that it is given."""
 
+import math
 from collections.abc import Mapping
 from itertools import product
 from typing import get_args
@@ -77,8 +78,12 @@ class WorkerMetrics:
         )
         self._lag_seconds = Gauge(
             "salespulse_consumer_lag_seconds",
-            "How far the newest applied event is behind the clock, while records wait; else 0.",
+            "How far the newest applied event is behind the clock, while records wait; else 0. NaN: nobody knows.",
             registry=registry,
+        )
+        self.behind(None)
+        self.kafka_up = Gauge(
+            "salespulse_kafka_up", "1: the broker has answered for all partitions in the last 10 s.", registry=registry
         )
         self._roots = Gauge("salespulse_roots", "What is held in memory, by kind.", ["kind"], registry=registry)
         self.redis_up = Gauge("salespulse_redis_up", "1: the read model answered last time.", registry=registry)
@@ -130,14 +135,14 @@ class WorkerMetrics:
         self._dead_letters.labels(reason).inc()
 
     def lag(self, lags: Mapping[tuple[str, int], int]) -> None:
-        """Set the lags by topic and partition; those of partitions that have left disappear."""
+        """Set the lags by topic and partition; those that are not known, or have left, disappear."""
         self._lag_records.clear()
         for (topic, partition), records in lags.items():
             self._lag_records.labels(topic, partition).set(records)
 
-    def behind(self, behind_us: int) -> None:
-        """Set how far the newest applied event is behind the clock."""
-        self._lag_seconds.set(behind_us / 1e6 / self._clock_speed)
+    def behind(self, behind_us: int | None) -> None:
+        """Set how far the newest applied event is behind the clock; None: unknown."""
+        self._lag_seconds.set(math.nan if behind_us is None else behind_us / 1e6 / self._clock_speed)
 
     def sizes(self, sizes: Mapping[str, int]) -> None:
         """Set the number of roots by kind."""

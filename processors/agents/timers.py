@@ -2,13 +2,14 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from faust.types import TP
 
 from processors.agents.checkpoints import Checkpoints
 from processors.agents.directory import DirectoryTable
+from processors.agents.hearing import Word
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import Part, Parts
 from processors.agents.publishing import Publisher
@@ -21,8 +22,8 @@ MOVED_REPS, MOVED_SHARE = 16, 16
 """So many reps move at one beat, or this share of those who are to: everything is held until their numbers have moved,
 even the heartbeats to Kafka."""
 
-Highwater = Callable[[TP], int | None]
-"""The offset after a source partition's last record on the broker, if it is known yet."""
+Lag = Mapping[str, int | None]
+"""Records on the broker that are not applied, by topic; None: unknown."""
 
 
 @dataclass(frozen=True)
@@ -37,24 +38,22 @@ class Timers:
     moving: set[str] = field(default_factory=set)
     """Reps whose entries are new, and who may not have moved yet."""
 
-    def pass_time(self, clock_us: int, highwater: Highwater) -> None:
+    def pass_time(self, clock_us: int, words: Mapping[TP, Word]) -> None:
         """Levels fall due, alerts are sent, directory changes take effect, lags are measured."""
         self._adopt_reps()
-        lags: dict[tuple[str, int], int] = {}
-        behind_us = 0
+        lags: dict[Part, Lag] = {}
         for part in self.parts.recovered():
-            lag = _lag(part, self.parts.topics, highwater)
-            lags |= {(topic, part.number): records for topic, records in lag.items() if records is not None}
+            lag = lags[part] = _lag(part, self.parts.topics, words)
             part.caught_up = not any(records is None or records for records in lag.values())
             part.ledger.set_clock(clock_us)
             if self._is_due(part):
                 self._advance(part, clock_us)
                 self.checkpoints.say(part, clock_us)
-            if not part.caught_up and part.position:
-                behind_us = max(behind_us, clock_us - part.ledger.stream_us)
-        self.metrics.lag(lags)
-        self.metrics.behind(behind_us)
-        self.metrics.partitions_owned.set(len(self.parts.recovered()))
+        self.metrics.lag(
+            {(topic, part.number): n for part, lag in lags.items() for topic, n in lag.items() if n is not None}
+        )
+        self.metrics.behind(_behind_us(lags, clock_us))
+        self.metrics.partitions_owned.set(len(lags))
 
     @staticmethod
     def _advance(part: Part, clock_us: int) -> None:
@@ -99,10 +98,16 @@ class Timers:
         self.metrics.sizes(sizes)
 
 
-def _lag(part: Part, topics: tuple[str, ...], highwater: Highwater) -> dict[str, int | None]:
-    """Records on the broker that are not applied, by topic; None: not known yet."""
+def _lag(part: Part, topics: Iterable[str], words: Mapping[TP, Word]) -> Lag:
     lag: dict[str, int | None] = {}
     for topic in topics:
-        end = highwater(TP(topic, part.number))
-        lag[topic] = None if end is None else max(end - part.next_offsets.get(topic, 0), 0)
+        word = words.get(TP(topic, part.number))
+        lag[topic] = None if word is None else word.lag(part.next_offsets.get(topic, 0))
     return lag
+
+
+def _behind_us(lags: Mapping[Part, Lag], clock_us: int) -> int | None:
+    """How far the part that is furthest behind is behind the clock; None: unknown."""
+    behind = [clock_us - part.ledger.stream_us for part, lag in lags.items() if part.position and any(lag.values())]
+    unknown = any(None in lag.values() for lag in lags.values())
+    return max(behind, default=None if unknown else 0)

@@ -23,6 +23,7 @@ from faust.transport.drivers.aiokafka import (
 from faust.types import TP, ConsumerMessage
 
 from processors.agents.fetching import Fetched, drain
+from processors.agents.hearing import Word, last_words
 from processors.agents.log_ends import true_ends
 
 FETCH_WAIT_MS = 100
@@ -77,6 +78,13 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             raise ConsumerStoppedError
         with fetcher._subscriptions.fetch_context():
             return await drain(fetcher, active_partitions, timeout or 0.0, max_records or 1)
+
+    def last_words(self) -> dict[TP, Word]:
+        """What the broker last said of the partitions that are assigned now."""
+        # Another thread may change the assignment at any time: so it is looked up once.
+        subscription = None if self._consumer is None else self._consumer._subscription.subscription
+        assignment = None if subscription is None else subscription.assignment
+        return {} if assignment is None else last_words(assignment)
 
 
 class BatchConsumer(Consumer):
@@ -186,6 +194,12 @@ class BatchConsumer(Consumer):
             auto_offset_reset="earliest",
             **credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
+
+    def last_words(self) -> dict[TP, Word]:
+        """What the broker last said of the partitions that are assigned now."""
+        thread: Any = self._thread
+        words: dict[TP, Word] = thread.last_words()
+        return words
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: lag and batches are in the metrics, and Faust's own check takes batches for a stalled stream."""

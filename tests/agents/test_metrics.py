@@ -1,5 +1,7 @@
 """The worker's metrics: named as in the catalogue, zero before anything happened."""
 
+import math
+
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -69,7 +71,16 @@ def test_the_exposition_is_what_the_catalogue_names() -> None:
         "salespulse_alert_transitions",
         "salespulse_alert_lag_seconds",
         "salespulse_redis_up",
+        "salespulse_kafka_up",
     }
+
+
+def test_before_anything_is_known_no_broker_answers_and_no_lag_is_claimed() -> None:
+    registry = CollectorRegistry()
+    WorkerMetrics(registry)
+
+    assert registry.get_sample_value("salespulse_kafka_up") == 0
+    assert math.isnan(registry.get_sample_value("salespulse_consumer_lag_seconds") or 0)
 
 
 def test_the_lag_of_a_partition_that_has_left_disappears() -> None:

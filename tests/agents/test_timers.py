@@ -1,10 +1,12 @@
 """The timers: time is the clock's for a part that has read everything, and the stream's for one that lags."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from faust.types import TP
 
+from processors.agents.hearing import SILENT_SECONDS, Word
 from processors.agents.timers import MOVED_REPS, Timers
 from processors.core.instants import instant_us
 from schemas.events import RepUpdated
@@ -50,16 +52,14 @@ class Clockwork:
         parts: Any = (self.reps, self.posted)
         self.timers = Timers(self.desk.parts, self.counter.checkpoints, parts[1], parts[0], self.desk.metrics)
 
-    def beat(self, minute: float, end: int | None) -> None:
-        def highwater(tp: TP) -> int | None:
-            assert tp == SOURCE
-            return end
+    def beat(self, minute: float, end: int | None, age_seconds: float = 0.1) -> None:
+        """`end`: the last word of the broker, if there was one, so long ago."""
+        words = {} if end is None else {SOURCE: Word(end, age_seconds)}
+        self.counter.run(self._beat(instant_us(at(minute)), words))
 
-        self.counter.run(self._beat(instant_us(at(minute)), highwater))
-
-    def _beat(self, clock_us: int, highwater: Callable[[TP], int | None]) -> Any:
+    def _beat(self, clock_us: int, words: Mapping[TP, Word]) -> Any:
         async def beat() -> None:
-            self.timers.pass_time(clock_us, highwater)
+            self.timers.pass_time(clock_us, words)
 
         return beat
 
@@ -102,6 +102,36 @@ def test_without_a_word_of_the_broker_nothing_is_certain() -> None:
 
     assert not clockwork.desk.part.caught_up
     assert levels(clockwork) == []
+    assert math.isnan(clockwork.desk.value("salespulse_consumer_lag_seconds"))
+
+
+def test_while_the_broker_is_silent_no_lag_is_claimed_and_nothing_fires() -> None:
+    clockwork = Clockwork()
+    clockwork.desk.take(opened(0))
+    clockwork.beat(30, end=1)
+    assert clockwork.desk.value("salespulse_consumer_lag_seconds") == 0
+
+    clockwork.beat(61, end=1, age_seconds=SILENT_SECONDS + 1)
+    assert math.isnan(clockwork.desk.value("salespulse_consumer_lag_seconds"))
+    lag = clockwork.desk.registry.get_sample_value(
+        "salespulse_consumer_lag_records", {"topic": TOPIC, "partition": "0"}
+    )
+    assert lag is None
+    assert "1h" not in levels(clockwork)
+
+    clockwork.beat(61.1, end=1)
+    assert clockwork.desk.value("salespulse_consumer_lag_seconds") == 0
+    assert "1h" in levels(clockwork)
+
+
+def test_a_lag_that_is_known_counts_though_the_broker_is_silent() -> None:
+    clockwork = Clockwork()
+    clockwork.desk.take(opened(0))
+
+    clockwork.beat(61, end=3, age_seconds=SILENT_SECONDS + 1)
+
+    assert clockwork.desk.value("salespulse_consumer_lag_records", topic=TOPIC, partition="0") == 2
+    assert clockwork.desk.value("salespulse_consumer_lag_seconds") == 61 * 60
 
 
 def test_directory_changes_reach_ledgers_and_read_model() -> None:

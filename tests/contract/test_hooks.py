@@ -126,6 +126,14 @@ def test_a_fetch_result_is_read_the_way_aiokafka_reads_it() -> None:
     assert "self._records_iterator = self._unpack_records()" in source(fetching.PartitionRecords.__init__)
 
 
+def test_the_last_word_of_the_broker_on_a_partition_is_kept_with_its_time() -> None:
+    answered = source(fetching.Fetcher._proc_fetch_request)
+    for step in ("now_ms = int(1000 * time.time())", "tp_state.highwater = highwater", "tp_state.timestamp = now_ms"):
+        assert step in answered
+    assert "assignment.state_value(partition).timestamp" in source(consumer.AIOKafkaConsumer.last_poll_timestamp)
+    assert "self._subscription.subscription.assignment" in source(consumer.AIOKafkaConsumer.last_poll_timestamp)
+
+
 def test_recovery_asks_the_table_how_far_it_is_and_where_the_topic_ends() -> None:
     assert "persisted_offset" in source(recovery.Recovery._add)
     assert "consumer.highwaters" in source(recovery.Recovery._build_highwaters)

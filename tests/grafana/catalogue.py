@@ -54,6 +54,7 @@ GAUGES: dict[str, tuple[str, ...]] = {
     "salespulse_partitions_owned": (),
     "salespulse_input_partitions": (),
     "salespulse_redis_up": (),
+    "salespulse_kafka_up": (),
     "salespulse_exposition_seconds": (),
     "salespulse_exposition_samples": (),
     "salespulse_exposition_backlog_reps": (),

@@ -109,6 +109,7 @@ def operations(it: Programs) -> dict[Target, Expected]:
         "Lag": Expected(one(0)),
         "Age of the newest event": Expected(one(live.truth.newest_seconds), absolute=SETTLED),
         "Redis reached by all": Expected(one(1)),
+        "Kafka answers all": Expected(one(1)),
         "Dead letters in range": Expected(one(sum(BAD_TIMES.values())), it.rough),
         "Events a second by type": it.sent("type", types(live)),
         "Records waiting by partition": Expected(dict.fromkeys(topics, 0.0)),

@@ -105,7 +105,12 @@ def worker_lines(tick: int) -> Iterator[Line]:
         yield f"{name}_count", {}, 10 * tick
     yield "salespulse_consumer_lag_records", {"topic": "crm.events", "partition": 0}, 12
     yield "salespulse_roots", {"kind": "customers"}, 1000
-    for name in ("salespulse_consumer_lag_seconds", "salespulse_redis_up", "process_resident_memory_bytes"):
+    for name in (
+        "salespulse_consumer_lag_seconds",
+        "salespulse_redis_up",
+        "salespulse_kafka_up",
+        "process_resident_memory_bytes",
+    ):
         yield name, {}, 1
     yield "salespulse_partitions_owned", {}, 4
     yield "salespulse_input_partitions", {}, 4

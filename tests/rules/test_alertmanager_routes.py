@@ -164,6 +164,14 @@ def test_the_worse_alert_of_a_request_silences_the_lesser_of_that_request_alone(
     assert settled(lambda: suppressed(alertmanager), wanted) == wanted
 
 
+def test_without_kafka_the_consequences_are_silent_and_customers_are_not(alertmanager: str) -> None:
+    """Nothing comes in because nothing can."""
+    names = ["KafkaDown", "NoEvents", "PartitionUnowned", "RequestUnanswered24h"]
+    push(alertmanager, *({"alertname": name} for name in names))
+    wanted = {(name, "", ""): name in {"NoEvents", "PartitionUnowned"} for name in names}
+    assert settled(lambda: suppressed(alertmanager), wanted) == wanted
+
+
 def key_of(request: str, turn: int = 1) -> str:
     """The label by which the notifier tells turns apart."""
     return labels(transition(request, turn=turn), at_risk=False)["request_key"]

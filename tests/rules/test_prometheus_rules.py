@@ -37,6 +37,7 @@ CATALOGUE = {
     "AlertLagHigh": "warning",
     "NotifierFailing": "critical",
     "RedisDown": "critical",
+    "KafkaDown": "critical",
     "ScrapeSlow": "warning",
     "Watchdog": "none",
 }

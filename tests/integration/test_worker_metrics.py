@@ -1,0 +1,59 @@
+"""What a worker tells of itself, against a real broker: what it knows, and that it does not know."""
+
+import math
+import signal
+import time
+from pathlib import Path
+
+import msgspec
+
+from config.settings import Settings
+from processors.agents.hearing import SILENT_SECONDS
+from processors.dev.broker import embedded_broker
+from tests.integration.stack import Worker, send, wait_until, worker
+from tests.integration.test_worker import PARTITIONS, logged
+
+
+def lags(running: Worker) -> dict[str, float]:
+    """Records that wait, by partition, as far as the worker knows."""
+    return running.page().totals_by("salespulse_consumer_lag_records", "partition")
+
+
+def test_a_worker_tells_that_its_broker_is_away_and_goes_on_when_it_is_back(settings: Settings, tmp_path: Path) -> None:
+    with embedded_broker(tmp_path) as broker:
+        kafka = msgspec.structs.replace(settings.kafka, bootstrap=broker.bootstrap)
+        alone = msgspec.structs.replace(settings, kafka=kafka)
+        send(alone, [logged(1)])
+        with worker(alone, tmp_path) as running:
+            wait_until(lambda: running.counted() == 1, "it works", running)
+            wait_until(lambda: len(lags(running)) == PARTITIONS, "all lags are known", running)
+            assert running.page().total("salespulse_kafka_up") == 1
+
+            broker.process.send(signal.SIGSTOP)
+            wait_until(lambda: running.page().total("salespulse_kafka_up") == 0, "it tells of the broker", running)
+            assert lags(running) == {}
+            assert math.isnan(running.page().total("salespulse_consumer_lag_seconds"))
+
+            broker.process.send(signal.SIGCONT)
+            send(alone, [logged(2)])
+            wait_until(lambda: running.counted() == 2, "it goes on", running)
+            wait_until(lambda: running.page().total("salespulse_kafka_up") == 1, "the broker is heard", running)
+            wait_until(lambda: running.page().total("salespulse_consumer_lag_seconds") == 0, "nothing waits", running)
+
+
+def test_a_worker_without_partitions_hears_the_broker_all_the_same(settings: Settings, tmp_path: Path) -> None:
+    one = msgspec.structs.replace(settings, kafka=msgspec.structs.replace(settings.kafka, partitions=1))
+    send(one, [logged(1)])
+    with worker(one, tmp_path) as first, worker(one, tmp_path) as second:
+        both = (first, second)
+
+        def owned() -> list[float]:
+            return sorted(running.page().total("salespulse_partitions_owned") for running in both)
+
+        wait_until(
+            lambda: all(running.page().total("salespulse_rebalances_total") for running in both), "joined", *both
+        )
+        wait_until(lambda: owned() == [0, 1], "one of them owns the partition", *both)
+        since = time.monotonic()
+        wait_until(lambda: time.monotonic() - since > 1.5 * SILENT_SECONDS, "a silence would show", *both)
+        assert [running.page().total("salespulse_kafka_up") for running in both] == [1, 1]
