@@ -81,6 +81,9 @@ class JournalTable(faust.Table[bytes, bytes]):
             for part in fresh:
                 part.begin(app.clock.now_us())
                 await asyncio.sleep(0)
+            # Those that were kept as well: in a rebalance, time stands still.
+            for part in self._parts:
+                part.watched_us = app.clock.now_us()
         except Exception as error:
             self.crash_app(error)
             raise

@@ -47,7 +47,7 @@ class Checkpoints:
         """Send what the part has to say to other topics: dead letters and alert transitions."""
         messages, part.unsent = part.unsent, []
         for transition in part.ledger.take_transitions():
-            self._metrics.transition(transition, now_us)
+            self._metrics.transition(transition, now_us, part.watched_us)
             messages.append(self._alert(transition))
         self._metrics.outcomes(part.ledger.take_outcomes())
         messages += self._rejected(part)

@@ -17,6 +17,9 @@ FAST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.
 LAG_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
 RECOVERY_BUCKETS = (1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 
+TIMED = frozenset({"at_risk", "overdue"})
+"""Reasons of the transitions that timers make; the others come with an event."""
+
 
 class WorkerMetrics:
     """One worker's instruments. Counters count what this process did; they start at 0 with it."""
@@ -101,7 +104,7 @@ class WorkerMetrics:
         self._owed: dict[tuple[str, str, str], int] = {}
         self._alert_lag = Histogram(
             "salespulse_alert_lag_seconds",
-            "From an alert's due instant until it was sent.",
+            "From the instant at which an alert fell due, under the worker's eyes, until it was sent.",
             buckets=LAG_BUCKETS,
             registry=registry,
         )
@@ -158,8 +161,12 @@ class WorkerMetrics:
             else:
                 self._owed[labels] = -due
 
-    def transition(self, transition: Transition, now_us: int) -> None:
-        """Count an alert transition that is sent now."""
+    def transition(self, transition: Transition, now_us: int, watched_us: int) -> None:
+        """Count an alert transition that is sent now.
+
+        How late it is says something of the timers only if its instant passed while they ran, after `watched_us`: not
+        before an assignment or in an outage, and not before its event came.
+        """
         self._transitions.labels(transition.level, transition.state).inc()
-        if transition.state == "fired":
-            self._alert_lag.observe(max(now_us - transition.due_us, 0) / 1e6 / self._clock_speed)
+        if transition.reason in TIMED and transition.at_us > watched_us:
+            self._alert_lag.observe(max(now_us - transition.at_us, 0) / 1e6 / self._clock_speed)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from processors.agents.journal import Entry, Journal
 from processors.agents.outgoing import Message
 from processors.agents.segments import Mark
+from processors.core.instants import LONG_AGO_US
 from processors.core.ledger import Ledger
 from schemas import codec
 from schemas.errors import BadRecord, Reason
@@ -35,6 +36,8 @@ class Part:
     recovered: bool = False
     caught_up: bool = False
     """Everything on the broker is applied: time is the clock's, not the stream's."""
+    watched_us: int = LONG_AGO_US
+    """What passed after this instant passes under our eyes: if its alert is late, that is our doing."""
     advance_due: float = 0.0
     """While it lags, time does not pass for it before this (monotonic seconds)."""
     unsent: list[Message] = field(default_factory=list)
@@ -62,8 +65,8 @@ class Part:
         self.next_offsets = dict(mark.next_offsets)
         self.durable = dict(mark.next_offsets)
         self.ledger.set_clock(clock_us)
-        quality = {day: dict(counts) for day, counts in mark.quality.items()}
         self.ledger.begin(mark.advanced_us, quality, mark.places)
+        self.watched_us = clock_us
         self.recovered = True
 
     def is_durable(self) -> bool:

@@ -46,21 +46,24 @@ class Timers:
             lag = lags[part] = _lag(part, self.parts.topics, words)
             part.caught_up = not any(records is None or records for records in lag.values())
             part.ledger.set_clock(clock_us)
+            if None in lag.values():
+                # Answers may wait, and nobody knows: time stands still, by no fault of ours.
+                part.watched_us = clock_us
             if self._is_due(part):
                 self._advance(part, clock_us)
-                self.checkpoints.say(part, clock_us)
         self.metrics.lag(
             {(topic, part.number): n for part, lag in lags.items() for topic, n in lag.items() if n is not None}
         )
         self.metrics.behind(_behind_us(lags, clock_us))
         self.metrics.partitions_owned.set(len(lags))
 
-    @staticmethod
-    def _advance(part: Part, clock_us: int) -> None:
+    def _advance(self, part: Part, clock_us: int) -> None:
         if part.caught_up:
             part.ledger.advance(clock_us)
         else:
             part.ledger.advance(min(clock_us, part.ledger.stream_us), sweeping=False)
+        self.checkpoints.say(part, clock_us)
+        part.watched_us = max(part.watched_us, part.ledger.advanced_us)
 
     def _adopt_reps(self) -> None:
         changed = self.reps.take_changed()

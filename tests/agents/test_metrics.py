@@ -50,7 +50,7 @@ def test_the_exposition_is_what_the_catalogue_names() -> None:
     metrics.batch(0.01)
     metrics.lag({("crm.events", 0): 5})
     metrics.sizes({"facts": 3})
-    metrics.transition(fired(0), 500_000)
+    metrics.transition(fired(1), 500_000, 0)
 
     families = {family.name for family in text_string_to_metric_families(generate_latest(registry).decode())}
 
@@ -114,12 +114,14 @@ def test_an_outcome_that_is_taken_back_is_made_good_by_the_next_since_counters_n
     assert counted() == 4
 
 
-def test_only_fired_alerts_say_how_late_they_are() -> None:
+def test_only_what_timers_find_says_how_late_it_is() -> None:
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
 
-    metrics.transition(msgspec.structs.replace(fired(0), state="resolved"), 10**15)
-    metrics.transition(fired(1_000_000), 1_400_000)
+    metrics.transition(msgspec.structs.replace(fired(1), state="resolved", reason="answered"), 10**15, 0)
+    metrics.transition(msgspec.structs.replace(fired(1), reason="ended_overdue"), 10**15, 0)
+    metrics.transition(fired(1_000_000), 10**15, 1_000_000)
+    metrics.transition(fired(1_000_000), 1_400_000, 999_999)
 
     assert registry.get_sample_value("salespulse_alert_lag_seconds_count") == 1
     assert registry.get_sample_value("salespulse_alert_lag_seconds_sum") == 0.4
@@ -129,7 +131,7 @@ def test_lags_are_told_in_seconds_of_the_wall_whatever_the_clock_does() -> None:
     for speed, seconds in ((1.0, 90.0), (60.0, 1.5), (0.0, 90.0)):
         registry = CollectorRegistry()
         metrics = WorkerMetrics(registry, speed)
-        metrics.transition(fired(0), 90_000_000)
+        metrics.transition(fired(1), 90_000_001, 0)
         metrics.behind(90_000_000)
         assert registry.get_sample_value("salespulse_alert_lag_seconds_sum") == seconds
         assert registry.get_sample_value("salespulse_consumer_lag_seconds") == seconds

@@ -9,10 +9,13 @@ from faust.types import TP
 from processors.agents.hearing import SILENT_SECONDS, Word
 from processors.agents.timers import MOVED_REPS, Timers
 from processors.core.instants import instant_us
-from schemas.events import RepUpdated
+from schemas.events import Event, RepUpdated
 from tests.agents.test_checkpoints import Counter
 from tests.agents.workbench import DIRECTORY, SOURCE, TOPIC
-from tests.story import HOUR, activity, answered, at, opened, rep
+from tests.story import HOUR, activity, answered, at, opened, rep, retracted
+
+OWNED = 2 * HOUR
+"""The minute at which the part was assigned."""
 
 
 class Announcements:
@@ -56,12 +59,21 @@ class Clockwork:
         """`end`: the last word of the broker, if there was one, so long ago."""
         words = {} if end is None else {SOURCE: Word(end, age_seconds)}
         self.counter.run(self._beat(instant_us(at(minute)), words))
+        # Each beat has an event loop of its own.
+        self.desk.part.outbox.clear()
 
     def _beat(self, clock_us: int, words: Mapping[TP, Word]) -> Any:
         async def beat() -> None:
             self.timers.pass_time(clock_us, words)
 
         return beat
+
+    def take(self, minute: float, *events: Event) -> None:
+        self.desk.clock_us = instant_us(at(minute))
+        self.desk.take(*events)
+
+    def flush(self, minute: float) -> None:
+        self.counter.flush(minute)
 
 
 def levels(clockwork: Clockwork) -> list[str]:
@@ -132,6 +144,84 @@ def test_a_lag_that_is_known_counts_though_the_broker_is_silent() -> None:
 
     assert clockwork.desk.value("salespulse_consumer_lag_records", topic=TOPIC, partition="0") == 2
     assert clockwork.desk.value("salespulse_consumer_lag_seconds") == 61 * 60
+
+
+def alert_lags(clockwork: Clockwork) -> tuple[float, float]:
+    """How many alerts were measured, and by how many seconds they were late in all."""
+    value = clockwork.desk.value
+    return value("salespulse_alert_lag_seconds_count"), round(value("salespulse_alert_lag_seconds_sum"), 3)
+
+
+def test_an_alert_is_as_late_as_the_timer_that_finds_it() -> None:
+    clockwork = Clockwork()
+    clockwork.desk.take(opened(OWNED))
+    clockwork.beat(OWNED + 47, end=1)
+
+    clockwork.beat(OWNED + 48 + 2 / 60, end=1)
+    assert alert_lags(clockwork) == (1, 2)
+    clockwork.beat(OWNED + 60 + 3 / 60, end=1)
+    assert alert_lags(clockwork) == (2, 5)
+
+
+def test_an_alert_that_fell_due_before_the_assignment_is_not_late() -> None:
+    clockwork = Clockwork()
+    clockwork.desk.take(opened(OWNED - 61))
+
+    clockwork.beat(OWNED + 1, end=1)
+
+    assert "1h" in levels(clockwork)
+    assert alert_lags(clockwork) == (0, 0)
+
+
+def test_an_alert_whose_event_came_after_its_instant_is_not_late() -> None:
+    clockwork = Clockwork()
+    clockwork.beat(OWNED + 30, end=0)
+    clockwork.desk.take(opened(OWNED - 40))
+    clockwork.flush(OWNED + 30.01)
+
+    clockwork.beat(OWNED + 30.02, end=1)
+
+    assert "1h" in levels(clockwork)
+    assert alert_lags(clockwork) == (0, 0)
+
+
+def test_an_alert_that_a_correction_brings_back_is_not_late() -> None:
+    clockwork = Clockwork()
+    answer = answered(OWNED + 10)
+    clockwork.take(OWNED + 10, opened(OWNED), answer)
+    clockwork.beat(OWNED + 90, end=2)
+    assert levels(clockwork) == []
+    clockwork.take(OWNED + 90, retracted(OWNED + 90, answer))
+
+    clockwork.beat(OWNED + 90.01, end=3)
+
+    assert "1h" in levels(clockwork)
+    assert alert_lags(clockwork) == (0, 0)
+
+
+def test_an_alert_that_fell_due_while_the_broker_was_silent_is_not_late() -> None:
+    clockwork = Clockwork()
+    clockwork.desk.take(opened(OWNED))
+    clockwork.beat(OWNED + 47, end=1)
+    clockwork.beat(OWNED + 61, end=1, age_seconds=SILENT_SECONDS + 1)
+
+    clockwork.beat(OWNED + 62, end=1)
+
+    assert "1h" in levels(clockwork)
+    assert alert_lags(clockwork) == (0, 0)
+
+
+def test_an_alert_that_falls_due_while_records_wait_is_late() -> None:
+    clockwork = Clockwork()
+    clockwork.desk.take(opened(OWNED))
+    clockwork.beat(OWNED + 59, end=1)
+
+    clockwork.beat(OWNED + 61, end=2)
+    assert alert_lags(clockwork)[0] == 1
+    clockwork.take(OWNED + 62, activity(OWNED + 62))
+    clockwork.beat(OWNED + 62.1, end=2)
+    assert "1h" in levels(clockwork)
+    assert alert_lags(clockwork)[0] == 2
 
 
 def test_directory_changes_reach_ledgers_and_read_model() -> None:

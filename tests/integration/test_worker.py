@@ -240,6 +240,10 @@ def test_overdue_requests_are_told_once_and_resolved_when_answered(settings: Set
     send(settings, [request])
     with worker(settings, tmp_path) as running:
         wait_until(lambda: ("1h", "fired") in told(), "the alert fired", running)
+        assert running.page().total("salespulse_alert_transitions_total", state="fired") == 1
+        assert running.page().total("salespulse_alert_lag_seconds_count") == 0, (
+            "it fell due before the worker was there"
+        )
         running.process.kill()
     answer = ev.RequestAnswered(
         event_id="r2", occurred_at=datetime.now(UTC), customer_id="c1", rep_id="alice", request_id="r"
