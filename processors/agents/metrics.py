@@ -79,6 +79,12 @@ class WorkerMetrics:
             ["topic", "partition"],
             registry=registry,
         )
+        self._positions = Gauge(
+            "salespulse_position_records",
+            "Up to where a source partition is applied, in records since its beginning.",
+            ["partition"],
+            registry=registry,
+        )
         self._lag_seconds = Gauge(
             "salespulse_consumer_lag_seconds",
             "How far the newest applied event is behind the clock, while records wait; else 0. NaN: nobody knows.",
@@ -142,6 +148,12 @@ class WorkerMetrics:
         self._lag_records.clear()
         for (topic, partition), records in lags.items():
             self._lag_records.labels(topic, partition).set(records)
+
+    def positions(self, positions: Mapping[str, int]) -> None:
+        """Set up to where partitions are applied, by their names in the read model; those that have left disappear."""
+        self._positions.clear()
+        for partition, position in positions.items():
+            self._positions.labels(partition).set(position)
 
     def behind(self, behind_us: int | None) -> None:
         """Set how far the newest applied event is behind the clock; None: unknown."""

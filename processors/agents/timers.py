@@ -54,6 +54,7 @@ class Timers:
         self.metrics.lag(
             {(topic, part.number): n for part, lag in lags.items() for topic, n in lag.items() if n is not None}
         )
+        self.metrics.positions({part.label: part.position for part in lags})
         self.metrics.behind(_behind_us(lags, clock_us))
         self.metrics.partitions_owned.set(len(lags))
 

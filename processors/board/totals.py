@@ -27,6 +27,11 @@ def totals(store: Store, clock: Clock) -> str:
                 "The newest event time published; 0: no event yet.",
                 _published(store, clock),
             ),
+            family(
+                "salespulse_read_model_position_records",
+                "Up to where a source partition is published, in records since its beginning.",
+                (((("partition", name),), published.offset) for name, published in sorted(store.partitions.items())),
+            ),
         )
     )
 

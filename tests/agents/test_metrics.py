@@ -98,6 +98,19 @@ def test_the_lag_of_a_partition_that_has_left_disappears() -> None:
     assert (lag("0"), lag("1")) == (None, 7)
 
 
+def test_the_position_of_a_partition_that_has_left_disappears() -> None:
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    metrics.positions({"crm.events/0": 5, "crm.events/1": 6})
+
+    metrics.positions({"crm.events/1": 7})
+
+    def position(partition: str) -> float | None:
+        return registry.get_sample_value("salespulse_position_records", {"partition": partition})
+
+    assert (position("crm.events/0"), position("crm.events/1")) == (None, 7)
+
+
 def test_an_outcome_that_is_taken_back_is_made_good_by_the_next_since_counters_never_fall() -> None:
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)

@@ -146,6 +146,15 @@ def test_a_lag_that_is_known_counts_though_the_broker_is_silent() -> None:
     assert clockwork.desk.value("salespulse_consumer_lag_seconds") == 61 * 60
 
 
+def test_how_far_a_part_is_applied_is_told_under_its_name_in_the_read_model() -> None:
+    clockwork = Clockwork()
+    clockwork.desk.take(opened(0), b"bad")
+
+    clockwork.beat(1, end=2)
+
+    assert clockwork.desk.value("salespulse_position_records", partition=clockwork.desk.part.label) == 2
+
+
 def alert_lags(clockwork: Clockwork) -> tuple[float, float]:
     """How many alerts were measured, and by how many seconds they were late in all."""
     value = clockwork.desk.value

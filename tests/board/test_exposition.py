@@ -242,6 +242,8 @@ def test_segments_quality_and_partitions_are_told() -> None:
     published = "salespulse_read_model_timestamp_seconds"
     assert series[published, frozenset({("partition", PARTITIONS[0])})] == (NOW_US - HOUR_US) / 1e6
     assert series[published, frozenset({("partition", PARTITIONS[1])})] == 0
+    position = "salespulse_read_model_position_records"
+    assert [series[position, frozenset({("partition", name)})] for name in PARTITIONS[:2]] == [5, 0]
 
 
 def test_many_segments_keep_their_sums_in_few_series() -> None:

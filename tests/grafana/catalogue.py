@@ -27,6 +27,7 @@ BUSINESS: dict[str, tuple[str, ...]] = {
     "crm_customer_cost_amount": ("segment",),
     "crm_data_quality": ("reason", "window"),
     "salespulse_read_model_timestamp_seconds": ("partition",),
+    "salespulse_read_model_position_records": ("partition",),
 }
 """Gauges of the board."""
 
@@ -50,6 +51,7 @@ HISTOGRAMS = (
 GAUGES: dict[str, tuple[str, ...]] = {
     "salespulse_consumer_lag_records": ("topic", "partition"),
     "salespulse_consumer_lag_seconds": (),
+    "salespulse_position_records": ("partition",),
     "salespulse_roots": ("kind",),
     "salespulse_partitions_owned": (),
     "salespulse_input_partitions": (),

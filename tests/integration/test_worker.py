@@ -23,7 +23,16 @@ from schemas import codec
 from schemas import events as ev
 from schemas.alerts import Transition
 from schemas.events import Event
-from tests.integration.stack import DEADLINE_SECONDS, ReadModel, Worker, records, send, send_raw, wait_until, worker
+from tests.integration.stack import (
+    DEADLINE_SECONDS,
+    ReadModel,
+    Worker,
+    records,
+    send,
+    send_raw,
+    wait_until,
+    worker,
+)
 
 PARTITIONS = 4
 NOW_US = time.time_ns() // 1000

@@ -10,7 +10,8 @@ import msgspec
 from config.settings import Settings
 from processors.agents.hearing import SILENT_SECONDS
 from processors.dev.broker import embedded_broker
-from tests.integration.stack import Worker, send, wait_until, worker
+from processors.dev.scrape import Page, metrics
+from tests.integration.stack import Worker, board, send, send_raw, wait_until, worker
 from tests.integration.test_worker import PARTITIONS, logged
 
 
@@ -57,3 +58,24 @@ def test_a_worker_without_partitions_hears_the_broker_all_the_same(settings: Set
         since = time.monotonic()
         wait_until(lambda: time.monotonic() - since > 1.5 * SILENT_SECONDS, "a silence would show", *both)
         assert [running.page().total("salespulse_kafka_up") for running in both] == [1, 1]
+
+
+def test_a_board_comes_as_far_as_the_worker_whatever_comes_in(settings: Settings, tmp_path: Path) -> None:
+    with worker(settings, tmp_path) as running, board(settings, tmp_path) as port:
+
+        def positions() -> tuple[dict[str, float], ...]:
+            page = metrics(port) or Page("")
+            names = ("salespulse_position_records", "salespulse_read_model_position_records")
+            return tuple(
+                one.totals_by(name, "partition") for one, name in zip((running.page(), page), names, strict=True)
+            )
+
+        def alike(records: int) -> bool:
+            applied, shown = positions()
+            return applied == shown and len(applied) == PARTITIONS and sum(applied.values()) == records
+
+        send(settings, [logged(1)])
+        wait_until(lambda: alike(1), "an event is everywhere", running)
+        send_raw(settings, [(0, b"bad", b"{}")] * 5)
+        send(settings, [logged(1)])
+        wait_until(lambda: alike(7), "junk and a copy moved both", running)
