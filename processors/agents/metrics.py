@@ -95,7 +95,10 @@ class WorkerMetrics:
             "salespulse_kafka_up", "1: the broker has answered for all partitions in the last 10 s.", registry=registry
         )
         self._roots = Gauge("salespulse_roots", "What is held in memory, by kind.", ["kind"], registry=registry)
-        self.redis_up = Gauge("salespulse_redis_up", "1: the read model answered last time.", registry=registry)
+        self.redis_up = Gauge(
+            "salespulse_redis_up", "1: the read model answered last time. NaN: it was not asked yet.", registry=registry
+        )
+        self.redis_up.set(math.nan)
 
     def _count_alerts(self, registry: CollectorRegistry) -> None:
         self._transitions = Counter(

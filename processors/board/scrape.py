@@ -1,6 +1,7 @@
 """`/metrics`: the business of all reps, and what the board measures about itself."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -30,7 +31,9 @@ class BoardMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         ProcessCollector(registry=registry)
-        self.redis_up = Gauge("salespulse_redis_up", "Whether Redis answers.", registry=registry)
+        self.redis_up = Gauge(
+            "salespulse_redis_up", "Whether Redis answers. NaN: nothing is known yet.", registry=registry
+        )
         self.loads = Gauge(
             "salespulse_read_model_loads",
             "How often the whole read model was loaded since the start.",
@@ -70,11 +73,16 @@ class Scrape:
             return await self._send(request, answer, packed=packed)
 
     def _own(self) -> bytes:
-        self._metrics.redis_up.set(self._status.loaded and self._status.down_since_us is None)
+        self._metrics.redis_up.set(self._redis_up())
         self._metrics.loads.set(self._status.loads)
         self._metrics.samples.set(self._exposition.samples)
         self._metrics.backlog.set(self._exposition.backlog)
         return generate_latest(self._metrics.registry)
+
+    def _redis_up(self) -> float:
+        if self._status.down_since_us is not None:
+            return 0
+        return 1 if self._status.loaded else math.nan
 
     async def _send(self, request: web.Request, texts: Sequence[bytes], *, packed: bool) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE, "Vary": "Accept-Encoding"})

@@ -1,5 +1,6 @@
 """What the notifier says about itself, in the registry that it is given."""
 
+import math
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -53,4 +54,7 @@ class NotifierMetrics:
             buckets=DELAY_BUCKETS,
             registry=registry,
         )
-        self.redis_up = Gauge("salespulse_redis_up", "Whether Redis answered last.", registry=registry)
+        self.redis_up = Gauge(
+            "salespulse_redis_up", "Whether Redis answered last. NaN: it was not asked yet.", registry=registry
+        )
+        self.redis_up.set(math.nan)

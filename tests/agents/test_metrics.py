@@ -75,12 +75,13 @@ def test_the_exposition_is_what_the_catalogue_names() -> None:
     }
 
 
-def test_before_anything_is_known_no_broker_answers_and_no_lag_is_claimed() -> None:
+def test_before_anything_is_known_no_broker_answers_and_nothing_else_is_claimed() -> None:
     registry = CollectorRegistry()
     WorkerMetrics(registry)
 
     assert registry.get_sample_value("salespulse_kafka_up") == 0
-    assert math.isnan(registry.get_sample_value("salespulse_consumer_lag_seconds") or 0)
+    for unknown in ("salespulse_consumer_lag_seconds", "salespulse_redis_up"):
+        assert math.isnan(registry.get_sample_value(unknown) or 0)
 
 
 def test_the_lag_of_a_partition_that_has_left_disappears() -> None:

@@ -1,5 +1,6 @@
 """A worker process against a real broker and a real Redis: what goes in comes out, and what is bad does not stop it."""
 
+import math
 import signal
 import time
 from datetime import UTC, datetime, timedelta
@@ -295,6 +296,8 @@ def test_a_worker_waits_for_its_broker_with_a_line_now_and_then(
 
     with worker(alone, tmp_path) as running:
         wait_until(lambda: "does not answer" in running.log(), "it said so", running)
+        assert running.page().total("salespulse_kafka_up") == 0
+        assert math.isnan(running.page().total("salespulse_redis_up")), "it was not asked yet"
         broker = EmbeddedBroker.start(tmp_path, port)
         try:
             ensure_topics(alone)
