@@ -87,7 +87,7 @@ async def _run(settings: Settings, given: Given, signals: Signals) -> int:
     if stop.is_set():
         checking.cancel()
         return 0
-    given.metrics.input_partitions.set(checking.result() * len(settings.kafka.events_topics))
+    given.metrics.input_partitions.set(checking.result())
     app = build_app(settings, given)
     await _live(app, stopping)
     await _end(app)

@@ -69,7 +69,7 @@ class WorkerMetrics:
             "salespulse_partitions_owned", "Partitions with complete state here.", registry=registry
         )
         self.input_partitions = Gauge(
-            "salespulse_input_partitions", "Partitions of the events topics.", registry=registry
+            "salespulse_input_partitions", "Partitions of each events topic.", registry=registry
         )
 
     def _count_state(self, registry: CollectorRegistry) -> None:

@@ -226,6 +226,8 @@ def test_several_topics_that_share_their_customers_are_one_stream(
 
     with worker(both, tmp_path) as running:
         wait_until(lambda: model.position() == 40, "the requests were published", running)
+        assert running.owns(PARTITIONS)
+        assert running.page().total("salespulse_input_partitions") == PARTITIONS
         running.process.kill()
     send_raw(both, from_messages(answers), topics[1])
     with worker(both, tmp_path) as again:
