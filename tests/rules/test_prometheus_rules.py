@@ -38,6 +38,8 @@ CATALOGUE = {
     "NotifierFailing": "critical",
     "RedisDown": "critical",
     "KafkaDown": "critical",
+    "RestartLoop": "critical",
+    "RecordsLost": "critical",
     "ScrapeSlow": "warning",
     "Watchdog": "none",
 }
