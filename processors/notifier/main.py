@@ -26,6 +26,7 @@ from processors.notifier.kafka import REQUEST_MS, AckTopic, connection, line, ru
 from processors.notifier.mail import Mail
 from processors.notifier.metrics import NotifierMetrics
 from processors.notifier.notices import Habits
+from processors.notifier.reach import watch_kafka
 from processors.notifier.receiver import Receiver
 from processors.notifier.slack import Slack
 from processors.notifier.webhook import Webhook
@@ -124,10 +125,12 @@ async def notify(
             await holds.refresh()
             given = Given(settings, clock, holds, metrics, producer)
             async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(holds.run())
+                kafka = watch_kafka(producer.client, metrics.kafka_up.set)
+                watching = [tasks.create_task(work) for work in (holds.run(), kafka)]
                 telling = [tasks.create_task(Delivery(receiver, given).run(stop)) for receiver in receivers]
                 await asyncio.wait(telling)
-                watching.cancel()
+                for task in watching:
+                    task.cancel()
     except* KafkaError as group:
         raise Unavailable(f"Kafka at {settings.kafka.bootstrap}: {line(group.exceptions[0])}") from group
     finally:

@@ -58,3 +58,4 @@ class NotifierMetrics:
             "salespulse_redis_up", "Whether Redis answered last. NaN: it was not asked yet.", registry=registry
         )
         self.redis_up.set(math.nan)
+        self.kafka_up = Gauge("salespulse_kafka_up", "Whether Kafka answered last.", registry=registry)

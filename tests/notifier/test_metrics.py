@@ -7,9 +7,10 @@ from prometheus_client import CollectorRegistry
 from processors.notifier.metrics import NotifierMetrics
 
 
-def test_before_it_was_asked_nothing_is_said_of_redis() -> None:
+def test_before_anything_happened_kafka_has_not_answered_and_nothing_is_said_of_redis() -> None:
     registry = CollectorRegistry()
     NotifierMetrics(registry, ["slack"])
 
+    assert registry.get_sample_value("salespulse_kafka_up") == 0
     assert isnan(registry.get_sample_value("salespulse_redis_up") or 0)
     assert registry.get_sample_value("salespulse_notifications_total", {"receiver": "slack", "result": "sent"}) == 0

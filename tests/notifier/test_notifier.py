@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
+from processors.dev.broker import EmbeddedBroker, embedded_broker
 from tests.notifier.world import (
     create_topics,
     hook,
@@ -171,3 +173,23 @@ def test_a_new_receiver_is_told_from_now_on(settings: Settings) -> None:
                 await until(lambda: receiver.states("old") == ["resolved"], "what happens to the old one from now on")
 
     asyncio.run(scenario())
+
+
+def test_it_tells_that_kafka_is_away_and_goes_on_when_it_is_back(settings: Settings, tmp_path: Path) -> None:
+    async def scenario(broker: EmbeddedBroker) -> None:
+        kafka = msgspec.structs.replace(settings.kafka, bootstrap=broker.bootstrap)
+        async with hook() as receiver:
+            mine = with_notifier(msgspec.structs.replace(settings, kafka=kafka), webhook_url=receiver.url)
+            await asyncio.to_thread(create_topics, mine)
+            async with notifying(mine) as registry:
+                await until(lambda: registry.get_sample_value("salespulse_kafka_up") == 1, "Kafka answers")
+                broker.process.send(signal.SIGSTOP)
+                await until(lambda: registry.get_sample_value("salespulse_kafka_up") == 0, "it tells of Kafka")
+
+                broker.process.send(signal.SIGCONT)
+                await until(lambda: registry.get_sample_value("salespulse_kafka_up") == 1, "Kafka is back")
+                await asyncio.to_thread(say, mine, [transition("r1")])
+                await until(lambda: receiver.taken, "the message")
+
+    with embedded_broker(tmp_path) as broker:
+        asyncio.run(scenario(broker))
