@@ -65,6 +65,7 @@ class Part:
         self.next_offsets = dict(mark.next_offsets)
         self.durable = dict(mark.next_offsets)
         self.ledger.set_clock(clock_us)
+        quality = {day: dict(counts) for day, counts in mark.quality.items()}
         self.ledger.begin(mark.advanced_us, quality, mark.places)
         self.watched_us = clock_us
         self.recovered = True
