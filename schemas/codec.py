@@ -1,11 +1,13 @@
 """Bytes to events and back. Decoders are built once: msgspec compiles them to the types."""
 
+import re
 from typing import Final, TypeVar
 
 import msgspec
 
 from schemas.errors import BadRecord, Reason
-from schemas.events import Event, Message, RepUpdated
+from schemas.events import REP_ID_PATTERN, Event, Message, RepUpdated
+from schemas.views import UNASSIGNED
 
 T = TypeVar("T")
 
@@ -19,6 +21,7 @@ _event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _rep = msgspec.json.Decoder(RepUpdated)
 _message: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 _encoder = msgspec.json.Encoder()
+_is_rep_id = re.compile(REP_ID_PATTERN).fullmatch
 
 parse_event = _event.decode
 """The hot path: raises one of UNREADABLE, which `why` explains."""
@@ -31,12 +34,13 @@ def decode_event(raw: bytes) -> Event:
 
 def decode_rep(raw: bytes) -> RepUpdated:
     """One entry of `crm.reps`; raises BadRecord."""
-    return _decode(_rep, raw)
+    return _checked(_decode(_rep, raw))
 
 
 def decode_message(raw: bytes) -> Message:
     """A line of a replay file: an event or a rep's directory entry; raises BadRecord."""
-    return _decode(_message, raw)
+    message = _decode(_message, raw)
+    return _checked(message) if isinstance(message, RepUpdated) else message
 
 
 def encode(message: Message) -> bytes:
@@ -49,6 +53,15 @@ def why(error: Exception) -> BadRecord:
     text = str(error)
     unknown = isinstance(error, msgspec.ValidationError) and text.endswith("at `$.type`")
     return BadRecord(Reason.UNKNOWN_TYPE if unknown else Reason.MALFORMED, text)
+
+
+def _checked(rep: RepUpdated) -> RepUpdated:
+    """An entry whose id can be a rep's: the stand-in for nobody has no name, team or zone of its own."""
+    if rep.rep_id == UNASSIGNED:
+        raise BadRecord(Reason.MALFORMED, f"{UNASSIGNED} stands for nobody and has no entry - at `$.rep_id`")
+    if not _is_rep_id(rep.rep_id):
+        raise BadRecord(Reason.MALFORMED, f"{rep.rep_id!r} is blank or has control characters - at `$.rep_id`")
+    return rep
 
 
 def _decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:

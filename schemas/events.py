@@ -12,8 +12,23 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from schemas.views import UNASSIGNED
+
 Id = Annotated[str, Meta(min_length=1, max_length=128, description="an identifier of 1 to 128 characters")]
 Word = Annotated[str, Meta(min_length=1, max_length=128, description="a free word of 1 to 128 characters")]
+_CONTROL = r"\u0000-\u001f\u007f-\u009f"
+REP_ID_PATTERN = rf"[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*"
+"""Not blank, no control characters. Only the directory is held to it: in events, to look costs more than to decode."""
+RepId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        description="an identifier of 1 to 128 characters, not blank and without control characters",
+        # What holds for new entries must not keep anybody from reading those that are published already.
+        extra_json_schema={"pattern": f"^{REP_ID_PATTERN}$", "not": {"const": UNASSIGNED}},
+    ),
+]
 Instant = Annotated[
     datetime,
     Meta(
@@ -174,7 +189,7 @@ class EventRetracted(Fact, tag="event.retracted"):
 class RepUpdated(msgspec.Struct, tag_field="type", tag="rep.updated", kw_only=True, gc=False, omit_defaults=True):
     """A rep's entry in the directory, on the compacted topic `crm.reps` keyed by `rep_id`: the latest one counts."""
 
-    rep_id: Id
+    rep_id: RepId
     name: Word
     team: Word | None = None
     time_zone: Word | None = None

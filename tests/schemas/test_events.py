@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from schemas import events as ev
@@ -176,3 +177,18 @@ def test_json_in_thousands_of_levels_is_refused_like_any_other(decode: Callable[
     with pytest.raises(BadRecord) as caught:
         decode(value)
     assert caught.value.reason in (Reason.MALFORMED, Reason.UNKNOWN_TYPE)
+
+
+@pytest.mark.parametrize("rep_id", ["  ", "\u3000", "a\u0000b", "\u0000", "ann\n", "a\u0085"])
+def test_a_blank_id_or_one_with_control_characters_is_no_reps(rep_id: str) -> None:
+    raw = msgspec.json.encode({"type": "rep.updated", "rep_id": rep_id, "name": "Ann"})
+    for decode in (decode_rep, decode_message):
+        with pytest.raises(BadRecord, match="blank or has control characters"):
+            decode(raw)
+
+
+def test_nobody_has_no_entry_in_the_directory() -> None:
+    raw = b'{"type":"rep.updated","rep_id":"_unassigned","name":"Triage","team":"North"}'
+    for decode in (decode_rep, decode_message):
+        with pytest.raises(BadRecord, match="stands for nobody"):
+            decode(raw)

@@ -11,7 +11,7 @@ from processors.core.instants import DAY_US
 from processors.core.money import cents
 from processors.ingest.simulate import Simulator
 from processors.tools.json_schemas import schema_files, stale
-from schemas.codec import decode_event, encode
+from schemas.codec import decode_event, decode_rep, encode
 from schemas.errors import BadRecord
 from schemas.events import CustomerRevenue
 from tests.schemas.test_events import GOLDEN
@@ -81,6 +81,17 @@ def test_what_the_decoder_refuses_the_schema_refuses_too(change: dict[str, objec
     assert not validator.is_valid(wrong)
     with pytest.raises(BadRecord):
         amount_of(wrong)
+
+
+@pytest.mark.parametrize("rep_id", ["_unassigned", " ", "a\u0000b", "\u007f", "", "r" * 129])
+def test_a_rep_id_that_the_decoder_refuses_the_schema_refuses_too(rep_id: str) -> None:
+    validator = Draft202012Validator(msgspec.json.decode(schema_files()["rep.updated.schema.json"]))
+    good = {"type": "rep.updated", "rep_id": "张 伟", "name": "Wei"}
+    validator.validate(good)
+    assert decode_rep(msgspec.json.encode(good)).rep_id == "张 伟"
+    assert not validator.is_valid(good | {"rep_id": rep_id})
+    with pytest.raises(BadRecord):
+        decode_rep(msgspec.json.encode(good | {"rep_id": rep_id}))
 
 
 def test_a_missing_and_a_foreign_file_are_stale(tmp_path: Path) -> None:
