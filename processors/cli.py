@@ -166,7 +166,7 @@ def verify(config_file: Path | None) -> None:
 @click.option(
     "--reason", type=click.Choice([why.value for why in Reason]), metavar="REASON", help="only of this reason"
 )
-@click.option("--replay", "mended", metavar="FILE", help="put mended events (JSONL, - for standard input) back")
+@click.option("--replay", "mended", metavar="FILE", help="put mended records (JSONL, - for standard input) back")
 @click.option(
     "--format",
     "form",
@@ -182,7 +182,7 @@ def dead_letters(limit: int, reason: str | None, mended: str | None, form: str, 
 
     settings = settings_of(config_file)
     if mended is not None:
-        click.echo(f"{tool.replay_mended(settings, mended)} events sent to {settings.kafka.events_topics[0]}")
+        click.echo(f"{tool.replay_mended(settings, mended)} mended records sent back")
         return
     letters, counts = tool.latest(settings, limit, reason)
     if form == "table":

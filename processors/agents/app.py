@@ -25,9 +25,10 @@ from processors.agents.outgoing import Outgoing
 from processors.agents.parts import Parts
 from processors.agents.publishing import Publisher
 from processors.agents.read_model import ReadModel
+from processors.agents.refusals import Refusals
 from processors.agents.timers import SIZES_SECONDS, Timers
 from processors.agents.transport import BatchTransport
-from processors.core.directory import directory_of
+from processors.core.directory import Directory, directory_of
 from processors.core.instants import DAY_US, SECOND_US
 from processors.core.ledger import Ledger
 from processors.core.retention import Retention
@@ -138,27 +139,33 @@ def build_app(settings: Settings, given: Given) -> WorkerApp:
     kafka = settings.kafka
     app = _new_app(settings)
     directory = directory_of(given.policy)
-
-    def new_ledger() -> Ledger:
-        retention = settings.retention
-        kept = Retention((retention.windows_days + retention.slack_days) * DAY_US, retention.roots_days * DAY_US)
-        return Ledger(given.policy, directory, kept, settings.alerts.max_age_seconds * SECOND_US)
-
+    new_ledger = _new_ledgers(settings, given.policy, directory)
     parts = Parts(kafka.events_topics, new_ledger, lambda: secrets.randbits(64))
-    topics = OutputTopics(kafka.journal_topic, DeadLetters(kafka.dead_letters_topic, kafka.group), kafka.alerts_topic)
+    dead_letters = DeadLetters(kafka.dead_letters_topic, kafka.group)
+    topics = OutputTopics(kafka.journal_topic, dead_letters, kafka.alerts_topic)
     outgoing = Outgoing(lambda: _started_producer(app))
     app.parts, app.clock, app.metrics = parts, given.clock, given.metrics
     app.checkpoints = Checkpoints(parts, outgoing, topics, given.metrics, app.crash)
     journal = JournalTable(app, name="journal", topic=topics.journal, parts=parts, metrics=given.metrics)
-    reps = DirectoryTable(app, name="reps", topic=kafka.reps_topic, directory=directory, metrics=given.metrics)
+    refusals = Refusals(parts, kafka.reps_topic, dead_letters, given.metrics)
+    reps = DirectoryTable(app, topic=kafka.reps_topic, directory=directory, refusals=refusals, metrics=given.metrics)
     app.journal = journal
     app.tables.add(journal)
     app.tables.add(reps)
     publisher = Publisher(parts, directory, given.read_model, given.metrics)
     timers = Timers(parts, app.checkpoints, publisher, reps, given.metrics)
-    _add_intake(app, Intake(parts, topics.dead_letters, given.metrics, app, settings.worker.max_batch_records))
+    _add_intake(app, Intake(parts, dead_letters, given.metrics, app, settings.worker.max_batch_records))
     _add_timers(app, timers, settings)
     return app
+
+
+def _new_ledgers(settings: Settings, policy: Policy, directory: Directory) -> Callable[[], Ledger]:
+    def new_ledger() -> Ledger:
+        retention = settings.retention
+        kept = Retention((retention.windows_days + retention.slack_days) * DAY_US, retention.roots_days * DAY_US)
+        return Ledger(policy, directory, kept, settings.alerts.max_age_seconds * SECOND_US)
+
+    return new_ledger
 
 
 def _new_app(settings: Settings) -> WorkerApp:

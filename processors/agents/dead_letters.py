@@ -26,7 +26,8 @@ class DeadLetters:
     def of_record(self, source: tuple[str, int], record: Record, bad: BadRecord) -> Message:
         """The dead letter of a record from a source topic and partition: key and value as they were."""
         value = record.value
-        headers = self._headers(bad, source, record.offset)
+        at_ms = str(record.timestamp or 0).encode()
+        headers = (*self._headers(bad, source, record.offset), ("timestamp_ms", at_ms))
         if value is not None and len(value) > MOST_BYTES:
             headers = (*headers, ("value_bytes", str(len(value)).encode()))
             value = value[:MOST_BYTES]

@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import faust
+from faust.types import TP
 
 from processors.agents.metrics import WorkerMetrics
+from processors.agents.parts import NOWHERE
+from processors.agents.refusals import Refusals, RefusedEntry
 from processors.core.directory import Directory
 from schemas import codec
 from schemas.errors import BadRecord, Reason
@@ -22,10 +25,12 @@ class DirectoryTable(faust.GlobalTable):
 
     logger = logging.getLogger("faust.tables.reps")
 
-    def __init__(self, app: Any, *, name: str, topic: str, directory: Directory, metrics: WorkerMetrics) -> None:
+    def __init__(
+        self, app: Any, *, topic: str, directory: Directory, refusals: Refusals, metrics: WorkerMetrics
+    ) -> None:
         super().__init__(
             app,
-            name=name,
+            name="reps",
             key_type=bytes,
             value_type=bytes,
             # With any other size, Faust would stop reading the topic after recovery.
@@ -36,6 +41,7 @@ class DirectoryTable(faust.GlobalTable):
         )
         self._topic_name = topic
         self._directory = directory
+        self.refusals = refusals
         self._metrics = metrics
         self._changed: set[str] = set()
         self.offsets: dict[str, int] = {}
@@ -44,8 +50,12 @@ class DirectoryTable(faust.GlobalTable):
     def _changelog_topic_name(self) -> str:
         return self._topic_name
 
+    def persisted_offset(self, tp: TP) -> int | None:
+        """Before the first entry for who speaks of refused ones from now on; others go on where they are."""
+        return NOWHERE if self.refusals.begin_anew else super().persisted_offset(tp)
+
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """Take directory entries; a bad one is counted, and the former one stays. A tombstone takes a rep out.
+        """Take directory entries; a bad one is refused, and the former one stays. A tombstone takes a rep out.
 
         Faust only logs what this raises: so anything unexpected stops the worker.
         """
@@ -63,9 +73,7 @@ class DirectoryTable(faust.GlobalTable):
             try:
                 self._put(event.value, event.message.offset)
             except BadRecord as bad:
-                where = f"{self._topic_name}/{event.message.partition} offset {event.message.offset}"
-                logger.warning("%s: %s; the former entry stays", where, bad)
-                self._metrics.events(KIND, bad.reason, 1)
+                self._refuse(event, bad)
 
     def take_changed(self) -> set[str]:
         """The reps whose entries say something new since the last call."""
@@ -78,6 +86,14 @@ class DirectoryTable(faust.GlobalTable):
             self._changed.add(rep_id)
         self.offsets[rep_id] = offset
         self._metrics.events(KIND, Reason.TOMBSTONE, 1)
+
+    def _refuse(self, event: Any, bad: BadRecord) -> None:
+        message = event.message
+        where = f"{self._topic_name}/{message.partition} offset {message.offset}"
+        logger.warning("%s: %s; the former entry stays", where, bad)
+        self._metrics.events(KIND, bad.reason, 1)
+        at_ms = round(message.timestamp * 1000)
+        self.refusals.add(RefusedEntry(message.partition, message.offset, event.key, event.value, at_ms, bad))
 
     def _put(self, value: bytes, offset: int) -> None:
         rep = codec.decode_rep(value)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import msgspec
+from msgspec.structs import replace
 
 from processors.agents.segments import (
     SEGMENT_BYTES,
@@ -140,8 +140,9 @@ class Journal:
         known = self.mark.next_offsets
         offsets = segment.next_offsets
         if sum(offsets.values()) >= sum(known.values()):
-            self.mark = Mark(offsets, max(segment.advanced_us, self.mark.advanced_us), segment.quality, segment.places)
-        self.mark = msgspec.structs.replace(self.mark, next_offsets=_highest(known, offsets))
+            advanced_us = max(segment.advanced_us, self.mark.advanced_us)
+            self.mark = Mark(offsets, advanced_us, segment.quality, segment.places, segment.told)
+        self.mark = replace(self.mark, next_offsets=_highest(known, offsets))
 
     def _ready(self) -> list[bytes]:
         """The held segments whose flush is complete, in order."""

@@ -31,6 +31,8 @@ class Part:
     """Events topic to the offset that is applied next."""
     durable: dict[str, int] = field(default_factory=dict)
     """The same, of what the broker has acknowledged in the changelog: what may be committed."""
+    told: dict[int, int] = field(default_factory=dict)
+    """Partition of the directory's topic to the offset up to which its refused entries are dead letters."""
     changelog_offset: int = NOWHERE
     """The last changelog offset that is contained."""
     recovered: bool = False
@@ -64,6 +66,7 @@ class Part:
         mark = self.journal.mark
         self.next_offsets = dict(mark.next_offsets)
         self.durable = dict(mark.next_offsets)
+        self.told = dict(mark.told)
         self.ledger.set_clock(clock_us)
         quality = {day: dict(counts) for day, counts in mark.quality.items()}
         self.ledger.begin(mark.advanced_us, quality, mark.places)
@@ -78,7 +81,8 @@ class Part:
         """Where the part is now, and the changelog records that make it durable."""
         self.spoken = False
         quality = {day: dict(counts) for day, counts in self.ledger.quality.items()}
-        mark = Mark(dict(self.next_offsets), self.ledger.advanced_us, quality, self.ledger.desks.places)
+        places = self.ledger.desks.places
+        mark = Mark(dict(self.next_offsets), self.ledger.advanced_us, quality, places, dict(self.told))
         return mark, self.journal.cut(mark)
 
     def raw(self, event_id: str) -> bytes:

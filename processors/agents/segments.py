@@ -3,7 +3,7 @@
 The durable state of a partition is the set of events it accepted, kept in *segments*, one changelog record each:
 
     key    16 bytes, big-endian: ordinal (8), writer (8)
-    value  msgpack array: version, last of its flush?, next offsets, advanced, quality, events, places
+    value  msgpack array: version, last of its flush?, next offsets, advanced, quality, events, places, told
            a null value withdraws the segment
 
 Only the writer that began a segment ever writes its key again, and then with more events. So a worker that lost its
@@ -43,6 +43,8 @@ class Mark(msgspec.Struct, frozen=True):
     """Day to reason to count."""
     places: int | None = None
     """Where the reps stood, as a fingerprint; None: not known."""
+    told: dict[int, int] = {}
+    """Partition of the directory's topic to the offset up to which its refused entries are dead letters."""
 
 
 class Segment(msgspec.Struct, array_like=True):
@@ -56,7 +58,8 @@ class Segment(msgspec.Struct, array_like=True):
     quality: dict[int, dict[str, int]]
     events: list[bytes]
     places: int | None = None
-    """Not in what was written before there was one."""
+    told: dict[int, int] = {}
+    """These two are not in what was written before they were kept."""
 
 
 _decoder = msgspec.msgpack.Decoder(Segment)
@@ -79,7 +82,8 @@ def decode_key(key: bytes) -> tuple[int, int]:
 
 def encode_segment(mark: Mark, events: list[bytes], *, last: bool) -> bytes:
     """The changelog value of a segment."""
-    segment = Segment(VERSION, last, mark.next_offsets, mark.advanced_us, mark.quality, events, mark.places)
+    state = (mark.next_offsets, mark.advanced_us, mark.quality)
+    segment = Segment(VERSION, last, *state, events, mark.places, mark.told)
     return _encoder.encode(segment)
 
 

@@ -41,6 +41,7 @@ class Timers:
     def pass_time(self, clock_us: int, words: Mapping[TP, Word]) -> None:
         """Levels fall due, alerts are sent, directory changes take effect, lags are measured."""
         self._adopt_reps()
+        self.reps.refusals.tell()
         lags: dict[Part, Lag] = {}
         for part in self.parts.recovered():
             lag = lags[part] = _lag(part, self.parts.topics, words)

@@ -21,9 +21,13 @@ def from_events(timed: Iterable[tuple[int, Event]]) -> Iterator[Outgoing]:
 def from_messages(messages: Iterable[Message]) -> Iterator[Outgoing]:
     """Events keyed by customer, or entries of the directory keyed by rep."""
     for message in messages:
-        key = message.rep_id if isinstance(message, RepUpdated) else message.customer_id
         at = message.occurred_at
-        yield 0 if at is None else instant_us(at), key.encode(), encode(message)
+        yield 0 if at is None else instant_us(at), key_of(message), encode(message)
+
+
+def key_of(message: Message) -> bytes:
+    """The message key: an event's customer, or the rep of an entry of the directory."""
+    return (message.rep_id if isinstance(message, RepUpdated) else message.customer_id).encode()
 
 
 class Pace(Protocol):

@@ -10,14 +10,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from config.settings import Settings
+from config.settings import KafkaSettings, Settings
 from processors.core.instants import rfc3339
 from processors.ingest.clients import producer
+from processors.ingest.outgoing import key_of
 from processors.tools.legible import legible
 from processors.tools.topic import TopicRecord, read_topics
-from schemas.codec import decode_event
+from schemas.codec import decode_message
 from schemas.errors import BadRecord, UsageError
-from schemas.events import Event
+from schemas.events import Message, RepUpdated
 
 SHOWN_VALUE = 100
 
@@ -83,19 +84,23 @@ def print_dead_letters(records: list[TopicRecord], counts: Counter[str], console
 
 
 def replay_mended(settings: Settings, file: str) -> int:
-    """Put mended events (JSONL, one a line, `-` for standard input) back to the events topic; how many.
+    """Put mended events and directory entries back to their topics (JSONL, `-` for standard input); how many.
 
     All lines are checked first: with one bad line nothing is sent. Raises UsageError, Unavailable.
     """
     lines = sys.stdin.buffer.read().splitlines() if file == "-" else _lines(file)
-    events = [_mended(file, number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    topic = settings.kafka.events_topics[0]
-    with producer(settings.kafka) as client:
-        sent = [client.send(topic, key=event.customer_id.encode(), value=line) for event, line in events]
+    mended = [_mended(file, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    kafka = settings.kafka
+    with producer(kafka) as client:
+        sent = [client.send(_topic_of(kafka, one), key=key_of(one), value=line) for one, line in mended]
         client.flush()
         for future in sent:
             future.get(timeout=30)
-    return len(events)
+    return len(mended)
+
+
+def _topic_of(kafka: KafkaSettings, message: Message) -> str:
+    return kafka.reps_topic if isinstance(message, RepUpdated) else kafka.events_topics[0]
 
 
 def _lines(file: str) -> list[bytes]:
@@ -105,8 +110,8 @@ def _lines(file: str) -> list[bytes]:
         raise UsageError(f"{file}: {error.strerror}; a JSONL file of mended events is expected") from error
 
 
-def _mended(file: str, number: int, line: bytes) -> tuple[Event, bytes]:
+def _mended(file: str, number: int, line: bytes) -> tuple[Message, bytes]:
     try:
-        return decode_event(line), line.strip()
+        return decode_message(line), line.strip()
     except BadRecord as error:
         raise UsageError(f"{file}:{number}: {error}; nothing was sent: mend this line first") from error

@@ -9,6 +9,7 @@ import msgspec
 
 from config.load_policy import load_policy
 from config.settings import RetentionSettings, Settings
+from processors.agents.refusals import SPEAKER
 from processors.core.changes import with_folded
 from processors.core.desks import bump
 from processors.core.directory import directory_of
@@ -40,6 +41,7 @@ class Refold:
         self._settings = settings
         self._directory = directory_of(self._policy)
         self._changed_reps: set[str] = set()
+        self._refused_entries: set[tuple[int, int]] = set()
         self._parts: dict[int, _Part] = {}
         self.doubtful: set[Place] = set()
         """Fields that retention changes about now: nobody can say whether a worker has done so already."""
@@ -72,14 +74,22 @@ class Refold:
     def leave_out(self, letter: TopicRecord) -> None:
         """A dead letter: its record does not count, or no longer. Those of other groups say nothing here."""
         headers, reason = letter.headers, letter.headers.get("reason", "")
-        if headers.get("topic") not in self._settings.kafka.events_topics or reason not in list(Reason):
+        if reason not in list(Reason):
             return
         if not self.concerns(letter):
             return
+        if headers.get("topic") == self._settings.kafka.reps_topic:
+            place = (int(headers["partition"]), int(headers["offset"]))
+            self._refuse_entry(place, int(headers["timestamp_ms"]), Reason(reason))
+        elif headers.get("topic") in self._settings.kafka.events_topics:
+            self._leave_out_event(letter, Reason(reason))
+
+    def _leave_out_event(self, letter: TopicRecord, reason: Reason) -> None:
+        headers = letter.headers
         part = self._part(int(headers["partition"]))
         if "offset" in headers:
-            part.refuse((headers["topic"], int(headers["offset"])), Reason(reason))
-        elif reason == Reason.ORPHAN and "next_offsets" in headers and letter.value is not None:
+            part.refuse((headers["topic"], int(headers["offset"])), reason)
+        elif reason is Reason.ORPHAN and "next_offsets" in headers and letter.value is not None:
             part.orphans[decode_event(letter.value).event_id].append(_next_offsets.decode(headers["next_offsets"]))
 
     def take(self, record: TopicRecord) -> None:
@@ -120,8 +130,14 @@ class Refold:
             rep_id = rep.rep_id if rep is not None else (record.key or b"").decode("utf-8", "replace")
             if self._directory.put(rep) if rep is not None else self._directory.remove(rep_id):
                 self._changed_reps.add(rep_id)
-        except BadRecord:
-            return
+        except BadRecord as bad:
+            self._refuse_entry((record.partition, record.offset), record.timestamp_ms, bad.reason)
+
+    def _refuse_entry(self, place: tuple[int, int], at_ms: int, reason: Reason) -> None:
+        """A refused entry of the directory is noted once, though compaction may have left its dead letter alone."""
+        if place not in self._refused_entries:
+            self._refused_entries.add(place)
+            self._part(SPEAKER).note(at_ms // DAY_MS, reason)
 
 
 class _Part:
@@ -146,7 +162,7 @@ class _Part:
         self._refused[source] = reason
         event_id, day = self._latest.pop(source, ("", 0))
         if self.ledger.forget(event_id):
-            self._note(day, reason)
+            self.note(day, reason)
 
     def take(self, record: TopicRecord) -> None:
         """Fold a record."""
@@ -157,7 +173,7 @@ class _Part:
         except BadRecord as bad:
             reason = bad.reason
         if reason is not None:
-            self._note(day, reason)
+            self.note(day, reason)
 
     def finish_reading(self) -> None:
         """Drop the orphans that were dropped by now."""
@@ -198,9 +214,10 @@ class _Part:
             dropped.pop(0)
             fact = self.ledger.facts.get(event_id)
             if fact is not None and self.ledger.forget(event_id):
-                self._note(instant_us(fact.occurred_at) // DAY_US, Reason.ORPHAN)
+                self.note(instant_us(fact.occurred_at) // DAY_US, Reason.ORPHAN)
 
-    def _note(self, day: int, reason: Reason) -> None:
+    def note(self, day: int, reason: Reason) -> None:
+        """Count something of the data quality on a day."""
         bump(self._noted.setdefault(day, {}), str(reason), 1)
 
     def _sweep(self, now_us: int, kept: RetentionSettings) -> None:

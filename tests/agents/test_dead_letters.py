@@ -21,6 +21,7 @@ def test_a_letter_says_why_from_where_and_for_which_group() -> None:
         "partition": b"3",
         "offset": b"77",
         "group": b"salespulse",
+        "timestamp_ms": b"1772438400000",
     }
 
 

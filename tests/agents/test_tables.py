@@ -51,7 +51,7 @@ class Bench:
 
 def event(value: bytes | None, *, key: bytes = b"k", offset: int = 0, partition: int = 0) -> Any:
     """A Faust event of a table's topic."""
-    message = SimpleNamespace(partition=partition, offset=offset)
+    message = SimpleNamespace(partition=partition, offset=offset, timestamp=CLOCK_US / 1_000_000)
     return SimpleNamespace(key=key, value=value, message=message)
 
 

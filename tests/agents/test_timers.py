@@ -7,10 +7,12 @@ from typing import Any
 from faust.types import TP
 
 from processors.agents.hearing import SILENT_SECONDS, Word
+from processors.agents.refusals import Refusals, RefusedEntry
 from processors.agents.timers import MOVED_REPS, Timers
 from processors.core.instants import instant_us
+from schemas.errors import BadRecord, Reason
 from schemas.events import Event, RepUpdated
-from tests.agents.test_checkpoints import Counter
+from tests.agents.test_checkpoints import TOPICS, Counter
 from tests.agents.workbench import DIRECTORY, SOURCE, TOPIC
 from tests.story import HOUR, activity, answered, at, opened, rep, retracted
 
@@ -22,6 +24,7 @@ class Announcements:
     """Stands for the directory's table."""
 
     def __init__(self) -> None:
+        self.refusals: Refusals
         self.changed: set[str] = set()
         self.offsets: dict[str, int] = {}
 
@@ -52,6 +55,7 @@ class Clockwork:
         self.counter = Counter()
         self.desk = self.counter.desk
         self.reps, self.posted = Announcements(), Posted()
+        self.reps.refusals = Refusals(self.desk.parts, "crm.reps", TOPICS.dead_letters, self.desk.metrics)
         parts: Any = (self.reps, self.posted)
         self.timers = Timers(self.desk.parts, self.counter.checkpoints, parts[1], parts[0], self.desk.metrics)
 
@@ -243,6 +247,16 @@ def test_directory_changes_reach_ledgers_and_read_model() -> None:
     assert clockwork.posted.reps == {"tom": 7}
     fields = clockwork.desk.part.ledger.everything().puts["partials"]
     assert any(field.startswith("team|east|") for field in fields)
+
+
+def test_a_refused_entry_of_the_directory_is_sent_to_the_dead_letters() -> None:
+    clockwork = Clockwork()
+    bad = BadRecord(Reason.MALFORMED, "truncated")
+    clockwork.reps.refusals.add(RefusedEntry(0, 7, b"tom", b"{", 0, bad))
+
+    clockwork.beat(HOUR, end=0)
+
+    assert [message.value for message in clockwork.counter.sent.on(TOPICS.dead_letters.topic)] == [b"{"]
 
 
 def test_of_many_reps_only_some_move_at_a_time() -> None:

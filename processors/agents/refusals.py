@@ -1,0 +1,72 @@
+"""Refused entries of the directory become dead letters: once, though every worker reads every entry at each start.
+
+The owner of one part speaks for all workers. How far it has spoken is durable with that part; after a crash, the latest
+may be said again, as with events. Whoever takes the part over reads the directory from its first entry on, so nobody
+else has to remember any.
+"""
+
+from typing import NamedTuple
+
+from processors.agents.dead_letters import DeadLetters
+from processors.agents.metrics import WorkerMetrics
+from processors.agents.parts import Part, Parts
+from schemas.errors import BadRecord
+
+DAY_MS = 86_400_000
+SPEAKER = 0
+"""The part whose owner speaks: there is always one of this number."""
+
+
+class RefusedEntry(NamedTuple):
+    """A record of the directory's topic that is no entry."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    timestamp: int
+    """Milliseconds since 1970."""
+    why: BadRecord
+
+
+class Refusals:
+    """The refused entries that this worker has to speak of, and has not yet."""
+
+    def __init__(self, parts: Parts, reps_topic: str, dead_letters: DeadLetters, metrics: WorkerMetrics) -> None:
+        self._parts = parts
+        self._reps_topic = reps_topic
+        self._dead_letters = dead_letters
+        self._metrics = metrics
+        self._speaker: Part | None = None
+        self._waiting: list[RefusedEntry] = []
+
+    @property
+    def begin_anew(self) -> bool:
+        """Whether the part has just come, so that the directory is to be read again."""
+        part = self._parts.get(SPEAKER)
+        return part is not None and not part.recovered
+
+    def add(self, entry: RefusedEntry) -> None:
+        """An entry was refused. What waited for an earlier life of the part is read again in this one."""
+        part = self._parts.get(SPEAKER)
+        if part is not self._speaker:
+            self._speaker, self._waiting = part, []
+        if part is not None:
+            self._waiting.append(entry)
+
+    def tell(self) -> None:
+        """Make dead letters of those that are none yet, once it is known how far the part's owners have spoken."""
+        part = self._parts.get(SPEAKER)
+        if part is None or part is not self._speaker or not part.recovered:
+            return
+        waiting, self._waiting = self._waiting, []
+        for entry in waiting:
+            if entry.offset >= part.told.get(entry.partition, 0):
+                self._tell(part, entry)
+
+    def _tell(self, part: Part, entry: RefusedEntry) -> None:
+        source = (self._reps_topic, entry.partition)
+        part.told[entry.partition] = entry.offset + 1
+        part.unsent.append(self._dead_letters.of_record(source, entry, entry.why))
+        part.ledger.note(entry.why.reason, entry.timestamp // DAY_MS)
+        self._metrics.dead_letter(entry.why.reason)
