@@ -82,8 +82,9 @@ class DirectoryTable(faust.GlobalTable):
 
     def _remove(self, key: bytes | None, offset: int) -> None:
         rep_id = (key or b"").decode("utf-8", "replace")
-        if self._directory.remove(rep_id):
-            self._changed.add(rep_id)
+        self._directory.remove(rep_id)
+        # Whatever was known of the rep: compaction may have left its tombstone alone, and the read model still has it.
+        self._changed.add(rep_id)
         self.offsets[rep_id] = offset
         self._metrics.events(KIND, Reason.TOMBSTONE, 1)
 

@@ -132,7 +132,8 @@ def test_a_tombstone_takes_a_rep_out_of_the_directory() -> None:
 
     bench.reps.apply_changelog_batch([event(None, key=b"ann", offset=4), event(None, key=b"bob", offset=5)])
 
-    assert bench.reps.take_changed() == {"ann"}
+    # Of bob, compaction has left the tombstone alone; the read model may still have the entry.
+    assert bench.reps.take_changed() == {"ann", "bob"}
     assert bench.reps.offsets == {"ann": 4, "bob": 5}
     assert bench.value("salespulse_events_total", type="rep.updated", result="tombstone") == 2
 
