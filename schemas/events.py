@@ -7,7 +7,7 @@ only added to, and `event_id` says whether two messages are the same fact.
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -37,11 +37,27 @@ Instant = Annotated[
         extra_json_schema={"pattern": "([Zz]|[+-][0-9]{2}:[0-9]{2})$"},  # validators rarely look at `format`
     ),
 ]
+if TYPE_CHECKING:
+    Money = Decimal
+else:
+
+    class _Decimals(type):
+        """Its classes have all decimals as their instances; an abstract class would take as long as all else."""
+
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, Decimal)
+
+    class Money(metaclass=_Decimals):
+        """A Decimal that the codec reads: msgspec would take whatever Python does, such as `1_0` and Arabic digits."""
+
+
+AMOUNT_PATTERN = r"-?([0-9]{1,12}(\.[0-9]{1,2})?|10{12}(\.00?)?)"
+"""At most 10^12, and two decimal places."""
 Amount = Annotated[
-    Decimal,
+    Money,
     Meta(
         description="a decimal string or number with at most 2 places, in the configured currency",
-        extra_json_schema={"pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,2})?$"},
+        extra_json_schema={"pattern": f"^{AMOUNT_PATTERN}$", "minimum": -(10**12), "maximum": 10**12},
     ),
 ]
 Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217; absent: the configured one")]

@@ -93,7 +93,7 @@ class Part:
         return event_id in self.ledger.facts
 
     def _replay(self, raw: bytes) -> str:
-        event = codec.parse_event(raw)
+        event = codec.parse_kept(raw)
         # What was good when it was journalled may be bad by a newer policy. Its segment wears out by and by.
         with suppress(BadRecord):
             self._restore_event(event)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
-from processors.core.money import cents
+from processors.core.money import amount_text, cents
 from processors.ingest.mapping import Column
 from schemas.errors import BadRecord
 
@@ -59,10 +59,8 @@ def _amount(text: str, column: Column) -> str:
     if column.decimal != ".":
         plain = plain.replace(column.decimal, ".")
     try:
-        amount = Decimal(plain)
-        cents(amount)
+        return amount_text(cents(Decimal(plain)))
     except InvalidOperation as error:
         raise BadCell(f"is no amount written with {column.decimal!r} before the decimals") from error
     except BadRecord as error:
         raise BadCell("is no amount with at most 2 decimals and 10^12 units") from error
-    return str(amount)

@@ -14,6 +14,7 @@ from processors.ingest.cells import BadCell, reader_of
 from processors.ingest.csv_rows import read_rows
 from processors.ingest.mapping import Conditions, EventRule, Mapping, event_types
 from processors.ingest.templates import Template
+from schemas.codec import message_of
 from schemas.errors import BadRecord, UsageError
 from schemas.events import Message
 
@@ -200,7 +201,7 @@ class RuleWriter:
             if filled is not None:
                 fields[name] = filled
         try:
-            message: Message = msgspec.convert(fields, Message, strict=False)
+            message = message_of(fields)
             cents(getattr(message, "amount", None) or ZERO)
         except (msgspec.ValidationError, BadRecord) as error:
             raise self._blame(str(error), fields) from error

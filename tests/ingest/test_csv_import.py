@@ -348,6 +348,13 @@ def test_constants_of_every_kind_reach_the_event(run: Run) -> None:
     assert decode_message(encode(called)) == called
 
 
+def test_an_amount_is_written_as_the_contract_has_it_whatever_the_cell_says(run: Run) -> None:
+    for cell, text in (("5,000", b'"5.00"'), ("1E2", b'"100.00"'), ("1.234,5", b'"1234.50"')):
+        (_, won), _ = run(HEADER + GOOD.replace("1.234,50", cell))
+        assert b'"amount":' + text in encode(won)
+        assert decode_message(encode(won)) == won
+
+
 def test_an_amount_column_without_its_kind_is_held_to_the_contract_too(run: Run) -> None:
     _, report = run(HEADER + GOOD.replace("1.234,50", "NaN"), MAPPING.replace('kind = "amount"\n', ""))
     assert [(problem.column, problem.value) for problem in report.problems] == [("value", "NaN")]

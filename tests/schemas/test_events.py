@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from schemas import events as ev
-from schemas.codec import MAX_EVENT_BYTES, decode_event, decode_message, decode_rep, encode
+from schemas.codec import MAX_EVENT_BYTES, decode_event, decode_message, decode_rep, encode, parse_kept
 from schemas.errors import BadRecord, Reason
 
 AT = datetime(2026, 5, 1, 9, 30, 0, 250000, tzinfo=UTC)
@@ -161,6 +161,9 @@ def test_an_amount_may_be_a_number_and_keeps_its_digits() -> None:
             "length <= 128",
         ),
         (b'{"type":"customer.cost","amount":1,"kind":"gift",' + HEAD + b"}", Reason.MALFORMED, "gift"),
+        (b'{"type":"customer.revenue","amount":1e99999999999999999999,' + HEAD + b"}", Reason.MALFORMED, "no number"),
+        (b'{"type":"customer.revenue","amount":' + b"1" * 5000 + b"," + HEAD + b"}", Reason.MALFORMED, "out of range"),
+        (b'{"type":"customer.revenue","amount":{"a":1.5},' + HEAD + b"}", Reason.MALFORMED, "no amount"),
         (b'{"x":"' + b"x" * MAX_EVENT_BYTES + b'"}', Reason.TOO_LARGE, "bytes"),
     ],
 )
@@ -177,6 +180,15 @@ def test_json_in_thousands_of_levels_is_refused_like_any_other(decode: Callable[
     with pytest.raises(BadRecord) as caught:
         decode(value)
     assert caught.value.reason in (Reason.MALFORMED, Reason.UNKNOWN_TYPE)
+
+
+@pytest.mark.parametrize("amount", [b'"1_0"', b'" 10 "', b'"1.000"', '"\u0661"'.encode(), b"1e1"])
+def test_an_amount_that_an_earlier_version_kept_is_read_again(amount: bytes) -> None:
+    raw = b'{"type":"customer.revenue","amount":' + amount + b"," + HEAD + b"}"
+    event = parse_kept(raw)
+    assert isinstance(event, ev.CustomerRevenue)
+    assert event.amount in (1, 10)
+    assert parse_kept(encode(event)) == event
 
 
 @pytest.mark.parametrize("rep_id", ["  ", "\u3000", "a\u0000b", "\u0000", "ann\n", "a\u0085"])

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from processors.core.instants import DAY_US
@@ -13,7 +15,7 @@ from processors.ingest.simulate import Simulator
 from processors.tools.json_schemas import schema_files, stale
 from schemas.codec import decode_event, decode_rep, encode
 from schemas.errors import BadRecord
-from schemas.events import CustomerRevenue
+from schemas.events import AMOUNT_PATTERN, CustomerRevenue
 from tests.schemas.test_events import GOLDEN
 
 ENOUGH = 20
@@ -68,12 +70,32 @@ def amount_of(revenue: dict[str, object]) -> int:
         {"amount": "1.234"},
         {"amount": "much"},
         {"amount": True},
+        {"amount": [1]},
+        {"amount": "1_0"},
+        {"amount": " 10 "},
+        {"amount": "\u0661\u0662"},
+        {"amount": "1e2"},
+        {"amount": "+5"},
+        {"amount": ".5"},
+        {"amount": "5."},
+        {"amount": "1.000"},
+        {"amount": "1000000000000.01"},
+        {"amount": "10000000000000"},
+        {"amount": "NaN"},
+        {"amount": -1000000000000.5},
     ],
 )
 def test_what_the_decoder_refuses_the_schema_refuses_too(change: dict[str, object]) -> None:
     good = {"event_id": "e", "occurred_at": "2026-03-02T09:00:00Z", "customer_id": "c", "amount": "-1.23"}
     validator = Draft202012Validator(msgspec.json.decode(schema_files()["customer.revenue.schema.json"]))
-    for right in ({}, {"amount": 1.23}, {"amount": 5}, {"occurred_at": "2026-03-02T09:00:00.5+02:00"}):
+    for right in (
+        {},
+        {"amount": 1.23},
+        {"amount": 5},
+        {"amount": 1e2},
+        {"amount": "007"},
+        {"occurred_at": "2026-03-02T09:00:00.5+02:00"},
+    ):
         event = {"type": "customer.revenue", **good, **right}
         validator.validate(event)
         amount_of(event)
@@ -92,6 +114,18 @@ def test_a_rep_id_that_the_decoder_refuses_the_schema_refuses_too(rep_id: str) -
     assert not validator.is_valid(good | {"rep_id": rep_id})
     with pytest.raises(BadRecord):
         decode_rep(msgspec.json.encode(good | {"rep_id": rep_id}))
+
+
+@given(st.from_regex(AMOUNT_PATTERN, fullmatch=True) | st.text("0123456789.-+_eE \u0660NaNInfinity", max_size=16))
+def test_texts_are_amounts_for_the_decoder_when_they_are_for_the_schema(text: str) -> None:
+    schema = msgspec.json.decode(schema_files()["customer.revenue.schema.json"])
+    wanted = {"event_id": "e", "occurred_at": "2026-03-02T09:00:00Z", "customer_id": "c"}
+    event: dict[str, object] = {"type": "customer.revenue", **wanted, "amount": text}
+    if Draft202012Validator(schema).is_valid(event):
+        amount_of(event)
+    else:
+        with pytest.raises(BadRecord, match=r"no amount .* at `\$.amount`"):
+            decode_event(msgspec.json.encode(event))
 
 
 def test_a_missing_and_a_foreign_file_are_stale(tmp_path: Path) -> None:
