@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from aiohttp import web
 
+from processors.board.problems import Handler, Problem
 from processors.board.store import Store
 from processors.core.instants import rfc3339
 from processors.sinks.follower import Status
@@ -31,6 +32,17 @@ class Source(NamedTuple):
             "currency": self.store.policy.currency,
             "stale_since": None if since_us is None else rfc3339(since_us),
         }
+
+    def known(self, handler: Handler) -> Handler:
+        """A handler that answers once the numbers were read; until then there are none, which is not zero."""
+
+        async def once_known(request: web.Request) -> web.StreamResponse:
+            if not self.status.loaded:
+                why = self.status.why_down or "they are being read"
+                raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"the numbers are not known yet: {why}")
+            return await handler(request)
+
+        return once_known
 
 
 class Slice(NamedTuple):

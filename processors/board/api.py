@@ -49,12 +49,13 @@ class Api:
 
     def routes(self) -> list[web.RouteDef]:
         """Where the handlers are."""
+        known = self._source.known
         return [
-            web.get("/api/v1/reps", self.reps),
-            web.get(r"/api/v1/reps/{rep_id:[\s\S]+}", self.rep),
-            web.get("/api/v1/teams", self.teams),
-            web.get("/api/v1/segments", self.segments),
-            web.get("/api/v1/quality", self.quality),
+            web.get("/api/v1/reps", known(self.reps)),
+            web.get(r"/api/v1/reps/{rep_id:[\s\S]+}", known(self.rep)),
+            web.get("/api/v1/teams", known(self.teams)),
+            web.get("/api/v1/segments", known(self.segments)),
+            web.get("/api/v1/quality", known(self.quality)),
             web.get("/api/v1/me", self.me),
         ]
 

@@ -47,7 +47,8 @@ PARAMETERS: dict[str, tuple[str, Json]] = {
     "after": ("Where the page begins, as the `next` of an earlier answer says.", {"type": "string", "minLength": 1}),
 }
 BAD, SIGN_IN, FORBIDDEN = HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN
-WRITING = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE)
+AWAY = HTTPStatus.SERVICE_UNAVAILABLE
+WRITING = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, AWAY)
 WITH_BODY = (*WRITING, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 ONE = "/api/v1/requests/{request_id}"
 TARGET = ("customer_id", "turn")
@@ -74,6 +75,7 @@ OPERATIONS = (
         "Reps by id, with their numbers.",
         shapes.Page[shapes.Rep],
         ("team", "window", "limit", "after"),
+        problems=(AWAY,),
     ),
     Operation(
         "get",
@@ -82,7 +84,7 @@ OPERATIONS = (
         "One rep, beside the others of its team.",
         shapes.RepAnswer,
         ("window",),
-        problems=(HTTPStatus.NOT_FOUND,),
+        problems=(HTTPStatus.NOT_FOUND, AWAY),
     ),
     Operation(
         "get",
@@ -91,6 +93,7 @@ OPERATIONS = (
         "Who waits, the longest wait first.",
         shapes.Page[shapes.WaitingRequest],
         ("state", "min_age", "rep", "team", "level", "limit", "after"),
+        problems=(AWAY,),
     ),
     Operation(
         "get",
@@ -99,7 +102,7 @@ OPERATIONS = (
         "One customer who waits.",
         shapes.WaitingRequest,
         TARGET,
-        problems=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+        problems=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, AWAY),
     ),
     Operation(
         "put",
@@ -131,9 +134,20 @@ OPERATIONS = (
         WITH_BODY,
     ),
     Operation("delete", f"{ONE}/snooze", "unsnooze", "End a snooze.", None, (*TARGET, "by"), problems=WRITING),
-    Operation("get", "/api/v1/teams", "listTeams", "All teams and the company.", shapes.Teams, ("window",)),
-    Operation("get", "/api/v1/segments", "listSegments", "Customers and their worth by segment.", shapes.Segments),
-    Operation("get", "/api/v1/quality", "getQuality", "Data quality by window and reason.", shapes.Quality),
+    Operation(
+        "get", "/api/v1/teams", "listTeams", "All teams and the company.", shapes.Teams, ("window",), problems=(AWAY,)
+    ),
+    Operation(
+        "get",
+        "/api/v1/segments",
+        "listSegments",
+        "Customers and their worth by segment.",
+        shapes.Segments,
+        problems=(AWAY,),
+    ),
+    Operation(
+        "get", "/api/v1/quality", "getQuality", "Data quality by window and reason.", shapes.Quality, problems=(AWAY,)
+    ),
     Operation(
         "get",
         "/api/v1/dead-letters",
@@ -141,7 +155,7 @@ OPERATIONS = (
         "What could not count of late, and why.",
         shapes.DeadLetters,
         ("reason", "limit", "after"),
-        problems=(HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.SERVICE_UNAVAILABLE),
+        problems=(HTTPStatus.NOT_FOUND, HTTPStatus.GONE, AWAY),
     ),
     Operation("get", "/api/v1/me", "getMe", "Who asks, and what they may do.", shapes.Me),
 )

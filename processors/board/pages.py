@@ -97,9 +97,11 @@ class Pages:
         return response
 
     async def _stream(self, response: web.StreamResponse, make: "Maker", shown: str) -> None:
-        sent, spoken = None, 0.0
-        await response.write(f"event: version\ndata: {self._files.version}\n\n".encode())
+        sent, spoken, version = None, 0.0, None
         while not self._closing.is_set():
+            if version != self._page_version():
+                version = self._page_version()
+                await response.write(f"event: version\ndata: {version}\n\n".encode())
             fragment = await self._fragments.get(make.key, make.make)
             if sent is None or fragment.tag != sent.tag:
                 if sent is not None or fragment.tag != shown:
@@ -120,7 +122,11 @@ class Pages:
     def _version(self) -> int:
         """Differs whenever a view may."""
         status = self._status
-        return hash((self._store.version, status.down_since_us, status.emptied, status.loaded))
+        return hash((self._store.version, status.down_since_us, status.why_down, status.emptied, status.loaded))
+
+    def _page_version(self) -> str:
+        """Which pages are of today: one that was written before there were numbers loads itself again."""
+        return self._files.version if self._status.loaded else f"{self._files.version}-without-numbers"
 
     def _maker(self, name: str, choices: Choices, language: Language) -> "Maker":
         return Maker((name, language, *sorted(choices.items())), partial(self._fragment, name, choices, language))
@@ -128,13 +134,7 @@ class Pages:
     def _page(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def page(request: web.Request) -> web.Response:
             choices, language = {**request.query, **request.match_info}, language_of(request)
-            try:
-                context = await self._context(name, choices, language)
-                frame = self._frame(request, name, choices, context)
-                html = self._render(f"{name}.html", context | frame | {"fragment": f"{name}_live.html"})
-                status = HTTPStatus.OK
-            except NoSuchRep:
-                html, status = self._missing(request, language), HTTPStatus.NOT_FOUND
+            html, status = await self._whole(request, name, choices, language)
             response = web.Response(text=html, status=status, content_type="text/html", charset="utf-8")
             response.enable_compression()
             if "lang" in request.query:
@@ -143,8 +143,24 @@ class Pages:
 
         return page
 
+    async def _whole(
+        self, request: web.Request, name: str, choices: Choices, language: Language
+    ) -> tuple[str, HTTPStatus]:
+        if not self._status.loaded:
+            common = self._common(language)
+            context = common | self._frame(request, name, choices, common) | {"fragment": "unknown_live.html"}
+            return self._render("bare.html", context), HTTPStatus.SERVICE_UNAVAILABLE
+        try:
+            context = await self._context(name, choices, language)
+        except NoSuchRep:
+            return self._missing(request, language), HTTPStatus.NOT_FOUND
+        frame = self._frame(request, name, choices, context)
+        return self._render(f"{name}.html", context | frame | {"fragment": f"{name}_live.html"}), HTTPStatus.OK
+
     async def _fragment(self, name: str, choices: Choices, language: Language) -> Fragment:
         now_us = self._clock.now_us()
+        if not self._status.loaded:
+            return Fragment(self._render("unknown_live.html", self._common(language)), now_us, NEVER_US)
         try:
             context = await self._context(name, choices, language)
         except NoSuchRep:
@@ -167,6 +183,7 @@ class Pages:
         state = {
             "loaded": status.loaded,
             "down_since": None if status.down_since_us is None else rfc3339(status.down_since_us),
+            "why_down": status.why_down,
             "emptied": status.emptied,
             "newest_us": newest_us,
             "newest_seconds": (self._clock.now_us() - newest_us) / SECOND_US,
@@ -192,7 +209,7 @@ class Pages:
             "caller": caller.name,
             "may_write": "write" in caller.may,
             "static": self._files.address,
-            "version": self._files.version,
+            "version": self._page_version(),
             "now_us": self._clock.now_us(),
             "speed": self._clock.speed,
             "language_url": str(request.rel_url.update_query(lang=other)),
@@ -202,7 +219,7 @@ class Pages:
         context = self._common(language) | self._outside(request, language)
         title = context["words"]["not_found"]
         return self._render(
-            "missing.html", context | {"title": title, "path": "", "live_url": "", "fragment": "missing_live.html"}
+            "bare.html", context | {"title": title, "path": "", "live_url": "", "fragment": "missing_live.html"}
         )
 
     def _render(self, template: str, context: Context) -> str:

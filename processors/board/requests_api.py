@@ -47,13 +47,14 @@ class RequestsApi:
 
     def routes(self) -> list[web.RouteDef]:
         """Where the handlers are."""
+        known = self._source.known
         return [
-            web.get("/api/v1/requests", self.requests),
-            web.get(ONE, self.request),
-            web.put(f"{ONE}/acknowledgement", self.acknowledge),
-            web.delete(f"{ONE}/acknowledgement", self.unacknowledge),
-            web.put(f"{ONE}/snooze", self.snooze),
-            web.delete(f"{ONE}/snooze", self.unsnooze),
+            web.get("/api/v1/requests", known(self.requests)),
+            web.get(ONE, known(self.request)),
+            web.put(f"{ONE}/acknowledgement", known(self.acknowledge)),
+            web.delete(f"{ONE}/acknowledgement", known(self.unacknowledge)),
+            web.put(f"{ONE}/snooze", known(self.snooze)),
+            web.delete(f"{ONE}/snooze", known(self.unsnooze)),
         ]
 
     async def requests(self, request: web.Request) -> web.Response:

@@ -69,6 +69,8 @@ async def served_by(settings: Settings) -> AsyncIterator[Served]:
     app = build_board(settings, clock, DEFAULT_POLICY)
     model = ReadModel(connection(settings.redis.url), settings.redis.prefix)
     async with TestClient(TestServer(app)) as client:
+        status = app[FOLLOWER].status
+        await until(lambda: status.loaded or status.down_since_us is not None)
         try:
             yield Served(client, model, app, walls)
         finally:

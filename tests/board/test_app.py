@@ -303,6 +303,33 @@ def test_a_board_without_redis_lives_but_is_not_ready_and_says_why() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "reps",
+        "reps/ann",
+        "requests",
+        "requests/r1",
+        "teams",
+        "segments",
+        "quality",
+        "reps?window=never",
+    ],
+)
+def test_until_the_first_reading_no_number_is_known(path: str) -> None:
+    async def run() -> None:
+        async with served("redis://127.0.0.1:1/0") as board:
+            problem = await board.json(f"/api/v1/{path}", 503)
+            assert problem["detail"].startswith("the numbers are not known yet: Redis at redis://127.0.0.1:1")
+            assert (await board.json("/api/v1/me"))["may"] == ["read", "write"]
+            async with board.client.put("/api/v1/requests/r1/acknowledgement") as response:
+                assert response.status == 503
+            board.follower.status.loaded = True
+            assert (await board.json("/api/v1/reps"))["stale_since"] is not None
+
+    asyncio.run(run())
+
+
 def test_when_redis_goes_away_the_last_state_stays_and_says_since_when(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -18,6 +18,7 @@ from processors.board.files import HERE
 from processors.board.store import Store
 from processors.board.waiting_view import WaitingView
 from processors.board.words import CATALOGUE, LANGUAGES, Words
+from processors.core.instants import rfc3339
 from processors.notifier.acks import Hold, TurnKey
 from schemas.errors import ConfigError, Reason
 from schemas.events import RepUpdated
@@ -309,6 +310,53 @@ def test_a_running_clock_alone_is_no_news_but_a_passed_level_is(redis_url: str) 
             assert "place-1" in html
 
     on_board(redis_url, scene)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_until_the_first_reading_a_page_says_why_there_are_no_numbers(path: str) -> None:
+    async def run() -> None:
+        async with served("redis://127.0.0.1:1/0") as board, board.client.get(path) as response:
+            assert response.status == 503
+            page = Page(await response.text())
+            assert "The numbers are not known yet." in page.words
+            assert any(word.startswith("Redis at redis://127.0.0.1:1") for word in page.words)
+            assert "Nobody waits." not in page.words
+            assert page.attributes("table", "class") == []
+
+    asyncio.run(run())
+
+
+def test_a_page_without_numbers_loads_itself_again_once_there_are_some() -> None:
+    async def run() -> None:
+        async with served("redis://127.0.0.1:1/0") as board:
+            async with board.client.get("/reps/ann") as response:
+                [before] = Page(await response.text()).attributes("body", "data-version")
+            async with asyncio.timeout(20), board.client.get("/live/rep?rep=ann") as response:
+                assert await versions(response) == before
+                board.follower.status.loaded = True
+                after = await versions(response)
+            assert after not in (before, None)
+            [here] = (await read(board, "/")).attributes("body", "data-version")
+            assert here == after
+
+    asyncio.run(run())
+
+
+def test_with_redis_away_a_page_says_since_when_and_why(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        board.follower.status.down_since_us, board.follower.status.why_down = NOW_US - HOUR_US, "Redis: <refused>"
+        page = await read(board, "/")
+        assert rfc3339(NOW_US - HOUR_US) in page.attributes("time", "datetime")
+        assert "Redis: <refused>" in page.words
+
+    on_board(redis_url, scene)
+
+
+async def versions(response: Any) -> str:
+    """The next version that a stream names."""
+    while (await response.content.readline()).decode().strip() != "event: version":
+        pass
+    return str((await response.content.readline()).decode().strip().removeprefix("data: "))
 
 
 def test_a_view_that_is_not_there_and_a_file_that_is_not_there_are_problems(redis_url: str) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import msgspec
 from playwright.sync_api import Page, expect
 
-from config.settings import Settings
+from config.settings import RedisSettings, Settings
+from processors.dev.process import free_port
+from processors.dev.redis_server import EmbeddedRedis
 from processors.dev.scrape import get
 from processors.sinks.read_model import ReadModel
 from processors.sinks.redis_client import connect
@@ -49,6 +51,26 @@ def test_without_reps_and_with_one_every_view_says_so(here: Stage, open_page: Op
         expect(page.get_by_role("heading", level=1)).to_have_text("Solo")
         page.goto(f"{base}/funnel?rep=solo")
         expect(page.get_by_role("heading", name="Solo")).to_be_visible()
+
+
+def test_a_board_that_starts_without_redis_says_so_and_shows_numbers_once_there_are_some(
+    here: Stage, open_page: Open, tmp_path: Path, complaints: list[str], keep_picture: Callable[[Page, str], None]
+) -> None:
+    settings = msgspec.structs.replace(here.settings, redis=RedisSettings(url=f"redis://127.0.0.1:{free_port()}/0"))
+    with board(settings, tmp_path) as port:
+        wait_until(lambda: get(port, "/healthz") is not None, "the board answered")
+        page = open_page(f"http://127.0.0.1:{port}/")
+        expect(page.get_by_role("alert")).to_contain_text("The numbers are not known yet.")
+        expect(page.get_by_role("alert")).to_contain_text(f"Redis at {settings.redis.url} does not answer")
+        expect(page.get_by_text("Nobody waits.")).to_have_count(0)
+        keep_picture(page, "waiting-redis-never-there")
+        redis = EmbeddedRedis.start(tmp_path, int(settings.redis.url.rpartition(":")[2].removesuffix("/0")))
+        try:
+            expect(page.get_by_text("Nobody waits.")).to_be_visible()
+            expect(page.get_by_label("Team")).to_be_visible()
+        finally:
+            redis.stop()
+    complaints[:] = [one for one in complaints if "503" not in one]
 
 
 def test_with_redis_away_the_page_says_since_when_keeps_the_last_state_and_recovers(
