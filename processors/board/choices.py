@@ -1,4 +1,4 @@
-"""What a page's address chooses. An impossible choice is the usual one: an old link still shows something."""
+"""What a page's address chooses. An impossible choice is passed over and said: an old link still shows something."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,6 +16,16 @@ ROWS = 100
 USUAL_WINDOW = "30d"
 MOST_DIGITS = 6
 SUGGESTED_REPS = 200
+
+
+OFFERED = {
+    "team": ("teams", "team"),
+    "level": ("levels", "level"),
+    "held": ("held_options", "taken_care"),
+    "pipeline": ("pipelines", "pipeline"),
+    "window": ("windows", "window"),
+}
+"""A choice to what a template reads of it beside the choice itself: everything that can be chosen; and to its word."""
 
 
 class NoSuchRep(LookupError):
@@ -44,6 +54,15 @@ def teams_of(store: Store, choices: Choices) -> Context:
     """All teams, and the chosen one."""
     teams = sorted({store.reps.team(rep_id) for rep_id in store.known_reps()})
     return {"teams": teams, "team": choices.get("team") if choices.get("team") in teams else None}
+
+
+def passed_over(choices: Choices, context: Context) -> list[tuple[str, str]]:
+    """The choices that a view has and that are none of those it offers: the key of each one's word, and its value."""
+    return [
+        (word, choices[name])
+        for name, (offered, word) in OFFERED.items()
+        if choices.get(name) and name in context and choices[name] not in context.get(offered, (choices[name],))
+    ]
 
 
 def page_of(choices: Choices, total: int, rows: int = ROWS) -> Context:

@@ -10,7 +10,9 @@ from processors.board.latest import LatestDeadLetters
 from processors.board.problems import Problem
 from processors.board.queries import Query, place
 from processors.board.shapes import DeadLetters
+from schemas.errors import Reason
 
+REASONS = tuple(reason.value for reason in Reason)
 OFF = "dead letters are not read here: board.dead_letters_kept is 0"
 
 
@@ -28,7 +30,7 @@ class LettersApi:
     async def letters(self, request: web.Request) -> web.Response:
         """The newest dead letters; filter: reason. Pages go on where they ended though new letters came."""
         query = Query(request.query, ("reason", "limit", "after"))
-        reason, limit, after = query.word("reason"), query.limit(), query.after(str)
+        reason, limit, after = query.choice("reason", REASONS), query.limit(), query.after(str)
         if not self._letters.kept:
             raise Problem(HTTPStatus.NOT_FOUND, OFF)
         held = await self._letters.fresh()

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from processors.board import shapes
 from processors.board.answers import etag_of, tagged
+from processors.board.letters_api import REASONS
 from processors.board.queries import LARGEST_PAGE, LONGEST_WORD, USUAL_PAGE
 from processors.board.requests_api import LAST_TURN, LONGEST_WAIT_SECONDS
 from processors.core.windows import WINDOWS
@@ -27,7 +28,7 @@ PARAMETERS: dict[str, tuple[str, Json]] = {
     "team": ("Only this team's.", _WORD),
     "rep": ("Only this rep's.", _WORD),
     "level": ("Only those that have passed this level of the policy.", _WORD),
-    "reason": ("Only those with this reason.", _WORD),
+    "reason": ("Only those with this reason.", {"type": "string", "enum": list(REASONS)}),
     "customer_id": ("Whose request is meant, if several customers have one of this id.", _WORD),
     "by": ("Who does it, where nobody signs in.", _WORD),
     "turn": (

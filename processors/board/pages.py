@@ -16,7 +16,7 @@ from yarl import URL
 from config.clock import Clock
 from processors.board.access import caller_of
 from processors.board.ages import NEVER_US
-from processors.board.choices import Choices, Context, NoSuchRep
+from processors.board.choices import Choices, Context, NoSuchRep, passed_over
 from processors.board.files import HERE, YEAR_SECONDS, Files
 from processors.board.fragments import Fragment
 from processors.board.problems import Problem
@@ -174,7 +174,7 @@ class Pages:
         common = self._common(language) | {"address": _addresses(self._path(name, choices), choices)}
         filled = await self._views[name].fill(choices)
         await asyncio.sleep(0)  # what is made of it takes the event loop's time as well
-        return common | filled
+        return common | filled | {"passed_over": passed_over(choices, filled)}
 
     def _common(self, language: Language) -> Context:
         status = self._status
@@ -189,7 +189,7 @@ class Pages:
             "newest_seconds": (self._clock.now_us() - newest_us) / SECOND_US,
             "quiet": quiet,
         }
-        return {"words": ALL_WORDS[language], "state": state}
+        return {"words": ALL_WORDS[language], "state": state, "passed_over": ()}
 
     def _frame(self, request: web.Request, name: str, choices: Choices, context: Context) -> Context:
         """What the rest of a page reads."""

@@ -58,6 +58,7 @@ class WaitingView:
             "held": held,
             "held_options": HELD,
             "rep": rep.words,
+            "no_such_rep": rep.rep_ids == set(),
             "request_id": choices.get("request", ""),
             "suggested": self._owners(),
             **teams,

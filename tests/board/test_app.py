@@ -193,6 +193,7 @@ def test_a_changed_answer_has_another_tag(redis_url: str) -> None:
         ("/api/v1/requests?min_age=1e3", 400, "min_age"),
         ("/api/v1/requests?min_age=" + "9" * 300, 400, "min_age"),
         ("/api/v1/requests?level=2h", 400, "allowed is one of 1h, 24h"),
+        ("/api/v1/dead-letters?reason=foo", 400, "reason = 'foo': allowed is one of malformed, unknown_type"),
         ("/api/v1/requests?colour=red", 400, "colour = 'red': allowed is one of the parameters after, level"),
         ("/api/v1/requests?rep=a&rep=b", 400, "allowed is one value"),
         ("/api/v1/requests?rep=", 400, "1 to 128 characters"),

@@ -147,6 +147,40 @@ def test_impossible_choices_are_the_usual_ones(redis_url: str) -> None:
     on_board(redis_url, scene)
 
 
+@pytest.mark.parametrize(
+    ("path", "word", "value"),
+    [
+        ("/?team=<gone>", "Team", "<gone>"),
+        ("/?level=2h", "Level", "2h"),
+        ("/?held=maybe", "Taken care of", "maybe"),
+        ("/leaderboards?team=gone", "Team", "gone"),
+        ("/leaderboards?window=8d", "Window", "8d"),
+        ("/funnel?pipeline=gone", "Pipeline", "gone"),
+        ("/reps/ann?window=8d", "Window", "8d"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_said_to_be_passed_over(redis_url: str, path: str, word: str, value: str) -> None:
+    async def scene(board: Served) -> None:
+        said = (await read(board, path)).words
+        place = said.index("There is no such choice, so the page is shown without it:")
+        assert said[place + 1 : place + 3] == [word, value]
+        for good in ("/?team=east&level=1h&held=no&window=8d", "/funnel?pipeline=default", "/leaderboards?team="):
+            assert "There is no such choice, so the page is shown without it:" not in (await read(board, good)).words
+
+    on_board(redis_url, scene)
+
+
+@pytest.mark.parametrize("path", ["/?rep=zoe", "/leaderboards?rep=zoe", "/funnel?rep=zoe", "/funnel?rep=ann&team=west"])
+def test_a_rep_that_nobody_is_called_is_said_to_be_none(redis_url: str, path: str) -> None:
+    async def scene(board: Served) -> None:
+        said = (await read(board, path)).words
+        assert "There is no such rep." in said
+        assert "Nobody waits." not in said
+        assert "There is no such rep." not in (await read(board, "/?rep=ann")).words
+
+    on_board(redis_url, scene)
+
+
 def test_leaderboards_rank_by_the_chosen_number_and_leave_open_what_chance_does(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         page = await read(board, "/leaderboards?window=all&sort=win_rate_closed")
