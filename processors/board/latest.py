@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from config.settings import KafkaSettings
 from processors.core.instants import rfc3339
-from processors.notifier.kafka import connection, line
+from processors.notifier.kafka import connection, line, partition_counts
 from schemas.errors import Unavailable
 
 SHOWN_VALUE = 2000
@@ -111,16 +111,16 @@ class LatestDeadLetters:
         self._letters = Letters(items, read=self._letters.read or failure is None, failure=failure)
 
     async def _read(self) -> None:
-        """Read on from where the last reading ended, also when that was cut short."""
-        consumer = AIOKafkaConsumer(
-            self._kafka.dead_letters_topic,
-            **connection(self._kafka),
-            group_id=None,
-            enable_auto_commit=False,
-            request_timeout_ms=REQUEST_MS,
-        )
+        """Read on from where the last reading ended, also when that was cut short. Raises Unavailable, KafkaError."""
+        topic = self._kafka.dead_letters_topic
+        count = (await partition_counts(self._kafka)).get(topic)
+        if count is None:
+            raise Unavailable(f"it has no topic {topic}: `salespulse topics` creates it")
+        options = connection(self._kafka)
+        consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, request_timeout_ms=REQUEST_MS)
         try:
             await consumer.start()
+            consumer.assign([TopicPartition(topic, number) for number in range(count)])
             await self._read_on(consumer)
         finally:
             await consumer.stop()

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from config.settings import KafkaSettings
@@ -30,6 +31,20 @@ def connection(kafka: KafkaSettings) -> dict[str, Any]:
         options["sasl_plain_username"] = kafka.sasl_username
         options["sasl_plain_password"] = kafka.sasl_password.reveal()
     return options
+
+
+async def partition_counts(kafka: KafkaSettings) -> dict[str, int]:
+    """Every topic with its number of partitions; raises KafkaError, OSError.
+
+    Asks for all topics: asking for a missing one may create it.
+    """
+    client = AIOKafkaClient(**connection(kafka), request_timeout_ms=REQUEST_MS)
+    try:
+        await client.bootstrap()
+        cluster = await client.fetch_all_metadata()
+    finally:
+        await client.close()
+    return {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in cluster.topics()}
 
 
 @asynccontextmanager

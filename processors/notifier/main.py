@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
@@ -22,7 +21,7 @@ from processors.notifier.alertmanager import Alertmanager
 from processors.notifier.delivery import Delivery, Given
 from processors.notifier.holds import Holds
 from processors.notifier.http import Poster
-from processors.notifier.kafka import REQUEST_MS, AckTopic, connection, line, running_producer
+from processors.notifier.kafka import AckTopic, line, partition_counts, running_producer
 from processors.notifier.mail import Mail
 from processors.notifier.metrics import NotifierMetrics
 from processors.notifier.notices import Habits
@@ -144,7 +143,7 @@ async def _topics_are_there(settings: Settings, stop: asyncio.Event) -> bool:
     tries = 0
     while not stop.is_set():
         try:
-            missing = sorted(needed - await _topics(settings))
+            missing = sorted(needed - (await partition_counts(kafka)).keys())
         except (KafkaError, OSError) as error:
             if tries % REMINDED_TRIES == 0:
                 logger.warning("%s does not answer (%s): trying again every second", kafka.bootstrap, line(error))
@@ -155,17 +154,6 @@ async def _topics_are_there(settings: Settings, stop: asyncio.Event) -> bool:
             raise Unavailable(f"{kafka.bootstrap} has no topic {', '.join(missing)}: `salespulse topics` creates them")
         return True
     return False
-
-
-async def _topics(settings: Settings) -> set[str]:
-    """Asks for all topics: asking for a missing one may create it."""
-    client = AIOKafkaClient(**connection(settings.kafka), request_timeout_ms=REQUEST_MS)
-    try:
-        await client.bootstrap()
-        cluster = await client.fetch_all_metadata()
-    finally:
-        await client.close()
-    return set(cluster.topics())
 
 
 @contextmanager

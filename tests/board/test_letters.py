@@ -7,7 +7,7 @@ import msgspec
 
 from config.settings import RedisSettings, Settings
 from processors.board.latest import SHOWN_VALUE, LatestDeadLetters
-from processors.ingest.clients import producer
+from processors.ingest.clients import admin_client, producer
 from tests.board.served import Served, served_by
 from tests.sinks.mirror import PREFIX
 
@@ -97,6 +97,18 @@ def test_without_kafka_that_is_said(settings: Settings) -> None:
         assert (await board.json("/api/v1/reps"))["items"] == []
 
     on_board(msgspec.structs.replace(settings, kafka=away), scene)
+
+
+def test_a_topic_that_is_missing_is_said_and_not_created_by_looking(settings: Settings) -> None:
+    topic = settings.kafka.dead_letters_topic
+
+    async def scene(board: Served) -> None:
+        assert f"it has no topic {topic}: `salespulse topics` creates it" in (await board.json(PATH, 503))["detail"]
+        assert f"it has no topic {topic}: `salespulse topics` creates it" in await board.text("/quality")
+
+    on_board(settings, scene)
+    with admin_client(settings.kafka) as admin:
+        assert topic not in admin.list_topics()
 
 
 def test_who_keeps_no_letters_does_not_read_kafka(redis_url: str) -> None:
