@@ -83,9 +83,9 @@ def decode_message(raw: bytes) -> Message:
 
 
 def message_of(fields: object) -> Message:
-    """A message from its fields, whose texts may stand for numbers; raises msgspec.ValidationError."""
+    """A message from its fields, whose texts may stand for numbers; raises msgspec.ValidationError, BadRecord."""
     message: Message = msgspec.convert(fields, Message, strict=False, dec_hook=_written_amount)
-    return message
+    return _checked(message) if isinstance(message, RepUpdated) else message
 
 
 def encode(message: Message) -> bytes:

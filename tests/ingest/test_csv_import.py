@@ -348,6 +348,20 @@ def test_constants_of_every_kind_reach_the_event(run: Run) -> None:
     assert decode_message(encode(called)) == called
 
 
+def test_a_row_that_would_announce_nobody_as_a_rep_is_told(run: Run) -> None:
+    mapping = """
+        source = "hr"
+        identity = ["id"]
+        [[events]]
+        name = "rep"
+        type = "rep.updated"
+        fields = { rep_id = "{id}", name = "{name}" }
+        """
+    (ann,), report = run("id,name\n_unassigned,Triage\nann,Ann\n", mapping)
+    assert isinstance(ann, RepUpdated)
+    assert [(problem.line, problem.value) for problem in report.problems] == [(2, "_unassigned")]
+
+
 def test_an_amount_is_written_as_the_contract_has_it_whatever_the_cell_says(run: Run) -> None:
     for cell, text in (("5,000", b'"5.00"'), ("1E2", b'"100.00"'), ("1.234,5", b'"1234.50"')):
         (_, won), _ = run(HEADER + GOOD.replace("1.234,50", cell))
