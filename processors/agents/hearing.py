@@ -30,11 +30,11 @@ class Word(NamedTuple):
 
 
 def last_words(assignment: Any) -> dict[TP, Word]:
-    """The words on the partitions of aiokafka's assignment, as far as there are any."""
+    """The words on the partitions of aiokafka's assignment, as far as there are any. None is from the future."""
     now = time.time()
     states = {TP(*tp): assignment.state_value(tp) for tp in assignment.tps}
     return {
-        tp: Word(state.highwater, now - state.timestamp / 1000)
+        tp: Word(state.highwater, max(now - state.timestamp / 1000, 0.0))
         for tp, state in states.items()
         if state.timestamp is not None
     }

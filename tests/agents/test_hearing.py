@@ -85,3 +85,11 @@ def test_words_are_those_of_the_assignment_and_there_are_none_before_the_first_a
     assert words.keys() == {SOURCE}
     assert words[SOURCE].end == 8
     assert 3 <= words[SOURCE].age_seconds < 60
+
+
+def test_a_clock_that_is_set_back_makes_no_word_that_would_be_fresh_for_long() -> None:
+    state = SimpleNamespace(highwater=8, timestamp=1000 * (time.time() + 3600))
+
+    words = last_words(SimpleNamespace(tps=frozenset({SOURCE}), state_value=lambda _: state))
+
+    assert words == {SOURCE: Word(8, 0.0)}

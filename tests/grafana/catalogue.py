@@ -35,6 +35,7 @@ COUNTERS: dict[str, tuple[str, ...]] = {
     "salespulse_events_total": ("type", "result"),
     "salespulse_batches_total": (),
     "salespulse_dead_letters_total": ("reason",),
+    "salespulse_records_lost_total": (),
     "salespulse_rebalances_total": (),
     "salespulse_sla_outcomes_total": ("team", "level", "result"),
     "salespulse_alert_transitions_total": ("level", "state"),
@@ -61,6 +62,7 @@ GAUGES: dict[str, tuple[str, ...]] = {
     "salespulse_exposition_samples": (),
     "salespulse_exposition_backlog_reps": (),
     "process_resident_memory_bytes": (),
+    "process_start_time_seconds": (),
 }
 OWN: dict[str, tuple[str, ...]] = {
     "up": (),
