@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from time import monotonic, sleep
 from typing import TypeVar
 
 import msgspec
@@ -24,6 +25,7 @@ DELETE, COMPACT = frozenset({"delete"}), frozenset({"compact"})
 LARGE = {"max.message.bytes": str(8 * 1024 * 1024)}
 """A record that is far too large must reach the dead letters, so these topics take it."""
 READY_MS = 30_000
+POLL_SECONDS = 0.2
 JOURNAL = {"segment.bytes": str(64 * 1024 * 1024), "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
 """The end of the journal is written again and again: small segments let compaction drop what is superseded soon."""
 CREATE_MEND = "run `salespulse topics`"
@@ -31,10 +33,7 @@ EVENTS_MEND = (
     "set kafka.partitions to what the topic has; adding partitions to a topic in use would move customers away from "
     "their history"
 )
-JOURNAL_MEND = (
-    "while no worker runs, delete {topic} and the offsets of the group {group}, then run `salespulse topics`: "
-    "the workers read all events anew"
-)
+JOURNAL_MEND = "set kafka.group to another name, then run `salespulse topics`: the workers read all events anew"
 
 
 class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,13 +71,12 @@ def wanted_topics(kafka: KafkaSettings, retention: RetentionSettings) -> tuple[T
     """Every topic that workers read or write. Dead letters stay as long as the events: `verify` needs both."""
     kept = {"retention.ms": str((retention.roots_days + retention.slack_days) * DAY_MS)}
     partitioned = partial(_spec, kafka, partitions=kafka.partitions)
-    journal_mend = JOURNAL_MEND.format(topic=kafka.journal_topic, group=kafka.group)
     return (
         *(
             partitioned(name, "events of customers", DELETE, LARGE | kept, exact=EVENTS_MEND)
             for name in kafka.events_topics
         ),
-        partitioned(kafka.journal_topic, "the workers' state", COMPACT, LARGE | JOURNAL, exact=journal_mend),
+        partitioned(kafka.journal_topic, "the workers' state", COMPACT, LARGE | JOURNAL, exact=JOURNAL_MEND),
         _spec(kafka, kafka.reps_topic, "directory of reps", COMPACT, {}),
         _spec(kafka, kafka.dead_letters_topic, "dead letters", DELETE, LARGE | kept),
         _spec(kafka, kafka.alerts_topic, "alert transitions", DELETE | COMPACT, kept),
@@ -118,12 +116,22 @@ def examine(admin: KafkaAdminClient, specs: Sequence[TopicSpec]) -> list[Finding
     return [Finding(spec, states.get(spec.name), _problem(spec, states.get(spec.name))) for spec in specs]
 
 
+def examine_new(admin: KafkaAdminClient, specs: Sequence[TopicSpec], created: Sequence[str]) -> list[Finding]:
+    """The same when some were created just now: of those, not every node of a cluster knows at once."""
+    deadline = monotonic() + READY_MS / 1000
+    while True:
+        findings = examine(admin, specs)
+        if not any(finding.problem and finding.spec.name in created for finding in findings) or monotonic() > deadline:
+            return findings
+        sleep(POLL_SECONDS)
+
+
 def ensure_topics(settings: Settings) -> list[str]:
     """Create missing topics; gives their names. Raises Unavailable with the mend if one is not as it should be."""
     specs = all_topics(settings)
     with admin_client(settings.kafka) as admin:
         created = create_missing(admin, specs)
-        wrong = problems(examine(admin, specs))
+        wrong = problems(examine_new(admin, specs, created))
     if wrong:
         raise Unavailable("; ".join(wrong))
     return created
@@ -134,7 +142,7 @@ def run_topics(settings: Settings, console: Console, *, create: bool) -> int:
     specs = all_topics(settings)
     with admin_client(settings.kafka) as admin:
         created = create_missing(admin, specs) if create else []
-        findings = examine(admin, specs)
+        findings = examine_new(admin, specs, created)
     console.print(_table(findings, created))
     wrong = problems(findings)
     for problem in wrong:

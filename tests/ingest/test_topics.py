@@ -1,6 +1,7 @@
 """Topics are created as they should be, left alone when they exist, and told about when they are wrong."""
 
 import io
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,7 +10,16 @@ from rich.console import Console
 
 from config.settings import KafkaSettings, RetentionSettings, Settings
 from processors.ingest.clients import admin_client, consumer, producer
-from processors.ingest.topics import all_topics, create_missing, ensure_topics, examine, run_topics, wanted_topics
+from processors.ingest.topics import (
+    all_topics,
+    create_missing,
+    ensure_topics,
+    examine,
+    examine_new,
+    problems,
+    run_topics,
+    wanted_topics,
+)
 from schemas.errors import Unavailable
 
 
@@ -60,6 +70,32 @@ def test_missing_topics_are_created_once_and_then_left_alone(settings: Settings)
     assert findings[0].state.partitions == settings.kafka.partitions
 
 
+class OfAnotherNode:
+    """Two answers come from a node that does not know of new topics yet."""
+
+    def __init__(self, admin: KafkaAdminClient) -> None:
+        self._admin = admin
+        self.asked = 0
+
+    def list_topics(self) -> list[str]:
+        self.asked += 1
+        return list(self._admin.list_topics()) if self.asked > 2 else []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._admin, name)
+
+
+def test_a_topic_that_was_created_just_now_is_awaited_on_every_node(settings: Settings) -> None:
+    specs = all_topics(settings)
+    with admin_client(settings.kafka) as admin:
+        created = create_missing(admin, specs)
+        slow: Any = OfAnotherNode(admin)
+        assert problems(examine_new(slow, specs, created)) == []
+        assert slow.asked == 3
+        slow.asked = 0
+        assert len(problems(examine_new(slow, specs, []))) == 1
+
+
 def test_looking_does_not_create(settings: Settings) -> None:
     code, text = printed(settings, create=False)
     assert code == 1
@@ -90,7 +126,7 @@ def test_a_wrong_number_of_partitions_is_told_with_its_mend(settings: Settings) 
     assert code == 1
     events, journal = settings.kafka.events_topics[0], settings.kafka.journal_topic
     assert f"{events} has 4 partitions, kafka.partitions is 6: set kafka.partitions to what the topic has" in text
-    assert f"{journal} has 4 partitions, kafka.partitions is 6: while no worker runs, delete" in text
+    assert f"{journal} has 4 partitions, kafka.partitions is 6: set kafka.group to another name" in text
     with pytest.raises(Unavailable, match=r"set kafka\.partitions to"):
         ensure_topics(kafka_of(settings, partitions=6))
 
