@@ -1,5 +1,6 @@
 """What all commands share: how arguments are read, and how errors are told. `processors/cli.py` has the commands."""
 
+import errno
 import logging
 import math
 import os
@@ -17,6 +18,8 @@ from schemas.errors import SalespulseError, UsageError
 
 INTERRUPTED = 130
 """What a shell says of a program that Ctrl-C ended."""
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 PORT = click.IntRange(0, 65535)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -151,3 +154,9 @@ class Commands(click.Group):
         except BrokenPipeError:
             _mute()
             ctx.exit(0)
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            _mute()
+            click.echo(f"salespulse: what is to be written has no place: {error.strerror}", err=True)
+            ctx.exit(1)

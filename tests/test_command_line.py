@@ -126,6 +126,18 @@ def test_a_reader_that_leaves_before_the_end_ends_the_command_quietly(command: s
     assert (program.returncode, program.stderr) == (0, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("command", ["simulate --count 10", "check --help"])
+def test_a_full_disk_is_one_line_and_exit_1(command: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        arguments = [sys.executable, "-m", "processors.cli", *command.split()]
+        ended = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "salespulse: what is to be written has no place: No space left on device\n",
+    )
+
+
 @pytest.mark.parametrize("loaded", [False, True])
 def test_ctrl_c_ends_a_command_without_a_word_also_while_it_is_being_loaded(loaded: bool, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("salespulse")
