@@ -24,6 +24,7 @@ NO_CLOCK_US: Final = LONG_AGO_US
 """With no clock, nothing is history."""
 ROOM: Final = 1024
 """What is known counts so much: a revision of today stays below 2^53, up to which JSON's numbers are exact."""
+ACTIVE: Final = ("at_risk", "fired")
 REVISIONS: Final[dict[State, int]] = {"at_risk": 0, "fired": 1, "resolved": 2, "retracted": 3}
 
 
@@ -74,7 +75,7 @@ class Alerts:
         self.clock_us = NO_CLOCK_US
         """The clock itself, which says what is history (S18)."""
         self.begun_us = 0
-        """How far time had moved when the facts were restored: what is said from then on is ahead of all before."""
+        """No fact was newer when the facts were restored: what is said from then on is ahead of all before."""
 
     def due(self, turn: Turn) -> Due:
         """Level, due instant and at-risk instant of a turn: the calendar is the team's at its start (S15)."""
@@ -170,13 +171,13 @@ class Alerts:
         for customer in customers:
             for request in (customer.open or {}).values():
                 for key, last in list((request.alerts or {}).items()):
-                    if last.state in ("at_risk", "fired") and not self.is_history(last.due_us):
+                    if last.state in ACTIVE and not self.is_history(last.due_us):
                         again = msgspec.structs.replace(last, revision=last.revision + ROOM // 2)
                         self._keep(request, key, again)
 
     def _lives(self, last: Transition) -> bool:
         """Whether there may be more to say of an alert."""
-        return last.state == "fired" or not self.is_history(last.due_us)
+        return last.state in ACTIVE or not self.is_history(last.due_us)
 
     def take(self) -> list[Transition]:
         """What was said since the last call."""
@@ -185,7 +186,9 @@ class Alerts:
 
     def _say(self, customer: Customer, request: Request, turn: Turn, saying: Saying) -> None:
         last = _last(request, turn, saying.level)
-        if last is None and self.is_history(saying.due_us):
+        is_new = last is None or saying.state in ACTIVE
+        # A correction of today is news, however old what it corrects.
+        if is_new and self.is_history(max(saying.due_us, customer.corrected_us)):
             return
         owner = turn.owner_at(saying.due_us)
         if last is not None and (last.state, last.due_us, last.rep_id) == (saying.state, saying.due_us, owner):
@@ -245,13 +248,14 @@ def _last_sayings(turn: Turn, level: str, due_us: int, last: Transition | None) 
     """What is to be said of a level when its turn has ended, after what was said last."""
     ending = turn.ending or "answered"
     state = last.state if last is not None else None
+    was_breach = last is not None and (state == "fired" or (state == "resolved" and last.at_us > last.due_us))
     if turn.end_us > due_us:
-        if state not in ("fired", "resolved"):
-            yield Saying(level, due_us, "fired", due_us, "ended_overdue")
+        if not was_breach:
+            yield Saying(level, due_us, "fired", due_us, "corrected" if state == "resolved" else "ended_overdue")
         yield Saying(level, due_us, "resolved", turn.end_us, ending)
     elif state == "at_risk":
         yield Saying(level, due_us, "resolved", turn.end_us, ending)
-    elif state == "fired" or (last is not None and state == "resolved" and last.at_us > last.due_us):
+    elif was_breach:
         yield Saying(level, due_us, "retracted", turn.end_us, "answered_in_time")
 
 

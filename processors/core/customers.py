@@ -15,6 +15,7 @@ class Customer:
 
     __slots__ = (
         "answered",
+        "corrected_us",
         "cost_cents",
         "customer_id",
         "facts",
@@ -55,6 +56,8 @@ class Customer:
         self.recontactable: dict[str, Days] | None = None
         self.retracted: dict[str, int] | None = None
         """The event_ids of its facts that never were, to how many retractions say so (S17)."""
+        self.corrected_us = LONG_AGO_US
+        """The instant of its newest retraction."""
         self.segments: list[tuple[int, str, str]] | None = None
         """(instant, event_id, segment), in order: the last one is the present segment (S26)."""
         self.money_facts = 0

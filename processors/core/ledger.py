@@ -167,7 +167,7 @@ class Ledger:
         self._fold()
         self._outbox.quality = with_folded(quality, self.quality)
         clock_us, self.alerts.clock_us = self.alerts.clock_us, NO_CLOCK_US
-        self.alerts.begun_us = advanced_us
+        self.alerts.begun_us = advanced_us + SKEW_US
         self.waiting.advance(advanced_us)
         self.alerts.clock_us = max(clock_us, advanced_us)
         self.alerts.forget_history(self.customers.values())

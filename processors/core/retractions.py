@@ -19,7 +19,7 @@ class Retractions(Folder):
 
     def take(self, customer: Customer, at_us: int, fact: Any) -> None:
         """Take back what it retracts, if that is there."""
-        del at_us
+        customer.corrected_us = max(customer.corrected_us, at_us)
         if customer.retracted is None:
             customer.retracted = {}
         bump(customer.retracted, fact.retracts, 1)

@@ -15,7 +15,7 @@ from processors.core.instants import DAY_US
 from processors.core.order import Entry, discard
 from processors.core.requests import Request, Turn, Unlinked, answers, open_request
 from schemas.events import RequestAnswered, RequestAssigned, RequestFact, RequestOpened
-from schemas.views import OpenRequest, Partial
+from schemas.views import UNASSIGNED, OpenRequest, Partial
 
 MANY: Final = 64
 """Open requests of a customer, beyond which looking at them for each answer that names none may cost too much."""
@@ -58,7 +58,7 @@ class Waiting(Folder):
         fact.request_id = request.request_id
         facts, unlinked = request.facts, customer.unlinked
         newest = (not facts or entry.is_after(facts[-1])) and (unlinked is None or unlinked.end_before(entry))
-        if newest and request.settled and not (_may_change_owner(fact) and _is_decided(request, at_us)):
+        if newest and request.settled and not (_changes_owner(request, fact) and self._is_decided(request, at_us)):
             facts.append(entry)
             self._follow(customer, request, entry)
         else:
@@ -79,7 +79,7 @@ class Waiting(Folder):
         discard(request.facts, entry)
 
     def settle(self) -> None:
-        """Fold again what was withdrawn."""
+        """Fold again what was withdrawn, and go past what has passed meanwhile."""
         late, self._late = self._late, []
         for customer in late:
             self._settle_late(customer)
@@ -93,10 +93,12 @@ class Waiting(Folder):
                 self._end(customer, request, turn)
             self._alerts.corrected(customer, request, ended)
             self._begin(customer, request)
+            self._pass(customer, request)
             if not request.facts and customer.requests is not None:
                 del customer.requests[request.request_id]
                 if request.shown:
                     self._gone.add((customer.customer_id, request.request_id))
+        self._ring()
 
     def unpost(self, customer: Customer, at_us: int, fact: RequestFact) -> None:
         """Withdraw the request of a fact, or all of them, if the fact names none."""
@@ -111,7 +113,10 @@ class Waiting(Folder):
     def advance(self, now_us: int) -> None:
         """Let time pass: turns still open after one of their instants become at risk or overdue."""
         self._alerts.now_us = max(self._alerts.now_us, now_us)
-        for _, customer, request in self._alarms.ring(now_us):
+        self._ring()
+
+    def _ring(self) -> None:
+        for _, customer, request in self._alarms.ring(self._alerts.now_us):
             self._pass(customer, request)
 
     def take_changed(self) -> list[tuple[str, str]]:
@@ -148,6 +153,14 @@ class Waiting(Folder):
         """A customer's requests before their first step, to be walked without touching the numbers."""
         for request in (customer.requests or {}).values():
             yield Request(request.request_id, request.facts)
+
+    def _is_decided(self, request: Request, at_us: int) -> bool:
+        """Whether more hangs on the owner at an instant than what follows: what was said or counted, or all (S15)."""
+        turn = request.turn
+        if turn is None:
+            return False
+        passed = self._alerts.steps(turn)[: request.passed] if request.passed else []
+        return turn.start_us == at_us or any(step.due_us >= at_us for step in passed)
 
     def _request(self, customer: Customer, request_id: str) -> Request:
         if customer.requests is None:
@@ -208,11 +221,13 @@ class Waiting(Folder):
             if request.passed:
                 self._post_passed(ended, request.passed, -1)
             self._end(customer, request, ended)
-        elif request.turn is not before:
+        elif request.turn is not None and request.turn is not before:
             self._begin(customer, request)
+            # If that has passed already, it is said at the next `settle`: the answer may be in the same batch.
+            self._wait(customer, request, self._alerts.first_us(request.turn))
 
     def _begin(self, customer: Customer, request: Request) -> None:
-        """A turn may be open now: it waits for its next instant."""
+        """A turn may be open now."""
         self.note(customer, request)
         if request.turn is None:
             request.next_us = 0
@@ -222,7 +237,6 @@ class Waiting(Folder):
         if customer.open is None:
             customer.open = {}
         customer.open[request.request_id] = request
-        self._pass(customer, request)
 
     def _end(self, customer: Customer, request: Request, turn: Turn) -> None:
         due = self._alerts.due(turn)
@@ -252,6 +266,10 @@ class Waiting(Folder):
         next_us = self._alerts.first_us(turn) if not request.passed else 0
         if next_us <= self._alerts.now_us:
             next_us = self._pass_steps(customer, request, turn)
+        self._wait(customer, request, next_us)
+
+    def _wait(self, customer: Customer, request: Request, next_us: int) -> None:
+        """Wait for an instant, if there is one."""
         if next_us and next_us != request.next_us:
             self._alarms.set(next_us, customer, request)
         request.next_us = next_us
@@ -320,14 +338,13 @@ class Waiting(Folder):
             self._desks.rep(hold.owner).at(turn.end_us).hold_us += _signed(hold.to_us - hold.from_us, sign)
 
 
-def _may_change_owner(fact: RequestFact) -> bool:
-    """Whether a fact may say whose an instant was."""
-    return type(fact) is RequestAssigned or type(fact) is RequestOpened
-
-
-def _is_decided(request: Request, at_us: int) -> bool:
-    """Whether more hangs on the owner than what follows: deadlines that have passed, or all of them (S15)."""
-    return request.passed > 0 or (request.turn is not None and request.turn.start_us == at_us)
+def _changes_owner(request: Request, fact: RequestFact) -> bool:
+    """Whether the newest fact gives a request to somebody else."""
+    if type(fact) is RequestAssigned:
+        return request.owner != (fact.rep_id or UNASSIGNED)
+    if type(fact) is RequestOpened:
+        return not fact.automated and fact.rep_id is not None and fact.rep_id != request.owner
+    return False
 
 
 def _signed(span_us: int, sign: int) -> int:

@@ -123,7 +123,7 @@ def test_s17_after_a_restart_the_next_step_is_ahead_of_all_that_was_said_between
         for team in ("south", "north"):
             directory.put(rep("alice", team))
             ledger.reps_changed(["alice"])
-            transitions += pass_time(ledger, 62 + number)
+            transitions += pass_time(ledger, 62 + number / 2)
     assert len(transitions) == 201
     restarted = Ledger(policy, directory)
     restarted.apply(question)
@@ -371,3 +371,105 @@ def test_s15_who_is_assigned_at_the_instant_of_the_message_has_it_from_the_start
     assert said(pass_time(ledger, 61)) == [("1h", "fired")]
     (turn,) = explain_request(ledger, "r1", instant_us(at(61)))[0].turns
     assert [hold.owner for hold in turn.holds] == ["alice"]
+
+
+def test_s18_a_restart_in_the_middle_of_a_backfill_makes_no_news_of_history() -> None:
+    """The openings of a month ago were there; then come those who had them, and at last their answers."""
+    now = 30 * DAY
+    story: list[Event] = [opened(n, f"r{n}") for n in range(3)]
+    before = ledger_of()
+    pass_time(before, now)
+    for event in story:
+        before.apply(event)
+    assert pass_time(before, now + 1) == []
+    after = ledger_of(*story)
+    after.begin(instant_us(at(now + 1)), {})
+    for number in range(3):
+        after.apply(assigned(number + 5, "bob", f"r{number}"))
+    assert pass_time(after, now + 2) == []
+    for number in range(3):
+        after.apply(answered(number + 2000, "bob", f"r{number}"))
+    assert {transition.state for transition in pass_time(after, now + 3)} == {"resolved"}
+
+
+@pytest.mark.parametrize(
+    "batch", [[opened(0), answered(10)], [opened(0, rep_id="alice"), assigned(5, "bob"), answered(9)]]
+)
+def test_s14_what_a_batch_itself_contradicts_is_not_said(batch: list[Event]) -> None:
+    """A connector catches up after 70 minutes: the answer comes right behind its request."""
+    ledger = ledger_of()
+    pass_time(ledger, 70)
+    for event in batch:
+        ledger.apply(event)
+    assert pass_time(ledger, 70.1) == []
+
+
+def test_s08_a_breach_that_is_found_with_its_request_is_said_to_the_owner_that_the_batch_names() -> None:
+    ledger = ledger_of()
+    pass_time(ledger, 70)
+    for event in (opened(0, rep_id="alice"), assigned(5, "bob")):
+        ledger.apply(event)
+    assert [(last.state, last.rep_id) for last in pass_time(ledger, 70.1)] == [("at_risk", "bob"), ("fired", "bob")]
+    assert ledger.desks.reps["bob"].at(instant_us(at(60))).breaches == {"1h": 1}
+
+
+def test_s29_what_is_overdue_at_its_arrival_counts_at_once() -> None:
+    ledger = ledger_of()
+    pass_time(ledger, 70)
+    ledger.apply(opened(0, rep_id="alice"))
+    ledger.settle()
+    assert ledger.desks.reps["alice"].at(instant_us(at(60))).breaches == {"1h": 1}
+
+
+def test_s17_an_answer_whose_instant_is_corrected_to_too_late_is_said_to_be_a_breach() -> None:
+    answer = answered(52)
+    ledger = ledger_of(opened(0))
+    pass_time(ledger, 50)
+    ledger.apply(answer)
+    assert said(pass_time(ledger, 53)) == [("1h", "resolved")]
+    pass_time(ledger, 71)
+    for event in (retracted(72, answer), answered(70)):
+        ledger.apply(event)
+    fired, resolved = pass_time(ledger, 73)
+    assert (fired.state, fired.reason, resolved.state) == ("fired", "corrected", "resolved")
+
+
+@pytest.mark.parametrize("warned", [True, False])
+@pytest.mark.parametrize("restarts", [True, False])
+def test_s17_a_retracted_answer_fires_however_long_the_customer_was_thought_to_be_answered(
+    warned: bool, restarts: bool
+) -> None:
+    question, answer = opened(0), answered(52)
+    ledger = ledger_of(question)
+    if warned:
+        pass_time(ledger, 50)
+    ledger.apply(answer)
+    pass_time(ledger, 150)
+    if restarts:
+        ledger = ledger_of(question, answer)
+        ledger.begin(instant_us(at(150)), {})
+    ledger.apply(retracted(151, answer))
+    assert said(pass_time(ledger, 152))[-1] == ("1h", "fired")
+
+
+def test_s18_a_retraction_of_last_month_is_no_news_either() -> None:
+    ledger = ledger_of()
+    pass_time(ledger, 30 * DAY)
+    answer = answered(52)
+    for event in (opened(0), answer, retracted(151, answer)):
+        ledger.apply(event)
+    assert pass_time(ledger, 30 * DAY + 1) == []
+
+
+def test_s17_revisions_grow_across_a_restart_though_the_sender_is_ahead_of_the_clock() -> None:
+    first = opened(0)
+    early = retracted(65, first)
+    before = ledger_of(first, opened(30))
+    pass_time(before, 61)
+    before.apply(early)
+    (taken_back,) = pass_time(before, 62)
+    after = ledger_of(*before.facts.values())
+    after.begin(instant_us(at(62)), {})
+    heard = pass_time(after, 79) + pass_time(after, 91)
+    assert said([taken_back, *heard]) == [("1h", "retracted"), ("1h", "at_risk"), ("1h", "fired")]
+    assert taken_back.revision < heard[0].revision < heard[1].revision

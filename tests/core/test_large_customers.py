@@ -9,6 +9,7 @@ import pytest
 from processors.core.directory import directory_of
 from processors.core.explain import explain_request
 from processors.core.explain_opportunity import explain_opportunity
+from processors.core.instants import instant_us
 from processors.core.ledger import Ledger
 from schemas.events import Event
 from schemas.policy import DEFAULT_POLICY
@@ -52,6 +53,11 @@ def activities_that_come_late(count: int) -> list[Event]:
     return story + [activity(number, opportunity_id=name) for number, name in enumerate(named)]
 
 
+def messages_of_one_who_waits_too_long(count: int) -> list[Event]:
+    """Each comes by itself, and names the owner as always."""
+    return [opened(n, rep_id="alice") for n in range(count)]
+
+
 STORIES = (open_on_another_channel, answers_that_come_late, activities_that_come_late)
 
 
@@ -63,6 +69,23 @@ def test_s05_s24_one_customers_many_facts_take_no_quadratic_time(tell: Callable[
 
     seconds(300)
     small, large = min(seconds(800) for _ in range(3)), min(seconds(8_000) for _ in range(2))
+    assert large < 30 * small
+
+
+def test_s02_further_messages_of_an_overdue_turn_take_no_quadratic_time() -> None:
+    def seconds(count: int) -> float:
+        story = messages_of_one_who_waits_too_long(count)
+
+        def live() -> None:
+            ledger = Ledger(DEFAULT_POLICY, directory_of(DEFAULT_POLICY))
+            for event in story:
+                ledger.apply(event)
+                ledger.advance(instant_us(event.occurred_at))
+
+        return cpu_seconds(live)
+
+    seconds(300)
+    small, large = min(seconds(400) for _ in range(3)), min(seconds(4_000) for _ in range(2))
     assert large < 30 * small
 
 
