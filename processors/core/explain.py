@@ -94,13 +94,17 @@ class _Walk:
         self.opened_by = {turn.opener.event_id: turn.number for turn in self.turns}
         """event_id to the turn that it opened."""
 
+        self._starts = [turn.start_us for turn in self.turns]
+
     def unlinked(self, customer: Customer) -> Iterator[Entry]:
         """The customer's answers that name no request and came while a turn was open."""
-        starts = [turn.start_us for turn in self.turns]
-        for entry in customer.unlinked.entries if customer.unlinked is not None else ():
-            number = bisect_right(starts, entry.at_us)
-            if number and (self.turns[number - 1].ending is None or entry.at_us <= self.turns[number - 1].end_us):
-                yield entry
+        entries = customer.unlinked.entries if customer.unlinked is not None else ()
+        return (entry for entry in entries if self.waited(entry.at_us))
+
+    def waited(self, at_us: int) -> bool:
+        """Whether a turn was open at an instant."""
+        number = bisect_right(self._starts, at_us)
+        return number > 0 and (self.turns[number - 1].ending is None or at_us <= self.turns[number - 1].end_us)
 
 
 def explain_request(ledger: Ledger, request_id: str, as_of_us: int) -> list[RequestAccount]:
@@ -111,6 +115,9 @@ def explain_request(ledger: Ledger, request_id: str, as_of_us: int) -> list[Requ
         # Those that were retracted as well.
         if getattr(fact, "request_id", None) == request_id:
             named.setdefault(fact.customer_id, []).append(fact)
+    for fact in ledger.facts.values():
+        if isinstance(fact, ev.RequestAnswered) and fact.request_id is None and fact.customer_id in named:
+            named[fact.customer_id].append(fact)
     retractions = corrections(ledger, (fact for facts in named.values() for fact in facts))
     return [_account(ledger, Request(request_id, []), facts, retractions, as_of_us) for facts in named.values()]
 
@@ -124,7 +131,8 @@ def _account(
     walk = _Walk(customer, request)
     counted = [entry.fact for entry in (*request.facts, *walk.unlinked(customer))]
     known: list[Told] = [(fact, _effect(fact, walk)) for fact in counted]
-    known += retracted_lines(named, retractions)
+    mine = (fact for fact in named if _is_named(fact) or walk.waited(instant_us(fact.occurred_at)))
+    known += retracted_lines(mine, retractions)
     return RequestAccount(
         request_id=request.request_id,
         customer_id=customer.customer_id,
@@ -132,6 +140,11 @@ def _account(
         facts=list(in_order(known)),
         turns=[_turn(ledger.alerts, turn, as_of_us) for turn in walk.turns],
     )
+
+
+def _is_named(fact: ev.Event) -> bool:
+    """Whether it names the request, and is not an answer that names none."""
+    return getattr(fact, "request_id", None) is not None
 
 
 def corrections(ledger: Ledger, concerned: Iterable[ev.Event]) -> Retractions:

@@ -78,15 +78,17 @@ class Course:
 class Opportunity:
     """One opportunity: its facts in order, instants of the activities linked to it, and the course last posted."""
 
-    __slots__ = ("facts", "foreign", "linked", "opportunity_id", "posted", "settled")
+    __slots__ = ("facts", "foreign", "linked", "opportunity_id", "posted", "said", "settled")
 
     def __init__(self, opportunity_id: str) -> None:
         self.opportunity_id = opportunity_id
         self.facts: list[Entry] = []
         self.linked: list[int] | None = None
         self.posted: Course | None = None
-        self.foreign: dict[str, tuple[int, bool]] | None = None
-        """Entries of stages that its pipeline does not have: event_id to the day (UTC), and whether it was said."""
+        self.foreign: dict[str, int] | None = None
+        """Entries of stages that its pipeline does not have: event_id to the day (UTC)."""
+        self.said: set[str] | None = None
+        """Those of which it was said."""
         self.settled = True
         """False: facts came or went that the posted course does not know."""
 

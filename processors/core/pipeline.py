@@ -190,17 +190,25 @@ class Pipeline(Folder):
     def _note_foreign(self, root: Opportunity, course: Course) -> None:
         """Stage entries that count for nothing. They are said once it is known which pipeline was created."""
         stages = self._pipelines.get(course.pipeline, ())
-        former, found = root.foreign or {}, dict[str, tuple[int, bool]]()
-        for entry in foreign_stages(root.facts, stages):
-            day, said = entry.at_us // DAY_US, former.get(entry.fact.event_id, (0, False))[1]
-            if course.created is not None and not said:
-                detail = f"stage {entry.fact.stage!r} is not of pipeline {course.pipeline!r}: {', '.join(stages)}"
-                self.rejected.append((entry.fact, BadRecord(Reason.FOREIGN_STAGE, detail)))
-            found[entry.fact.event_id] = day, said or course.created is not None
-        for sign, noted in ((-1, former), (1, found)):
-            for day, _ in noted.values():
+        entries = foreign_stages(root.facts, stages)
+        if not entries and root.foreign is None:
+            return
+        found = {entry.fact.event_id: entry.at_us // DAY_US for entry in entries}
+        for sign, days in ((-1, root.foreign or {}), (1, found)):
+            for day in days.values():
                 bump(self.foreign_days, day, sign)
         root.foreign = found or None
+        if course.created is not None:
+            self._say_foreign(root, [entry.fact for entry in entries], f"{course.pipeline!r}: {', '.join(stages)}")
+
+    def _say_foreign(self, root: Opportunity, entered: list[OpportunityStageEntered], pipeline: str) -> None:
+        if root.said is None:
+            root.said = set()
+        for fact in entered:
+            if fact.event_id not in root.said:
+                root.said.add(fact.event_id)
+                detail = f"stage {fact.stage!r} is not of pipeline {pipeline}"
+                self.rejected.append((fact, BadRecord(Reason.FOREIGN_STAGE, detail)))
 
     def _post(self, posted: Course | None, course: Course) -> None:
         """Post what an opportunity newly says, and take back what it no longer says."""

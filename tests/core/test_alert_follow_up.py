@@ -295,6 +295,22 @@ def test_s14_what_falls_due_because_a_rep_moved_while_the_worker_was_down_is_sai
     assert pass_time(restarted(BY_TEAM, directory, after, 72), 72) == []
 
 
+def test_s14_of_reps_who_moved_alike_while_the_worker_was_down_all_are_noticed() -> None:
+    """Names of one pattern, and teams of equally long names: what a checksum would take for no change."""
+    directory = directory_of(BY_TEAM)
+    reps = [f"rep-{n:03}" for n in range(8)]
+    for number, rep_id in enumerate(reps):
+        directory.put(rep(rep_id, "south" if number % 2 else "north"))
+    before = Ledger(BY_TEAM, directory)
+    for number, rep_id in enumerate(reps):
+        before.apply(opened(0, f"r{number}", rep_id=rep_id))
+    assert len(pass_time(before, 70)) == 4
+    for number, rep_id in enumerate(reps):
+        directory.put(rep(rep_id, "north" if number % 2 else "south"))
+    after = restarted(BY_TEAM, directory, before, 71)
+    assert {last.rep_id for last in pass_time(after, 71)} == set(reps[1::2])
+
+
 def test_s18_nothing_long_past_is_said_because_a_rep_moved_while_the_worker_was_down() -> None:
     directory = directory_of(BY_TEAM)
     directory.put(rep("alice", "south"))

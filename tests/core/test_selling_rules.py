@@ -141,6 +141,18 @@ def test_s22_a_stage_of_another_pipeline_is_said_once_and_counted_while_it_is_so
     assert (ledger.take_rejected(), ledger.quality) == ([], {})
 
 
+def test_s22_a_stage_that_is_right_meanwhile_is_not_said_again() -> None:
+    ledger = Ledger(TWO_PIPELINES, directory_of(TWO_PIPELINES))
+    earlier = created(0)
+    rejected = []
+    for event in (created(1, pipeline="renewal"), stage(2, "second"), earlier, retracted(3, earlier, "opportunity")):
+        ledger.apply(event)
+        ledger.settle()
+        rejected += ledger.take_rejected()
+    assert len(rejected) == 1
+    assert list(ledger.quality.values()) == [{"foreign_stage": 1}]
+
+
 def test_s22_a_stage_of_an_opportunity_that_nobody_created_is_counted_as_foreign_and_not_said() -> None:
     ledger = Ledger(TWO_PIPELINES, directory_of(TWO_PIPELINES))
     ledger.apply(stage(1, "offer"))

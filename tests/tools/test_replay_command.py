@@ -287,6 +287,20 @@ def test_explain_tells_apart_what_happened_at_one_instant(tmp_path: Path) -> Non
     assert account["close"].startswith("lost ")
 
 
+def test_explain_shows_a_retracted_answer_that_named_no_request(tmp_path: Path) -> None:
+    question, answer, before = opened(0), answered(5, "alice", None), answered(-5, "alice", None)
+    gone = retracted(6, answer)
+    story: list[Message] = [question, answer, before, gone, retracted(6, before)]
+    (account,) = json.loads(run("explain", "r1", "--from", write(tmp_path, *story), "--format", "json").stdout)[
+        "accounts"
+    ]
+    assert {fact["event_id"]: fact["effect"].split(" on ")[0] for fact in account["facts"]} == {
+        question.event_id: "opens turn 1",
+        answer.event_id: f"never was: {gone.event_id} retracts it",
+        gone.event_id: f"retracts {answer.event_id}",
+    }
+
+
 def test_explain_takes_a_conflict_for_no_copy(tmp_path: Path) -> None:
     question, other = opened(0, event_id="a"), opened(1, event_id="a")
     file = write(tmp_path, question, other, question)
