@@ -70,6 +70,7 @@ class Checkpoints:
             if not part.recovered or not self._parts.owns(part):
                 return
             self.say(part, now_us)
+            part.journal.expire(part.ledger.take_expired())
             part.journal.wear(part)
             if not part.is_durable():
                 await self._guard(self._write(part))

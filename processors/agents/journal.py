@@ -65,6 +65,8 @@ class Journal:
         self._tail: bytes | None = None
         self._held: dict[bytes, Segment] = {}
         self._forgotten: set[str] = set()
+        self._expired: set[str] = set()
+        self._left_over: set[str] = set()
         self._superseded: list[bytes] = []
         """Segments that the next flush replaces; they are withdrawn by the one after it."""
         self._withdrawn: list[bytes] = []
@@ -77,7 +79,9 @@ class Journal:
         ordinal, _ = decode_key(key)
         self._ordinal = max(self._ordinal, ordinal + 1)
         if value is None:
-            self._segments.pop(key, None)
+            withdrawn = self._segments.pop(key, None)
+            if withdrawn is not None:
+                self._left_over.update(withdrawn.ids)
             self._held.pop(key, None)
             return 0
         segment = decode_segment(value)
@@ -86,6 +90,14 @@ class Journal:
             return 0
         self._reach(segment)
         return sum(self._replay(ready, replay) for ready in self._ready())
+
+    def take_left_over(self) -> set[str]:
+        """After a recovery: events that were replayed from segments which were withdrawn, and that no other has."""
+        left_over, self._left_over = self._left_over, set()
+        if left_over:
+            for segment in self._segments.values():
+                left_over.difference_update(segment.ids)
+        return left_over
 
     def cut(self, mark: Mark) -> list[Entry]:
         """What has to be written, in this order, so that everything up to `mark` is durable."""
@@ -98,6 +110,13 @@ class Journal:
         """These events must not come back at a recovery: the next `wear` writes their segments anew without them."""
         self._forgotten.update(ids)
 
+    def expire(self, ids: Iterable[str]) -> None:
+        """These events are past retention: whatever comes of their roots later, they are to be gone.
+
+        Their segments are written anew without them, each when its turn comes to be looked at.
+        """
+        self._expired.update(ids)
+
     @property
     def owes_nothing(self) -> bool:
         """Whether every event is written, and every segment that was replaced is withdrawn."""
@@ -107,15 +126,25 @@ class Journal:
         """Look at one segment, each in turn; if it is worn out, write its live events anew and drop it."""
         if self._forgotten:
             self._renew_forgetful(facts)
-        key = next((key for key in self._segments if key != self._tail), None)
+        key = self._next_worn()
         if key is None:
             return
         segment = self._segments.pop(key)
         live = [event_id for event_id in segment.ids if event_id in facts]
-        if len(live) * LIVE_SHARE < len(segment.ids) or segment.size < SMALL_BYTES:
+        expires = not self._expired.isdisjoint(segment.ids)
+        if expires or len(live) * LIVE_SHARE < len(segment.ids) or segment.size < SMALL_BYTES:
+            self._expired.difference_update(segment.ids)
+            self._tail = None if key == self._tail else self._tail
             self._renew(key, live, facts)
         else:
             self._segments[key] = segment
+
+    def _next_worn(self) -> bytes | None:
+        """The segment to look at: any but the tail, which grows yet, unless it holds what is past retention."""
+        tail = self._segments.get(self._tail) if self._tail is not None else None
+        if tail is not None and not self._expired.isdisjoint(tail.ids):
+            return self._tail
+        return next((key for key in self._segments if key != self._tail), None)
 
     def _renew_forgetful(self, facts: Facts) -> None:
         """Replace the segments that hold forgotten events, and leave out those that are not written yet."""

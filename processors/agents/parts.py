@@ -67,6 +67,8 @@ class Part:
         self.next_offsets = dict(mark.next_offsets)
         self.durable = dict(mark.next_offsets)
         self.told = dict(mark.told)
+        for event_id in self.journal.take_left_over():
+            self.ledger.forget(event_id)
         self.ledger.set_clock(clock_us)
         quality = {day: dict(counts) for day, counts in mark.quality.items()}
         self.ledger.begin(mark.advanced_us, quality, mark.places)

@@ -58,6 +58,7 @@ class Ledger:
         self._earliest_us, self._latest_us = LONG_AGO_US, FOREVER_US
         self._outbox = Outbox(self.desks, self.waiting, self.worth, {})
         self._rejected: list[tuple[Event, BadRecord]] = []
+        self._expired: list[str] = []
         self._routes = routes(self.waiting, self.pipeline, self.activities, self.worth)
         self._routes[EventRetracted] = Route(Retractions(self.facts, self._routes))
 
@@ -155,6 +156,7 @@ class Ledger:
         if sweeping and self.retention is not None:
             for customer, fact, reason in self.retention.sweep(self.facts, self.customers, now_us):
                 self._drop(customer, fact, reason)
+                self._expired.append(fact.event_id)
             self._fold()
 
     def begin(self, advanced_us: int, quality: dict[int, dict[str, int]], places: int | None = None) -> None:
@@ -224,6 +226,11 @@ class Ledger:
         rejected = [*self._rejected, *self.pipeline.rejected]
         self._rejected, self.pipeline.rejected = [], []
         return rejected
+
+    def take_expired(self) -> list[str]:
+        """The event_ids of facts that were dropped since the last call as past retention."""
+        expired, self._expired = self._expired, []
+        return expired
 
     def take_changes(self) -> Changes:
         """The read model's fields that changed since the last call."""

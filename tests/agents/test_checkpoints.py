@@ -13,8 +13,9 @@ from processors.agents.outgoing import Outgoing
 from processors.core.instants import DAY_US, instant_us
 from processors.core.retention import Retention
 from schemas.alerts import Transition
-from tests.agents.workbench import CLOCK_US, TOPIC, Desk, Sent
-from tests.story import DAY, HOUR, activity, answered, at, opened
+from schemas.events import Event
+from tests.agents.workbench import CLOCK_US, TOPIC, Desk, Sent, new_parts
+from tests.story import DAY, HOUR, activity, answered, at, created, opened, reopened, revenue, won
 
 TOPICS = OutputTopics("journal", DeadLetters("crm.dead-letters", "salespulse"), "alerts")
 
@@ -194,3 +195,37 @@ def test_an_orphan_is_said_once_whatever_restarts_follow() -> None:
         assert [event.customer_id for event in part.ledger.facts.values()] == ["c1"]
         assert part.ledger.quality == {instant_us(at(-8 * DAY)) // DAY_US: {"orphan": 1}}
     assert letters == 1
+
+
+def test_what_retention_dropped_does_not_come_back_with_what_comes_later_of_its_roots() -> None:
+    """Of a request, an opportunity and a customer who are heard of again after more than a year, before a restart."""
+    counter = Counter(Retention())
+    old: list[Event] = [opened(0), answered(10), revenue(5, "100"), created(1), won(20)]
+    counter.desk.take(*old, *(opened(30, f"waits{n}", customer=f"c{n}") for n in range(2, 50)))
+    counter.flush(40)
+    pass_days(counter, 402)
+    counter.desk.take(opened(402 * DAY), revenue(402 * DAY, "7"), reopened(402 * DAY + 1))
+    for _ in range(5):
+        counter.flush(402 * DAY + 2)
+    kept = counter.desk.part.ledger
+
+    parts = new_parts()
+    parts.assign([0], generation=7)
+    (after,) = parts
+    for offset, (key, value) in enumerate(counter.sent.on("journal")):
+        after.restore(key, value, offset)
+    after.begin(instant_us(at(402 * DAY + 2)))
+
+    assert after.ledger.facts.keys() == kept.facts.keys()
+    assert after.ledger.worth.segments["unknown"].revenue_cents == 700
+
+
+def pass_days(counter: Counter, days: int) -> None:
+    """Time passes at once, and all facts are looked at."""
+    ledger = counter.desk.part.ledger
+    counter.desk.clock_us = instant_us(at(days * DAY))
+    ledger.set_clock(counter.desk.clock_us)
+    ledger.advance(counter.desk.clock_us)
+    assert ledger.retention is not None
+    while ledger.retention.is_sweeping:
+        ledger.advance(counter.desk.clock_us)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -182,6 +183,27 @@ def test_a_forgotten_event_does_not_come_back_and_its_neighbours_do() -> None:
     assert keeper.journal.owes_nothing
     log.compact()
     assert Keeper.recovered(log, 2).facts == keeper.facts
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_what_is_past_retention_does_not_come_back_though_most_of_its_segment_lives(rounds: int) -> None:
+    """In whole segments, in the tail, and in what is not written yet."""
+    keeper, log, events = Keeper(1), Log(), source(rounds * SEGMENT_BYTES // 1000, size=1000)
+    keeper.take(events, len(events) - 1)
+    log.append(keeper.flush())
+    keeper.take(events, 1)
+    gone = ["e3", f"e{len(events) - 2}", f"e{len(events) - 1}"]
+    for event_id in gone:
+        del keeper.facts[event_id]
+    keeper.journal.expire(gone)
+    for _ in range(20):
+        log.append(keeper.flush())
+
+    assert keeper.journal.owes_nothing
+    before = Keeper.recovered(log, 2)
+    assert before.facts.keys() - before.journal.take_left_over() == keeper.facts.keys()
+    log.compact()
+    assert Keeper.recovered(log, 3).facts == keeper.facts
 
 
 def test_a_forgotten_event_that_comes_again_is_kept() -> None:
