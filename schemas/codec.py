@@ -71,6 +71,11 @@ def decode_event(raw: bytes) -> Event:
     return _decode(_event, raw)
 
 
+def decode_kept(raw: bytes) -> Event:
+    """One event that may have been accepted by an earlier version; raises BadRecord."""
+    return _decode(_kept, raw)
+
+
 def decode_rep(raw: bytes) -> RepUpdated:
     """One entry of `crm.reps`; raises BadRecord."""
     return _checked(_decode(_rep, raw))

@@ -17,6 +17,7 @@ from processors.core.explain_opportunity import OpportunityAccount, explain_oppo
 from processors.core.identity import require_same
 from processors.core.ledger import Ledger
 from processors.core.replay import Replay
+from processors.tools.kept import read_kept
 from processors.tools.legible import legible
 from processors.tools.lines import BadLine, Line
 from processors.tools.refold import Refold
@@ -120,7 +121,9 @@ def explain_live(settings: Settings, wanted: str, *, opportunity: bool) -> Expla
             with suppress(BadRecord):
                 search.note(decode_message(record.value))
     refold.finish_reading()
-    return search.explanation(refold.ledgers(), load_policy(settings.policy.path), Clock(settings.clock).now_us())
+    now_us = Clock(settings.clock).now_us()
+    refold.keep(read_kept(kafka, refold.old(now_us)), now_us)
+    return search.explanation(refold.ledgers(), load_policy(settings.policy.path), now_us)
 
 
 def _letter_line(letter: TopicRecord) -> str:

@@ -1,35 +1,31 @@
 """The topics folded again: what the read model should say, from the first record on.
 
-What depended on when a record came (S13, S28) is taken from the dead letters: they say what the workers left out.
+What depended on when a record came (S13, S28) is taken from the dead letters: they say what the workers left out. Of
+facts as old as retention, and of those that the topics have lost, the workers' journal says which are kept.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import msgspec
 
+from config.clock import Clock
 from config.load_policy import load_policy
-from config.settings import RetentionSettings, Settings
+from config.settings import Settings
 from processors.agents.refusals import SPEAKER
-from processors.core.changes import with_folded
-from processors.core.desks import bump
 from processors.core.directory import directory_of
-from processors.core.instants import DAY_US, FOREVER_US, instant_us
+from processors.core.instants import DAY_US, FOREVER_US, LONG_AGO_US, moment
 from processors.core.ledger import Ledger
 from processors.core.retention import Retention
+from processors.tools.kept import Kept
 from processors.tools.published import DIRECTORY, Fields, Place
+from processors.tools.refolded_part import RefoldedPart
 from processors.tools.topic import TopicRecord
 from schemas.codec import decode_event, decode_rep
 from schemas.errors import BadRecord, Reason
-from schemas.views import Changes
 
 DAY_MS = 86_400_000
-SWEEP_US = 2 * DAY_US
-"""A worker forgets what is past retention once a day: within so much time, it may have done so or not."""
-REMEMBERED = 100_000
-"""So many of the latest records can still be taken back, when their dead letters come after them."""
 
-Source = tuple[str, int]
-"""Topic and offset of a record of a partition."""
 _next_offsets = msgspec.json.Decoder(dict[str, int])
 
 
@@ -40,9 +36,11 @@ class Refold:
         self._policy = load_policy(settings.policy.path)
         self._settings = settings
         self._directory = directory_of(self._policy)
+        self._old = moment(self._expiry_us(Clock(settings.clock).now_us()))
+        """Facts from before may be past retention."""
         self._changed_reps: set[str] = set()
         self._refused_entries: set[tuple[int, int]] = set()
-        self._parts: dict[int, _Part] = {}
+        self._parts: dict[int, RefoldedPart] = {}
         self.doubtful: set[Place] = set()
         """Fields that retention changes about now: nobody can say whether a worker has done so already."""
         self.records = 0
@@ -107,21 +105,45 @@ class Refold:
             part.ledger.reps_changed(self._changed_reps)
         self._changed_reps.clear()
 
+    def old(self, now_us: int) -> dict[int, int]:
+        """Partitions of which the journal is to be asked, for facts before an instant (microseconds since 1970)."""
+        instants = {number: part.old_us(self._expiry_us(now_us)) for number, part in self._parts.items()}
+        return {number: old_us for number, old_us in instants.items() if old_us is not None}
+
+    def keep(self, kept: Mapping[int, Kept], now_us: int) -> None:
+        """Of old facts, those count that the journal has."""
+        for number, part in kept.items():
+            self._parts[number].keep(part, self._expiry_us(now_us))
+
+    def _expiry_us(self, now_us: int) -> int:
+        return now_us - self._retention().shortest_us
+
+    def is_doubtful(self, place: Place) -> bool:
+        """Whether nobody can say what a field should be: retention changes it about now, or its records are lost."""
+        label, section, field = place
+        lost = max((part.lost_day for part in self._parts.values() if part.label == label), default=LONG_AGO_US)
+        return place in self.doubtful or (section == "quality" and int(field) <= lost)
+
     def fields(self, now_us: int) -> Fields:
         """Every field of the read model, as the facts have it at an instant."""
         found: Fields = {}
         for part in self._parts.values():
-            found |= part.fields(now_us, self._settings.retention)
+            found |= part.fields(now_us, self._retention)
             self.doubtful |= part.doubtful
         for rep in self._directory:
             found["", DIRECTORY, rep.rep_id] = msgspec.msgpack.encode(rep)
         return found
 
-    def _part(self, number: int) -> "_Part":
+    def _retention(self) -> Retention:
+        """As the workers have it, but for orphans, which are theirs to drop."""
+        kept = self._settings.retention
+        return Retention((kept.windows_days + kept.slack_days) * DAY_US, kept.roots_days * DAY_US, FOREVER_US)
+
+    def _part(self, number: int) -> RefoldedPart:
         part = self._parts.get(number)
         if part is None:
             label = f"{self._settings.kafka.events_topics[0]}/{number}"
-            part = self._parts[number] = _Part(label, Ledger(self._policy, self._directory))
+            part = self._parts[number] = RefoldedPart(label, Ledger(self._policy, self._directory), self._old)
         return part
 
     def _take_rep(self, record: TopicRecord) -> None:
@@ -138,98 +160,3 @@ class Refold:
         if place not in self._refused_entries:
             self._refused_entries.add(place)
             self._part(SPEAKER).note(at_ms // DAY_MS, reason)
-
-
-class _Part:
-    """One partition number: its ledger, and what the workers noted and left out of it."""
-
-    def __init__(self, label: str, ledger: Ledger) -> None:
-        self.label = label
-        self.ledger = ledger
-        self.next_offsets: dict[str, int] = {}
-        self.orphans: dict[str, list[dict[str, int]]] = defaultdict(list)
-        """event_id to the partition's next offsets each time that it was dropped as an orphan."""
-        self.doubtful: set[Place] = set()
-        self._noted: dict[int, dict[str, int]] = {}
-        self._refused: dict[Source, Reason] = {}
-        self._latest: dict[Source, tuple[str, int]] = {}
-        """The latest records that counted: event_id and the day on which they came."""
-
-    def refuse(self, source: Source, reason: Reason) -> None:
-        """A worker has put this record into the dead letters; if it counted here meanwhile, it no longer does."""
-        if source in self._refused:
-            return
-        self._refused[source] = reason
-        event_id, day = self._latest.pop(source, ("", 0))
-        if self.ledger.forget(event_id):
-            self.note(day, reason)
-
-    def take(self, record: TopicRecord) -> None:
-        """Fold a record."""
-        source, day = (record.topic, record.offset), record.timestamp_ms // DAY_MS
-        self.next_offsets[record.topic] = record.offset + 1
-        try:
-            reason = self._refused.get(source) or self._apply(record, source, day)
-        except BadRecord as bad:
-            reason = bad.reason
-        if reason is not None:
-            self.note(day, reason)
-
-    def finish_reading(self) -> None:
-        """Drop the orphans that were dropped by now."""
-        for event_id in list(self.orphans):
-            self._drop_orphan(event_id, self.next_offsets)
-
-    def fields(self, now_us: int, kept: RetentionSettings) -> Fields:
-        """Every field, as the facts have it at an instant."""
-        self.ledger.advance(now_us)
-        self._sweep(now_us - SWEEP_US, kept)
-        found = self._named(self.ledger.everything())
-        self._sweep(now_us, kept)
-        swept = self.ledger.take_changes()
-        gone = {(self.label, section, field) for section, fields in swept.deletes.items() for field in fields}
-        self.doubtful |= self._named(swept).keys() | gone
-        for day, counts in with_folded(self._noted, self.ledger.quality).items():
-            found[self.label, "quality", str(day)] = msgspec.msgpack.encode(counts)
-        return found
-
-    def _apply(self, record: TopicRecord, source: Source, day: int) -> Reason | None:
-        """Apply an event. Gives what is to be noted of it, or raises BadRecord."""
-        if record.value is None:
-            return Reason.TOMBSTONE
-        event = decode_event(record.value)
-        if event.event_id in self.orphans:
-            self._drop_orphan(event.event_id, {record.topic: record.offset})
-        if self.ledger.apply(event) == "duplicate":
-            return Reason.DUPLICATE
-        self._latest[source] = (event.event_id, day)
-        if len(self._latest) > REMEMBERED:
-            del self._latest[next(iter(self._latest))]
-        return None
-
-    def _drop_orphan(self, event_id: str, reached: dict[str, int]) -> None:
-        """Drop an orphan that was dropped before these offsets. What was said again after a crash is gone already."""
-        dropped = self.orphans[event_id]
-        while dropped and all(dropped[0].get(topic, 0) <= offset for topic, offset in reached.items()):
-            dropped.pop(0)
-            fact = self.ledger.facts.get(event_id)
-            if fact is not None and self.ledger.forget(event_id):
-                self.note(instant_us(fact.occurred_at) // DAY_US, Reason.ORPHAN)
-
-    def note(self, day: int, reason: Reason) -> None:
-        """Count something of the data quality on a day."""
-        bump(self._noted.setdefault(day, {}), str(reason), 1)
-
-    def _sweep(self, now_us: int, kept: RetentionSettings) -> None:
-        """Forget what is past retention at an instant; orphans are the workers' to drop."""
-        windows_us = (kept.windows_days + kept.slack_days) * DAY_US
-        self.ledger.retention = Retention(windows_us, kept.roots_days * DAY_US, FOREVER_US)
-        self.ledger.advance(now_us)
-        while self.ledger.retention.is_sweeping:
-            self.ledger.advance(now_us)
-        self.ledger.retention = None
-
-    def _named(self, changes: Changes) -> Fields:
-        """All but the data quality."""
-        puts = ((section, fields) for section, fields in changes.puts.items() if section != "quality")
-        return {(self.label, section, field): value for section, fields in puts for field, value in fields.items()}

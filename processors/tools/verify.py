@@ -16,6 +16,7 @@ from rich.table import Table
 from config.clock import Clock, in_force
 from config.settings import Settings
 from processors.ingest.clients import consumer
+from processors.tools.kept import read_kept
 from processors.tools.legible import legible
 from processors.tools.published import Fields, Place, equal, read_clocks, read_fields, read_positions, readable
 from processors.tools.refold import Refold
@@ -67,10 +68,13 @@ def verify(settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> Ve
             _read(refold, reader, letters, bar=number == 0)
             _wait_for_workers(settings, refold.positions(), patience_seconds)
             _leave_out(refold, letters)
+            if number == 0:
+                now_us = clock.now_us()
+                refold.keep(read_kept(kafka, refold.old(now_us)), now_us)
             folded = refold.fields(clock.now_us())
             published = asyncio.run(read_fields(settings))
             fields = len(folded)
-            found = [d for d in _differences(folded, published) if d.place not in refold.doubtful]
+            found = [d for d in _differences(folded, published) if not refold.is_doubtful(d.place)]
             seen = {difference: seen.get(difference, 0) + 1 for difference in found}
             if _is_decided(number + 1, seen.values()):
                 break

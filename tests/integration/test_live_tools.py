@@ -179,6 +179,18 @@ def test_several_topics_of_the_same_customers_are_verified_as_one(settings: Sett
     assert result.fields > 0
 
 
+def test_verify_asks_the_journal_about_facts_as_old_as_retention(settings: Settings) -> None:
+    now_us = Clock(settings.clock).now_us()
+    send(
+        settings, [ev.OpportunityCreated(event_id="a", rep_id="r", opportunity_id="o", **_head(now_us - 380 * DAY_US))]
+    )
+    with worker(settings, settings.worker.data_dir) as running:
+        wait_until(lambda: ReadModel(settings).position() == 1, "the opportunity", running)
+        result = verify(settings)
+        assert (result.differences, result.fields > 0) == ([], True)
+        assert len(explain_live(settings, "o", opportunity=True).accounts) == 1
+
+
 def test_verify_finds_customers_whose_events_are_in_several_partitions(settings: Settings) -> None:
     """A producer that keys by something else: the answer never meets its request."""
     ensure_topics(settings)

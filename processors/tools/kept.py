@@ -1,0 +1,60 @@
+"""What workers keep of old facts, as their journal says.
+
+Nobody else can say it: topics lose records in the end of which workers keep what is still needed, such as the revenue
+of a customer who stays; and workers drop what is past retention, also when something of the same root comes later.
+"""
+
+from collections.abc import Mapping
+
+from config.settings import KafkaSettings
+from processors.agents.journal import Journal
+from processors.agents.segments import JournalError
+from processors.core.instants import instant_us
+from processors.tools.topic import read_topics
+from schemas.codec import parse_kept
+from schemas.errors import Unavailable
+from schemas.events import Event
+
+READER = 0
+"""No writer of the journal."""
+
+
+class Kept:
+    """The events of one partition's journal that are older than an instant (microseconds since 1970)."""
+
+    def __init__(self, before_us: int) -> None:
+        self.before_us = before_us
+        self.events: dict[str, Event] = {}
+        self._journal = Journal(READER)
+
+    def take(self, key: bytes, value: bytes | None) -> None:
+        """Take a record of the journal. Raises JournalError."""
+        self._journal.restore(key, value, self._replay)
+
+    def finish(self) -> None:
+        """That was all."""
+        for event_id in self._journal.take_left_over():
+            self.events.pop(event_id, None)
+
+    def _replay(self, raw: bytes) -> str:
+        event = parse_kept(raw)
+        if instant_us(event.occurred_at) < self.before_us:
+            self.events[event.event_id] = event
+        return event.event_id
+
+
+def read_kept(kafka: KafkaSettings, before_us: Mapping[int, int]) -> dict[int, Kept]:
+    """The old events of some partitions, each before an instant of its own; raises Unavailable, UsageError."""
+    kept = {number: Kept(instant) for number, instant in before_us.items()}
+    if not kept:
+        return kept
+    try:
+        for record in read_topics(kafka, (kafka.journal_topic,)):
+            part = kept.get(record.partition)
+            if part is not None:
+                part.take(record.key or b"", record.value)
+    except JournalError as error:
+        raise Unavailable(f"{kafka.journal_topic}: {error}") from error
+    for part in kept.values():
+        part.finish()
+    return kept

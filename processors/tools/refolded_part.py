@@ -1,0 +1,178 @@
+"""One partition folded again: its ledger, and what the workers noted and left out of it."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+
+import msgspec
+
+from config.clock import wall_us
+from processors.core.changes import with_folded
+from processors.core.desks import bump
+from processors.core.instants import DAY_US, LONG_AGO_US, instant_us, moment
+from processors.core.ledger import SKEW_US, Ledger
+from processors.core.retention import Retention
+from processors.tools.kept import Kept
+from processors.tools.published import Fields, Place
+from processors.tools.topic import TopicRecord
+from schemas.codec import decode_kept
+from schemas.errors import BadRecord, Reason
+from schemas.views import Changes
+
+DAY_MS = 86_400_000
+FRESH_MS = 3_600_000
+"""What came so long ago is in the journal."""
+SWEEP_US = 2 * DAY_US
+"""A worker forgets what is past retention once a day: within so much time, it may have done so or not."""
+REMEMBERED = 100_000
+"""So many of the latest records can still be taken back, when their dead letters come after them."""
+
+Source = tuple[str, int]
+"""Topic and offset of a record of a partition."""
+
+
+class RefoldedPart:
+    """One partition number: its ledger, and what the workers noted and left out of it."""
+
+    def __init__(self, label: str, ledger: Ledger, old: datetime) -> None:
+        self.label = label
+        self.ledger = ledger
+        self.next_offsets: dict[str, int] = {}
+        self.orphans: dict[str, list[dict[str, int]]] = defaultdict(list)
+        """event_id to the partition's next offsets each time that it was dropped as an orphan."""
+        self.doubtful: set[Place] = set()
+        self.lost_day = LONG_AGO_US
+        """The topics have lost records of this day (UTC) and before."""
+        self._first_ms = 0
+        """When the first record came that the topics still have, if they have lost any."""
+        self._fresh_ms = wall_us() // 1000 - FRESH_MS
+        self._old = old
+        self._fresh: set[str] = set()
+        """Old events that came so lately that the journal may not have them yet."""
+        self._remembered: set[str] = set()
+        """Events that were taken from the journal."""
+        self._noted: dict[int, dict[str, int]] = {}
+        self._refused: dict[Source, Reason] = {}
+        self._latest: dict[Source, tuple[str, int]] = {}
+        """The latest records that counted: event_id and the day on which they came."""
+        self._copies: dict[str, tuple[Source, int]] = {}
+        """event_id to the last record that was a duplicate of one of them, and the day on which it came."""
+
+    def refuse(self, source: Source, reason: Reason) -> None:
+        """A worker has put this record into the dead letters; if it counted here meanwhile, it no longer does."""
+        if source in self._refused:
+            return
+        self._refused[source] = reason
+        if source not in self._latest:
+            return
+        event_id, day = self._latest.pop(source)
+        if event_id in self._copies:
+            # It was sent again, and that counts instead.
+            copy, copy_day = self._copies.pop(event_id)
+            self._latest[copy] = (event_id, copy_day)
+            self.note(copy_day, Reason.DUPLICATE, -1)
+            self.note(day, reason)
+        elif self.ledger.forget(event_id):
+            self.note(day, reason)
+
+    def old_us(self, expiry_us: int) -> int | None:
+        """Before which instant facts are old enough to ask the journal about them; None: there are none."""
+        if self._first_ms:
+            return max(expiry_us, self._first_ms * 1000 + SKEW_US)
+        oldest = min((fact.occurred_at for fact in self.ledger.facts.values()), default=None)
+        return expiry_us if oldest is not None and instant_us(oldest) < expiry_us else None
+
+    def keep(self, kept: Kept, expiry_us: int) -> None:
+        """Take the journal's word on old facts: those that the topics lost, and those that retention dropped."""
+        for event_id, event in kept.events.items():
+            if event_id not in self.ledger.facts:
+                # It may be bad by a newer policy.
+                with suppress(BadRecord):
+                    self.ledger.apply(event)
+                    self._remembered.add(event_id)
+        old = moment(expiry_us)
+        for event_id, fact in list(self.ledger.facts.items()):
+            if fact.occurred_at < old and event_id not in kept.events and event_id not in self._fresh:
+                self.ledger.forget(event_id)
+
+    def take(self, record: TopicRecord) -> None:
+        """Fold a record."""
+        if record.topic not in self.next_offsets and record.offset:
+            self._first_ms = max(self._first_ms, record.timestamp_ms)
+            self.lost_day = self._first_ms // DAY_MS
+        source, day = (record.topic, record.offset), record.timestamp_ms // DAY_MS
+        self.next_offsets[record.topic] = record.offset + 1
+        try:
+            reason = self._refused.get(source) or self._apply(record, source, day)
+        except BadRecord as bad:
+            reason = bad.reason
+        if reason is not None:
+            self.note(day, reason)
+
+    def finish_reading(self) -> None:
+        """Drop the orphans that were dropped by now."""
+        for event_id in list(self.orphans):
+            self._drop_orphan(event_id, self.next_offsets)
+
+    def fields(self, now_us: int, new_retention: Callable[[], Retention]) -> Fields:
+        """Every field, as the facts have it at an instant."""
+        self.ledger.advance(now_us)
+        self._sweep(now_us - SWEEP_US, new_retention())
+        found = self._named(self.ledger.everything())
+        self._sweep(now_us, new_retention())
+        swept = self.ledger.take_changes()
+        gone = {(self.label, section, field) for section, fields in swept.deletes.items() for field in fields}
+        self.doubtful |= self._named(swept).keys() | gone
+        for day, counts in with_folded(self._noted, self.ledger.quality).items():
+            found[self.label, "quality", str(day)] = msgspec.msgpack.encode(counts)
+        return found
+
+    def _apply(self, record: TopicRecord, source: Source, day: int) -> Reason | None:
+        """Apply an event. Gives what is to be noted of it, or raises BadRecord."""
+        if record.value is None:
+            return Reason.TOMBSTONE
+        # What this version refuses, and no dead letter names, an earlier version has counted.
+        event = decode_kept(record.value)
+        if event.event_id in self.orphans:
+            self._drop_orphan(event.event_id, {record.topic: record.offset})
+        if record.timestamp_ms >= self._fresh_ms and event.occurred_at < self._old:
+            self._fresh.add(event.event_id)
+        if self.ledger.apply(event) == "duplicate":
+            if event.event_id not in self._remembered:
+                self._copies[event.event_id] = (source, day)
+                if len(self._copies) > REMEMBERED:
+                    del self._copies[next(iter(self._copies))]
+                return Reason.DUPLICATE
+            self._remembered.discard(event.event_id)
+        self._latest[source] = (event.event_id, day)
+        if len(self._latest) > REMEMBERED:
+            event_id, _ = self._latest.pop(next(iter(self._latest)))
+            self._copies.pop(event_id, None)
+        return None
+
+    def _drop_orphan(self, event_id: str, reached: dict[str, int]) -> None:
+        """Drop an orphan that was dropped before these offsets. What was said again after a crash is gone already."""
+        dropped = self.orphans[event_id]
+        while dropped and all(dropped[0].get(topic, 0) <= offset for topic, offset in reached.items()):
+            dropped.pop(0)
+            fact = self.ledger.facts.get(event_id)
+            if fact is not None and self.ledger.forget(event_id):
+                self.note(instant_us(fact.occurred_at) // DAY_US, Reason.ORPHAN)
+
+    def note(self, day: int, reason: Reason, more: int = 1) -> None:
+        """Count something of the data quality on a day."""
+        bump(self._noted.setdefault(day, {}), str(reason), more)
+
+    def _sweep(self, now_us: int, retention: Retention) -> None:
+        """Forget what is past retention at an instant."""
+        self.ledger.retention = retention
+        self.ledger.advance(now_us)
+        while retention.is_sweeping:
+            self.ledger.advance(now_us)
+        self.ledger.retention = None
+
+    def _named(self, changes: Changes) -> Fields:
+        """All but the data quality."""
+        puts = ((section, fields) for section, fields in changes.puts.items() if section != "quality")
+        return {(self.label, section, field): value for section, fields in puts for field, value in fields.items()}
