@@ -6,8 +6,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
@@ -29,6 +31,7 @@ from schemas.errors import SalespulseError, Unavailable
 
 logger = logging.getLogger(__name__)
 
+CANCEL_SECONDS = 5.0
 STOP_SECONDS = 20.0
 """A stop that takes longer is cut short: what is acknowledged stays, and the rest is read again."""
 GC_THRESHOLDS = (100_000, 20, 100)
@@ -43,6 +46,7 @@ def run_worker(settings: Settings) -> int:
     """
     ignore_hangup()
     configure_logs(sys.stderr)
+    threading.excepthook = _tell_of_thread
     policy = load_policy(settings.policy.path)
     require_data_dir(settings.worker.data_dir)
     registry = CollectorRegistry()
@@ -69,10 +73,15 @@ Signals = tuple[asyncio.Event, PolicyReload]
 
 async def _run_and_close(settings: Settings, given: Given, read_model: ReadModel, signals: Signals) -> int:
     try:
-        return await _run(settings, given, signals)
+        code = await _run(settings, given, signals)
     finally:
         with suppress(Unavailable):
             await read_model.close()
+    hanging = await let_go_of_tasks(CANCEL_SECONDS)
+    if hanging:
+        logger.error("left behind what does not end: %s", ", ".join(sorted(hanging)))
+        _end_at_once(code)
+    return code
 
 
 async def _run(settings: Settings, given: Given, signals: Signals) -> int:
@@ -90,12 +99,15 @@ async def _run(settings: Settings, given: Given, signals: Signals) -> int:
     given.metrics.input_partitions.set(checking.result())
     app = build_app(settings, given)
     await _live(app, stopping)
-    await _end(app)
+    failure = await stop_within(app.stop(), STOP_SECONDS)
     if app.crash_reason is not None:
         _tell(app.crash_reason)
-        return 1
-    logger.info("stopped")
-    return 0
+    if failure is not None:
+        logger.error("%s: ending at once; what was not acknowledged is read again", failure)
+        _end_at_once(1)
+    if app.crash_reason is None:
+        logger.info("stopped")
+    return 0 if app.crash_reason is None else 1
 
 
 async def _live(app: WorkerApp, stopping: "asyncio.Task[bool]") -> None:
@@ -122,16 +134,33 @@ async def _watch(app: WorkerApp) -> None:
         await asyncio.sleep(BEAT_SECONDS)
 
 
-async def _end(app: WorkerApp) -> None:
-    """Stop the app; whatever hangs (a producer without a broker does) does not keep the process alive."""
-    try:
-        await asyncio.wait_for(app.stop(), STOP_SECONDS)
-    except TimeoutError:
-        logger.error(  # noqa: TRY400 -- a traceback would name no culprit
-            "did not stop within %.0f s: ending at once; what was not acknowledged is read again", STOP_SECONDS
-        )
-        logging.shutdown()
-        os._exit(1)
+async def stop_within(stop: Coroutine[Any, Any, object], seconds: float) -> str | None:
+    """Run what stops an app; what went wrong with it, if anything did. Whatever it raises ends here.
+
+    A producer without a broker hangs; a commit that is cut off comes out as a cancellation of the caller.
+    """
+    stopping = asyncio.create_task(stop)
+    await asyncio.wait([stopping], timeout=seconds)
+    if not stopping.done():
+        return f"did not stop within {seconds:.0f} s"
+    error = asyncio.CancelledError() if stopping.cancelled() else stopping.exception()
+    return None if error is None else f"did not stop in good order ({error!r})"
+
+
+async def let_go_of_tasks(seconds: float) -> list[str]:
+    """Cancel all other tasks; the names of those that go on nevertheless, for which Python would wait for ever."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if not others:
+        return []
+    _, hanging = await asyncio.wait(others, timeout=seconds)
+    return [str(task.get_coro()) for task in hanging]
+
+
+def _end_at_once(code: int) -> NoReturn:
+    logging.shutdown()
+    os._exit(code)
 
 
 @contextmanager
@@ -148,6 +177,12 @@ def _served(registry: CollectorRegistry, worker: WorkerSettings) -> Iterator[Non
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _tell_of_thread(end: threading.ExceptHookArgs) -> None:
+    """The consumer's thread is cut off when a worker stops without a broker: that is no news."""
+    if not isinstance(end.exc_value, asyncio.CancelledError):
+        logger.error("a thread ended by %r", end.exc_value, exc_info=end.exc_value)
 
 
 def _tell(reason: BaseException) -> None:

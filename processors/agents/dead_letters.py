@@ -12,7 +12,9 @@ from schemas.errors import BadRecord
 from schemas.events import Event
 
 MOST_BYTES = 512 * 1024
-"""A longer value is cut, so that it fits the dead letters' topic; its length is in the header `value_bytes`."""
+"""A longer value is cut, so that the letter fits into a message; its length is in the header `value_bytes`."""
+MOST_KEY_BYTES = 64 * 1024
+"""The same for the key, whose length is in the header `key_bytes` then."""
 MOST_DETAIL = 1000
 
 
@@ -25,13 +27,11 @@ class DeadLetters:
 
     def of_record(self, source: tuple[str, int], record: Record, bad: BadRecord) -> Message:
         """The dead letter of a record from a source topic and partition: key and value as they were."""
-        value = record.value
         at_ms = str(record.timestamp or 0).encode()
         headers = (*self._headers(bad, source, record.offset), ("timestamp_ms", at_ms))
-        if value is not None and len(value) > MOST_BYTES:
-            headers = (*headers, ("value_bytes", str(len(value)).encode()))
-            value = value[:MOST_BYTES]
-        return Message(self.topic, record.key, value, headers)
+        key, cut_key = _cut("key_bytes", record.key, MOST_KEY_BYTES)
+        value, cut_value = _cut("value_bytes", record.value, MOST_BYTES)
+        return Message(self.topic, key, value, (*headers, *cut_key, *cut_value))
 
     def of_event(self, source: tuple[str, int], event: Event, bad: BadRecord, offsets: Mapping[str, int]) -> Message:
         """The dead letter of an event that was accepted and turned out bad later; its offset is no longer known.
@@ -48,3 +48,10 @@ class DeadLetters:
             fields["offset"] = str(offset)
         fields["group"] = self.group
         return tuple((name, text.encode("utf-8", "replace")) for name, text in fields.items())
+
+
+def _cut(name: str, data: bytes | None, most: int) -> tuple[bytes | None, Headers]:
+    """Bytes that fit, and a header with how many there were if that is fewer."""
+    if data is None or len(data) <= most:
+        return data, ()
+    return data[:most], ((name, str(len(data)).encode()),)

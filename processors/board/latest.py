@@ -144,7 +144,7 @@ class LatestDeadLetters:
 
 
 def _letter(record: ConsumerRecord[bytes, bytes]) -> Letter:
-    headers = {name: raw.decode("utf-8", "replace") for name, raw in record.headers}
+    headers = {name: (raw or b"").decode("utf-8", "replace") for name, raw in record.headers}
     value = record.value or b""
     return Letter(
         at=rfc3339(record.timestamp * 1000),

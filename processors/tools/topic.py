@@ -61,7 +61,7 @@ class TopicReader:
                 for part, records in batches.items():
                     progress.advance(task, len(records))
                     for record in records:
-                        headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+                        headers = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
                         yield TopicRecord(
                             part.topic,
                             part.partition,

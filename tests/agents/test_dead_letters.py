@@ -1,6 +1,6 @@
 """Dead letters: as they came, with the reason and the place."""
 
-from processors.agents.dead_letters import MOST_BYTES, DeadLetters
+from processors.agents.dead_letters import MOST_BYTES, MOST_KEY_BYTES, DeadLetters
 from schemas import codec
 from schemas.errors import BadRecord, Reason
 from tests.agents.workbench import Record
@@ -30,6 +30,15 @@ def test_a_huge_value_is_cut_and_its_length_told() -> None:
 
     assert letter.value == b"x" * MOST_BYTES
     assert dict(letter.headers)["value_bytes"] == b"5000000"
+
+
+def test_a_huge_key_is_cut_as_well_and_its_length_told() -> None:
+    """A sender that takes the value for the key: the letter has to fit into a message all the same."""
+    letter = LETTERS.of_record(("crm.events", 0), Record(0, b"x" * 5_000_000, b"k" * 2_000_000), BAD)
+
+    assert letter.key == b"k" * MOST_KEY_BYTES
+    assert dict(letter.headers)["key_bytes"] == b"2000000"
+    assert len(letter.key or b"") + len(letter.value or b"") < 600_000
 
 
 def test_an_event_that_turned_out_bad_is_written_as_an_event() -> None:

@@ -1,5 +1,6 @@
 """A worker process against a real broker and a real Redis: what goes in comes out, and what is bad does not stop it."""
 
+import asyncio
 import math
 import signal
 import time
@@ -7,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from config.settings import Settings
 from processors.core.instants import DAY_US, moment
@@ -171,6 +174,28 @@ def test_bad_input_goes_to_the_dead_letters_and_the_worker_goes_on(
     assert model.quality("malformed") == len(BAD) - 2
     assert model.quality("duplicate") == 1
     assert activities(model) == {"alice": 2}
+
+
+async def send_odd(settings: Settings) -> None:
+    topic, nothing = settings.kafka.events_topics[0], cast("bytes", None)
+    client = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap, max_request_size=8_000_000)
+    await client.start()
+    await client.send_and_wait(topic, b"C-00001", key=b"k" * 2_000_000)
+    await client.send_and_wait(topic, codec.encode(logged(1)), key=b"c1", headers=[("trace", nothing)])
+    await client.stop()
+
+
+def test_keys_and_headers_of_any_kind_stop_nobody(settings: Settings, model: ReadModel, tmp_path: Path) -> None:
+    """A sender that takes the value for the key, and one whose headers have no values."""
+    ensure_topics(settings)
+    asyncio.run(send_odd(settings))
+    with worker(settings, tmp_path) as running:
+        wait_until(lambda: model.position() == 2, "every record was passed", running)
+        wait_until(lambda: running.page().total("salespulse_changelog_seconds_count") > 0, "a checkpoint", running)
+        assert verify(settings).differences == []
+    (letter,) = records(settings, settings.kafka.dead_letters_topic)
+    assert dict(letter.headers)["key_bytes"] == b"2000000"
+    assert activities(model) == {"alice": 1}
 
 
 def test_a_directory_change_moves_a_reps_numbers_while_the_worker_runs(
