@@ -119,14 +119,19 @@ class RefoldedPart:
         """Every field, as the facts have it at an instant."""
         self.ledger.advance(now_us)
         self._sweep(now_us - SWEEP_US, new_retention())
-        found = self._named(self.ledger.everything())
+        found = self._named(self.ledger.everything()) | self._quality()
         self._sweep(now_us, new_retention())
         swept = self.ledger.take_changes()
         gone = {(self.label, section, field) for section, fields in swept.deletes.items() for field in fields}
-        self.doubtful |= self._named(swept).keys() | gone
-        for day, counts in with_folded(self._noted, self.ledger.quality).items():
-            found[self.label, "quality", str(day)] = msgspec.msgpack.encode(counts)
+        quality = self._quality()
+        changed = {place for place in found.keys() | quality.keys() if place[1] == "quality"}
+        changed = {place for place in changed if found.get(place) != quality.get(place)}
+        self.doubtful |= self._named(swept).keys() | gone | changed
         return found
+
+    def _quality(self) -> Fields:
+        days = with_folded(self._noted, self.ledger.quality)
+        return {(self.label, "quality", str(day)): msgspec.msgpack.encode(counts) for day, counts in days.items()}
 
     def _apply(self, record: TopicRecord, source: Source, day: int) -> Reason | None:
         """Apply an event. Gives what is to be noted of it, or raises BadRecord."""

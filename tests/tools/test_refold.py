@@ -54,7 +54,9 @@ def test_a_refused_entry_of_the_directory_counts_once_on_the_day_on_which_it_cam
 
 
 SETTINGS = Settings()
-KEPT_DAYS = SETTINGS.retention.roots_days + SETTINGS.retention.slack_days
+WINDOWS_DAYS = SETTINGS.retention.windows_days + SETTINGS.retention.slack_days
+ROOTS_DAYS = SETTINGS.retention.roots_days
+KEPT_DAYS = ROOTS_DAYS + SETTINGS.retention.slack_days
 """So long the events topic has its records."""
 
 
@@ -62,7 +64,7 @@ class System:
     """A worker's part that lives for years, and the topic that it reads."""
 
     def __init__(self) -> None:
-        self.counter = Counter(Retention(375 * DAY_US, 400 * DAY_US))
+        self.counter = Counter(Retention(WINDOWS_DAYS * DAY_US, ROOTS_DAYS * DAY_US))
         self.records: list[TopicRecord] = []
 
     def come(self, minute: float, *events: Event | bytes) -> None:
@@ -161,3 +163,11 @@ def test_what_was_refused_at_first_and_counted_when_it_was_sent_again_counts() -
     fields = refold.fields(CLOCK_US)
     assert [place[1] for place in fields] == ["segments", "quality"]
     assert fields["crm.events/0", "quality", str(TODAY)] == msgspec.msgpack.encode({"clock_skew": 1})
+
+
+def test_counts_of_answers_that_retention_takes_within_these_days_are_doubtful() -> None:
+    """A worker looks once a day: it may have dropped them already, or not."""
+    system = System()
+    system.come(DAY, answered(0, "alice", None), answered(10, "alice", None))
+    assert system.differences(WINDOWS_DAYS * DAY + 1) == []
+    assert system.differences((WINDOWS_DAYS + 2) * DAY - 5) == []
