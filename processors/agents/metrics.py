@@ -96,7 +96,9 @@ class WorkerMetrics:
         )
         self._roots = Gauge("salespulse_roots", "What is held in memory, by kind.", ["kind"], registry=registry)
         self.redis_up = Gauge(
-            "salespulse_redis_up", "1: the read model answered last time. NaN: it was not asked yet.", registry=registry
+            "salespulse_redis_up",
+            "1: the read model answered last time. NaN: no partition is here to ask it for.",
+            registry=registry,
         )
         self.redis_up.set(math.nan)
 

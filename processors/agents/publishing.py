@@ -1,6 +1,7 @@
 """Publishing: what changed goes to the read model, again and again until it is there. Kafka never waits for it."""
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -75,7 +76,9 @@ class Publisher:
         except Unavailable as error:
             self._went(up=False, why=str(error))
         else:
-            self._went(up=True)
+            if not self._parts.recovered():
+                # Nothing is asked any more: what was last answered would stand for ever.
+                self._metrics.redis_up.set(math.nan)
 
     def _publication(self, part: Part) -> Publication:
         publication = self._publications.get(part.number)
@@ -100,6 +103,7 @@ class Publisher:
             outcome = await self._model.publish_portions(
                 about, chain(() if first is None else (first,), portions), whole
             )
+            self._went(up=True)
             publication.whole = outcome != ACCEPTED
             publication.heartbeat = now + HEARTBEAT_SECONDS
             if outcome not in (ACCEPTED, EMPTY):
@@ -109,6 +113,7 @@ class Publisher:
 
     async def _has_passed(self, part: Part) -> bool:
         fence = await self._model.fence(part.label)
+        self._went(up=True)
         if fence is None or part.position >= fence:
             return True
         if not part.caught_up:
@@ -126,6 +131,7 @@ class Publisher:
         for rep_id, offset in offsets.items():
             if self._directory.get(rep_id) is None:
                 await self._model.remove_rep(rep_id, offset)
+        self._went(up=True)
         self._reps = {rep_id: offset for rep_id, offset in self._reps.items() if offsets.get(rep_id) != offset}
 
     def _entries(self, offsets: Mapping[str, int]) -> Iterable[tuple[RepUpdated, int]]:
@@ -135,7 +141,7 @@ class Publisher:
                 yield rep, offset
 
     def _went(self, *, up: bool, why: str = "") -> None:
-        """Say once that the read model is away, and once that it is back."""
+        """Tell what an answer of the read model shows, or its lack: once that it is away, and once that it is back."""
         self._metrics.redis_up.set(up)
         if self._up and not up:
             logger.warning("%s: going on without the read model, and catching up later", why)

@@ -1,6 +1,8 @@
 """Publishing: everything after an assignment, changes from then on, and everything again when in doubt."""
 
 import asyncio
+import logging
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -107,6 +109,30 @@ def test_while_the_read_model_is_away_nothing_is_lost(press: Press, caplog: pyte
     assert press.shelf.published[-1][1:] == (3, press.desk.part.ledger.everything(), True)
     assert press.desk.value("salespulse_redis_up") == 1
     assert caplog.text.count("going on without the read model") == 1
+
+
+def test_only_an_answer_says_that_the_read_model_is_back(
+    press: Press, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(publishing, "RETRY_SECONDS", 3600.0)
+    press.shelf.up = False
+
+    press.publish()
+    press.publish()
+
+    assert press.desk.value("salespulse_redis_up") == 0
+    assert "answers again" not in caplog.text
+
+
+def test_a_worker_without_parts_says_nothing_of_the_read_model(press: Press) -> None:
+    press.publish()
+    assert press.desk.value("salespulse_redis_up") == 1
+
+    press.shelf.up = False
+    press.desk.parts.assign([], generation=2)
+    press.publish()
+    assert math.isnan(press.desk.value("salespulse_redis_up"))
 
 
 @pytest.mark.parametrize(("age_us", "published"), [(1_000_000, 2), (3_600_000_000, 1)])
