@@ -81,17 +81,22 @@ class DirectoryTable(faust.GlobalTable):
         return changed
 
     def _remove(self, key: bytes | None, offset: int) -> None:
-        rep_id = (key or b"").decode("utf-8", "replace")
+        rep_id = _rep_of(key)
         self._directory.remove(rep_id)
         # Whatever was known of the rep: compaction may have left its tombstone alone, and the read model still has it.
+        self._mark(rep_id, offset)
+        self._metrics.events(KIND, Reason.TOMBSTONE, 1)
+
+    def _mark(self, rep_id: str, offset: int) -> None:
         self._changed.add(rep_id)
         self.offsets[rep_id] = offset
-        self._metrics.events(KIND, Reason.TOMBSTONE, 1)
 
     def _refuse(self, event: Any, bad: BadRecord) -> None:
         message = event.message
         where = f"{self._topic_name}/{message.partition} offset {message.offset}"
         logger.warning("%s: %s; the former entry stays", where, bad)
+        # An earlier version may have taken and published it: what stays is published as of it, be it nothing.
+        self._mark(_rep_of(event.key), message.offset)
         self._metrics.events(KIND, bad.reason, 1)
         at_ms = round(message.timestamp * 1000)
         self.refusals.add(RefusedEntry(message.partition, message.offset, event.key, event.value, at_ms, bad))
@@ -103,3 +108,8 @@ class DirectoryTable(faust.GlobalTable):
             self._metrics.expect_team(self._directory.team(rep.rep_id))
         self.offsets[rep.rep_id] = offset
         self._metrics.events(KIND, "applied", 1)
+
+
+def _rep_of(key: bytes | None) -> str:
+    """The rep whom a record without a readable entry concerns."""
+    return (key or b"").decode("utf-8", "replace")

@@ -20,6 +20,7 @@ from schemas import codec
 from schemas.errors import BadRecord
 from schemas.events import Event
 from schemas.policy import DEFAULT_POLICY
+from schemas.views import UNASSIGNED
 from tests.agents.workbench import CLOCK_US, TOPIC, Shelf
 from tests.story import DAY, activity, at, rep
 
@@ -154,10 +155,20 @@ def test_a_bad_entry_leaves_the_former_one_in_place(caplog: pytest.LogCaptureFix
     bench = Bench()
     bad = [b"{", codec.encode(rep("ann", time_zone="Mars/Olympus"))]
 
-    bench.reps.apply_changelog_batch([event(codec.encode(rep("ann", "north")))])
-    bench.reps.apply_changelog_batch([event(value, offset=n) for n, value in enumerate(bad, 1)])
+    bench.reps.apply_changelog_batch([event(codec.encode(rep("ann", "north")), key=b"ann")])
+    bench.reps.apply_changelog_batch([event(value, key=b"ann", offset=n) for n, value in enumerate(bad, 1)])
 
     assert bench.reps.take_changed() == {"ann"}
-    assert bench.reps.offsets == {"ann": 0}
+    assert bench.reps.offsets == {"ann": 2}
     assert bench.value("salespulse_events_total", type="rep.updated", result="malformed") == 2
     assert "crm.reps/0 offset 2: malformed: unknown time zone 'Mars/Olympus'" in caplog.text
+
+
+@pytest.mark.parametrize("rep_id", [UNASSIGNED, " "])
+def test_an_entry_that_an_earlier_version_took_leaves_the_read_model(rep_id: str) -> None:
+    bench = Bench()
+
+    bench.reps.apply_changelog_batch([event(codec.encode(rep(rep_id, "triage")), key=rep_id.encode(), offset=7)])
+
+    assert bench.reps.take_changed() == {rep_id}
+    assert bench.reps.offsets == {rep_id: 7}

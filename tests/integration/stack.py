@@ -21,7 +21,7 @@ from processors.ingest.outgoing import Outgoing, from_messages
 from processors.ingest.produce import produce
 from processors.ingest.topics import ensure_topics
 from processors.sinks.keys import Keys
-from schemas.events import Message
+from schemas.events import Message, RepUpdated
 from schemas.views import Partial, split_partial_field
 
 DEADLINE_SECONDS = 90.0
@@ -140,6 +140,11 @@ class ReadModel:
     def reps(self) -> Fields:
         """The directory."""
         return {name.decode(): value for name, value in self._redis.hgetall(self._keys.reps).items()}
+
+    def put_rep(self, rep: RepUpdated, offset: int) -> None:
+        """An entry of the directory, as of an offset."""
+        self._redis.hset(self._keys.reps, rep.rep_id, msgspec.msgpack.encode(rep))
+        self._redis.hset(self._keys.rep_offsets, rep.rep_id, offset)
 
     def quality(self, reason: str) -> int:
         """How often something was noted."""

@@ -99,6 +99,23 @@ def test_a_restart_writes_no_dead_letter_of_the_directory_again(settings: Settin
     assert model.reps() == {}
 
 
+def test_what_an_earlier_version_took_gives_way_to_what_stays(settings: Settings, tmp_path: Path) -> None:
+    former = RepUpdated(rep_id="martian", name="Former")
+    taken = [msgspec.json.decode(BAD[name][0], type=RepUpdated) for name in ("martian", "nobody")]
+    announce(
+        settings,
+        (b"martian", msgspec.json.encode(former)),
+        (b"martian", BAD["martian"][0]),
+        (b"_unassigned", BAD["nobody"][0]),
+    )
+    model = ReadModel(settings)
+    for offset, rep in enumerate(taken, 1):
+        model.put_rep(rep, offset)
+
+    with worker(settings, tmp_path) as running:
+        wait_until(lambda: model.reps() == {"martian": msgspec.msgpack.encode(former)}, "only what stays", running)
+
+
 def test_a_mended_entry_goes_back_to_the_directory(settings: Settings, tmp_path: Path) -> None:
     model = ReadModel(settings)
     good = RepUpdated(rep_id="martian", name="M", time_zone="Europe/Rome")
