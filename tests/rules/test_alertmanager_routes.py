@@ -20,7 +20,7 @@ from tests.rules.test_prometheus_rules import ALERTS, Rule
 
 T = TypeVar("T")
 SHIPPED = ALERTMANAGER / "alertmanager.yml"
-KNOWN = {"alertname", "audience", *labels(transition(), at_risk=False)}
+KNOWN = {"alertname", "audience", "job", *labels(transition(), at_risk=False)}
 RECEIVERS = {
     ("sales", "warning"): "managers",
     ("sales", "critical"): "managers-urgent",
@@ -97,12 +97,12 @@ def alertmanager(tmp_path: Path) -> Iterator[str]:
             process.terminate()
 
 
-def suppressed(address: str) -> dict[tuple[str, str, str], bool]:
-    """Whether each active alert is inhibited, by alert name, rep and request."""
+def suppressed(address: str, subject: str = "rep") -> dict[tuple[str, str, str], bool]:
+    """Whether each active alert is inhibited, by alert name, rep (or another label of its subject) and request."""
     with urllib.request.urlopen(f"http://{address}/api/v2/alerts", timeout=10) as answer:
         alerts: list[dict[str, Any]] = json.load(answer)
     return {
-        (found["alertname"], found.get("rep", ""), found.get("request_key", "")): bool(alert["status"]["inhibitedBy"])
+        (found["alertname"], found.get(subject, ""), found.get("request_key", "")): bool(alert["status"]["inhibitedBy"])
         for alert in alerts
         for found in [alert["labels"]]
     }
@@ -166,9 +166,28 @@ def test_the_worse_alert_of_a_request_silences_the_lesser_of_that_request_alone(
 
 def test_without_kafka_the_consequences_are_silent_and_customers_are_not(alertmanager: str) -> None:
     """Nothing comes in because nothing can."""
-    names = ["KafkaDown", "NoEvents", "PartitionUnowned", "RequestUnanswered24h"]
-    push(alertmanager, *({"alertname": name} for name in names))
-    wanted = {(name, "", ""): name in {"NoEvents", "PartitionUnowned"} for name in names}
+    names = ["NoEvents", "RebalanceLoop", "PartitionUnowned", "RequestUnanswered24h"]
+    push(
+        alertmanager,
+        {"alertname": "KafkaDown", "job": "workers", "instance": "w1"},
+        {"alertname": "ConsumerLagHigh", "instance": "w1"},
+        {"alertname": "ConsumerLagHigh", "instance": "w2"},
+        *({"alertname": name} for name in names),
+    )
+    wanted = {(name, "", ""): name in {"NoEvents", "RebalanceLoop"} for name in names}
+    wanted |= {
+        ("KafkaDown", "w1", ""): False,
+        ("ConsumerLagHigh", "w1", ""): True,
+        ("ConsumerLagHigh", "w2", ""): False,
+    }
+    assert settled(lambda: suppressed(alertmanager, "instance"), wanted) == wanted
+
+
+def test_a_notifier_without_kafka_silences_nothing_of_the_workers(alertmanager: str) -> None:
+    """They read on. What Redis silences shows that Alertmanager has looked."""
+    names = ["RedisDown", "NoEvents", "RebalanceLoop", "PartitionUnowned", "ConsumerLagHigh", "ReadModelStale"]
+    push(alertmanager, {"alertname": "KafkaDown", "job": "notifier"}, *({"alertname": name} for name in names))
+    wanted = {(name, "", ""): name == "ReadModelStale" for name in ["KafkaDown", *names]}
     assert settled(lambda: suppressed(alertmanager), wanted) == wanted
 
 
