@@ -80,6 +80,10 @@ class Fragment:
         """The event `view`."""
         return _event("view", self.tag, {"html": self.html, "now_us": self.now_us})
 
+    def alone(self) -> bytes:
+        """The event that puts these parts in the place of those with the same names, and leaves what else is shown."""
+        return _event("change", self.tag, Update(self.now_us, {name: part.html for name, part in self.parts.items()}))
+
     def since(self, old: "Fragment") -> bytes:
         """The event that leads from an earlier state to this one: `change`, or `view` when the parts are others."""
         if old.tag not in self._updates:

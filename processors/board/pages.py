@@ -1,7 +1,6 @@
 """The live page: rendered here with Jinja2, kept up to date by server-sent events that carry what changes."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -20,6 +19,7 @@ from processors.board.choices import Choices, Context, NoSuchRep, passed_over
 from processors.board.files import HERE, YEAR_SECONDS, Files
 from processors.board.fragments import Fragment
 from processors.board.problems import Problem
+from processors.board.reader import Reader
 from processors.board.shared import Shared
 from processors.board.store import Store
 from processors.board.words import ALL_WORDS, COOKIE, Language, language_of
@@ -28,7 +28,6 @@ from processors.sinks.follower import Status
 
 STEP_SECONDS = 1.0
 """A reader is sent news at most so often."""
-HEARTBEAT_SECONDS = 15.0
 MOST_READERS = 500
 QUIET_SECONDS = 1800
 """Without any event for so long the page says so: workers may have stopped."""
@@ -74,7 +73,8 @@ class Pages:
     async def live(self, request: web.Request) -> web.StreamResponse:
         """A view's changing part as server-sent events: `view` with all of it, then `change` with what is new.
 
-        Before them `version`: a page of another version loads itself again.
+        Before them `version`: a page of another version loads itself again. Until numbers were read nothing of that is
+        sent, only why they cannot be: a page that has some keeps them while a board restarts.
 
         Who comes again after a lost connection says what it shows (Last-Event-ID), and is sent nothing it has.
         """
@@ -88,29 +88,24 @@ class Pages:
         )
         await response.prepare(request)
         self._readers += 1
-        make = self._maker(name, dict(request.query), language_of(request))
+        reader = Reader(response, request.headers.get("Last-Event-ID", ""))
         try:
             with suppress(ConnectionResetError):  # the reader has closed the page: how every stream ends
-                await self._stream(response, make, request.headers.get("Last-Event-ID", ""))
+                await self._stream(reader, name, dict(request.query), language_of(request))
         finally:
             self._readers -= 1
         return response
 
-    async def _stream(self, response: web.StreamResponse, make: "Maker", shown: str) -> None:
-        sent, spoken, version = None, 0.0, None
+    async def _stream(self, reader: Reader, name: str, choices: Choices, language: Language) -> None:
+        view = (name, language, *sorted(choices.items())), partial(self._fragment, name, choices, language)
+        notice = ("", language), partial(self._notice, language)
         while not self._closing.is_set():
-            if version != self._page_version():
-                version = self._page_version()
-                await response.write(f"event: version\ndata: {version}\n\n".encode())
-            fragment = await self._fragments.get(make.key, make.make)
-            if sent is None or fragment.tag != sent.tag:
-                if sent is not None or fragment.tag != shown:
-                    await response.write(fragment.whole() if sent is None else fragment.since(sent))
-                    spoken = time.monotonic()
-                sent = fragment
-            if time.monotonic() - spoken > HEARTBEAT_SECONDS:
-                await response.write(b": still here\n\n")
-                spoken = time.monotonic()
+            if self._status.loaded:
+                await reader.version(self._files.version)
+                await reader.show(await self._fragments.get(*view))
+            elif self._status.down_since_us is not None:
+                await reader.notice(await self._fragments.get(*notice))
+            await reader.keep()
             await self._pause()
 
     async def _pause(self) -> None:
@@ -123,13 +118,6 @@ class Pages:
         """Differs whenever a view may."""
         status = self._status
         return hash((self._store.version, status.down_since_us, status.why_down, status.emptied, status.loaded))
-
-    def _page_version(self) -> str:
-        """Which pages are of today: one that was written before there were numbers loads itself again."""
-        return self._files.version if self._status.loaded else f"{self._files.version}-without-numbers"
-
-    def _maker(self, name: str, choices: Choices, language: Language) -> "Maker":
-        return Maker((name, language, *sorted(choices.items())), partial(self._fragment, name, choices, language))
 
     def _page(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def page(request: web.Request) -> web.Response:
@@ -159,8 +147,6 @@ class Pages:
 
     async def _fragment(self, name: str, choices: Choices, language: Language) -> Fragment:
         now_us = self._clock.now_us()
-        if not self._status.loaded:
-            return Fragment(self._render("unknown_live.html", self._common(language)), now_us, NEVER_US)
         try:
             context = await self._context(name, choices, language)
         except NoSuchRep:
@@ -168,6 +154,10 @@ class Pages:
         html = self._render(f"{name}_live.html", context)
         await asyncio.sleep(0)
         return Fragment(html, now_us, context.get("stale_us", NEVER_US))
+
+    async def _notice(self, language: Language) -> Fragment:
+        """Why there are no numbers, for a page that has those of an earlier board as well as for one that has none."""
+        return Fragment(self._render("notice.html", self._common(language)), self._clock.now_us(), NEVER_US)
 
     async def _context(self, name: str, choices: Choices, language: Language) -> Context:
         """What the changing part reads."""
@@ -209,7 +199,7 @@ class Pages:
             "caller": caller.name,
             "may_write": "write" in caller.may,
             "static": self._files.address,
-            "version": self._page_version(),
+            "version": self._files.version if self._status.loaded else "",
             "now_us": self._clock.now_us(),
             "speed": self._clock.speed,
             "language_url": str(request.rel_url.update_query(lang=other)),
@@ -227,13 +217,6 @@ class Pages:
 
     def _path(self, name: str, choices: Choices) -> str:
         return f"/reps/{quote(choices.get('rep', ''), safe='')}" if name == "rep" else self._views[name].path
-
-
-class Maker(NamedTuple):
-    """How a fragment is made, and what all readers who look at the same have in common."""
-
-    key: tuple[object, ...]
-    make: Callable[[], Awaitable[Fragment]]
 
 
 def _addresses(path: str, choices: Choices) -> Callable[..., str]:

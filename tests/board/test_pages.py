@@ -360,18 +360,27 @@ def test_until_the_first_reading_a_page_says_why_there_are_no_numbers(path: str)
     asyncio.run(run())
 
 
-def test_a_page_without_numbers_loads_itself_again_once_there_are_some() -> None:
+def test_until_the_first_reading_a_stream_tells_only_why_and_leaves_a_page_the_numbers_that_it_has() -> None:
     async def run() -> None:
         async with served("redis://127.0.0.1:1/0") as board:
-            async with board.client.get("/reps/ann") as response:
-                [before] = Page(await response.text()).attributes("body", "data-version")
-            async with asyncio.timeout(20), board.client.get("/live/rep?rep=ann") as response:
-                assert await versions(response) == before
+            shown = {"Last-Event-ID": "what an earlier board sent"}
+            async with asyncio.timeout(20), board.client.get("/live/rep?rep=ann", headers=shown) as response:
+                name, news = await named(response)
+                assert name == "change"
+                assert list(json.loads(news)["parts"]) == ["notice"]
+                assert "Redis at redis://127.0.0.1:1" in json.loads(news)["parts"]["notice"]
                 board.follower.status.loaded = True
-                after = await versions(response)
-            assert after not in (before, None)
-            [here] = (await read(board, "/")).attributes("body", "data-version")
-            assert here == after
+                [here] = (await read(board, "/")).attributes("body", "data-version")
+                assert await named(response) == ("version", here)
+                assert (await named(response))[0] == "view"
+
+    asyncio.run(run())
+
+
+def test_a_page_without_numbers_is_of_no_version_and_so_loads_itself_again_once_there_are_some() -> None:
+    async def run() -> None:
+        async with served("redis://127.0.0.1:1/0") as board, board.client.get("/reps/ann") as response:
+            assert Page(await response.text()).attributes("body", "data-version") == [""]
 
     asyncio.run(run())
 
@@ -386,11 +395,13 @@ def test_with_redis_away_a_page_says_since_when_and_why(redis_url: str) -> None:
     on_board(redis_url, scene)
 
 
-async def versions(response: Any) -> str:
-    """The next version that a stream names."""
-    while (await response.content.readline()).decode().strip() != "event: version":
-        pass
-    return str((await response.content.readline()).decode().strip().removeprefix("data: "))
+async def named(response: Any) -> tuple[str, str]:
+    """The next event: its name and what it says."""
+    said: dict[str, str] = {}
+    while "data" not in said:
+        field, _, value = (await response.content.readline()).decode().rstrip("\n").partition(": ")
+        said[field] = value
+    return said["event"], said["data"]
 
 
 def test_a_view_that_is_not_there_and_a_file_that_is_not_there_are_problems(redis_url: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from config.settings import RedisSettings, Settings
 from processors.dev.process import free_port
-from processors.dev.redis_server import EmbeddedRedis
+from processors.dev.redis_server import EmbeddedRedis, embedded_redis
 from processors.dev.scrape import get
 from processors.sinks.read_model import ReadModel
 from processors.sinks.redis_client import connect
@@ -60,7 +61,7 @@ def test_a_board_that_starts_without_redis_says_so_and_shows_numbers_once_there_
     with board(settings, tmp_path) as port:
         wait_until(lambda: get(port, "/healthz") is not None, "the board answered")
         page = open_page(f"http://127.0.0.1:{port}/")
-        expect(page.get_by_role("alert")).to_contain_text("The numbers are not known yet.")
+        expect(page.get_by_text("The numbers are not known yet.")).to_be_visible()
         expect(page.get_by_role("alert")).to_contain_text(f"Redis at {settings.redis.url} does not answer")
         expect(page.get_by_text("Nobody waits.")).to_have_count(0)
         keep_picture(page, "waiting-redis-never-there")
@@ -96,6 +97,31 @@ def test_with_redis_away_the_page_says_since_when_keeps_the_last_state_and_recov
     here.tell(story.answered(here.minute(), "ann", "oldest", customer=name))
 
 
+def test_a_board_that_starts_again_leaves_open_pages_their_numbers_until_it_has_some(
+    here: Stage, open_page: Open, tmp_path: Path, complaints: list[str], keep_picture: Callable[[Page, str], None]
+) -> None:
+    with embedded_redis(tmp_path) as redis:
+        settings = msgspec.structs.replace(here.settings, redis=RedisSettings(url=redis.url))
+        with ThreadPoolExecutor(1) as other, board(settings, tmp_path) as port:
+            other.submit(lambda: asyncio.run(introduce(settings, "solo"))).result()
+            wait_until(lambda: "Solo" in (get(port, "/leaderboards") or ""), "the board had the rep")
+            page = open_page(f"http://127.0.0.1:{port}/leaderboards")
+            page.evaluate("window.isTheSame = true")
+        expect(page.locator("#connection")).to_have_text("○ not connected")
+        redis.process.send(signal.SIGSTOP)
+        with board(settings, tmp_path, port):
+            expect(page.locator("#connection")).to_have_text("● live")
+            notice = page.get_by_role("alert").filter(has_text="has not answered since the board started")
+            expect(notice).to_be_visible()
+            expect(page.get_by_role("link", name="Solo")).to_be_visible()
+            keep_picture(page, "leaderboards-board-restarted-redis-away")
+            redis.process.send(signal.SIGCONT)
+            expect(notice).to_have_count(0)
+            expect(page.get_by_role("link", name="Solo")).to_be_visible()
+            assert page.evaluate("window.isTheSame")
+    complaints[:] = [one for one in complaints if "/live/" not in one]
+
+
 def here_and_now() -> re.Pattern[str]:
     """An instant of today, by the wall's clock."""
     return re.compile(rf"^{datetime.now(UTC):%Y-%m-%d}T")
@@ -109,3 +135,22 @@ def test_a_page_of_an_older_board_loads_itself_again(open_page: Open) -> None:
         page.get_by_role("button", name="Go on").click()
     expect(page.locator("#connection")).to_have_text("● live")
     assert page.evaluate("window.isTheSame === undefined")
+
+
+def test_a_page_of_an_older_board_stays_while_the_same_address_has_no_page_of_the_newer(
+    here: Stage, open_page: Open, complaints: list[str]
+) -> None:
+    address = f"{here.base}/quality"
+    page = open_page(address)
+    page.route(address, lambda route: route.fulfill(status=503, body="no numbers yet"))
+    page.evaluate("window.isTheSame = true; document.body.dataset.version = 'older'")
+    with page.expect_response(address):
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_role("button", name="Go on").click()
+    with page.expect_response(address):
+        expect(page.get_by_role("heading", name="Data quality")).to_be_visible()
+    assert page.evaluate("window.isTheSame")
+    page.unroute(address)
+    with page.expect_navigation():
+        expect(page.locator("#connection")).to_have_text("● live")
+    complaints[:] = [one for one in complaints if "503" not in one]

@@ -58,9 +58,9 @@ class Worker:
 
 
 @contextmanager
-def board(settings: Settings, directory: Path) -> Iterator[int]:
-    """A board for the length of a block: its port."""
-    port = free_port()
+def board(settings: Settings, directory: Path, port: int = 0) -> Iterator[int]:
+    """A board for the length of a block: its port (0: any)."""
+    port = port or free_port()
     own = msgspec.structs.replace(settings.board, port=port)
     command = [sys.executable, "-m", "processors.cli", "board"]
     environment = _environment(msgspec.structs.replace(settings, board=own))

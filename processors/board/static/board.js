@@ -67,6 +67,15 @@ function close() {
   events = null;
 }
 
+// The board was updated, or has numbers now. This page stays until its successor is there: behind the same address another
+// board may answer, which is of another version, or has no numbers yet.
+async function renew(version) {
+  const answer = await fetch(location.href).catch(() => null);
+  const html = answer ? await answer.text() : "";
+  if (html.includes(` data-version="${version}"`)) location.reload();
+  else again = setTimeout(listen, AGAIN_MS);
+}
+
 function listen() {
   close();
   if (!body.dataset.live || paused) return;
@@ -77,7 +86,7 @@ function listen() {
     if (events && events.readyState === EventSource.CLOSED) again = setTimeout(listen, AGAIN_MS);
   });
   events.addEventListener("version", (event) => {
-    if (event.data !== body.dataset.version) location.reload(); // the board was updated while the page was open
+    if (event.data !== body.dataset.version) renew(event.data);
   });
   events.addEventListener("view", shown(view));
   events.addEventListener("change", shown(change));
