@@ -1,5 +1,6 @@
 """Styles, scripts and pictures of the live page, in addresses that change with them: browsers keep them for good."""
 
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from http import HTTPStatus
 from pathlib import Path
@@ -16,11 +17,12 @@ YEAR_SECONDS = 365 * 86_400
 class Files:
     """The files, read once."""
 
-    def __init__(self) -> None:
-        self._files = {path.name: path.read_bytes() for path in sorted((HERE / "static").iterdir())}
-        everything = b"".join(name.encode() + raw for name, raw in self._files.items())
-        self.version = blake2b(everything, digest_size=6).hexdigest()
+    def __init__(self, here: Path = HERE) -> None:
+        self._files = _read((here / "static").iterdir())
+        self.version = _digest(self._files)
         """Of all files together."""
+        self.pages = _digest(self._files | _read([*(here / "templates").iterdir(), here / "words.toml"]))
+        """The version of the pages: of all that they are made of."""
 
     def routes(self) -> list[web.RouteDef]:
         """Where they are: scripts name each other by relative addresses, so the version is part of the path."""
@@ -40,3 +42,11 @@ class Files:
         if request.match_info["version"] == self.version:
             response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
         return response
+
+
+def _read(paths: Iterable[Path]) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(paths)}
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    return blake2b(b"".join(name.encode() + raw for name, raw in files.items()), digest_size=6).hexdigest()

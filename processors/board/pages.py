@@ -101,7 +101,7 @@ class Pages:
         notice = ("", language), partial(self._notice, language)
         while not self._closing.is_set():
             if self._status.loaded:
-                await reader.version(self._files.version)
+                await reader.version(self._files.pages)
                 await reader.show(await self._fragments.get(*view))
             elif self._status.down_since_us is not None:
                 await reader.notice(await self._fragments.get(*notice))
@@ -199,7 +199,7 @@ class Pages:
             "caller": caller.name,
             "may_write": "write" in caller.may,
             "static": self._files.address,
-            "version": self._files.version if self._status.loaded else "",
+            "version": self._files.pages if self._status.loaded else "",
             "now_us": self._clock.now_us(),
             "speed": self._clock.speed,
             "language_url": str(request.rel_url.update_query(lang=other)),

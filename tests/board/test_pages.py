@@ -7,6 +7,8 @@ import tomllib
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from html.parser import HTMLParser
+from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import msgspec
@@ -14,7 +16,7 @@ import pytest
 from yarl import URL
 
 from config.settings import load_settings
-from processors.board.files import HERE
+from processors.board.files import HERE, Files
 from processors.board.store import Store
 from processors.board.waiting_view import WaitingView
 from processors.board.words import CATALOGUE, LANGUAGES, Words
@@ -427,6 +429,16 @@ def test_files_are_kept_by_browsers_for_good_as_their_addresses_change_with_them
             assert "immutable" not in response.headers["Cache-Control"]
 
     on_board(redis_url, scene)
+
+
+@pytest.mark.parametrize("name", ["static/board.js", "templates/base.html", "words.toml"])
+def test_a_page_is_of_another_version_when_anything_changes_that_it_is_made_of(tmp_path: Path, name: str) -> None:
+    here = copytree(HERE, tmp_path / "board")
+    before = Files(here)
+    with (here / name).open("ab") as file:
+        file.write(b"\n")
+    assert Files(here).pages != before.pages
+    assert (Files(here).address("board.js") != before.address("board.js")) == name.startswith("static/")
 
 
 def test_a_stop_ends_open_streams_at_once(redis_url: str) -> None:
