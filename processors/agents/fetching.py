@@ -133,14 +133,23 @@ def _read(result: Any, most: int) -> Fetched:
         batch = source._records.next_batch()
         if source._check_crcs and not batch.validate_crc():
             raise CorruptRecordException(f"Invalid CRC - {result._topic_partition}")
-        if not batch.is_control_batch:
-            # Markers of transactions are no records.
+        if _counts(source, batch):
             batches.append(batch)
         source.next_fetch_offset = max(start, batch.next_offset)
     result._update_position()
     if not source._records.has_next():
         result._partition_records = None
     return Fetched(batches, start, source.next_fetch_offset)
+
+
+def _counts(source: Any, batch: Any) -> bool:
+    """Whether a batch has records, and no transaction that was aborted: markers of transactions are no records."""
+    source._consume_aborted_up_to(batch.base_offset)
+    if batch.is_control_batch:
+        if batch.producer_id in source._aborted_producers and source._contains_abort_marker(batch):
+            source._aborted_producers.discard(batch.producer_id)
+        return False
+    return not (batch.is_transactional and batch.producer_id in source._aborted_producers)
 
 
 def _pop(fetcher: Fetcher, tp: Any) -> Any:

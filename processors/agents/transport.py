@@ -62,6 +62,8 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        # What a sender took back before it was committed never happened.
+        consumer._isolation_level = "read_committed"
         return consumer
 
     async def _fetch_records(

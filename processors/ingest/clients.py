@@ -57,9 +57,10 @@ def producer(kafka: KafkaSettings, **options: Any) -> Iterator[KafkaProducer]:
 
 @contextmanager
 def consumer(kafka: KafkaSettings, **options: Any) -> Iterator[KafkaConsumer]:
-    """A consumer of raw bytes without a group; raises Unavailable."""
+    """A consumer of raw bytes without a group, which reads what is committed, as workers do; raises Unavailable."""
+    options = {"enable_auto_commit": False, "isolation_level": "read_committed"} | options
     with reported(kafka):
-        client = KafkaConsumer(**client_options(kafka), enable_auto_commit=False, **options)
+        client = KafkaConsumer(**client_options(kafka), **options)
         try:
             yield client
         finally:

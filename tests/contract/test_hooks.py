@@ -123,6 +123,9 @@ def test_a_fetch_result_is_read_the_way_aiokafka_reads_it() -> None:
     unpacked = source(fetching.PartitionRecords._unpack_records)
     for name in ("has_next", "next_batch", "validate_crc", "is_control_batch", "next_offset", "next_fetch_offset"):
         assert name in unpacked
+    for name in ("_consume_aborted_up_to", "_contains_abort_marker", "_aborted_producers", "is_transactional"):
+        assert name in unpacked
+    assert "isolation_level=self._isolation_level" in source(consumer.AIOKafkaConsumer.start)
     assert "self._records_iterator = self._unpack_records()" in source(fetching.PartitionRecords.__init__)
 
 

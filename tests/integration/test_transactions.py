@@ -1,0 +1,57 @@
+"""Senders with transactions: what they commit counts, what they abort never happened."""
+
+import asyncio
+import os
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from config.clock import Clock
+from config.settings import Settings
+from processors.core.instants import DAY_US, moment
+from processors.ingest.topics import ensure_topics
+from processors.tools.verify import verify
+from schemas import events as ev
+from schemas.codec import encode
+from schemas.views import Segment
+from tests.integration.stack import ReadModel, send, wait_until, worker
+
+pytestmark = pytest.mark.skipif(
+    os.environ.get("SALESPULSE_TEST_BROKER") != "kafka",
+    reason="needs Apache Kafka: SALESPULSE_TEST_BROKER=kafka",
+)
+
+
+def paid(settings: Settings, number: int) -> ev.CustomerRevenue:
+    at = moment(Clock(settings.clock).now_us() - DAY_US)
+    return ev.CustomerRevenue(event_id=f"p{number}", occurred_at=at, customer_id="c1", amount=Decimal(10))
+
+
+async def send_in_transactions(settings: Settings) -> None:
+    """Two payments, then three that are taken back, then one, and two more that are taken back at the end."""
+    topic = settings.kafka.events_topics[0]
+    client = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap, transactional_id=f"{topic}-outbox")
+    await client.start()
+    for number, (count, commits) in enumerate(((2, True), (3, False), (1, True), (2, False))):
+        await client.begin_transaction()
+        for n in range(count):
+            await client.send_and_wait(topic, encode(paid(settings, 10 * number + n)), key=b"c1")
+        await (client.commit_transaction() if commits else client.abort_transaction())
+    await client.stop()
+
+
+def test_only_what_a_sender_committed_counts(settings: Settings, tmp_path: Path) -> None:
+    ensure_topics(settings)
+    model = ReadModel(settings)
+    with worker(settings, tmp_path) as running:
+        asyncio.run(send_in_transactions(settings))
+        wait_until(lambda: model.position() == 12, "records and markers were passed", running)
+        send(settings, [paid(settings, 99)])
+        wait_until(lambda: model.position() == 13, "the last payment", running)
+        wait_until(lambda: running.page().total("salespulse_consumer_lag_records") == 0, "no lag", running)
+        assert verify(settings).differences == []
+    (segment,) = [value for section in model.section("segments") for value in section.values()]
+    assert msgspec.msgpack.decode(segment, type=Segment).revenue_cents == 4 * 1000
