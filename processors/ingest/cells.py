@@ -1,8 +1,9 @@
 """What one cell of a CSV file says, as the text that the event contract wants."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import assert_never
 from zoneinfo import ZoneInfo
@@ -29,7 +30,7 @@ def reader_of(column: Column) -> Reader:
         case "date" | "instant":
             return lru_cache(CACHED)(_instant_reader(column))
         case "amount":
-            return lambda text: _amount(text, column)
+            return _amount_reader(column)
         case _:
             assert_never(column.kind)
 
@@ -54,13 +55,22 @@ def _instant_reader(column: Column) -> Reader:
     return read
 
 
-def _amount(text: str, column: Column) -> str:
-    plain = text.replace(column.group, "") if column.group else text
-    if column.decimal != ".":
-        plain = plain.replace(column.decimal, ".")
-    try:
-        return amount_text(cents(Decimal(plain)))
-    except InvalidOperation as error:
-        raise BadCell(f"is no amount written with {column.decimal!r} before the decimals") from error
-    except BadRecord as error:
-        raise BadCell("is no amount with at most 2 decimals and 10^12 units") from error
+def _amount_reader(column: Column) -> Reader:
+    decimal, group = re.escape(column.decimal), re.escape(column.group)
+    whole = f"[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+" if group else "[0-9]+"
+    is_amount = re.compile(f"[+-]?(?:(?:{whole})(?:{decimal}[0-9]+)?|{decimal}[0-9]+)").fullmatch
+    marks = f"{column.decimal!r} before the decimals"
+    if group:
+        marks += f" and {column.group!r} between each three digits"
+
+    def read(text: str) -> str:
+        # A mark in another place means that the file is written otherwise: to leave it out would make 1250 of 12.50.
+        if not is_amount(text):
+            raise BadCell(f"is no amount written with {marks}")
+        plain = text.replace(column.group, "").replace(column.decimal, ".")
+        try:
+            return amount_text(cents(Decimal(plain)))
+        except BadRecord as error:
+            raise BadCell("is no amount with at most 2 decimals and 10^12 units") from error
+
+    return read

@@ -27,6 +27,9 @@ Conditions = dict[str, tuple[str, ...]]
 GIVEN = frozenset({"event_id", "source"})
 """Fields that the importer fills in itself."""
 
+NO_MARKS = frozenset("0123456789+-")
+"""What can be neither before the decimals nor between thousands."""
+
 Problem = tuple[str, str]
 """Where in the mapping, and what is wrong there."""
 
@@ -52,7 +55,7 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where clocks showed a time that has no offset of its own: an IANA name."""
     decimal: Character = "."
     group: Annotated[str, Meta(max_length=1)] = ""
-    """Between thousands."""
+    """Between thousands; empty: none."""
     empty: tuple[str, ...] = ()
     """Further texts that mean an empty cell, such as 'N/A'."""
     values: dict[str, str] = {}
@@ -166,6 +169,11 @@ def _column_problems(mapping: Mapping, column: Column) -> Iterator[str]:
         yield f"zone = {column.zone!r}: an IANA name such as 'Europe/Berlin' is expected"
     if column.kind == "date" and column.zone is None:
         yield "a date needs a zone: whose midnight is meant?"
+    if {column.decimal, column.group} & NO_MARKS or column.decimal == column.group:
+        yield (
+            f"decimal = {column.decimal!r} and group = {column.group!r}: "
+            "two different marks are expected, neither of them a digit or a sign"
+        )
     if column.missing:
         yield from _template_problems(column.missing.fallback)
         for other in Template(column.missing.fallback).columns:

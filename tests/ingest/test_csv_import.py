@@ -145,6 +145,7 @@ def test_fallbacks_fill_empty_cells_where_their_condition_holds_and_are_counted(
     assert report.fallbacks == {"account: no account": 1, "opened: the fallback of the mapping": 1}
 
 
+OTHERWISE = "value is no amount written with ',' before the decimals and '.' between each three digits"
 BAD_ROWS = {
     "an empty cell that is needed": (
         GOOD.replace("01.07.2026", ""),
@@ -172,7 +173,7 @@ BAD_ROWS = {
     ),
     "an amount that is none": (
         GOOD.replace("1.234,50", "a lot"),
-        SkippedRow(2, "value", "a lot", "value is no amount written with ',' before the decimals"),
+        SkippedRow(2, "value", "a lot", OTHERWISE),
     ),
     "an amount with three decimals": (
         GOOD.replace("1.234,50", "1,234"),
@@ -180,11 +181,15 @@ BAD_ROWS = {
     ),
     "an amount that is not finite": (
         GOOD.replace("1.234,50", "NaN"),
-        SkippedRow(2, "value", "NaN", "value is no amount with at most 2 decimals and 10^12 units"),
+        SkippedRow(2, "value", "NaN", OTHERWISE),
     ),
     "an amount without a decimal system": (
         GOOD.replace("1.234,50", "1e30"),
-        SkippedRow(2, "value", "1e30", "value is no amount with at most 2 decimals and 10^12 units"),
+        SkippedRow(2, "value", "1e30", OTHERWISE),
+    ),
+    "an amount beyond any deal": (
+        GOOD.replace("1.234,50", "1.000.000.000.001"),
+        SkippedRow(2, "value", "1.000.000.000.001", "value is no amount with at most 2 decimals and 10^12 units"),
     ),
     "a value that is not known": (
         GOOD.replace("Closed Won", "Closed"),
@@ -363,10 +368,45 @@ def test_a_row_that_would_announce_nobody_as_a_rep_is_told(run: Run) -> None:
 
 
 def test_an_amount_is_written_as_the_contract_has_it_whatever_the_cell_says(run: Run) -> None:
-    for cell, text in (("5,000", b'"5.00"'), ("1E2", b'"100.00"'), ("1.234,5", b'"1234.50"')):
+    amounts = {"5,000": "5.00", "1.234,5": "1234.50", "1234,5": "1234.50", "1.234": "1234.00", ",5": "0.50"}
+    for cell, text in {**amounts, "+7": "7.00", "0012": "12.00", "-12.345.678": "-12345678.00"}.items():
         (_, won), _ = run(HEADER + GOOD.replace("1.234,50", cell))
-        assert b'"amount":' + text in encode(won)
+        assert f'"amount":"{text}"'.encode() in encode(won)
         assert decode_message(encode(won)) == won
+
+
+MARKS_ELSEWHERE = [
+    "12.50",
+    "1.5",
+    "...1,5",
+    ".5",
+    "1.2345",
+    "1234.567",
+    "12.34.567",
+    "1..234",
+    "1.234.",
+    "1,234.50",
+    "5,",
+]
+OTHER_SIGNS = ["1,2,3", ",", "-", "--5", "1_000", "1_0,5", "１２", "١٢", "1E2", "Infinity", "0x10", "1 234", "€ 5"]
+
+
+@pytest.mark.parametrize("cell", [*MARKS_ELSEWHERE, *OTHER_SIGNS])
+def test_an_amount_that_is_written_otherwise_than_the_mapping_says_is_skipped_rather_than_guessed(
+    run: Run, cell: str
+) -> None:
+    events, report = run(HEADER + GOOD.replace("1.234,50", cell))
+    assert events == []
+    assert report.problems == [SkippedRow(2, "value", cell, OTHERWISE)]
+
+
+def test_marks_of_amounts_may_be_any_and_without_a_group_there_is_none(run: Run) -> None:
+    for marks, cell in (('group = "\'"', "1'234.50"), ('group = " "', "1 234.50"), ('decimal = "|"', "1234|50")):
+        (_, won), _ = run(HEADER + GOOD.replace("1.234,50", cell), MAPPING.replace('decimal = ","\ngroup = "."', marks))
+        assert isinstance(won, OpportunityWon)
+        assert won.amount == Decimal("1234.50")
+    _, report = run(HEADER + GOOD.replace("1.234,50", "1,234"), MAPPING.replace('decimal = ","\ngroup = "."\n', ""))
+    assert report.skipped == {"value is no amount written with '.' before the decimals": 1}
 
 
 def test_an_amount_column_without_its_kind_is_held_to_the_contract_too(run: Run) -> None:

@@ -73,6 +73,16 @@ def test_the_template_of_the_readme_is_good(tmp_path: Path) -> None:
         ('occurred_at = "{day}"', "occurred_at = 43100", r"occurred_at = 43100"),
         ("[columns.day]", '[file]\nencoding = "utf-9"\n[columns.day]', r"file.encoding: 'utf-9' is no encoding"),
         ("[columns.day]", '[file]\ndelimiter = "::"\n[columns.day]', r"`\$.file.delimiter`"),
+        (
+            "[columns.day]",
+            '[columns.sum]\ngroup = "."\n[columns.day]',
+            r"columns.sum: decimal = '.' and group = '.': two",
+        ),
+        (
+            "[columns.day]",
+            '[columns.sum]\ndecimal = "0"\n[columns.day]',
+            r"columns.sum: decimal = '0' and group = '': two",
+        ),
         ("[[events]]", "[[events]", r"is no TOML"),
     ],
 )
