@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from config.clock import Clock, wall_us
+from config.load_policy import load_policy
 from config.settings import Settings, as_environment
 from config.writing import as_toml
 from processors.dev.broker import embedded_broker
@@ -56,10 +57,11 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> int:
     """Run the demo; gives the exit code, 0 also after Ctrl-C once it was running.
 
     Policy, retention and alert settings hold as given; broker, Redis and clock are the demo's own. Nothing is left
-    behind, but for the logs when something fails. Raises UsageError for options that make no sense, Unavailable for a
-    taken port or a part that fails.
+    behind, but for the logs when something fails. Raises UsageError for options that make no sense, ConfigError for a
+    wrong policy, Unavailable for a taken port or a part that fails.
     """
     check_options(options)
+    load_policy(settings.policy.path)  # the worker reads it only after the history is sent: a mistake is told before
     directory = Path(tempfile.mkdtemp(prefix="salespulse-demo-"))
     try:
         with _one_interrupt(), ExitStack() as stack:

@@ -161,6 +161,23 @@ def test_a_taken_port_is_told_in_one_line_before_anything_starts(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("policy", [None, 'time_zone = "Mars/Base"'])
+def test_a_policy_that_is_missing_or_wrong_is_told_in_one_line_before_anything_starts(
+    tmp_path: Path, policy: str | None
+) -> None:
+    files, directory = tmp_path / "given", tmp_path / "demo"
+    files.mkdir()
+    directory.mkdir()
+    (files / "settings.toml").write_text('[policy]\npath = "ours.toml"', encoding="utf-8")
+    if policy is not None:
+        (files / "ours.toml").write_text(policy, encoding="utf-8")
+    with demo(directory, *SMALL, "--config", str(files / "settings.toml")) as process:
+        out, err = process.communicate(timeout=DEADLINE_SECONDS)
+    assert (process.returncode, out) == (2, "")
+    assert re.fullmatch(rf"salespulse: {files}/ours\.toml.*\n", err)
+    assert list(directory.iterdir()) == []
+
+
 @pytest.mark.parametrize("option", ["--speed", "--seconds", "--days"])
 def test_an_option_that_makes_no_sense_is_refused(tmp_path: Path, option: str) -> None:
     with demo(tmp_path, option, "0") as process:
