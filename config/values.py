@@ -10,13 +10,14 @@ import msgspec
 from msgspec import Meta
 
 MEBIBYTE = 1024 * 1024
+MOST_DAYS = 36_500
 
 Port = Annotated[int, Meta(ge=0, le=65535, description="a port from 1 to 65535, or 0 for any free one")]
 Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
 FetchBytes = Annotated[
     int, Meta(ge=MEBIBYTE, le=50 * MEBIBYTE, description="a number of bytes, from 1048576 (1 MiB) to 52428800 (50 MiB)")
 ]
-Days = Annotated[int, Meta(ge=1, le=36_500, description="a whole number of days from 1 to 36500")]
+Days = Annotated[int, Meta(ge=1, le=MOST_DAYS, description=f"a whole number of days from 1 to {MOST_DAYS}")]
 Seconds = Annotated[float, Meta(gt=0, le=86_400, description="seconds, more than 0 and at most 86400")]
 Speed = Annotated[float, Meta(gt=0, le=1_000_000, description="a factor, more than 0 and at most 1000000")]
 Host = Annotated[str, Meta(min_length=1, pattern=r"^[^\s/]+$", description="a host name or address")]

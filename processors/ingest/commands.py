@@ -74,8 +74,8 @@ class Target(msgspec.Struct, frozen=True):
     def send_events(self, outgoing: Iterable[Outgoing], pace: Pace, lateness: Lateness) -> Delivery:
         """Events, as `lateness` has watched them; raises Unavailable, UsageError."""
         delivery = self._send(self.settings.kafka.events_topics[0], outgoing, pace)
-        if self.stream is None:  # lines may be for a replay, which refuses nothing for its age
-            self.warnings.extend(lateness.warning())
+        if self.stream is None:  # lines may be for a replay, which refuses nothing for its instant
+            self.warnings.extend(lateness.warnings())
         return delivery
 
     def _send(self, topic: str, outgoing: Iterable[Outgoing], pace: Pace) -> Delivery:
@@ -96,7 +96,7 @@ def run_simulate(options: SimulateOptions, target: Target) -> Delivery:
     pace = _pace(options, target.settings)
     if options.until_us is not None and options.until_us < options.start_us:
         raise UsageError(f"until {rfc3339(options.until_us)} is before start {rfc3339(options.start_us)}")
-    lateness = Lateness(target.settings)
+    lateness = Lateness(target.settings, live=options.live)
     events = lateness.watch(simulator.timed(options.until_us))
     outgoing = with_faults(from_events(events), options.faults, options.seed)
     target.send_reps(simulator.directory())

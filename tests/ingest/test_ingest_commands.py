@@ -131,7 +131,7 @@ def test_a_history_older_than_workers_keep_any_goes_to_kafka_with_a_warning_that
     assert 0 < count < sent  # activities and requests of the first 30 days; opportunities are kept for 400
     newest_us = max(at_us for at_us, _ in Simulator(1, START_US, reps=2).timed(options.until_us))
     assert f"too_late: set clock.mode = fixed and clock.at = {rfc3339(newest_us)} for everything that runs" in warning
-    assert warning.endswith("or retention.windows_days and retention.roots_days = 400")
+    assert warning.endswith("or retention.windows_days and retention.roots_days = 401")
 
     (tmp_path / "m.toml").write_text(MAPPING, encoding="utf-8")
     (tmp_path / "rows.csv").write_text(ROWS.replace("02-03", "02-02"), encoding="utf-8")
