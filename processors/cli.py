@@ -247,7 +247,9 @@ def import_csv(files: tuple[Path, ...], mapping: Path, strict: bool, to: str, co
 @click.option("--customers", type=click.IntRange(min=1), help="default: 40 for each rep")
 @click.option("--intensity", type=POSITIVE, default=1.0, show_default=True, help="how much a day brings")
 @click.option("--start", type=INSTANT, help="the first instant; default: 30 days before now")
-@click.option("--until", type=INSTANT, help="the last instant")
+@click.option(
+    "--until", type=INSTANT, help="the last instant; default: now, but none with --count onto stdout or --live"
+)
 @click.option("--count", type=click.IntRange(min=1), help="events at most")
 @click.option("--rate", type=POSITIVE, help="events a second, evenly; default: as fast as possible")
 @click.option("--live", is_flag=True, help="each event when the clock shows its instant")
@@ -260,9 +262,8 @@ def simulate(to: str, config_file: Path | None, **options: Any) -> None:
     """A seeded, believable team of reps and customers as events."""
     from processors.ingest.commands import Target, run_simulate, simulation  # noqa: PLC0415
 
-    settings = settings_of(config_file)
-    target = Target(settings, sys.stdout.buffer if to == "stdout" else None)
-    delivery = run_simulate(simulation(settings, options), target)
+    target = Target(settings_of(config_file), sys.stdout.buffer if to == "stdout" else None)
+    delivery = run_simulate(simulation(target, options), target)
     for line in [f"{delivery.acknowledged:,} events", *target.warnings]:
         click.echo(line, err=True)
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.core.instants import DAY_US, instant_us, rfc3339
+from processors.core.instants import DAY_US, SECOND_US, instant_us, rfc3339
 from processors.ingest.csv_import import CsvImport, ImportReport, in_order_of_time
 from processors.ingest.faults import Faults, with_faults
 from processors.ingest.lateness import Lateness
@@ -48,17 +48,6 @@ class SimulateOptions(msgspec.Struct, frozen=True, kw_only=True):
     faults: Faults = Faults()
 
 
-def simulation(settings: Settings, options: dict[str, Any]) -> SimulateOptions:
-    """What the command line's options ask for: the 30 days before now, unless they say otherwise."""
-    faults = Faults(**{name: options.pop(name) for name in ("disorder", "duplicates", "malformed")})
-    now_us = Clock(settings.clock).now_us()
-    start_us, until_us = options.pop("start"), options.pop("until")
-    start_us = now_us - 30 * DAY_US if start_us is None else start_us
-    if until_us is None and options["count"] is None and not options["live"]:
-        until_us = now_us
-    return SimulateOptions(start_us=start_us, until_us=until_us, faults=faults, **options)
-
-
 class Target(msgspec.Struct, frozen=True):
     """Where messages go: a stream that takes lines, or Kafka."""
 
@@ -84,6 +73,20 @@ class Target(msgspec.Struct, frozen=True):
         return produce(self.settings.kafka, topic, outgoing, pace)
 
 
+def simulation(target: Target, options: dict[str, Any]) -> SimulateOptions:
+    """What the command line's options ask for: the 30 days before now, unless they say otherwise.
+
+    A number of events may reach into the future on a stream; in Kafka workers would refuse what does.
+    """
+    faults = Faults(**{name: options.pop(name) for name in ("disorder", "duplicates", "malformed")})
+    now_us = Clock(target.settings.clock).now_us()
+    start_us, until_us = options.pop("start"), options.pop("until")
+    start_us = now_us - 30 * DAY_US if start_us is None else start_us
+    if until_us is None and not options["live"] and (options["count"] is None or target.stream is None):
+        until_us = now_us
+    return SimulateOptions(start_us=start_us, until_us=until_us, faults=faults, **options)
+
+
 def run_simulate(options: SimulateOptions, target: Target) -> Delivery:
     """The team's directory and then its events; what became of the events. Raises UsageError, Unavailable."""
     simulator = Simulator(
@@ -101,7 +104,18 @@ def run_simulate(options: SimulateOptions, target: Target) -> Delivery:
     outgoing = with_faults(from_events(events), options.faults, options.seed)
     target.send_reps(simulator.directory())
     with _shown("events", options.count) as shown:
-        return target.send_events(shown(islice(outgoing, options.count)), pace, lateness)
+        delivery = target.send_events(shown(islice(outgoing, options.count)), pace, lateness)
+    target.warnings.extend(_too_few(options, delivery))
+    return delivery
+
+
+def _too_few(options: SimulateOptions, delivery: Delivery) -> Iterator[str]:
+    if options.count is not None and options.until_us is not None and delivery.sent < options.count:
+        start, until = (rfc3339(at_us - at_us % SECOND_US) for at_us in (options.start_us, options.until_us))
+        yield (
+            f"from {start} until {until} there are fewer than the {options.count:,} events asked for: "
+            "an earlier --start, more --reps or a higher --intensity give more"
+        )
 
 
 def run_import_csv(files: Iterable[Path], mapping: Path, target: Target, *, strict: bool = False) -> ImportReport:

@@ -4,14 +4,16 @@ import io
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from config.settings import ClockSettings, Settings
 from processors.core.instants import DAY_US, SECOND_US, instant_us, moment, rfc3339
+from processors.core.ledger import SKEW_US
 from processors.ingest.clients import admin_client, consumer
-from processors.ingest.commands import SimulateOptions, Target, run_import_csv, run_simulate
+from processors.ingest.commands import SimulateOptions, Target, run_import_csv, run_simulate, simulation
 from processors.ingest.faults import Faults
 from processors.ingest.simulate import Simulator
 from processors.ingest.topics import ensure_topics
@@ -141,6 +143,43 @@ def test_a_history_older_than_workers_keep_any_goes_to_kafka_with_a_warning_that
     assert [line.split(" are older")[0] for line in target.warnings] == ["2 events"]
 
 
+def test_so_many_events_end_now_in_kafka_and_a_shortfall_is_told(settings: Settings) -> None:
+    ensure_topics(settings)
+    now_us = START_US + 5 * DAY_US
+    target = Target(msgspec.structs.replace(settings, clock=ClockSettings(mode="fixed", at=moment(now_us))))
+    options = simulation(target, asked(start=START_US, count=100_000, reps=2))
+    sent = run_simulate(options, target).acknowledged
+    assert sent == len(list(Simulator(1, START_US, reps=2).events(now_us)))
+    [warning] = target.warnings
+    assert warning.startswith(
+        f"from {rfc3339(START_US)} until {rfc3339(now_us)} there are fewer than the 100,000 events"
+    )
+    events = read(settings, settings.kafka.events_topics[0], sent)
+    assert all(event.occurred_at is not None and event.occurred_at <= moment(now_us) for event in events)
+
+
+def test_only_into_kafka_does_a_count_end_now_and_never_before_what_the_caller_says() -> None:
+    kafka, stream = Target(Settings()), Target(Settings(), io.BytesIO())
+    assert simulation(stream, asked(count=5)).until_us is None
+    assert simulation(kafka, asked(count=5, live=True)).until_us is None
+    assert simulation(kafka, asked(count=5, until=START_US)).until_us == START_US
+    for target in (kafka, stream):
+        options = simulation(target, asked())
+        assert options.until_us == options.start_us + 30 * DAY_US
+
+
+def test_a_simulated_future_goes_to_kafka_when_asked_for_with_a_warning(settings: Settings) -> None:
+    ensure_topics(settings)
+    target = Target(msgspec.structs.replace(settings, clock=ClockSettings(mode="fixed", at=moment(START_US))))
+    options = simulation(target, asked(start=START_US, until=START_US + 2 * DAY_US, reps=2))
+    run_simulate(options, target)
+    [warning] = target.warnings
+    ahead = [at_us for at_us, _ in Simulator(1, START_US, reps=2).timed(options.until_us) if at_us > START_US + SKEW_US]
+    assert warning.startswith(
+        f"{len(ahead):,} events are more than 5 minutes ahead of this clock ({rfc3339(START_US)})"
+    )
+
+
 def test_what_workers_keep_and_what_goes_to_a_file_needs_no_warning(settings: Settings) -> None:
     ensure_topics(settings)
     options = SimulateOptions(start_us=START_US, count=50, reps=2)
@@ -148,6 +187,12 @@ def test_what_workers_keep_and_what_goes_to_a_file_needs_no_warning(settings: Se
     for target in (Target(in_time), Target(Settings(clock=settings.clock), io.BytesIO())):
         run_simulate(options, target)
         assert target.warnings == []
+
+
+def asked(**options: Any) -> dict[str, Any]:
+    """The options of a command line, those that were not given included."""
+    names = ("start", "until", "count", "disorder", "duplicates", "malformed")
+    return {**dict.fromkeys(names[:3]), **dict.fromkeys(names[3:], 0.0), "live": False, **options}
 
 
 def instant(day: str) -> int:
