@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -22,6 +23,8 @@ ASKED_SECONDS = 10.0
 """Who has not asked for so long looks no more."""
 FRESH_SECONDS = 1.0
 """What was read so recently is not read again for one who asks."""
+FIRST_SECONDS = 2.0
+"""Who looks before the first reading waits so long for it at most; it takes about one."""
 REQUEST_MS = 5000
 POLL_MS = 1000
 LONGEST_READ_SECONDS = 10.0
@@ -74,14 +77,21 @@ class LatestDeadLetters:
         self._newest: deque[tuple[tuple[int, int, int], Letter]] = deque(maxlen=kept)
         self._next: dict[TopicPartition, int] = {}
         self._asked = asyncio.Event()
+        self._tried = asyncio.Event()
         self._asked_at = 0.0
         self._read_at = -FRESH_SECONDS
         self._reading = asyncio.Lock()
 
-    def latest(self) -> Letters:
-        """What is known; to ask is what has it read again."""
+    async def latest(self) -> Letters:
+        """What is known; to ask is what has it read again.
+
+        The first reading is waited for: a page that shows the letters of an earlier board would lose them meanwhile.
+        """
         self._asked_at = time.monotonic()
         self._asked.set()
+        if self.kept:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._tried.wait(), FIRST_SECONDS)
         return self._letters
 
     async def fresh(self) -> Letters:
@@ -109,6 +119,7 @@ class LatestDeadLetters:
             failure = f"Kafka at {self._kafka.bootstrap}: {line(error)}"
         items = tuple(letter for _, letter in sorted(self._newest, key=lambda one: one[0], reverse=True))
         self._letters = Letters(items, read=self._letters.read or failure is None, failure=failure)
+        self._tried.set()
 
     async def _read(self) -> None:
         """Read on from where the last reading ended, also when that was cut short. Raises Unavailable, KafkaError."""

@@ -21,7 +21,7 @@ class QualityView:
 
     async def fill(self, _choices: Choices) -> Context:
         """What the template reads."""
-        quality, letters = self._store.quality(), self._letters.latest()
+        quality, letters = self._store.quality(), await self._letters.latest()
         reasons = sorted({reason for counts in quality.values() for reason in counts})
         read = sum(published.offset for published in self._store.partitions.values())
         return {

@@ -57,6 +57,15 @@ def test_the_newest_letters_come_first_with_their_reasons(topics: Settings) -> N
     on_board(topics, scene)
 
 
+def test_a_board_that_has_just_started_shows_the_letters_on_the_first_page_that_asks(topics: Settings) -> None:
+    write(topics, ("malformed", b"{"))
+
+    async def scene(board: Served) -> None:
+        assert "not malformed" in await board.text("/quality")
+
+    on_board(topics, scene)
+
+
 def test_new_letters_appear_and_memory_stays_bounded(topics: Settings) -> None:
     write(topics, *[("malformed", b"x" * 100_000)] * 9)
 

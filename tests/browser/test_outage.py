@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from config.settings import RedisSettings, Settings
 from processors.dev.process import free_port
@@ -154,3 +154,29 @@ def test_a_page_of_an_older_board_stays_while_the_same_address_has_no_page_of_th
     with page.expect_navigation():
         expect(page.locator("#connection")).to_have_text("● live")
     complaints[:] = [one for one in complaints if "503" not in one]
+
+
+def test_a_page_of_an_older_board_interrupts_nobody_who_is_about_to_snooze(here: Stage, open_page: Open) -> None:
+    address = f"{here.base}/"
+    page = open_page(address)
+    asked: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.is_navigation_request():
+            route.continue_()
+        else:
+            asked.append(route)
+
+    page.route(address, hold)
+    page.evaluate("document.body.dataset.version = 'older'")
+    with page.expect_request(address):
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Snooze").first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    with page.expect_request(address) as again:
+        asked[0].continue_()
+    assert not again.value.is_navigation_request()
+    page.keyboard.press("Escape")
+    with page.expect_navigation():
+        asked[1].continue_()

@@ -68,11 +68,11 @@ function close() {
 }
 
 // The board was updated, or has numbers now. This page stays until its successor is there: behind the same address another
-// board may answer, which is of another version, or has no numbers yet.
+// board may answer, which is of another version, or has no numbers yet. Nor is anybody interrupted who is about to snooze.
 async function renew(version) {
   const answer = await fetch(location.href).catch(() => null);
   const html = answer ? await answer.text() : "";
-  if (html.includes(` data-version="${version}"`)) location.reload();
+  if (html.includes(` data-version="${version}"`) && !document.querySelector("dialog[open]")) location.reload();
   else again = setTimeout(listen, AGAIN_MS);
 }
 
