@@ -22,6 +22,7 @@ from processors.core.requests import Turn
 from processors.core.retention import Retention
 from processors.core.retractions import Retractions, is_retracted
 from processors.core.routes import Route, routes
+from processors.core.verdicts import Verdicts
 from processors.core.waiting import Waiting
 from processors.core.worth import Worth
 from schemas.alerts import Transition
@@ -51,7 +52,8 @@ class Ledger:
         self.alerts = Alerts(Deadlines(policy), self.desks, alerts_max_age_us)
         self._answered = Distinct("customers_answered", self.desks)
         self._recontactable = Distinct("recontactable_customers", self.desks)
-        self.waiting = Waiting(self.desks, self.alerts, self._answered)
+        self._verdicts = Verdicts(self.desks, self.alerts, self._answered)
+        self.waiting = Waiting(self.alerts, self._verdicts)
         self.pipeline = Pipeline(self.desks, policy.pipelines)
         self.worth = Worth(policy.currency)
         self.activities = Activities(self.desks, self._recontactable, self.pipeline)
@@ -176,7 +178,7 @@ class Ledger:
         self.alerts.take()
         if places is not None and places != self.desks.places:
             self.alerts.say_again(self.customers.values())
-        self.waiting.outcomes.clear()
+        self._verdicts.outcomes.clear()
         self.take_counts()
         self._rejected.clear()
         self.pipeline.rejected.clear()
@@ -218,7 +220,7 @@ class Ledger:
         History is left out. A correction may give fewer: a negative number.
         """
         self._fold()
-        outcomes, self.waiting.outcomes = self.waiting.outcomes, {}
+        outcomes, self._verdicts.outcomes = self._verdicts.outcomes, {}
         return outcomes
 
     def take_rejected(self) -> list[tuple[Event, BadRecord]]:
@@ -300,7 +302,7 @@ class Ledger:
         if not moved:
             return
         self.settle()
-        outcomes = dict(self.waiting.outcomes)
+        outcomes = dict(self._verdicts.outcomes)
         for fact in [fact for fact in self.facts.values() if _rep_of(fact) in moved]:
             customer = self.customers[fact.customer_id]
             if not is_retracted(customer, fact):
@@ -310,7 +312,7 @@ class Ledger:
         for desk in moved.values():
             self.desks.move(desk)
         self._fold()
-        self.waiting.outcomes = outcomes
+        self._verdicts.outcomes = outcomes
 
     # -- corrections ------------------------------------------------------------------------------
 

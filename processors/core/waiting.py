@@ -7,15 +7,14 @@ from typing import Final
 from processors.core.alarms import Alarms
 from processors.core.alerts import Alerts
 from processors.core.customers import Customer
-from processors.core.deadlines import Due
-from processors.core.desks import Desks, bump, count_wait
-from processors.core.distinct import Distinct
+from processors.core.desks import bump
 from processors.core.folder import Folder
 from processors.core.instants import DAY_US
 from processors.core.order import Entry, discard
 from processors.core.requests import Request, Turn, Unlinked, answers, open_request
+from processors.core.verdicts import Verdicts
 from schemas.events import RequestAnswered, RequestAssigned, RequestFact, RequestOpened
-from schemas.views import UNASSIGNED, OpenRequest, Partial
+from schemas.views import UNASSIGNED, OpenRequest
 
 MANY: Final = 64
 """Open requests of a customer, beyond which looking at them for each answer that names none may cost too much."""
@@ -26,10 +25,9 @@ LOOKS: Final = 100_000
 class Waiting(Folder):
     """All requests of one source partition, and the alarms at their next instants."""
 
-    def __init__(self, desks: Desks, alerts: Alerts, answered: Distinct) -> None:
-        self._desks = desks
+    def __init__(self, alerts: Alerts, verdicts: Verdicts) -> None:
         self._alerts = alerts
-        self._answered = answered
+        self._verdicts = verdicts
         self._unsettled: list[tuple[Customer, Request]] = []
         self._late: list[Customer] = []
         self._unposted: set[str] = set()
@@ -41,8 +39,6 @@ class Waiting(Folder):
         """(customer_id, request_id) of requests that were shown and are no more: others of the same name may come."""
         self._publication = 0
         """How often what changed was taken: what says so already is in the list."""
-        self.outcomes: dict[tuple[str, str, str], int] = {}
-        """(team, level, met or missed) to how many more turns came to it, history left out: for burn rates."""
         self.unlinked_days: dict[int, int] = {}
         """Day (UTC) to how many more of its answers name no request than at the last `settle` (S29)."""
 
@@ -219,7 +215,7 @@ class Waiting(Folder):
         if ended is not None:
             request.ended = entry
             if request.passed:
-                self._post_passed(ended, request.passed, -1)
+                self._verdicts.passed(ended, request.passed, -1)
             self._end(customer, request, ended)
         elif request.turn is not None and request.turn is not before:
             self._begin(customer, request)
@@ -240,7 +236,7 @@ class Waiting(Folder):
 
     def _end(self, customer: Customer, request: Request, turn: Turn) -> None:
         due = self._alerts.due(turn)
-        self._post(customer, turn, due, 1)
+        self._verdicts.ended(customer, turn, due, 1)
         if request.alerts is not None or (due and turn.end_us > due[0][1] and self._alerts.is_news(due)):
             self._alerts.ended(customer, request, turn, due)
         if request.turn is None and customer.open is not None:
@@ -254,9 +250,9 @@ class Waiting(Folder):
         request.settled = False
         self._unsettled.append((customer, request))
         if request.turn is not None:
-            self._post_passed(request.turn, request.passed, -1)
+            self._verdicts.passed(request.turn, request.passed, -1)
         for turn in request.walk(customer.unlinked):
-            self._post(customer, turn, self._alerts.due(turn), -1)
+            self._verdicts.ended(customer, turn, self._alerts.due(turn), -1)
 
     def _pass(self, customer: Customer, request: Request) -> None:
         """Go past the open turn's instants up to now, and wait for the next."""
@@ -279,63 +275,10 @@ class Waiting(Folder):
         while request.passed < len(steps) and steps[request.passed].at_us < self._alerts.now_us:
             step = steps[request.passed]
             if step.is_due:
-                self._breach(turn, step.level, step.due_us, 1)
+                self._verdicts.breach(turn, step.level, step.due_us, 1)
             self._alerts.passed(customer, request, turn, step)
             request.passed += 1
         return steps[request.passed].at_us if request.passed < len(steps) else 0
-
-    def _post_passed(self, turn: Turn, passed: int, sign: int) -> None:
-        for step in self._alerts.steps(turn)[:passed]:
-            if step.is_due:
-                self._breach(turn, step.level, step.due_us, sign)
-
-    def _breach(self, turn: Turn, level: str, due_us: int, sign: int) -> None:
-        """A breach belongs to the owner at the due instant (S08)."""
-        owner = turn.owner_at(due_us)
-        bump(self._desks.rep(owner).at(due_us).breaches, level, sign)
-        if not self._alerts.is_history(due_us):
-            bump(self.outcomes, (self._alerts.team(owner), level, "missed"), sign)
-
-    def _post(self, customer: Customer, turn: Turn, due: Due, sign: int) -> None:
-        within = None
-        if turn.ending == "answered":
-            within = self._post_answer(customer, turn, sign).answered_within
-        else:
-            desk = self._desks.rep(turn.owner_at(turn.end_us))
-            bump(desk.at(turn.end_us).closed_unanswered, turn.ending or "", sign)
-            if turn.ending in ("withdrawn", "spam"):
-                return
-        for level, due_us, _ in due:
-            if turn.end_us > due_us:
-                self._breach(turn, level, due_us, sign)
-            elif within is not None:
-                bump(within, level, sign)
-                if not self._alerts.is_history(due_us):
-                    bump(self.outcomes, (self._alerts.team(turn.responder), level, "met"), sign)
-
-    def _post_answer(self, customer: Customer, turn: Turn, sign: int) -> Partial:
-        """The response time is the responder's (S08), on the responder's day: its partial."""
-        desk = self._desks.reps.get(turn.responder) or self._desks.rep(turn.responder)
-        day = desk.day(turn.end_us)
-        partial = desk.partial(day)
-        wait_us, business_us = turn.end_us - turn.start_us, self._alerts.business_us(turn, turn.end_us)
-        partial.responses += sign
-        partial.response_us += _signed(wait_us, sign)
-        partial.business_us += _signed(business_us, sign)
-        count_wait(partial.response_buckets, wait_us, sign)
-        if customer.answered is None:
-            customer.answered = {}
-        self._answered.post(customer.answered, turn.responder, day, sign)
-        if turn.owner == turn.responder and not turn.changes:
-            partial.hold_us += _signed(wait_us, sign)
-        else:
-            self._post_holds(turn, sign)
-        return partial
-
-    def _post_holds(self, turn: Turn, sign: int) -> None:
-        """Every owner's share of the wait, on the owner's local day of the answer (S07)."""
-        for hold in turn.holds(turn.end_us):
-            self._desks.rep(hold.owner).at(turn.end_us).hold_us += _signed(hold.to_us - hold.from_us, sign)
 
 
 def _changes_owner(request: Request, fact: RequestFact) -> bool:
@@ -345,8 +288,3 @@ def _changes_owner(request: Request, fact: RequestFact) -> bool:
     if type(fact) is RequestOpened:
         return not fact.automated and fact.rep_id is not None and fact.rep_id != request.owner
     return False
-
-
-def _signed(span_us: int, sign: int) -> int:
-    """A span as it is to be added: the product with 1 or -1, of which compiled code would make two large integers."""
-    return span_us if sign > 0 else -span_us
