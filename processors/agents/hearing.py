@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from faust.types import TP
 
+from processors.agents.log_ends import readable_end
 from processors.agents.parts import Parts
 
 SILENT_SECONDS = 10.0
@@ -34,7 +35,7 @@ def last_words(assignment: Any) -> dict[TP, Word]:
     now = time.time()
     states = {TP(*tp): assignment.state_value(tp) for tp in assignment.tps}
     return {
-        tp: Word(state.highwater, max(now - state.timestamp / 1000, 0.0))
+        tp: Word(readable_end(state.highwater, state.lso), max(now - state.timestamp / 1000, 0.0))
         for tp, state in states.items()
         if state.timestamp is not None
     }

@@ -48,7 +48,14 @@ async def _read_from(reader: AIOKafkaConsumer, starts: Mapping[TopicPartition, i
 
 async def _is_read(reader: AIOKafkaConsumer, tp: TopicPartition) -> bool:
     highwater = reader.highwater(tp)
-    return highwater is not None and await reader.position(tp) >= highwater
+    if highwater is None:
+        return False
+    return bool(await reader.position(tp) >= readable_end(highwater, reader.last_stable_offset(tp)))
+
+
+def readable_end(highwater: int, stable: int | None) -> int:
+    """The offset after the last record that can be read: not what lies behind a transaction that is open yet."""
+    return highwater if stable is None or stable < 0 else min(stable, highwater)
 
 
 async def _stop(reader: AIOKafkaConsumer) -> None:

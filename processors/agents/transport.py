@@ -194,6 +194,7 @@ class BatchConsumer(Consumer):
         return AIOKafkaConsumer(
             bootstrap_servers=server_list(transport.url, transport.default_port),
             auto_offset_reset="earliest",
+            isolation_level="read_committed",
             **credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
 

@@ -25,6 +25,7 @@ NO_CLOCK_US: Final = LONG_AGO_US
 ROOM: Final = 1024
 """What is known counts so much: a revision of today stays below 2^53, up to which JSON's numbers are exact."""
 ACTIVE: Final = ("at_risk", "fired")
+RESTORED: Final = "restored"
 REVISIONS: Final[dict[State, int]] = {"at_risk": 0, "fired": 1, "resolved": 2, "retracted": 3}
 
 
@@ -160,11 +161,17 @@ class Alerts:
                 yield self._transition(customer, copy, copy.turn, Saying(level, due_us, "fired", due_us, "overdue"))
 
     def forget_history(self, customers: Iterable[Customer]) -> None:
-        """Forget what was said of deadlines long past whose alerts have ended: nobody waits for more of it (S18)."""
+        """Forget what was said of deadlines long past whose alerts have ended: nobody waits for more of it (S18).
+
+        Of the active ones that were history by then, nobody knows whether they were said, or were so when they came.
+        """
         for customer in customers:
             for request in (customer.requests or {}).values():
                 if request.alerts is not None:
                     request.alerts = {key: last for key, last in request.alerts.items() if self._lives(last)} or None
+                for last in (request.alerts or {}).values():
+                    if self.now_us - last.due_us > self._max_age_us:
+                        last.reason = RESTORED
 
     def say_again(self, customers: Iterable[Customer]) -> None:
         """Say the alerts of open turns once more, unless they are history: some of them may be new (S14)."""
@@ -186,9 +193,10 @@ class Alerts:
 
     def _say(self, customer: Customer, request: Request, turn: Turn, saying: Saying) -> None:
         last = _last(request, turn, saying.level)
-        is_new = last is None or saying.state in ACTIVE
+        # What was restored as history may never have been said: its end is said, but nothing new.
+        is_new = last is None or (last.reason == RESTORED and saying.state in ACTIVE)
         # A correction of today is news, however old what it corrects.
-        if is_new and self.is_history(max(saying.due_us, customer.corrected_us)):
+        if is_new and self.is_history(max(saying.due_us, customer.corrected_us(request.request_id))):
             return
         owner = turn.owner_at(saying.due_us)
         if last is not None and (last.state, last.due_us, last.rep_id) == (saying.state, saying.due_us, owner):

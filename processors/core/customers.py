@@ -15,7 +15,7 @@ class Customer:
 
     __slots__ = (
         "answered",
-        "corrected_us",
+        "corrections",
         "cost_cents",
         "customer_id",
         "facts",
@@ -56,10 +56,16 @@ class Customer:
         self.recontactable: dict[str, Days] | None = None
         self.retracted: dict[str, int] | None = None
         """The event_ids of its facts that never were, to how many retractions say so (S17)."""
-        self.corrected_us = LONG_AGO_US
-        """The instant of its newest retraction."""
+        self.corrections: dict[str, int] | None = None
+        """request_id to the instant of the newest retraction of one of its facts; `""`: of an answer to no request."""
         self.segments: list[tuple[int, str, str]] | None = None
         """(instant, event_id, segment), in order: the last one is the present segment (S26)."""
         self.money_facts = 0
         self.revenue_cents = 0
         self.cost_cents = 0
+
+    def corrected_us(self, request_id: str) -> int:
+        """When a retraction last changed a request, or may have."""
+        if self.corrections is None:
+            return LONG_AGO_US
+        return max(self.corrections.get(request_id, LONG_AGO_US), self.corrections.get("", LONG_AGO_US))

@@ -158,7 +158,8 @@ class Ledger:
         if sweeping and self.retention is not None:
             for customer, fact, reason in self.retention.sweep(self.facts, self.customers, now_us):
                 self._drop(customer, fact, reason)
-                self._expired.append(fact.event_id)
+                if reason is None:
+                    self._expired.append(fact.event_id)
             self._fold()
 
     def begin(self, advanced_us: int, quality: dict[int, dict[str, int]], places: int | None = None) -> None:

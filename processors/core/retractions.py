@@ -7,7 +7,7 @@ from processors.core.desks import bump
 from processors.core.folder import Folder
 from processors.core.instants import instant_us
 from processors.core.routes import Route
-from schemas.events import Event, EventRetracted
+from schemas.events import Event, EventRetracted, RequestFact
 
 
 class Retractions(Folder):
@@ -19,7 +19,6 @@ class Retractions(Folder):
 
     def take(self, customer: Customer, at_us: int, fact: Any) -> None:
         """Take back what it retracts, if that is there."""
-        customer.corrected_us = max(customer.corrected_us, at_us)
         if customer.retracted is None:
             customer.retracted = {}
         bump(customer.retracted, fact.retracts, 1)
@@ -28,6 +27,8 @@ class Retractions(Folder):
         target = self._facts.get(fact.retracts)
         if target is None or isinstance(target, EventRetracted) or target.customer_id != customer.customer_id:
             return
+        if isinstance(target, RequestFact):
+            _note_correction(customer, at_us, target.request_id or "")
         self._routes[type(target)].folder.remove(customer, instant_us(target.occurred_at), target)
 
     def remove(self, customer: Customer, at_us: int, fact: Any) -> None:
@@ -35,6 +36,12 @@ class Retractions(Folder):
         del at_us
         if customer.retracted is not None:
             bump(customer.retracted, fact.retracts, -1)
+
+
+def _note_correction(customer: Customer, at_us: int, request_id: str) -> None:
+    if customer.corrections is None:
+        customer.corrections = {}
+    customer.corrections[request_id] = max(customer.corrections.get(request_id, at_us), at_us)
 
 
 def is_retracted(customer: Customer, event: Event) -> bool:

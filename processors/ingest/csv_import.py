@@ -102,7 +102,14 @@ class Row:
         if missing is None or not self.meets(missing.when):
             return ""
         self.fallbacks.add(column)
-        return Template(missing.fallback).fill(self.text, self.needed) or ""
+        return Template(missing.fallback).fill(self.text, self._written) or ""
+
+    def _written(self, column: str) -> str:
+        """The cell as the file has it, perhaps filled in; raises RowProblem if it stays empty."""
+        written = self.text(column) or self._fallback(column)
+        if not written:
+            raise RowProblem(column, "", f"{column} is empty")
+        return written
 
 
 class Readers:

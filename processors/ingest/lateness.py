@@ -25,7 +25,7 @@ class Lateness:
         """`live`: each event is sent when the clock shows its instant, so that none is ahead of it."""
         kept = settings.retention
         self._retention = Retention((kept.windows_days + kept.slack_days) * DAY_US, kept.roots_days * DAY_US)
-        self._roots_days = kept.roots_days
+        self._kept_days = max(kept.windows_days, kept.roots_days)
         self._clock = Clock(settings.clock)
         self._now_us = self._clock.now_us()
         self._live = live
@@ -93,4 +93,4 @@ class Lateness:
     def _days_until(self, end_us: int) -> int:
         """Whole days, and one more for a clock that goes on; never fewer than are kept now."""
         oldest_us = min(at_us for at_us, _ in self._oldest.values())
-        return max((end_us - oldest_us) // DAY_US + 2, self._roots_days)
+        return max((end_us - oldest_us) // DAY_US + 2, self._kept_days)

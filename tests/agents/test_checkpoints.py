@@ -194,6 +194,7 @@ def test_an_orphan_is_said_once_whatever_restarts_follow() -> None:
         assert part.is_durable()
         assert [event.customer_id for event in part.ledger.facts.values()] == ["c1"]
         assert part.ledger.quality == {instant_us(at(-8 * DAY)) // DAY_US: {"orphan": 1}}
+        assert part.ledger.take_expired() == []
     assert letters == 1
 
 

@@ -76,8 +76,8 @@ def test_a_rebalance_is_no_silence_until_it_takes_too_long() -> None:
 
 
 def test_words_are_those_of_the_assignment_and_there_are_none_before_the_first_answer() -> None:
-    new = SimpleNamespace(highwater=None, timestamp=None)
-    heard = SimpleNamespace(highwater=8, timestamp=1000 * (time.time() - 3))
+    new = SimpleNamespace(lso=None, highwater=None, timestamp=None)
+    heard = SimpleNamespace(lso=None, highwater=8, timestamp=1000 * (time.time() - 3))
     states = {SOURCE: heard, REPS: new}
 
     words = last_words(SimpleNamespace(tps=frozenset(states), state_value=states.get))
@@ -87,8 +87,16 @@ def test_words_are_those_of_the_assignment_and_there_are_none_before_the_first_a
     assert 3 <= words[SOURCE].age_seconds < 60
 
 
+def test_what_lies_behind_an_open_transaction_is_not_waited_for() -> None:
+    state = SimpleNamespace(lso=5, highwater=8, timestamp=1000 * time.time())
+
+    words = last_words(SimpleNamespace(tps=frozenset({SOURCE}), state_value=lambda _: state))
+
+    assert words[SOURCE].lag(5) == 0
+
+
 def test_a_clock_that_is_set_back_makes_no_word_that_would_be_fresh_for_long() -> None:
-    state = SimpleNamespace(highwater=8, timestamp=1000 * (time.time() + 3600))
+    state = SimpleNamespace(lso=None, highwater=8, timestamp=1000 * (time.time() + 3600))
 
     words = last_words(SimpleNamespace(tps=frozenset({SOURCE}), state_value=lambda _: state))
 

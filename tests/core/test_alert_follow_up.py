@@ -489,3 +489,34 @@ def test_s17_revisions_grow_across_a_restart_though_the_sender_is_ahead_of_the_c
     heard = pass_time(after, 79) + pass_time(after, 91)
     assert said([taken_back, *heard]) == [("1h", "retracted"), ("1h", "at_risk"), ("1h", "fired")]
     assert taken_back.revision < heard[0].revision < heard[1].revision
+
+
+def test_s18_an_alert_that_was_said_is_followed_up_however_long_nobody_could_say_more() -> None:
+    """The warning was said at 23 hours; the worker is away until the 26th."""
+    question = opened(0)
+    before = ledger_of(question)
+    pass_time(before, 100)
+    assert said(pass_time(before, 23 * 60)) == [("24h", "at_risk")]
+    after = ledger_of(question)
+    after.set_clock(instant_us(at(26 * 60)))
+    after.begin(instant_us(at(23 * 60)), {})
+    assert said(pass_time(after, 26 * 60)) == [("24h", "fired")]
+
+
+def test_s08_an_owner_who_is_named_more_than_an_hour_late_takes_over_alert_and_breach() -> None:
+    ledger = ledger_of(opened(0, rep_id="alice"))
+    pass_time(ledger, 61)
+    ledger.set_clock(instant_us(at(125)))
+    ledger.apply(assigned(59, "bob"))
+    assert [(last.state, last.rep_id) for last in pass_time(ledger, 125)] == [("fired", "bob")]
+
+
+def test_s18_history_is_no_news_because_something_else_of_the_customer_was_retracted() -> None:
+    ledger = ledger_of()
+    pass_time(ledger, 30 * DAY)
+    call, other = activity(30 * DAY), opened(30 * DAY, "other")
+    for event in (call, other, retracted(30 * DAY, call, "activity"), retracted(30 * DAY, other)):
+        ledger.apply(event)
+    pass_time(ledger, 30 * DAY + 1)
+    ledger.apply(opened(0))
+    assert pass_time(ledger, 30 * DAY + 2) == []

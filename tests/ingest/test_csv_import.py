@@ -145,6 +145,37 @@ def test_fallbacks_fill_empty_cells_where_their_condition_holds_and_are_counted(
     assert report.fallbacks == {"account: no account": 1, "opened: the fallback of the mapping": 1}
 
 
+def test_a_fallback_of_another_column_is_read_as_it_stands_in_the_file(tmp_path: Path) -> None:
+    """The net amount for the gross one, with its decimal comma."""
+    (tmp_path / "mapping.toml").write_text(
+        """
+source = "shop"
+identity = ["id"]
+[columns.net]
+kind = "amount"
+decimal = ","
+[columns.gross]
+kind = "amount"
+decimal = ","
+missing = { fallback = "{net}" }
+[columns.at]
+kind = "instant"
+[[events]]
+name = "paid"
+type = "customer.revenue"
+[events.fields]
+occurred_at = "{at}"
+customer_id = "{id}"
+amount = "{gross}"
+""",
+        encoding="utf-8",
+    )
+    (tmp_path / "paid.csv").write_text('id,net,gross,at\n1,"12,50",,2026-01-01T00:00:00Z\n', encoding="utf-8")
+    (paid,) = CsvImport(load_mapping(tmp_path / "mapping.toml")).messages(tmp_path / "paid.csv")
+    assert isinstance(paid, CustomerRevenue)
+    assert str(paid.amount) == "12.50"
+
+
 OTHERWISE = "value is no amount written with ',' before the decimals and '.' between each three digits"
 BAD_ROWS = {
     "an empty cell that is needed": (

@@ -142,3 +142,17 @@ def test_a_clock_that_goes_on_while_a_slow_sender_sends_is_asked_again() -> None
         pass
     assert len(list(watched)) == 1
     assert list(lateness.warnings()) == []
+
+
+def test_no_way_out_that_is_proposed_keeps_less_than_is_kept_now() -> None:
+    settings = fixed(NOW, windows_days=1000, roots_days=1000)
+    (warning,) = warnings(settings, [deal(NOW - timedelta(days=1100))])
+    (days,) = re.findall(r"retention\.windows_days and retention\.roots_days = (\d+)", warning)
+    assert int(days) >= 1100
+
+
+def test_a_long_window_is_never_cut_for_the_sake_of_roots() -> None:
+    settings = Settings(clock=ClockSettings(mode="fixed", at=NOW), retention=RetentionSettings(windows_days=1000))
+    (warning,) = warnings(settings, [deal(NOW - timedelta(days=450))])
+    (days,) = re.findall(r"retention\.windows_days and retention\.roots_days = (\d+)", warning)
+    assert int(days) >= 1000

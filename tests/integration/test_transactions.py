@@ -43,6 +43,60 @@ async def send_in_transactions(settings: Settings) -> None:
     await client.stop()
 
 
+async def begin(settings: Settings, topic: str, key: bytes, value: bytes) -> AIOKafkaProducer:
+    """A transaction with one record, that is open yet."""
+    client = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap, transactional_id=f"{topic}-{key!r}")
+    await client.start()
+    await client.begin_transaction()
+    await client.send_and_wait(topic, value, key=key)
+    return client
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_worker_recovers_though_the_directory_ends_with_what_was_not_committed(
+    settings: Settings, tmp_path: Path, ends: bool
+) -> None:
+    ensure_topics(settings)
+    topic = settings.kafka.reps_topic
+
+    async def run() -> None:
+        client = await begin(settings, topic, b"ann", encode(ev.RepUpdated(rep_id="ann", name="Ann")))
+        await client.commit_transaction()
+        await client.begin_transaction()
+        await client.send_and_wait(topic, encode(ev.RepUpdated(rep_id="bob", name="Bob")), key=b"bob")
+        if ends:
+            await client.abort_transaction()
+        await asyncio.to_thread(recover)
+        await client.stop()
+
+    def recover() -> None:
+        with worker(settings, tmp_path) as running:
+            wait_until(lambda: running.owns(4), "it owns all partitions", running)
+            wait_until(lambda: list(ReadModel(settings).reps()) == ["ann"], "the directory", running)
+
+    asyncio.run(run())
+
+
+def test_an_open_transaction_holds_up_no_time(settings: Settings, tmp_path: Path) -> None:
+    """What lies behind it cannot be read yet: nobody is behind."""
+    ensure_topics(settings)
+    topic = settings.kafka.events_topics[0]
+    send(settings, [paid(settings, 1)])
+
+    async def run() -> None:
+        client = await begin(settings, topic, b"c1", encode(paid(settings, 2)))
+        await asyncio.to_thread(follow)
+        await client.abort_transaction()
+        await client.stop()
+
+    def follow() -> None:
+        with worker(settings, tmp_path) as running:
+            wait_until(lambda: ReadModel(settings).position() == 1, "what was committed", running)
+            wait_until(lambda: running.page().total("salespulse_consumer_lag_records") == 0, "no lag", running)
+
+    asyncio.run(run())
+
+
 def test_only_what_a_sender_committed_counts(settings: Settings, tmp_path: Path) -> None:
     ensure_topics(settings)
     model = ReadModel(settings)
