@@ -4,38 +4,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
 
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from config.settings import KafkaSettings
-from config.tls import kafka_ssl_context
+from processors.sinks.kafka_client import line, partition_counts
 from schemas.errors import SalespulseError
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
 REMIND_SECONDS = 15.0
-REQUEST_MS = 10_000
 
 
 class TopicsError(SalespulseError):
     """A topic is missing, or topics do not fit together."""
-
-
-def connection(kafka: KafkaSettings) -> dict[str, Any]:
-    """What an aiokafka client needs to reach the broker. A secret is in it: never log it."""
-    options: dict[str, Any] = {
-        "bootstrap_servers": kafka.bootstrap.split(","),
-        "security_protocol": kafka.security_protocol,
-        "ssl_context": kafka_ssl_context(kafka),
-    }
-    if kafka.sasl_mechanism is not None and kafka.sasl_password is not None:
-        options["sasl_mechanism"] = kafka.sasl_mechanism
-        options["sasl_plain_username"] = kafka.sasl_username
-        options["sasl_plain_password"] = kafka.sasl_password.reveal()
-    return options
 
 
 async def wait_for_topics(kafka: KafkaSettings) -> int:
@@ -43,10 +26,10 @@ async def wait_for_topics(kafka: KafkaSettings) -> int:
     reminded_at = -REMIND_SECONDS
     while True:
         try:
-            return check_topics(kafka, await _partition_counts(kafka))
+            return check_topics(kafka, await partition_counts(kafka))
         except (KafkaError, OSError) as error:
             if time.monotonic() - reminded_at >= REMIND_SECONDS:
-                logger.warning("%s does not answer (%s): trying again every second", kafka.bootstrap, _line(error))
+                logger.warning("%s does not answer (%s): trying again every second", kafka.bootstrap, line(error))
                 reminded_at = time.monotonic()
         await asyncio.sleep(RETRY_SECONDS)
 
@@ -66,18 +49,3 @@ def check_topics(kafka: KafkaSettings, counts: Mapping[str, int]) -> int:
             "create the topics anew with equal numbers"
         )
     return together[journal]
-
-
-async def _partition_counts(kafka: KafkaSettings) -> dict[str, int]:
-    """Asks for all topics: asking for a missing one may create it."""
-    client = AIOKafkaClient(**connection(kafka), request_timeout_ms=REQUEST_MS)
-    try:
-        await client.bootstrap()
-        cluster = await client.fetch_all_metadata()
-    finally:
-        await client.close()
-    return {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in cluster.topics()}
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -16,13 +16,13 @@ from processors.notifier.acks import turn_of
 from processors.notifier.book import Book
 from processors.notifier.feed import POLL_MS, Feed
 from processors.notifier.holds import Holds
-from processors.notifier.kafka import line
 from processors.notifier.metrics import NotifierMetrics
 from processors.notifier.mirror import Mirror
 from processors.notifier.notices import Place, Word
 from processors.notifier.receiver import Receiver
 from processors.notifier.teller import Teller
 from processors.notifier.told import DeadLetters, ToldLog
+from processors.sinks.kafka_client import line
 from schemas.alerts import Transition
 from schemas.codec import UNREADABLE
 

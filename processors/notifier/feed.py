@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 
 from config.settings import KafkaSettings
-from processors.notifier.kafka import connection
 from processors.notifier.told import at_end
+from processors.sinks.kafka_client import connection
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from processors.notifier.alertmanager import Alertmanager
 from processors.notifier.delivery import Delivery, Given
 from processors.notifier.holds import Holds
 from processors.notifier.http import Poster
-from processors.notifier.kafka import AckTopic, line, partition_counts, running_producer
+from processors.notifier.kafka import AckTopic, running_producer
 from processors.notifier.mail import Mail
 from processors.notifier.metrics import NotifierMetrics
 from processors.notifier.notices import Habits
@@ -29,6 +29,7 @@ from processors.notifier.reach import watch_kafka
 from processors.notifier.receiver import Receiver
 from processors.notifier.slack import Slack
 from processors.notifier.webhook import Webhook
+from processors.sinks.kafka_client import line, partition_counts
 from processors.sinks.redis_client import connect
 from schemas.errors import ConfigError, Unavailable
 

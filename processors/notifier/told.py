@@ -13,8 +13,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from config.settings import KafkaSettings
-from processors.notifier.kafka import Headers, connection
+from processors.notifier.kafka import Headers
 from processors.notifier.notices import Notice, Word
+from processors.sinks.kafka_client import connection
 
 POLL_MS = 200
 

@@ -3,8 +3,7 @@
 import pytest
 
 from config.settings import KafkaSettings
-from config.values import Secret
-from processors.agents.startup import TopicsError, check_topics, connection
+from processors.agents.startup import TopicsError, check_topics
 
 KAFKA = KafkaSettings(bootstrap="broker:9092", events_topics=("crm.events", "erp.events"))
 GOOD = {
@@ -33,18 +32,3 @@ def test_every_missing_topic_is_named_with_its_mend(topic: str) -> None:
 def test_topics_of_one_customer_must_have_equal_partitions(topic: str) -> None:
     with pytest.raises(TopicsError, match=rf"partitions differ .*{topic} 8"):
         check_topics(KAFKA, GOOD | {topic: 8})
-
-
-def test_credentials_reach_the_client() -> None:
-    kafka = KafkaSettings(
-        bootstrap="a:1,b:2",
-        security_protocol="SASL_PLAINTEXT",
-        sasl_mechanism="PLAIN",
-        sasl_username="worker",
-        sasl_password=Secret("open sesame"),
-    )
-
-    options = connection(kafka)
-
-    assert options["bootstrap_servers"] == ["a:1", "b:2"]
-    assert (options["sasl_plain_username"], options["sasl_plain_password"]) == ("worker", "open sesame")
