@@ -118,6 +118,11 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     slack_days: Days = 5
     roots_days: Days = 400
 
+    @property
+    def windows_kept_days(self) -> int:
+        """How long what windows see is kept: the longest one and its slack."""
+        return self.windows_days + self.slack_days
+
 
 class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which alerts are still worth telling."""

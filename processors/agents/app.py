@@ -29,7 +29,7 @@ from processors.agents.refusals import Refusals
 from processors.agents.timers import SIZES_SECONDS, Timers
 from processors.agents.transport import BatchTransport
 from processors.core.directory import Directory, directory_of
-from processors.core.instants import DAY_US, SECOND_US
+from processors.core.instants import SECOND_US
 from processors.core.ledger import Ledger
 from processors.core.retention import Retention
 from schemas.policy import Policy
@@ -162,7 +162,7 @@ def build_app(settings: Settings, given: Given) -> WorkerApp:
 def _new_ledgers(settings: Settings, policy: Policy, directory: Directory) -> Callable[[], Ledger]:
     def new_ledger() -> Ledger:
         retention = settings.retention
-        kept = Retention((retention.windows_days + retention.slack_days) * DAY_US, retention.roots_days * DAY_US)
+        kept = Retention.of_days(retention.windows_kept_days, retention.roots_days)
         return Ledger(policy, directory, kept, settings.alerts.max_age_seconds * SECOND_US)
 
     return new_ledger

@@ -19,12 +19,12 @@ from processors.agents.garbage import state_grows
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import Part, Parts
 from processors.core.batches import Refused, apply_messages
+from processors.core.instants import DAY_MS
 from schemas.errors import Reason, SalespulseError
 from schemas.events import Event
 
 logger = logging.getLogger(__name__)
 
-DAY_MS = 86_400_000
 TAGS: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Event)}
 """Event class to its word on the wire."""
 HARMLESS = frozenset({Reason.DUPLICATE, Reason.TOMBSTONE})

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from processors.agents.dead_letters import DeadLetters
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import Part, Parts
+from processors.core.instants import DAY_MS
 from schemas.errors import BadRecord
 
-DAY_MS = 86_400_000
 SPEAKER = 0
 """The part whose owner speaks: there is always one of this number."""
 

@@ -7,6 +7,7 @@ from mypy_extensions import i64
 
 SECOND_US: Final = 1_000_000
 HOUR_US: Final = 3600 * SECOND_US
+DAY_MS: Final = 86_400_000
 DAY_US: Final = 24 * HOUR_US
 
 LONG_AGO_US: Final = -(2**61)

@@ -43,6 +43,11 @@ class Retention:
         self._todo: list[str] = []
         self._next_us = LONG_AGO_US
 
+    @classmethod
+    def of_days(cls, windows: int, roots: int, orphans_us: int = ORPHAN_AFTER_US) -> "Retention":
+        """By days; those of windows are the longest one and its slack."""
+        return cls(windows * DAY_US, roots * DAY_US, orphans_us)
+
     @property
     def shortest_us(self) -> int:
         """Nothing younger than this is ever too late."""

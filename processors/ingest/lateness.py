@@ -24,7 +24,7 @@ class Lateness:
     def __init__(self, settings: Settings, *, live: bool = False) -> None:
         """`live`: each event is sent when the clock shows its instant, so that none is ahead of it."""
         kept = settings.retention
-        self._retention = Retention((kept.windows_days + kept.slack_days) * DAY_US, kept.roots_days * DAY_US)
+        self._retention = Retention.of_days(kept.windows_kept_days, kept.roots_days)
         self._kept_days = max(kept.windows_days, kept.roots_days)
         self._clock = Clock(settings.clock)
         self._now_us = self._clock.now_us()

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from config.settings import KafkaSettings, RetentionSettings, Settings
+from processors.core.instants import DAY_MS
 from processors.ingest.clients import admin_client
 from schemas.errors import Unavailable
 
 T = TypeVar("T")
 
-DAY_MS = 86_400_000
 DEAD_LETTER_DAYS = 30
 DELETE, COMPACT = frozenset({"delete"}), frozenset({"compact"})
 LARGE = {"max.message.bytes": str(8 * 1024 * 1024)}

@@ -121,9 +121,8 @@ def explain_live(settings: Settings, wanted: str, *, opportunity: bool) -> Expla
             with suppress(BadRecord):
                 search.note(decode_message(record.value))
     refold.finish_reading()
-    now_us = Clock(settings.clock).now_us()
-    refold.keep(read_kept(kafka, refold.old(now_us)), now_us)
-    return search.explanation(refold.ledgers(), load_policy(settings.policy.path), now_us)
+    refold.keep(read_kept(kafka, refold.old()))
+    return search.explanation(refold.ledgers(), load_policy(settings.policy.path), Clock(settings.clock).now_us())
 
 
 def _letter_line(letter: TopicRecord) -> str:

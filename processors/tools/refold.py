@@ -4,7 +4,7 @@ What depended on when a record came (S13, S28) is taken from the dead letters: t
 facts as old as retention, and of those that the topics have lost, the workers' journal says which are kept.
 """
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
@@ -14,7 +14,7 @@ from config.load_policy import load_policy
 from config.settings import Settings
 from processors.agents.refusals import SPEAKER
 from processors.core.directory import directory_of
-from processors.core.instants import DAY_US, FOREVER_US, LONG_AGO_US, moment
+from processors.core.instants import DAY_MS, FOREVER_US
 from processors.core.ledger import Ledger
 from processors.core.retention import Retention
 from processors.tools.kept import Kept
@@ -23,8 +23,6 @@ from processors.tools.refolded_part import RefoldedPart
 from processors.tools.topic import TopicRecord
 from schemas.codec import decode_event, decode_rep
 from schemas.errors import BadRecord, Reason
-
-DAY_MS = 86_400_000
 
 _next_offsets = msgspec.json.Decoder(dict[str, int])
 
@@ -36,13 +34,10 @@ class Refold:
         self._policy = load_policy(settings.policy.path)
         self._settings = settings
         self._directory = directory_of(self._policy)
-        self._old = moment(self._expiry_us(Clock(settings.clock).now_us()))
-        """Facts from before may be past retention."""
+        self._expiry_us = Clock(settings.clock).now_us() - self._retention().shortest_us
         self._changed_reps: set[str] = set()
         self._refused_entries: set[tuple[int, int]] = set()
         self._parts: dict[int, RefoldedPart] = {}
-        self.doubtful: set[Place] = set()
-        """Fields that retention changes about now: nobody can say whether a worker has done so already."""
         self.records = 0
 
     def positions(self) -> dict[str, int]:
@@ -55,14 +50,13 @@ class Refold:
 
     def torn(self) -> dict[str, list[int]]:
         """Customers of whom several partitions have facts, with their numbers: no worker sees all of such a one."""
-        found: dict[str, list[int]] = defaultdict(list)
-        known: dict[str, int] = {}
-        for number, part in sorted(self._parts.items()):
-            for customer_id in part.ledger.customers:
-                first = known.setdefault(customer_id, number)
-                if first != number:
-                    found[customer_id] = [*(found.get(customer_id) or [first]), number]
-        return dict(found)
+        customers = {number: part.ledger.customers for number, part in sorted(self._parts.items())}
+        places = Counter(customer_id for known in customers.values() for customer_id in known)
+        return {
+            customer_id: [number for number, known in customers.items() if customer_id in known]
+            for customer_id, count in places.items()
+            if count > 1
+        }
 
     def concerns(self, letter: TopicRecord) -> bool:
         """Whether a dead letter is of this consumer group, or older than their naming one."""
@@ -105,31 +99,25 @@ class Refold:
             part.ledger.reps_changed(self._changed_reps)
         self._changed_reps.clear()
 
-    def old(self, now_us: int) -> dict[int, int]:
+    def old(self) -> dict[int, int]:
         """Partitions of which the journal is to be asked, for facts before an instant (microseconds since 1970)."""
-        instants = {number: part.old_us(self._expiry_us(now_us)) for number, part in self._parts.items()}
+        instants = {number: part.old_us() for number, part in self._parts.items()}
         return {number: old_us for number, old_us in instants.items() if old_us is not None}
 
-    def keep(self, kept: Mapping[int, Kept], now_us: int) -> None:
+    def keep(self, kept: Mapping[int, Kept]) -> None:
         """Of old facts, those count that the journal has."""
         for number, part in kept.items():
-            self._parts[number].keep(part, self._expiry_us(now_us))
-
-    def _expiry_us(self, now_us: int) -> int:
-        return now_us - self._retention().shortest_us
+            self._parts[number].keep(part)
 
     def is_doubtful(self, place: Place) -> bool:
         """Whether nobody can say what a field should be: retention changes it about now, or its records are lost."""
-        label, section, field = place
-        lost = max((part.lost_day for part in self._parts.values() if part.label == label), default=LONG_AGO_US)
-        return place in self.doubtful or (section == "quality" and int(field) <= lost)
+        return any(part.is_doubtful(place) for part in self._parts.values())
 
     def fields(self, now_us: int) -> Fields:
         """Every field of the read model, as the facts have it at an instant."""
         found: Fields = {}
         for part in self._parts.values():
             found |= part.fields(now_us, self._retention)
-            self.doubtful |= part.doubtful
         for rep in self._directory:
             found["", DIRECTORY, rep.rep_id] = msgspec.msgpack.encode(rep)
         return found
@@ -137,13 +125,13 @@ class Refold:
     def _retention(self) -> Retention:
         """As the workers have it, but for orphans, which are theirs to drop."""
         kept = self._settings.retention
-        return Retention((kept.windows_days + kept.slack_days) * DAY_US, kept.roots_days * DAY_US, FOREVER_US)
+        return Retention.of_days(kept.windows_kept_days, kept.roots_days, FOREVER_US)
 
     def _part(self, number: int) -> RefoldedPart:
         part = self._parts.get(number)
         if part is None:
             label = f"{self._settings.kafka.events_topics[0]}/{number}"
-            part = self._parts[number] = RefoldedPart(label, Ledger(self._policy, self._directory), self._old)
+            part = self._parts[number] = RefoldedPart(label, Ledger(self._policy, self._directory), self._expiry_us)
         return part
 
     def _take_rep(self, record: TopicRecord) -> None:

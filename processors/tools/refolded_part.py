@@ -3,14 +3,13 @@
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 
 import msgspec
 
 from config.clock import wall_us
 from processors.core.changes import with_folded
 from processors.core.desks import bump
-from processors.core.instants import DAY_US, LONG_AGO_US, instant_us, moment
+from processors.core.instants import DAY_MS, DAY_US, instant_us, moment
 from processors.core.ledger import SKEW_US, Ledger
 from processors.core.retention import Retention
 from processors.tools.kept import Kept
@@ -20,7 +19,6 @@ from schemas.codec import decode_kept
 from schemas.errors import BadRecord, Reason
 from schemas.views import Changes
 
-DAY_MS = 86_400_000
 FRESH_MS = 3_600_000
 """What came so long ago is in the journal."""
 SWEEP_US = 2 * DAY_US
@@ -35,19 +33,20 @@ Source = tuple[str, int]
 class RefoldedPart:
     """One partition number: its ledger, and what the workers noted and left out of it."""
 
-    def __init__(self, label: str, ledger: Ledger, old: datetime) -> None:
+    def __init__(self, label: str, ledger: Ledger, expiry_us: int) -> None:
         self.label = label
         self.ledger = ledger
         self.next_offsets: dict[str, int] = {}
         self.orphans: dict[str, list[dict[str, int]]] = defaultdict(list)
         """event_id to the partition's next offsets each time that it was dropped as an orphan."""
-        self.doubtful: set[Place] = set()
-        self.lost_day = LONG_AGO_US
-        """The topics have lost records of this day (UTC) and before."""
+        self._doubtful: set[Place] = set()
+        """Fields that retention changes about now: nobody can say whether a worker has done so already."""
         self._first_ms = 0
         """When the first record came that the topics still have, if they have lost any."""
         self._fresh_ms = wall_us() // 1000 - FRESH_MS
-        self._old = old
+        self._expiry_us = expiry_us
+        self._old = moment(expiry_us)
+        """Facts from before may be past retention."""
         self._fresh: set[str] = set()
         """Old events that came so lately that the journal may not have them yet."""
         self._remembered: set[str] = set()
@@ -76,14 +75,14 @@ class RefoldedPart:
         elif self.ledger.forget(event_id):
             self.note(day, reason)
 
-    def old_us(self, expiry_us: int) -> int | None:
+    def old_us(self) -> int | None:
         """Before which instant facts are old enough to ask the journal about them; None: there are none."""
         if self._first_ms:
-            return max(expiry_us, self._first_ms * 1000 + SKEW_US)
+            return max(self._expiry_us, self._first_ms * 1000 + SKEW_US)
         oldest = min((fact.occurred_at for fact in self.ledger.facts.values()), default=None)
-        return expiry_us if oldest is not None and instant_us(oldest) < expiry_us else None
+        return self._expiry_us if oldest is not None and oldest < self._old else None
 
-    def keep(self, kept: Kept, expiry_us: int) -> None:
+    def keep(self, kept: Kept) -> None:
         """Take the journal's word on old facts: those that the topics lost, and those that retention dropped."""
         for event_id, event in kept.events.items():
             if event_id not in self.ledger.facts:
@@ -91,16 +90,14 @@ class RefoldedPart:
                 with suppress(BadRecord):
                     self.ledger.apply(event)
                     self._remembered.add(event_id)
-        old = moment(expiry_us)
         for event_id, fact in list(self.ledger.facts.items()):
-            if fact.occurred_at < old and event_id not in kept.events and event_id not in self._fresh:
+            if fact.occurred_at < self._old and event_id not in kept.events and event_id not in self._fresh:
                 self.ledger.forget(event_id)
 
     def take(self, record: TopicRecord) -> None:
         """Fold a record."""
         if record.topic not in self.next_offsets and record.offset:
             self._first_ms = max(self._first_ms, record.timestamp_ms)
-            self.lost_day = self._first_ms // DAY_MS
         source, day = (record.topic, record.offset), record.timestamp_ms // DAY_MS
         self.next_offsets[record.topic] = record.offset + 1
         try:
@@ -124,10 +121,17 @@ class RefoldedPart:
         swept = self.ledger.take_changes()
         gone = {(self.label, section, field) for section, fields in swept.deletes.items() for field in fields}
         quality = self._quality()
-        changed = {place for place in found.keys() | quality.keys() if place[1] == "quality"}
-        changed = {place for place in changed if found.get(place) != quality.get(place)}
-        self.doubtful |= self._named(swept).keys() | gone | changed
+        days = {place for place in found.keys() | quality.keys() if place[1] == "quality"}
+        changed = {place for place in days if found.get(place) != quality.get(place)}
+        self._doubtful |= self._named(swept).keys() | gone | changed
         return found
+
+    def is_doubtful(self, place: Place) -> bool:
+        """Whether nobody can say what a field should be: retention changes it about now, or its records are lost."""
+        label, section, day = place
+        is_counted_here = (label, section) == (self.label, "quality")
+        is_lost = is_counted_here and self._first_ms > 0 and int(day) <= self._first_ms // DAY_MS
+        return place in self._doubtful or is_lost
 
     def _quality(self) -> Fields:
         days = with_folded(self._noted, self.ledger.quality)

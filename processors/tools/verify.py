@@ -69,8 +69,7 @@ def verify(settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> Ve
             _wait_for_workers(settings, refold.positions(), patience_seconds)
             _leave_out(refold, letters)
             if number == 0:
-                now_us = clock.now_us()
-                refold.keep(read_kept(kafka, refold.old(now_us)), now_us)
+                refold.keep(read_kept(kafka, refold.old()))
             folded = refold.fields(clock.now_us())
             published = asyncio.run(read_fields(settings))
             fields = len(folded)

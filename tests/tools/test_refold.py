@@ -92,7 +92,7 @@ class System:
             if record.timestamp_ms * 1000 >= now_us - KEPT_DAYS * DAY_US:
                 refold.take(record)
         refold.finish_reading()
-        refold.keep(self._kept(refold.old(now_us)), now_us)
+        refold.keep(self._kept(refold.old()))
         folded = refold.fields(now_us)
         everything = self.counter.desk.part.ledger.everything().puts
         live = {
