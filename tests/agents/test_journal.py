@@ -165,14 +165,20 @@ def test_a_worn_segment_is_withdrawn_only_after_its_live_events_were_written_els
     assert keeper.facts.items() <= Keeper.recovered(log, 2).facts.items()
 
 
-def test_a_forgotten_event_does_not_come_back_and_its_neighbours_do() -> None:
-    keeper, log, events = Keeper(1), Log(), source(2 * SEGMENT_BYTES // 1000, size=1000)
+def without_some(segments: int) -> tuple[Keeper, Log, list[str]]:
+    """Events of which some are dropped: of the first segment, of the tail, and one that is not written yet."""
+    keeper, log, events = Keeper(1), Log(), source(segments * SEGMENT_BYTES // 1000, size=1000)
     keeper.take(events, len(events) - 1)
     log.append(keeper.flush())
     keeper.take(events, 1)
     gone = ["e3", f"e{len(events) - 2}", f"e{len(events) - 1}"]
     for event_id in gone:
         del keeper.facts[event_id]
+    return keeper, log, gone
+
+
+def test_a_forgotten_event_does_not_come_back_and_its_neighbours_do() -> None:
+    keeper, log, gone = without_some(2)
     keeper.journal.forget(gone)
     log.append(keeper.flush())
     for _ in range(20):
@@ -185,16 +191,10 @@ def test_a_forgotten_event_does_not_come_back_and_its_neighbours_do() -> None:
     assert Keeper.recovered(log, 2).facts == keeper.facts
 
 
-@pytest.mark.parametrize("rounds", [1, 3])
-def test_what_is_past_retention_does_not_come_back_though_most_of_its_segment_lives(rounds: int) -> None:
+@pytest.mark.parametrize("segments", [1, 3])
+def test_what_is_past_retention_does_not_come_back_though_most_of_its_segment_lives(segments: int) -> None:
     """In whole segments, in the tail, and in what is not written yet."""
-    keeper, log, events = Keeper(1), Log(), source(rounds * SEGMENT_BYTES // 1000, size=1000)
-    keeper.take(events, len(events) - 1)
-    log.append(keeper.flush())
-    keeper.take(events, 1)
-    gone = ["e3", f"e{len(events) - 2}", f"e{len(events) - 1}"]
-    for event_id in gone:
-        del keeper.facts[event_id]
+    keeper, log, gone = without_some(segments)
     keeper.journal.expire(gone)
     for _ in range(20):
         log.append(keeper.flush())

@@ -58,16 +58,21 @@ def test_a_restored_ledger_remembers_no_alerts_that_ended_long_ago() -> None:
     assert [level for _, level in requests["r2"].alerts or ()] == ["1h"]
 
 
-def test_s17_revisions_grow_although_facts_are_forgotten_meanwhile_and_across_a_restart() -> None:
-    calls: list[Event] = [activity(n) for n in range(50)]
-    now = 370 * DAY
-    ledger = ledger_of(*calls)
+def fired_before_calls_are_dropped(count: int, now: int) -> tuple[Ledger, Ledger, Transition]:
+    """An alert of a customer with as many calls, which are past retention next; and the ledger after a restart then."""
+    ledger = ledger_of(*(activity(n) for n in range(count)))
     pass_time(ledger, now - 20)
     question = opened(now - 61, "new")
     ledger.apply(question)
     *_, fired = pass_time(ledger, now)
     restarted = ledger_of(question)
     restarted.begin(instant_us(at(now)), {})
+    return ledger, restarted, fired
+
+
+def test_s17_revisions_grow_although_facts_are_forgotten_meanwhile_and_across_a_restart() -> None:
+    now = 370 * DAY
+    ledger, restarted, fired = fired_before_calls_are_dropped(50, now)
     pass_time(ledger, now + DAY)
     assert ledger.sizes()["facts"] == 1
     for one in (ledger, restarted):
@@ -338,15 +343,8 @@ def test_s17_an_alert_said_again_after_a_restart_is_ahead_of_what_took_it_back_b
 
 def test_s17_revisions_grow_across_a_restart_although_facts_were_forgotten_and_none_is_newer() -> None:
     """Forty calls of last year are dropped between the alert and the answer, which comes late."""
-    calls: list[Event] = [activity(n) for n in range(40)]
     now = 370 * DAY
-    before = ledger_of(*calls)
-    pass_time(before, now - 20)
-    question = opened(now - 61, "new")
-    before.apply(question)
-    *_, fired = pass_time(before, now)
-    after = ledger_of(question)
-    after.begin(instant_us(at(now)), {})
+    _, after, fired = fired_before_calls_are_dropped(40, now)
     after.apply(answered(now - 61, "alice", "new"))
     (taken_back,) = pass_time(after, now + 1)
     assert (taken_back.alert_id, taken_back.state) == (fired.alert_id, "retracted")
