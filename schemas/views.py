@@ -55,6 +55,8 @@ class Partial(msgspec.Struct, gc=False, omit_defaults=True):
     cycle_lost_us: int = 0
     cycle_lost: int = 0
     cycle_fallbacks: int = 0
+    cycle_negative: int = 0
+    """Closes on an earlier day than the creation, which are in no mean (S24)."""
     stages: dict[str, dict[str, list[int]]] = {}
     """pipeline -> stage -> [entered (reached), visited, advanced]"""
 

@@ -17,7 +17,7 @@ from schemas.views import Changes, Section, open_field, partial_field
 Field = tuple[Section, str, msgspec.Struct | dict[str, int] | None]
 """Section, name and value; None: it is gone."""
 
-FOLDED: Final = frozenset({Reason.UNLINKED, Reason.FOREIGN_STAGE})
+FOLDED: Final = frozenset({Reason.UNLINKED, Reason.FOREIGN_STAGE, Reason.CYCLE_NEGATIVE})
 """Counted from the facts: there may be fewer again."""
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -25,6 +25,7 @@ from processors.core.routes import Route, routes
 from processors.core.verdicts import Verdicts
 from processors.core.waiting import Waiting
 from processors.core.worth import Worth
+from processors.core.zones import zone_days
 from schemas.alerts import Transition
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event, EventRetracted
@@ -54,7 +55,7 @@ class Ledger:
         self._recontactable = Distinct("recontactable_customers", self.desks)
         self._verdicts = Verdicts(self.desks, self.alerts, self._answered)
         self.waiting = Waiting(self.alerts, self._verdicts)
-        self.pipeline = Pipeline(self.desks, policy.pipelines)
+        self.pipeline = Pipeline(self.desks, policy.pipelines, zone_days(policy.time_zone))
         self.worth = Worth(policy.currency)
         self.activities = Activities(self.desks, self._recontactable, self.pipeline)
         self._earliest_us, self._latest_us = LONG_AGO_US, FOREVER_US
@@ -205,6 +206,7 @@ class Ledger:
         for reason, days in (
             (Reason.UNLINKED, self.waiting.unlinked_days),
             (Reason.FOREIGN_STAGE, self.pipeline.foreign_days),
+            (Reason.CYCLE_NEGATIVE, self.pipeline.negative_days),
         ):
             for day, more in days.items():
                 self.note(reason, day, more)
