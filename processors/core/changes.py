@@ -86,4 +86,3 @@ def _desk_fields(desk: Desk) -> Iterator[Field]:
     if desk.standing_changed:
         desk.standing_changed = False
         yield "standing", desk.subject, desk.standing if desk.standing.opportunities else None
-

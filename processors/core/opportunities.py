@@ -112,9 +112,7 @@ def foreign_stages(facts: list[Entry], stages: tuple[str, ...]) -> list[Entry]:
     return [entry for entry in entered if entry.fact.stage not in stages]
 
 
-def course_of(
-    root: Opportunity, pipelines: dict[str, tuple[str, ...]], touches: list[int], zone: ZoneDays
-) -> Course:
+def course_of(root: Opportunity, pipelines: dict[str, tuple[str, ...]], touches: list[int], zone: ZoneDays) -> Course:
     """Fold an opportunity; `touches` are the instants of its customer's activities that name no opportunity.
 
     `zone`: the policy's, by whose days a close may precede the creation by the clock (S24).

@@ -5,7 +5,7 @@ so days are held to those that windows can see. What is older counts on the olde
 and a day that has become too old is dropped. What follows from the facts alone has the days of the facts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from processors.core.instants import DAY_MS, DAY_US, FOREVER_US, LONG_AGO_US
@@ -125,6 +125,14 @@ def by_window(days: Iterable[tuple[int, Mapping[str, int]]], today: int) -> dict
                 for reason, count in counts.items():
                     into[reason] = into.get(reason, 0) + count
     return result
+
+
+def quality_lines(counts: Mapping[str, int], read: int) -> Iterator[str]:
+    """Counts for people, line by line, with their shares of all records that were read."""
+    yield f"data quality of {read:,} records{'' if counts else ': nothing was wrong'}"
+    for reason, count in sorted(counts.items()):
+        share = f" ({100 * count / read:.1f} %)" if read else ""
+        yield f"  {count:,} {reason}{share}"
 
 
 def _without_folded(counts: Mapping[str, int]) -> Counts:

@@ -59,7 +59,7 @@ class MinuteByMinute:
         return self.start_us + (after - 1) * MINUTE_US + aim - self._worked[after - 1]
 
     def last_within(self, start_us: int, duration_us: int) -> int | None:
-        """The end of the last minute that begins with no more than so much worked, or the microsecond in which it is."""
+        """The last instant at which no more than so much was worked: counted in minutes, exact within the last one."""
         aim = self._until(start_us) + duration_us
         after = bisect_right(self._worked, aim)
         if after == len(self._worked):
