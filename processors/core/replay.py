@@ -98,8 +98,8 @@ class Replay:
             found.note(reason, end_day if day is None else day)
         for ledger in self.ledgers:
             for day, counts in ledger.quality.items():
-                for reason, count in counts.items():
-                    found.count(reason, day, count)
+                for flaw, count in counts.items():
+                    found.count(flaw, day, count)
             for at_us in orphans(ledger.customers.values(), end_us - ORPHAN_AFTER_US):
                 found.note(Reason.ORPHAN, at_us // DAY_US)
         today = zone_days(self._policy.time_zone).day(end_us)

@@ -1,4 +1,4 @@
-"""Cases worked out by hand: an input, a policy and the values that they come to. Skipped where their folder is absent."""
+"""Cases worked out by hand: an input, a policy and what they come to. Skipped where their folder is absent."""
 
 import json
 import re
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason=f"needs the worked ca
 
 
 def expected(name: str) -> dict[str, Any]:
-    """Path within the report to the value worked out: `company/today/responses`, or a number of the company over all."""
+    """Path within the report to the value worked out: `company/today/won`, or a number of the company over all."""
     (line,) = re.findall(r"^Expected: (.*)$", (CASES / f"{name}.md").read_text(), re.MULTILINE)
     pairs = (part.partition("=") for part in line.split("; "))
     return {path: json.loads(value) for path, _, value in pairs}
