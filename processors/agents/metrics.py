@@ -47,6 +47,9 @@ class WorkerMetrics:
         self.lost = Counter(
             "salespulse_records_lost", "Records that left their topic before they were read.", registry=registry
         )
+        self.key_mismatches = Counter(
+            "salespulse_key_mismatches", "Records whose key is not the customer of their event.", registry=registry
+        )
         self.commit_seconds = Histogram(
             "salespulse_commit_seconds", "Time to commit source offsets.", buckets=FAST_BUCKETS, registry=registry
         )

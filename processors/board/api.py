@@ -30,7 +30,7 @@ from processors.board.shapes import (
 from processors.core.comparison import comparisons
 from processors.core.instants import rfc3339
 from processors.core.numbers import Numbers, numbers_of, segment_of
-from processors.core.windows import WINDOWS
+from processors.core.windows import ALL, WINDOWS
 from schemas.views import Partial
 
 REPS_AT_ONCE = 25
@@ -123,7 +123,16 @@ class Api:
             )
             for partition, published in sorted(self._store.partitions.items())
         ]
-        return answer(request, Quality(**self._source.about(), windows=self._store.quality(), partitions=partitions))
+        windows, read = self._store.quality(), self._store.read()
+        body = Quality(
+            **self._source.about(),
+            windows=windows,
+            read=read,
+            shares={reason: count / read for reason, count in windows[ALL].items() if read},
+            examples=self._store.examples(),
+            partitions=partitions,
+        )
+        return answer(request, body)
 
     def _windows(self, query: Query) -> list[str]:
         window = query.choice("window", tuple(WINDOWS))

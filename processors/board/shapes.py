@@ -138,6 +138,12 @@ class Quality(About, kw_only=True):
     """What was wrong with records: window to reason to how many."""
 
     windows: dict[str, dict[str, int]]
+    read: int
+    """Records that were read, whatever became of them."""
+    shares: dict[str, float]
+    """Reason to the share of all records that were read (window `all`)."""
+    examples: dict[str, str]
+    """An example of some of the reasons, for people."""
     partitions: list[PartitionItem]
 
 

@@ -52,6 +52,7 @@ class Numbers(msgspec.Struct, gc=False):
     sales_cycle_won_seconds: float | None
     sales_cycle_lost_seconds: float | None
     cycle_fallbacks: int
+    cycle_negative: int
     stages: dict[str, dict[str, StageNumbers]]
 
 
@@ -102,6 +103,7 @@ def numbers_of(
         sales_cycle_won_seconds=_mean_seconds(partial.cycle_won_us, partial.cycle_won),
         sales_cycle_lost_seconds=_mean_seconds(partial.cycle_lost_us, partial.cycle_lost),
         cycle_fallbacks=partial.cycle_fallbacks,
+        cycle_negative=partial.cycle_negative,
         stages=stages_of(partial.stages, pipelines),
     )
 

@@ -59,6 +59,7 @@ def test_the_exposition_is_what_the_catalogue_names() -> None:
         "salespulse_batches",
         "salespulse_batch_seconds",
         "salespulse_dead_letters",
+        "salespulse_key_mismatches",
         "salespulse_consumer_lag_records",
         "salespulse_consumer_lag_seconds",
         "salespulse_roots",

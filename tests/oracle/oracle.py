@@ -205,6 +205,7 @@ def _opportunity_numbers(amounts: _Amounts) -> dict[str, Any]:
         "sales_cycle_won_seconds": _cycle(amounts, "cycle_won"),
         "sales_cycle_lost_seconds": _cycle(amounts, "cycle_lost"),
         "cycle_fallbacks": _plain(amounts, "cycle_fallbacks"),
+        "cycle_negative": _plain(amounts, "cycle_negative"),
     }
 
 

@@ -32,6 +32,7 @@ CATALOGUE = {
     "ConsumerLagHigh": "warning",
     "NoEvents": "warning",
     "DeadLetters": "warning",
+    "KeyMismatch": "warning",
     "RebalanceLoop": "warning",
     "ReadModelStale": "critical",
     "AlertLagHigh": "warning",
