@@ -15,7 +15,8 @@ from config.logs import configure_logs
 from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
 from config.settings import Settings
 from processors.board.app import BACKGROUND, build_board
-from processors.board.site import Site
+from processors.board.site import board_site
+from processors.web.connections import Limits
 from schemas.errors import Unavailable
 from schemas.policy import Policy
 
@@ -62,7 +63,7 @@ async def _run(settings: Settings, clock: Clock, policy: Policy, stop: asyncio.E
 
 async def _listen(runner: web.AppRunner, board: BoardSettings) -> None:
     try:
-        await Site(runner, board.host, board.port).start()
+        await board_site(runner, board, Limits()).start()
     except OSError as error:
         place = f"{board.host}:{board.port}"
         raise Unavailable(f"board.port: {place} cannot be used ({error.strerror}): choose another") from error

@@ -4,11 +4,9 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from aiokafka.errors import KafkaError
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from config.clock import Clock, wall_us
 from config.logs import configure_logs
@@ -31,6 +29,7 @@ from processors.notifier.slack import Slack
 from processors.notifier.webhook import Webhook
 from processors.sinks.kafka_client import line, partition_counts
 from processors.sinks.redis_client import connect
+from processors.web.metrics_port import serve_metrics
 from schemas.errors import ConfigError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -53,7 +52,8 @@ def run_notifier(settings: Settings) -> int:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     metrics = NotifierMetrics(registry, [receiver.name for receiver in receivers])
-    with _served(registry, settings.notifier):
+    notifier = settings.notifier
+    with serve_metrics(registry, notifier.metrics_host, notifier.metrics_port, "notifier.metrics_port"):
         return asyncio.run(_run(settings, clock, receivers, metrics))
 
 
@@ -155,21 +155,3 @@ async def _topics_are_there(settings: Settings, stop: asyncio.Event) -> bool:
             raise Unavailable(f"{kafka.bootstrap} has no topic {', '.join(missing)}: `salespulse topics` creates them")
         return True
     return False
-
-
-@contextmanager
-def _served(registry: CollectorRegistry, settings: NotifierSettings) -> Iterator[None]:
-    """Serve the metrics; raises Unavailable when the port is taken."""
-    try:
-        server, thread = start_http_server(settings.metrics_port, settings.metrics_host, registry)
-    except OSError as error:
-        place = f"{settings.metrics_host}:{settings.metrics_port}"
-        raise Unavailable(
-            f"notifier.metrics_port: {place} cannot be used ({error.strerror}): choose another"
-        ) from error
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
