@@ -82,6 +82,8 @@ class RedisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What `password_file` holds, once loaded."""
     password_file: FilePath | None = None
     tls_cafile: FilePath | None = None
+    tls_certfile: FilePath | None = None
+    tls_keyfile: FilePath | None = None
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -195,6 +197,8 @@ def _redis_problems(redis: RedisSettings) -> Iterator[Problem]:
         fits = parts.port != 0 and (parts.scheme == "unix" or (host and (not database or database.isdecimal())))
     except ValueError:  # of `port`
         fits = False
+    if (redis.tls_certfile is None) != (redis.tls_keyfile is None):
+        yield "redis.tls_certfile", redis.tls_certfile or "unset", "a certificate together with redis.tls_keyfile"
     if not fits:
         yield "redis.url", redis.url, "redis://host:port/db with a port from 1 to 65535 and a whole number for the db"
 

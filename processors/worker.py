@@ -27,6 +27,7 @@ from processors.agents.startup import wait_for_topics
 from processors.agents.waiting import BEAT_SECONDS, Waiting
 from processors.sinks.read_model import ReadModel
 from processors.sinks.redis_client import connect
+from processors.sinks.redis_probe import warn_of_cluster
 from processors.web.metrics_port import serve_metrics
 from schemas.errors import SalespulseError, Unavailable
 
@@ -99,6 +100,7 @@ async def _run(settings: Settings, given: Given, signals: Signals) -> int:
         checking.cancel()
         return 0
     given.metrics.input_partitions.set(checking.result())
+    await warn_of_cluster(settings.redis)
     app = build_app(settings, given)
     await _live(app, stopping)
     failure = await stop_within(app.stop(), STOP_SECONDS)

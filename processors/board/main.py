@@ -16,6 +16,7 @@ from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
 from config.settings import Settings
 from processors.board.app import BACKGROUND, build_board
 from processors.board.site import board_site
+from processors.sinks.redis_probe import warn_of_cluster
 from processors.web.connections import Limits
 from schemas.errors import Unavailable
 from schemas.policy import Policy
@@ -56,6 +57,7 @@ async def _run(settings: Settings, clock: Clock, policy: Policy, stop: asyncio.E
     await runner.setup()
     try:
         await _listen(runner, settings.board)
+        await warn_of_cluster(settings.redis)
         return await _until(stop, app)
     finally:
         await runner.cleanup()

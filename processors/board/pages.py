@@ -120,7 +120,7 @@ class Pages:
     def _version(self) -> int:
         """Differs whenever a view may."""
         status = self._status
-        return hash((self._store.version, status.down_since_us, status.why_down, status.emptied, status.loaded))
+        return hash((self._store.version, status.stale_since_us, status.why_stale, status.emptied, status.loaded))
 
     def _page(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def page(request: web.Request) -> web.Response:
@@ -176,8 +176,9 @@ class Pages:
         quiet = newest_us > 0 and self._clock.now_us() - newest_us > QUIET_SECONDS * SECOND_US
         state = {
             "loaded": status.loaded,
-            "down_since": None if status.down_since_us is None else rfc3339(status.down_since_us),
-            "why_down": status.why_down,
+            "stale_since": None if status.stale_since_us is None else rfc3339(status.stale_since_us),
+            "why_stale": status.why_stale,
+            "down": status.down_since_us is not None,
             "emptied": status.emptied,
             "newest_us": newest_us,
             "newest_seconds": (self._clock.now_us() - newest_us) / SECOND_US,

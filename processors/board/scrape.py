@@ -38,6 +38,11 @@ class BoardMetrics:
         self.redis_up = Gauge(
             "salespulse_redis_up", "Whether Redis answers. NaN: nothing is known yet.", registry=registry
         )
+        self.silent = Gauge(
+            "salespulse_read_model_silent_partitions",
+            "Partitions of which nothing was published for 15 s. NaN: Redis does not answer, or did not yet.",
+            registry=registry,
+        )
         self.loads = Gauge(
             "salespulse_read_model_loads",
             "How often the whole read model was loaded since the start.",
@@ -82,7 +87,9 @@ class Scrape:
             return answer
 
     def _own(self) -> bytes:
-        self._metrics.redis_up.set(self._redis_up())
+        up = self._redis_up()
+        self._metrics.redis_up.set(up)
+        self._metrics.silent.set(len(self._status.silent) if up == 1 else math.nan)
         self._metrics.loads.set(self._status.loads)
         self._metrics.samples.set(self._exposition.samples)
         self._metrics.backlog.set(self._exposition.backlog)

@@ -12,7 +12,7 @@ from config.load_policy import load_policy
 from config.settings import Settings
 from processors.ingest.clients import DEFAULT_TIMEOUT_SECONDS, admin_client
 from processors.ingest.topics import all_topics, examine, problems
-from processors.sinks.redis_client import connect
+from processors.sinks.redis_probe import probe_redis
 from schemas.errors import SalespulseError, Unavailable, UsageError
 
 Probe = Callable[[], str]
@@ -86,12 +86,14 @@ def worker_may_write(settings: Settings) -> str:
 
 
 def redis_answers(settings: Settings) -> str:
-    """Where Redis is; raises Unavailable with the mend if it does not answer."""
+    """Where Redis is; raises Unavailable with the mend if it does not do what workers and boards need."""
     try:
-        asyncio.run(_ask_redis(settings))
+        asyncio.run(probe_redis(settings.redis))
     except Unavailable as error:
+        if "does not answer" not in str(error):
+            raise
         raise Unavailable(f"{error}; is it running, and are redis.url and redis.password_file right?") from error
-    return f"answers at {settings.redis.url}, keys begin with {settings.redis.prefix}:"
+    return f"takes and gives numbers at {settings.redis.url}, keys begin with {settings.redis.prefix}:"
 
 
 def broker_answers(settings: Settings, timeout_seconds: float) -> str:
@@ -115,14 +117,6 @@ def topics_are_right(settings: Settings, timeout_seconds: float) -> str:
     if wrong:
         raise Unavailable("; ".join(wrong))
     return f"{len(findings)} topics with the right partitions and cleanup policies"
-
-
-async def _ask_redis(settings: Settings) -> None:
-    connection = connect(settings.redis)
-    try:
-        await connection.get(f"{settings.redis.prefix}:check")
-    finally:
-        await connection.close()
 
 
 def _look(check: Check, console: Console, wrong: Collection[str]) -> SalespulseError | None:
