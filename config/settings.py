@@ -6,6 +6,7 @@ as unset. Secrets come from the environment or from files of their own, and are 
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from stat import S_IRGRP, S_IROTH
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -40,6 +41,8 @@ from schemas.errors import ConfigError
 
 HERE = Path(__file__).resolve().parent
 HIGHEST_PORT = 65_535
+SECRET_FILES = ("password_file", "secret_file", "tokens_file", "url_file", "keyfile")
+"""How the keys of files with secrets end."""
 
 Problem = tuple[str, object, str]
 """The dotted key, its value, and what is allowed."""
@@ -272,3 +275,13 @@ def _secret(given: Secret | None, path: Path | None, place: str) -> Secret | Non
     if not word:
         raise ConfigError(f"{place} = {path}: allowed is a file that holds the secret, but it is empty")
     return Secret(word)
+
+
+def exposed_files(settings: Settings) -> Iterator[str]:
+    """A line for each secret's file that others than its owner may read: what is wrong, and the mend."""
+    for name in settings.__struct_fields__:
+        for key, value in msgspec.structs.asdict(getattr(settings, name)).items():
+            if key.endswith(SECRET_FILES) and isinstance(value, Path):
+                mode = value.stat().st_mode if value.is_file() else 0
+                if mode & (S_IRGRP | S_IROTH):
+                    yield f"{name}.{key} = {value}: others may read it (mode {mode & 0o777:03o}): chmod 600"

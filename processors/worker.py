@@ -19,7 +19,7 @@ from config.data_dir import require_data_dir
 from config.load_policy import load_policy
 from config.logs import configure_logs
 from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
-from config.settings import Settings
+from config.settings import Settings, exposed_files
 from processors.agents.app import Given, WorkerApp, build_app
 from processors.agents.hearing import Hearing
 from processors.agents.metrics import WorkerMetrics
@@ -48,6 +48,8 @@ def run_worker(settings: Settings) -> int:
     """
     ignore_hangup()
     configure_logs(sys.stderr)
+    for line in exposed_files(settings):
+        logger.warning("%s", line)
     threading.excepthook = _tell_of_thread
     policy = load_policy(settings.policy.path)
     require_data_dir(settings.worker.data_dir)

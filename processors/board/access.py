@@ -1,9 +1,10 @@
 """Who asks, and what they may do: tokens, a reverse proxy's word, or nobody in particular.
 
-Nothing here is ever logged, and tokens are compared by their digests, all of them, in constant time.
+No token is ever logged, and tokens are compared by their digests, all of them, in constant time.
 """
 
 import binascii
+import math
 from base64 import b64decode
 from hmac import compare_digest
 from http import HTTPStatus
@@ -27,6 +28,7 @@ from config.board_settings import (
 from config.settings import Settings
 from processors.board.problems import Handler, Problem
 from processors.board.security import SAFE_METHODS
+from processors.board.sign_ins import SignIns
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 LONGEST_NAME = 128
@@ -66,6 +68,7 @@ class Access:
         self._writers = frozenset(board.writers)
         self._open_paths = OPEN_PATHS | ({"/metrics"} if board.metrics_access == "open" else frozenset())
         self._hosts = _own_hosts(settings)
+        self._sign_ins = SignIns()
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -92,7 +95,7 @@ class Access:
             return Caller(user, ROLES["write" if writes else "read"])
         credentials = request.headers.get("Authorization")
         if credentials is not None and self._tokens:
-            token = self._token(credentials)
+            token = self._token(credentials, request.remote or "")
             return Caller(token.name, ROLES[token.role])
         return self._nobody(request)
 
@@ -108,11 +111,17 @@ class Access:
             raise Problem(HTTPStatus.BAD_REQUEST, f"{self._user_header}: allowed is one name of 1 to 128 characters")
         return names[0]
 
-    def _token(self, credentials: str) -> Token:
+    def _token(self, credentials: str, address: str) -> Token:
         given = digest_of(_word(credentials))
+        wait_seconds = self._sign_ins.wait_seconds(address, given)
+        if wait_seconds > 0:
+            detail = f"too many sign-ins from {address} were refused: try again in {math.ceil(wait_seconds)} s"
+            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, {"Retry-After": str(math.ceil(wait_seconds))})
         found = [token for token in self._tokens if compare_digest(token.digest, given)]
         if not found:
+            self._sign_ins.failed(address)
             raise Problem(HTTPStatus.UNAUTHORIZED, "this token is not known", CHALLENGES)
+        self._sign_ins.succeeded(address, given, found[0].name, found[0].role)
         return found[0]
 
     def _nobody(self, request: web.Request) -> Caller:

@@ -13,7 +13,7 @@ from config.clock import Clock
 from config.load_policy import load_policy
 from config.logs import configure_logs
 from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
-from config.settings import Settings
+from config.settings import Settings, exposed_files
 from processors.board.app import BACKGROUND, build_board
 from processors.board.site import board_site
 from processors.sinks.redis_probe import warn_of_cluster
@@ -38,6 +38,8 @@ def run_board(settings: Settings) -> int:
     ignore_hangup()
     gc.set_threshold(*GC_THRESHOLDS)
     configure_logs(sys.stderr)
+    for line in exposed_files(settings):
+        logger.warning("%s", line)
     policy, clock, stop = load_policy(settings.policy.path), Clock(settings.clock), asyncio.Event()
     reload = PolicyReload(settings.policy.path, policy, clock.now_us, stop)
     code = asyncio.run(_run(settings, clock, policy, stop, reload))

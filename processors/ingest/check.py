@@ -9,7 +9,7 @@ from rich.console import Console
 from config.board_settings import anonymous_role, tokens_of
 from config.data_dir import require_data_dir
 from config.load_policy import load_policy
-from config.settings import Settings
+from config.settings import Settings, exposed_files
 from processors.ingest.clients import DEFAULT_TIMEOUT_SECONDS, admin_client
 from processors.ingest.topics import all_topics, examine, problems
 from processors.sinks.redis_probe import probe_redis
@@ -76,7 +76,7 @@ def board_is_guarded(settings: Settings) -> str:
     parts = [f"everybody may {role}" if role else "people sign in"]
     parts += [f"{tokens} token{'s' * (tokens != 1)}"] * (tokens > 0)
     parts += [f"users by {board.user_header}"] * (board.user_header is not None)
-    return f"{board.host}:{board.port}: {', '.join(parts)}"
+    return "; ".join([f"{board.host}:{board.port}: {', '.join(parts)}", *exposed_files(settings)])
 
 
 def worker_may_write(settings: Settings) -> str:

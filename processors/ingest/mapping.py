@@ -4,7 +4,6 @@
 """
 
 import codecs
-import tomllib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta
 
+from config.toml_text import parse_toml
 from processors.ingest.templates import Template, TemplateError
 from schemas.errors import ConfigError
 from schemas.events import Message
@@ -119,13 +119,13 @@ _TEXT = Column()
 def load_mapping(path: Path) -> Mapping:
     """Read and check a mapping; raises ConfigError naming file, key and what is wrong."""
     try:
-        mapping = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Mapping)
+        mapping = msgspec.convert(parse_toml(path.read_text(encoding="utf-8")), Mapping)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); a TOML file with a mapping is expected") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is no TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}; config/mappings/README.md says what is allowed") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: is no TOML: {error}") from error
     for where, what in _problems(mapping):
         raise ConfigError(f"{path}: {where}: {what}")
     return mapping

@@ -12,6 +12,7 @@ import msgspec
 from processors.core.instants import DAY_US, rfc3339
 from processors.sinks.redis_client import Connection
 from schemas.alerts import Transition
+from schemas.codec import UNREADABLE
 from schemas.errors import Unavailable, UsageError
 from schemas.events import Id
 
@@ -144,7 +145,7 @@ class Acks:
     def _read(self, field: bytes, raw: bytes) -> tuple[TurnKey, Hold]:
         try:
             return key_of(field.decode()), _hold.decode(raw)
-        except (ValueError, msgspec.MsgspecError) as error:
+        except (*UNREADABLE, ValueError) as error:
             mend = f"delete it with HDEL {self._hash}"
             raise Unavailable(
                 f"{self._hash} in Redis has a field {field!r} that is no hold ({error}): {mend}"

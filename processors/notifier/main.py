@@ -12,7 +12,7 @@ from config.clock import Clock, wall_us
 from config.logs import configure_logs
 from config.notifier_settings import NotifierSettings
 from config.policy_reload import ignore_hangup
-from config.settings import Settings
+from config.settings import Settings, exposed_files
 from config.values import Secret
 from processors.notifier.acks import Acks
 from processors.notifier.alertmanager import Alertmanager
@@ -47,6 +47,8 @@ def run_notifier(settings: Settings) -> int:
     """
     ignore_hangup()
     configure_logs(sys.stderr)
+    for exposed in exposed_files(settings):
+        logger.warning("%s", exposed)
     clock = Clock(settings.clock)
     receivers = receivers_of(settings.notifier, clock)
     registry = CollectorRegistry()

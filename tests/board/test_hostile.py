@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -160,3 +161,27 @@ def test_redis_goes_away_and_comes_back(tmp_path: Path) -> None:
                 second.process.kill()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "0" * 5000, "0" * 4990 + "1", "9" * 21])
+@pytest.mark.parametrize(
+    "path",
+    ["reps?limit={}", "requests?limit={}", "requests?min_age={}", "requests/r1?turn={}", "dead-letters?limit={}"],
+)
+def test_numbers_of_thousands_of_digits_are_refused(redis_url: str, path: str, digits: str) -> None:
+    async def scene(board: Served) -> None:
+        said = await board.json(f"/api/v1/{path.format(digits)}", 400)
+        assert "allowed is a whole number from" in said["detail"]
+        assert len(said["detail"]) < 300
+        assert (await board.client.get(f"/?page={digits}")).status == 200
+
+    on_empty_board(redis_url, scene)
+
+
+@pytest.mark.parametrize("path", ["reps", "requests", "dead-letters"])
+def test_a_place_that_is_nested_too_deep_is_refused(redis_url: str, path: str) -> None:
+    async def scene(board: Served) -> None:
+        after = urlsafe_b64encode(b"[" * 3000).decode()
+        assert "after" in (await board.json(f"/api/v1/{path}?after={after}", 400))["detail"]
+
+    on_empty_board(redis_url, scene)
