@@ -24,6 +24,7 @@ from processors.board.reader import Reader
 from processors.board.shared import Shared
 from processors.board.store import Store
 from processors.board.words import ALL_WORDS, COOKIE, Language, language_of
+from processors.core.foreign_text import is_path_step, visible
 from processors.core.instants import SECOND_US, rfc3339
 from processors.sinks.follower import Status
 
@@ -34,6 +35,8 @@ STREAM_HEADERS = {
 }
 STEP_SECONDS = 1.0
 """A reader is sent news at most so often."""
+REPS = "/reps"
+"""Before a rep's id, or with `rep` as a parameter for ids that cannot stand in a path."""
 QUIET_SECONDS = 1800
 """Without any event for so long the page says so: workers may have stopped."""
 
@@ -63,6 +66,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._templates.filters |= {"visible": lambda text: visible(str(text)), "rep_path": _rep_address}
         self._views = views
         self._fragments = Shared(self._version, clock.now_us)
         self._closing = asyncio.Event()
@@ -71,6 +75,7 @@ class Pages:
     def routes(self) -> list[web.RouteDef]:
         """Where the handlers are."""
         pages = [web.get(view.path, self._page(name)) for name, view in self._views.items()]
+        pages.append(web.get(REPS, self._page("rep")))
         return [*pages, web.get("/live/{view}", self.live), *self._files.routes()]
 
     async def close(self, _app: web.Application) -> None:
@@ -220,7 +225,12 @@ class Pages:
         return self._templates.get_template(template).render(context)
 
     def _path(self, name: str, choices: Choices) -> str:
-        return f"/reps/{quote(choices.get('rep', ''), safe='')}" if name == "rep" else self._views[name].path
+        return _rep_address(choices.get("rep", "")).partition("?")[0] if name == "rep" else self._views[name].path
+
+
+def _rep_address(rep_id: str) -> str:
+    """The address of a rep's card."""
+    return f"{REPS}?rep={rep_id}" if is_path_step(rep_id) else f"{REPS}/{quote(rep_id, safe='')}"
 
 
 def _addresses(path: str, choices: Choices) -> Callable[..., str]:
