@@ -1,4 +1,4 @@
-"""Text of customers, reps and CRMs, fit to be printed: what would break a line or turn the order of letters is shown."""
+"""Text of customers, reps and CRMs, fit to be printed: what would break a line or turn its letters around is shown."""
 
 import re
 
