@@ -102,9 +102,10 @@ async def _run(settings: Settings, given: Given, signals: Signals) -> int:
         checking.cancel()
         return 0
     given.metrics.input_partitions.set(checking.result())
-    await warn_of_cluster(settings.redis)
+    warning = asyncio.create_task(warn_of_cluster(settings.redis))
     app = build_app(settings, given)
     await _live(app, stopping)
+    warning.cancel()
     failure = await stop_within(app.stop(), STOP_SECONDS)
     if app.crash_reason is not None:
         _tell(app.crash_reason)

@@ -59,8 +59,11 @@ async def _run(settings: Settings, clock: Clock, policy: Policy, stop: asyncio.E
     await runner.setup()
     try:
         await _listen(runner, settings.board)
-        await warn_of_cluster(settings.redis)
-        return await _until(stop, app)
+        async with asyncio.TaskGroup() as tasks:
+            warning = tasks.create_task(warn_of_cluster(settings.redis))
+            code = await _until(stop, app)
+            warning.cancel()
+        return code
     finally:
         await runner.cleanup()
 
