@@ -21,6 +21,7 @@ from processors.board.letters_api import LettersApi
 from processors.board.openapi import openapi_routes
 from processors.board.pages import Pages
 from processors.board.problems import LARGEST_REQUEST_BYTES, Handler, problems
+from processors.board.quotas import Quota
 from processors.board.requests_api import RequestsApi
 from processors.board.scrape import BoardMetrics, Scrape
 from processors.board.security import ours_only, secure
@@ -55,7 +56,8 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     app[EXPOSITION], app[FOLLOWER], app[STORE], app[DESK] = exposition, follower, store, desk
     health = Health(store, follower.status, lambda: exposition.is_complete)
     letters = LatestDeadLetters(settings.kafka, settings.board.dead_letters_kept)
-    pages = Pages(store, clock, follower.status, build_views(store, settings.board, letters))
+    streams = Quota("pages", settings.board.streams, settings.board.streams_per_client)
+    pages = Pages(store, clock, follower.status, build_views(store, settings.board, letters), streams)
     app.router.add_get("/metrics", Scrape(exposition, metrics, follower.status).metrics)
     app.add_routes([*health.routes(), *_api_routes(Source(store, follower.status), desk, letters), *pages.routes()])
     app.on_shutdown.append(pages.close)

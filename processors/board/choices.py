@@ -1,6 +1,6 @@
 """What a page's address chooses. An impossible choice is passed over and said: an old link still shows something."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from processors.board.store import Store
@@ -65,10 +65,17 @@ def passed_over(choices: Choices, context: Context) -> list[tuple[str, str]]:
     ]
 
 
+def canonical(parameters: Mapping[str, str], known: Collection[str]) -> Choices:
+    """The known parameters that choose something: addresses that show the same have the same choices."""
+    chosen = {name: parameters[name] for name in sorted(known) if parameters.get(name)}
+    if _page(chosen) == 1:
+        chosen.pop("page", None)
+    return chosen
+
+
 def page_of(choices: Choices, total: int, rows: int = ROWS) -> Context:
     """Which page of so many rows is shown."""
-    said, last = choices.get("page", ""), max(1, -(-total // rows))
-    page = min(max(1, int(said)), last) if said.isascii() and said.isdigit() and len(said) <= MOST_DIGITS else 1
+    page = min(_page(choices), max(1, -(-total // rows)))
     first = (page - 1) * rows
     return {"page": page, "first": first, "more": total > page * rows, "total": total}
 
@@ -82,3 +89,8 @@ def reps_named(store: Store, words: str) -> Found:
     sought = words.strip().casefold()
     known = store.known_reps()
     return Found(words, {one for one in known if sought in store.reps.name(one).casefold() or sought in one.casefold()})
+
+
+def _page(choices: Choices) -> int:
+    said = choices.get("page", "")
+    return max(1, int(said)) if said.isascii() and said.isdigit() and len(said) <= MOST_DIGITS else 1

@@ -48,9 +48,10 @@ PARAMETERS: dict[str, tuple[str, Json]] = {
     "after": ("Where the page begins, as the `next` of an earlier answer says.", {"type": "string", "minLength": 1}),
 }
 BAD, SIGN_IN, FORBIDDEN = HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN
-AWAY = HTTPStatus.SERVICE_UNAVAILABLE
+AWAY, TOO_MANY = HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS
 WRITING = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, AWAY)
-WITH_BODY = (*WRITING, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+TOO_SLOW, TOO_LARGE = HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+WITH_BODY = (*WRITING, TOO_SLOW, TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 ONE = "/api/v1/requests/{request_id}"
 TARGET = ("customer_id", "turn")
 
@@ -230,7 +231,7 @@ def _body_schema(one: Operation, schemas: dict[Any, Json]) -> Json:
 
 def _responses(one: Operation, schemas: dict[Any, Json]) -> Json:
     problem = {"application/problem+json": {"schema": schemas[shapes.ProblemBody]}}
-    statuses = sorted({BAD, SIGN_IN, FORBIDDEN, *one.problems})
+    statuses = sorted({BAD, SIGN_IN, FORBIDDEN, TOO_MANY, *one.problems})
     responses: Json = {str(int(each)): {"description": each.phrase, "content": problem} for each in statuses}
     if one.answer is None:
         return {"204": {"description": "Done, or there was nothing to do."}, **responses}

@@ -10,12 +10,13 @@ from config.board_settings import anonymous_role, tokens_of
 from config.clock import Clock
 from config.data_dir import require_data_dir
 from config.load_policy import load_policy
-from config.settings import Settings
+from config.settings import Settings, exposed_files
 from processors.core.instants import DAY_US
 from processors.ingest.clients import DEFAULT_TIMEOUT_SECONDS, admin_client
 from processors.ingest.topics import all_topics, examine, problems
 from processors.sinks.keys import Keys
 from processors.sinks.redis_client import connect
+from processors.sinks.redis_probe import probe_redis
 from schemas.errors import Reason, SalespulseError, Unavailable, UsageError
 
 Probe = Callable[[], "str | Caution"]
@@ -96,7 +97,7 @@ def board_is_guarded(settings: Settings) -> str:
     parts = [f"everybody may {role}" if role else "people sign in"]
     parts += [f"{tokens} token{'s' * (tokens != 1)}"] * (tokens > 0)
     parts += [f"users by {board.user_header}"] * (board.user_header is not None)
-    return f"{board.host}:{board.port}: {', '.join(parts)}"
+    return "; ".join([f"{board.host}:{board.port}: {', '.join(parts)}", *exposed_files(settings)])
 
 
 def worker_may_write(settings: Settings) -> str:
@@ -106,12 +107,14 @@ def worker_may_write(settings: Settings) -> str:
 
 
 def redis_answers(settings: Settings) -> str:
-    """Where Redis is; raises Unavailable with the mend if it does not answer."""
+    """Where Redis is; raises Unavailable with the mend if it does not do what workers and boards need."""
     try:
-        asyncio.run(_ask_redis(settings))
+        asyncio.run(probe_redis(settings.redis))
     except Unavailable as error:
+        if "does not answer" not in str(error):
+            raise
         raise Unavailable(f"{error}; is it running, and are redis.url and redis.password_file right?") from error
-    return f"answers at {settings.redis.url}, keys begin with {settings.redis.prefix}:"
+    return f"takes and gives numbers at {settings.redis.url}, keys begin with {settings.redis.prefix}:"
 
 
 def keys_are_customers(settings: Settings) -> str | Caution:
@@ -166,14 +169,6 @@ def topics_are_right(settings: Settings, timeout_seconds: float) -> str:
     if wrong:
         raise Unavailable("; ".join(wrong))
     return f"{len(findings)} topics with the right partitions and cleanup policies"
-
-
-async def _ask_redis(settings: Settings) -> None:
-    connection = connect(settings.redis)
-    try:
-        await connection.get(f"{settings.redis.prefix}:check")
-    finally:
-        await connection.close()
 
 
 def _look(check: Check, console: Console, wrong: Collection[str]) -> SalespulseError | Caution | None:

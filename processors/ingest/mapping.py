@@ -4,7 +4,6 @@
 """
 
 import codecs
-import tomllib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from config.toml_lines import TomlLines
+from config.toml_text import parse_toml
 from processors.ingest.templates import Template, TemplateError
 from schemas.errors import ConfigError
 from schemas.events import Message
@@ -126,13 +126,13 @@ def load_mapping(path: Path) -> Mapping:
     """Read and check a mapping; raises ConfigError naming file, key and what is wrong."""
     try:
         text = path.read_text(encoding="utf-8")
-        mapping = msgspec.convert(tomllib.loads(text), Mapping)
+        mapping = msgspec.convert(parse_toml(text), Mapping)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); a TOML file with a mapping is expected") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is no TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}; config/mappings/README.md says what is allowed") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: is no TOML: {error}") from error
     for name, column in mapping.columns.items():
         if names_zones(column) and column.zone not in (None, *UTC_NAMES):
             line = TomlLines(text).line(("columns", name, "format"))

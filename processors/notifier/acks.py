@@ -13,6 +13,7 @@ import msgspec
 from processors.core.instants import DAY_US, rfc3339
 from processors.sinks.redis_client import Connection
 from schemas.alerts import Transition
+from schemas.codec import UNREADABLE
 from schemas.errors import UsageError
 from schemas.events import Id
 
@@ -145,7 +146,7 @@ class Acks:
             for field, raw in fields.items():
                 try:
                     holds[key_of(field.decode())] = _hold.decode(raw)
-                except (ValueError, msgspec.MsgspecError) as error:
+                except (*UNREADABLE, ValueError) as error:
                     self._warn(field, error)
         return holds
 

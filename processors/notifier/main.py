@@ -6,17 +6,17 @@ import signal
 import ssl
 import sys
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 
 from aiokafka.errors import KafkaError
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from config.clock import Clock, wall_us
 from config.logs import configure_logs
 from config.notifier_settings import NotifierSettings, is_address
 from config.policy_reload import ignore_hangup
-from config.settings import Settings
+from config.settings import Settings, exposed_files
 from config.values import Secret
 from processors.notifier.acks import Acks
 from processors.notifier.alertmanager import Alertmanager
@@ -34,6 +34,7 @@ from processors.notifier.slack import Slack
 from processors.notifier.webhook import Webhook
 from processors.sinks.kafka_client import line, partition_counts
 from processors.sinks.redis_client import connect
+from processors.web.metrics_port import serve_metrics
 from schemas.errors import ConfigError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -52,12 +53,15 @@ def run_notifier(settings: Settings) -> int:
     """
     ignore_hangup()
     configure_logs(sys.stderr)
+    for exposed in exposed_files(settings):
+        logger.warning("%s", exposed)
     clock = Clock(settings.clock)
     receivers = receivers_of(settings.notifier, clock)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     metrics = NotifierMetrics(registry, [receiver.name for receiver in receivers])
-    with _served(registry, settings.notifier):
+    notifier = settings.notifier
+    with serve_metrics(registry, notifier.metrics_host, notifier.metrics_port, "notifier.metrics_port"):
         return asyncio.run(_run(settings, clock, receivers, metrics))
 
 
@@ -197,21 +201,3 @@ async def _topics_are_there(settings: Settings, stop: asyncio.Event) -> bool:
             raise Unavailable(f"{kafka.bootstrap} has no topic {', '.join(missing)}: `salespulse topics` creates them")
         return True
     return False
-
-
-@contextmanager
-def _served(registry: CollectorRegistry, settings: NotifierSettings) -> Iterator[None]:
-    """Serve the metrics; raises Unavailable when the port is taken."""
-    try:
-        server, thread = start_http_server(settings.metrics_port, settings.metrics_host, registry)
-    except OSError as error:
-        place = f"{settings.metrics_host}:{settings.metrics_port}"
-        raise Unavailable(
-            f"notifier.metrics_port: {place} cannot be used ({error.strerror}): choose another"
-        ) from error
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

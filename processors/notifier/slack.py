@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from processors.core.foreign_text import visible
 from processors.notifier.http import Poster
 from processors.notifier.notices import Habits, Notice, Parcel
 from processors.notifier.wording import details, digest_headline, headline, link, rep_link
@@ -54,7 +55,7 @@ def digest_of(parcel: Parcel, board_url: str) -> str:
     transitions = [notice.transition for notice in parcel]
     lines = [f"*{escape(digest_headline(transitions))}*"]
     for transition in transitions[:SHOWN]:
-        target = f"<{entities(link(board_url, transition))}|{escape(transition.request_id.replace('|', ' '))}>"
+        target = f"<{entities(link(board_url, transition))}|{escape(visible(transition.request_id).replace('|', ' '))}>"
         lines.append(f"{_mark(transition)} {escape(headline(transition))}: {target}")
     if len(transitions) > SHOWN:
         lines.append(f"and {len(transitions) - SHOWN} more")

@@ -127,7 +127,7 @@ def test_an_id_that_makes_no_address_is_refused_and_not_sent_elsewhere(rep: str)
 def test_ids_with_line_ends_make_no_headers() -> None:
     message = compose([Notice(transition=transition(customer="c\r\nBcc: all@example.com"))], mail_settings())
     assert message["Bcc"] is None
-    assert message["Subject"].startswith("c Bcc: all@example.com has waited")
+    assert message["Subject"].startswith("c\\r\\nBcc: all@example.com has waited")
 
 
 def test_requests_of_nobody_go_to_an_address_of_their_own_or_are_refused() -> None:
