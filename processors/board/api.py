@@ -46,6 +46,7 @@ class Api:
         self._pools = Pools(source.store)
         self._levels = source.store.ages.levels
         self._pipelines = source.store.policy.pipelines
+        self._kinds = source.store.policy.kinds
 
     def routes(self) -> list[web.RouteDef]:
         """Where the handlers are."""
@@ -131,7 +132,7 @@ class Api:
 
     def _numbers(self, sums: Sequence[Partial], windows: list[str]) -> dict[str, Numbers]:
         return {
-            window: numbers_of(part, self._levels, self._pipelines)
+            window: numbers_of(part, self._levels, self._pipelines, kinds=self._kinds)
             for window, part in zip(WINDOWS, sums, strict=True)
             if window in windows
         }

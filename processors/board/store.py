@@ -11,6 +11,7 @@ from processors.board.held import Held
 from processors.board.tally import EVERY_FIELD, Sums, Tally
 from processors.board.waiting import Waiting
 from processors.core.windows import WINDOWS, in_window
+from processors.core.worth import sum_of_segments
 from processors.core.zones import zone_days
 from schemas.policy import Policy
 from schemas.views import SECTIONS, Partial, Scope, Section, Segment, Standing, partial_field, split_partial_field
@@ -142,13 +143,7 @@ class Store:
 
     def segments(self) -> dict[str, Segment]:
         """Customers and their money by segment."""
-        result: dict[str, Segment] = {}
-        for (_, name), segment in self._segments.items():
-            mine = result.setdefault(name, Segment())
-            mine.customers += segment.customers
-            mine.revenue_cents += segment.revenue_cents
-            mine.cost_cents += segment.cost_cents
-        return dict(sorted(result.items()))
+        return sum_of_segments({name: segment} for (_, name), segment in self._segments.items())
 
     def quality(self) -> dict[str, dict[str, int]]:
         """Data quality: window to reason to count (S29)."""
