@@ -27,6 +27,13 @@ Users = Annotated[
     tuple[Annotated[str, Meta(min_length=1, max_length=128)], ...],
     Meta(description="user names, or * for everyone, also none; in the environment with commas between them"),
 ]
+MetricsWindows = Annotated[
+    tuple[Literal["today", "7d", "30d", "90d", "365d", "all"], ...],
+    Meta(
+        min_length=1,
+        description="one or more of today, 7d, 30d, 90d, 365d and all; in the environment with commas between them",
+    ),
+]
 Letters = Annotated[int, Meta(ge=0, le=10_000, description="a whole number from 0 (off) to 10000")]
 
 
@@ -46,6 +53,8 @@ class BoardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     trusted_proxies: Networks = ("127.0.0.1", "::1")
     writers: Users = ("*",)
     dead_letters_kept: Letters = 500
+    metrics_windows: MetricsWindows = ("today", "7d", "30d")
+    metrics_pipeline_windows: MetricsWindows = ("30d",)
 
 
 class Token(NamedTuple):

@@ -74,7 +74,7 @@ class Store:
     def put_rep(self, rep_id: str, raw: bytes | None) -> None:
         """A rep's present entry in the directory."""
         if self.reps.put(rep_id, raw):
-            self._touch(IDENTITY, rep_id)
+            self._touch(IDENTITY, rep_id, *self.reps.take_relabelled())
 
     def published(self, partition: str, offset: int, stream_us: int) -> None:
         """Up to where a partition's state goes."""
