@@ -26,7 +26,7 @@ from schemas.errors import Unavailable
 from schemas.events import ActivityLogged
 
 PROBE = "latency-probe"
-SERIES = re.compile(r'crm_activities\{rep="latency-probe",team="[^"]*",kind="call",window="all"\} (\d+)')
+SERIES = re.compile(r'crm_activities\{rep="latency-probe",team="[^"]*",kind="call",window="30d"\} (\d+)')
 """Begins with plain text, so that looking for it in all series takes next to nothing."""
 DRAIN_SECONDS = 10.0
 

@@ -235,7 +235,7 @@ def _settle(
     conditions: dict[str, Callable[[], bool]] = {
         "all was counted": lambda: running.counted() == counted,
         "Prometheus knows": lambda: _number(address, f"sum({FLOW})") == counted,
-        "the board shows it": lambda: _number(address, 'sum(crm_activities{window="all"})') == activities,
+        "the board shows it": lambda: _number(address, 'sum(crm_activities{window="30d"})') == activities,
         "sizes were measured": lambda: _number(address, 'salespulse_roots{kind="facts"}') == truth.sizes["facts"],
     }
     for what, condition in conditions.items():
