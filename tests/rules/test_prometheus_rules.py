@@ -41,6 +41,7 @@ CATALOGUE = {
     "RestartLoop": "critical",
     "RecordsLost": "critical",
     "ScrapeSlow": "warning",
+    "NamesFolded": "warning",
     "Watchdog": "none",
 }
 
