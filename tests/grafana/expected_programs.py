@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from grafana.boards.sla import ALLOWED
 from schemas.errors import Reason
+from schemas.views import UNASSIGNED
 from tests.grafana.expected import Expected, Series, Target, by, one, ratio
 from tests.grafana.live import BAD_TIMES, FLOW, Live
 from tests.grafana.truth import Truth, quantile

@@ -1,4 +1,4 @@
-"""S27 for names that anybody may make up: which of them have a count of their own follows from the set of facts alone."""
+"""S27 for names that anybody may make up: which of them have a count of their own follows from the set of facts."""
 
 from collections import Counter
 from collections.abc import Sequence
