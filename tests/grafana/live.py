@@ -231,7 +231,7 @@ def _settle(
     settings: Settings, running: Worker, address: str, counted: int, truth: Truth, told: list[Json]
 ) -> list[Transition]:
     """Wait until everything has reached the board, the receiver and Prometheus, and was scraped some times more."""
-    activities = sum(truth.activities(rep, "all") for rep in truth.people)
+    activities = sum(truth.activities(rep, "30d") for rep in truth.people)
     conditions: dict[str, Callable[[], bool]] = {
         "all was counted": lambda: running.counted() == counted,
         "Prometheus knows": lambda: _number(address, f"sum({FLOW})") == counted,
