@@ -32,6 +32,13 @@ HostNames = Annotated[
     Meta(description="host names without a port, also none; in the environment with commas between them"),
 ]
 Streams = Annotated[int, Meta(ge=1, le=100_000, description="a whole number from 1 to 100000")]
+MetricsWindows = Annotated[
+    tuple[Literal["today", "7d", "30d", "90d", "365d", "all"], ...],
+    Meta(
+        min_length=1,
+        description="one or more of today, 7d, 30d, 90d, 365d and all; in the environment with commas between them",
+    ),
+]
 Letters = Annotated[int, Meta(ge=0, le=10_000, description="a whole number from 0 (off) to 10000")]
 
 
@@ -54,6 +61,8 @@ class BoardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     trusted_proxies: Networks = ("127.0.0.1", "::1")
     writers: Users = ("*",)
     dead_letters_kept: Letters = 500
+    metrics_windows: MetricsWindows = ("today", "7d", "30d")
+    metrics_pipeline_windows: MetricsWindows = ("30d",)
 
 
 class Token(NamedTuple):

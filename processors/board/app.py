@@ -8,12 +8,14 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 
+from config.board_settings import BoardSettings
 from config.clock import Clock, wall_us
 from config.settings import Settings
 from processors.board.access import Access
 from processors.board.answers import Source
 from processors.board.api import Api
 from processors.board.exposition import Exposition
+from processors.board.families import windows_of
 from processors.board.health import Health
 from processors.board.holds import Desk, LazyAckTopic
 from processors.board.latest import LatestDeadLetters
@@ -50,7 +52,7 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     follower = Follower(connection, settings.redis.prefix, store, wall_us)
     recorder = LazyAckTopic(settings.kafka, settings.notifier.acks_topic)
     desk = Desk(Acks(connection, settings.redis.prefix, recorder, clock.now_us), store)
-    exposition = Exposition(store, clock, lambda: follower.status.loaded, parse_shard(settings.board.shard))
+    exposition = _exposition(store, clock, follower, settings.board)
     metrics = BoardMetrics(CollectorRegistry())
     app = _guarded(settings, metrics)
     app[EXPOSITION], app[FOLLOWER], app[STORE], app[DESK] = exposition, follower, store, desk
@@ -66,6 +68,11 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     )
     app.cleanup_ctx.append(app[BACKGROUND].context)
     return app
+
+
+def _exposition(store: Store, clock: Clock, follower: Follower, board: BoardSettings) -> Exposition:
+    windows = windows_of(board.metrics_windows, board.metrics_pipeline_windows)
+    return Exposition(store, clock, lambda: follower.status.loaded, parse_shard(board.shard), windows)
 
 
 def _guarded(settings: Settings, metrics: BoardMetrics) -> web.Application:

@@ -16,6 +16,8 @@ ROWS = 100
 USUAL_WINDOW = "30d"
 MOST_DIGITS = 6
 SUGGESTED_REPS = 200
+OFFERED_TEAMS = 200
+"""The most teams of a list to choose from, beside the chosen one; an address may name any."""
 
 
 OFFERED = {
@@ -51,9 +53,13 @@ def one_of(choices: Choices, name: str, allowed: tuple[str, ...]) -> str | None:
 
 
 def teams_of(store: Store, choices: Choices) -> Context:
-    """All teams, and the chosen one."""
+    """The teams to choose from, how many more there are, and the chosen one."""
     teams = sorted({store.reps.team(rep_id) for rep_id in store.known_reps()})
-    return {"teams": teams, "team": choices.get("team") if choices.get("team") in teams else None}
+    chosen = choices.get("team") if choices.get("team") in teams else None
+    offered = teams[:OFFERED_TEAMS]
+    if chosen is not None and chosen not in offered:
+        offered.append(chosen)
+    return {"teams": offered, "team": chosen, "more_teams": len(teams) - len(offered)}
 
 
 def passed_over(choices: Choices, context: Context) -> list[tuple[str, str]]:

@@ -42,7 +42,7 @@ PARAMETERS: dict[str, tuple[str, Json]] = {
         {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT_SECONDS, "default": 0},
     ),
     "limit": (
-        "How many items a page has.",
+        "How many items a page has at most.",
         {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": USUAL_PAGE},
     ),
     "after": ("Where the page begins, as the `next` of an earlier answer says.", {"type": "string", "minLength": 1}),
@@ -137,14 +137,21 @@ OPERATIONS = (
     ),
     Operation("delete", f"{ONE}/snooze", "unsnooze", "End a snooze.", None, (*TARGET, "by"), problems=WRITING),
     Operation(
-        "get", "/api/v1/teams", "listTeams", "All teams and the company.", shapes.Teams, ("window",), problems=(AWAY,)
+        "get",
+        "/api/v1/teams",
+        "listTeams",
+        "Teams by name, and the company.",
+        shapes.Teams,
+        ("window", "limit", "after"),
+        problems=(AWAY,),
     ),
     Operation(
         "get",
         "/api/v1/segments",
         "listSegments",
         "Customers and their worth by segment.",
-        shapes.Segments,
+        shapes.Page[shapes.SegmentItem],
+        ("limit", "after"),
         problems=(AWAY,),
     ),
     Operation(

@@ -11,6 +11,7 @@ from processors.board.held import Held
 from processors.board.tally import EVERY_FIELD, Sums, Tally
 from processors.board.waiting import Waiting
 from processors.core.quality import by_window
+from processors.core.worth import sum_of_segments
 from processors.core.zones import zone_days
 from schemas.policy import Policy
 from schemas.views import SECTIONS, Partial, Scope, Section, Segment, Standing, partial_field, split_partial_field
@@ -77,7 +78,7 @@ class Store:
     def put_rep(self, rep_id: str, raw: bytes | None) -> None:
         """A rep's present entry in the directory."""
         if self.reps.put(rep_id, raw):
-            self._touch(IDENTITY, rep_id)
+            self._touch(IDENTITY, rep_id, *self.reps.take_relabelled())
 
     def published(self, partition: str, offset: int, stream_us: int) -> None:
         """Up to where a partition's state goes."""
@@ -148,13 +149,7 @@ class Store:
 
     def segments(self) -> dict[str, Segment]:
         """Customers and their money by segment."""
-        result: dict[str, Segment] = {}
-        for (_, name), segment in self._segments.items():
-            mine = result.setdefault(name, Segment())
-            mine.customers += segment.customers
-            mine.revenue_cents += segment.revenue_cents
-            mine.cost_cents += segment.cost_cents
-        return dict(sorted(result.items()))
+        return sum_of_segments({name: segment} for (_, name), segment in self._segments.items())
 
     def quality(self) -> dict[str, dict[str, int]]:
         """Data quality: window to reason to count (S29)."""

@@ -68,7 +68,7 @@ class Outbox:
             if news:
                 yield "open", open_field(customer_id, request_id), None if news is True else news
         for name in segments:
-            yield "segments", name, self._worth.segment(name)
+            yield "segments", name, self._worth.segments.get(name)
         for day in days:
             yield "quality", str(day), self._quality.days.get(day)
         for reason in reasons:

@@ -17,6 +17,7 @@ from processors.core.directory import Directory
 from processors.core.distinct import Distinct
 from processors.core.identity import Applied, require_same
 from processors.core.instants import DAY_US, FOREVER_US, HOUR_US, LONG_AGO_US, SECOND_US, instant_us, rfc3339
+from processors.core.kinds import KindCounts
 from processors.core.pipeline import Pipeline
 from processors.core.quality import NO_EXAMPLES, DataQuality, Days, day_range
 from processors.core.requests import Turn
@@ -58,7 +59,7 @@ class Ledger:
         self.waiting = Waiting(self.alerts, self._verdicts)
         self.pipeline = Pipeline(self.desks, policy.pipelines, zone_days(policy.time_zone))
         self.worth = Worth(policy.currency)
-        self.activities = Activities(self.desks, self._recontactable, self.pipeline)
+        self.activities = Activities(self.desks, self._recontactable, self.pipeline, KindCounts(policy.kinds))
         self._earliest_us, self._latest_us = LONG_AGO_US, FOREVER_US
         self.data_quality = DataQuality()
         self._outbox = Outbox(self.desks, self.waiting, self.worth, self.data_quality)

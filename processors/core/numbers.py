@@ -3,13 +3,15 @@
 Ratios without a denominator are None, never 0. Money is text with two decimal places, in the policy's currency.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 
 import msgspec
 
 from processors.core.instants import SECOND_US
+from processors.core.kinds import within_bounds
 from processors.core.money import amount_text
+from schemas.policy import KINDS
 from schemas.views import RESPONSE_BUCKETS_SECONDS, Partial, Segment
 
 Quantiles = tuple[float | None, float | None]
@@ -75,11 +77,15 @@ def numbers_of(
     levels: Sequence[str],
     pipelines: Mapping[str, Sequence[str]],
     quantiles: Quantiles | None = None,
+    kinds: Collection[str] = KINDS,
 ) -> Numbers:
-    """What a summed partial says. Without exact quantiles they are estimated from the histogram."""
+    """What a summed partial says. Without exact quantiles they are estimated from the histogram.
+
+    `kinds`: those of activities that the policy lists.
+    """
     p50, p90 = quantiles or (estimate(partial.response_buckets, 0.5), estimate(partial.response_buckets, 0.9))
     return Numbers(
-        activities=_some(partial.activities),
+        activities=_some(within_bounds(partial.activities, kinds)),
         recontactable_customers=partial.recontactable_customers,
         responses=partial.responses,
         customers_answered=partial.customers_answered,

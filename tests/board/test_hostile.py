@@ -12,16 +12,19 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from processors.board.queries import place
+from processors.board.api import LARGEST_PAGE_BYTES
+from processors.board.choices import OFFERED_TEAMS
+from processors.board.queries import USUAL_PAGE, place
 from processors.board.store import Store
 from processors.board.waiting_view import WaitingView
 from processors.core.foreign_text import visible
 from processors.core.instants import rfc3339
+from processors.core.names import MAX_FREE_KINDS, MAX_SEGMENTS
 from processors.dev.process import free_port
 from processors.dev.redis_server import EmbeddedRedis
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
-from schemas.views import Partial, partial_field
+from schemas.views import Partial, Segment, partial_field
 from tests.board.scene import HOSTILE, NOW_US, TODAY
 from tests.board.served import ONE, Served, furnish, served, waiting
 from tests.sinks.mirror import until
@@ -114,6 +117,54 @@ def test_any_number_of_reps_is_told_in_pages(redis_url: str, count: int) -> None
             path = page["next"]
         assert seen == [f"rep-{number:05d}" for number in range(count)]
         assert sum(item["reps"] for item in (await board.json("/api/v1/teams?window=7d"))["items"]) == count
+
+    on_empty_board(redis_url, scene)
+
+
+KINDS = {f"{number:0128}": 1 for number in range(2 * MAX_FREE_KINDS)}
+
+
+def test_no_answer_grows_with_the_kinds_that_a_producer_makes_up(redis_url: str) -> None:
+    """Each rep has more kinds in its partial than any worker publishes; pages end before they are large."""
+
+    async def scene(board: Served) -> None:
+        for number in range(200):
+            introduce(board, f"rep-{number:03}", "x", f"team-{number:03}")
+            many = msgspec.msgpack.encode(Partial(activities=KINDS, won=1))
+            board.store.put(ONE, "partials", partial_field("rep", f"rep-{number:03}", TODAY), many)
+        for path, name in (("reps", "rep_id"), ("teams", "team")):
+            following, seen = f"/api/v1/{path}?limit=500", list[str]()
+            while following:
+                text = await board.text(following)
+                assert len(text) < 1.1 * LARGEST_PAGE_BYTES
+                page = msgspec.json.decode(text)
+                assert page["items"][0]["windows"]["7d"]["activities"]["_other"] == len(KINDS) - MAX_FREE_KINDS
+                seen += [item[name] for item in page["items"]]
+                following = page["next"]
+            assert seen == sorted(seen)
+            assert len(seen) == 200
+
+    on_empty_board(redis_url, scene)
+
+
+def test_segments_and_teams_come_in_pages(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        for number in range(500):
+            introduce(board, f"rep-{number:03}", "x", f"team-{number:03}")
+            board.store.put(ONE, "segments", f"s{number:03}", msgspec.msgpack.encode(Segment(1, 100, 0)))
+        for path, total in (("teams", 500), ("segments", MAX_SEGMENTS + 1)):
+            first = await board.json(f"/api/v1/{path}")
+            assert (len(first["items"]), first["total"]) == (USUAL_PAGE, total)
+            following, items = first["next"], first["items"]
+            while following:
+                page = await board.json(following)
+                items, following = [*items, *page["items"]], page["next"]
+            assert len(items) == total
+        assert next(item for item in items if item["segment"] == "_other")["customers"] == 500 - MAX_SEGMENTS
+        page = await board.text("/leaderboards")
+        assert page.count('<option value="team-') == OFFERED_TEAMS
+        assert "300 more are not listed" in page
+        assert '<option value="team-499" selected>' in await board.text("/leaderboards?team=team-499")
 
     on_empty_board(redis_url, scene)
 
