@@ -87,6 +87,11 @@ def _company() -> Iterator[Line]:
         yield "crm_customer_revenue_amount", {"segment": segment}, 1000
         yield "crm_customer_cost_amount", {"segment": segment}, 200
     for window in WINDOWS:
+        for team, answered, recontactable in (("east", 12, 8), ("west", 15, 9)):
+            yield "crm_team_customers_answered", {"team": team, "window": window}, answered
+            yield "crm_team_recontactable_customers", {"team": team, "window": window}, recontactable
+        yield "crm_company_customers_answered", {"window": window}, 20
+        yield "crm_company_recontactable_customers", {"window": window}, 15
         yield "crm_data_quality", {"reason": "duplicate", "window": window}, 4
     yield "salespulse_read_model_timestamp_seconds", {"partition": "crm.events/0"}, time.time() - 2
 
