@@ -5,12 +5,13 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.core.desks import Desks
+from processors.core.desks import Desk, Desks
 from processors.core.directory import Directory
 from processors.core.distinct import Days, Distinct
 from processors.core.last_days import today_in
 from processors.core.zones import zone_days
 from schemas.events import RepUpdated
+from schemas.views import Scope
 
 DAY_US = 86_400_000_000
 TEAMS = {
@@ -23,6 +24,7 @@ INSTANTS_US = [day * DAY_US + hour * DAY_US // 24 for day in range(-3, 5) for ho
 
 Counts = dict[tuple[str, str, int], int]
 """Scope, subject and instant to customers of that local day, or of later ones."""
+POOLED: tuple[tuple[Scope, str], ...] = (("team", "north"), ("team", "south"), ("company", ""))
 
 
 class Meeting(NamedTuple):
@@ -59,13 +61,20 @@ class Bench:
     def counted(self) -> Counts:
         """What the partials say."""
         counts: Counts = {}
-        for scope, subject in (("team", "north"), ("team", "south"), ("company", "")):
+        for desk in self.desks.reps.values():
+            self._count(counts, desk, desk.subject, desk.zone.name)
+        for scope, subject in POOLED:
             for zones, desk in self.desks.by_zones(scope, subject).items():
-                for at_us in INSTANTS_US:
-                    today = today_in(zones, at_us)
-                    found = sum(part.recontactable_customers for day, part in desk.days.items() if day >= today)
-                    counts[scope, subject, at_us] = counts.get((scope, subject, at_us), 0) + found
-        return {key: count for key, count in counts.items() if count}
+                self._count(counts, desk, subject, zones)
+        return counts
+
+    def _count(self, counts: Counts, desk: Desk, subject: str, zones: str) -> None:
+        for at_us in INSTANTS_US:
+            today = today_in(zones, at_us)
+            found = sum(partial.recontactable_customers for day, partial in desk.days.items() if day >= today)
+            if found:
+                key = (desk.scope, subject, at_us)
+                counts[key] = counts.get(key, 0) + found
 
     def expected(self) -> Counts:
         """The same, counted anew from the facts: who was met on the today of the rep, or later."""
@@ -74,8 +83,8 @@ class Bench:
             team, zone = TEAMS[rep]
             for at_us in INSTANTS_US:
                 if day >= zone_days(zone).day(at_us):
-                    met.setdefault(("team", team, at_us), set()).add(customer)
-                    met.setdefault(("company", "", at_us), set()).add(customer)
+                    for scope, subject in (("rep", rep), ("team", team), ("company", "")):
+                        met.setdefault((scope, subject, at_us), set()).add(customer)
         return {key: len(customers) for key, customers in met.items()}
 
 

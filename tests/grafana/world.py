@@ -21,6 +21,8 @@ REPS = {"r1": ("Ann", "east", 1), "r2": ('Böb \\"B\\"', "east", 2), "r3": ("王
 WINDOWS = ("today", "7d", "30d", "90d", "365d", "all")
 STAGES = {"prospecting": (40, 20), "qualified": (20, 10), "demo": (10, 2)}
 """Reached and advanced, times the weight."""
+CUSTOMERS = {"east": (12, 8), "west": (15, 9), "south": (1, 0), "north": (0, 0)}
+"""Answered, and won for a second contact, in each team: fewer than its reps', and the company's 20 and 15 are fewer yet."""
 ENDLESS = "+Inf"
 
 WINDOWED: Mapping[str, int] = {
@@ -87,7 +89,7 @@ def _company() -> Iterator[Line]:
         yield "crm_customer_revenue_amount", {"segment": segment}, 1000
         yield "crm_customer_cost_amount", {"segment": segment}, 200
     for window in WINDOWS:
-        for team, answered, recontactable in (("east", 12, 8), ("west", 15, 9)):
+        for team, (answered, recontactable) in CUSTOMERS.items():
             yield "crm_team_customers_answered", {"team": team, "window": window}, answered
             yield "crm_team_recontactable_customers", {"team": team, "window": window}, recontactable
         yield "crm_company_customers_answered", {"window": window}, 20
