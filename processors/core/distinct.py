@@ -104,6 +104,24 @@ class Distinct:
 
     def _settle(self, by_rep: dict[str, Days]) -> None:
         """Move a customer to its last days with its reps, with their teams and with the company."""
+        if len(by_rep) == 1:
+            self._settle_with_one(*next(iter(by_rep.items())))
+        else:
+            self._settle_with_several(by_rep)
+        for rep_id in [rep_id for rep_id, days in by_rep.items() if not days.count]:
+            del by_rep[rep_id]
+
+    def _settle_with_one(self, rep_id: str, days: Days) -> None:
+        """The usual case: team and company count the customer by the rep's own clock."""
+        old, new = days.posted, days.last
+        desk = self._desks.rep(rep_id)
+        zone = desk.zone.name
+        self._shift(desk, old, new)
+        self._shift(self._desks.pooled("team", desk.team, zone), old, new)
+        self._shift(self._desks.pooled("company", "", zone), old, new)
+        days.posted, days.moved = new, False
+
+    def _settle_with_several(self, by_rep: dict[str, Days]) -> None:
         before, after = dict[str, _DaysByZone](), dict[str, _DaysByZone]()
         for rep_id, days in by_rep.items():
             posted, last = days.posted, days.last
@@ -115,8 +133,6 @@ class Distinct:
         for team in before.keys() | after.keys():
             self._move("team", team, before.get(team), after.get(team))
         self._move("company", "", _merged(before), _merged(after))
-        for rep_id in [rep_id for rep_id, days in by_rep.items() if not days.count]:
-            del by_rep[rep_id]
 
     def _move(self, scope: Scope, subject: str, before: _DaysByZone | None, after: _DaysByZone | None) -> None:
         """Count a customer of a team, or of the company, on the last day of now instead of that of before."""

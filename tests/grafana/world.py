@@ -22,7 +22,7 @@ WINDOWS = ("today", "7d", "30d", "90d", "365d", "all")
 STAGES = {"prospecting": (40, 20), "qualified": (20, 10), "demo": (10, 2)}
 """Reached and advanced, times the weight."""
 CUSTOMERS = {"east": (12, 8), "west": (15, 9), "south": (1, 0), "north": (0, 0)}
-"""Answered, and won for a second contact, in each team: fewer than its reps', and the company's 20 and 15 are fewer yet."""
+"""Distinct customers of each team, answered and won for a second contact; of the company: 20 and 15."""
 ENDLESS = "+Inf"
 
 WINDOWED: Mapping[str, int] = {
