@@ -25,6 +25,7 @@ from processors.agents.outgoing import Outgoing
 from processors.agents.parts import Parts
 from processors.agents.publishing import Publisher
 from processors.agents.read_model import ReadModel
+from processors.agents.recovery import AssignedTables
 from processors.agents.refusals import Refusals
 from processors.agents.timers import SIZES_SECONDS, Timers
 from processors.agents.transport import BatchTransport
@@ -193,6 +194,7 @@ def _new_app(settings: Settings) -> WorkerApp:
         stream_buffer_maxsize=STREAM_BUFFER,
         stream_wait_empty=True,
         worker_redirect_stdouts=False,
+        TableManager=AssignedTables,
     )
 
 

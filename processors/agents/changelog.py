@@ -67,26 +67,22 @@ class JournalTable(faust.Table[bytes, bytes]):
         try:
             for event in batch:
                 part = self._parts.get(event.message.partition)
-                if part is not None:
+                # A buffer may outlive the assignment that filled it.
+                if part is not None and event.message.generation_id == self._parts.generation:
                     self.replayed += part.restore(event.key, event.value, event.message.offset)
         except Exception as error:
             self.crash_app(error)
             raise
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Open the recovered parts for business."""
+        """Open the recovered parts for business, unless a later assignment has taken their place."""
         try:
-            app: Any = self.app
-            fresh = [part for part in self._parts if not part.recovered]
-            for part in fresh:
-                part.begin(app.clock.now_us())
-                await asyncio.sleep(0)
-            # Those that were kept as well: in a rebalance, time stands still.
-            for part in self._parts:
-                part.watched_us = app.clock.now_us()
+            complete = await self._open()
         except Exception as error:
             self.crash_app(error)
             raise
+        if not complete:
+            return
         # What was recovered stays: garbage collection need not look at it again and again.
         gc.collect()
         gc.freeze()
@@ -94,6 +90,20 @@ class JournalTable(faust.Table[bytes, bytes]):
         self._metrics.recovery_seconds.observe(seconds)
         logger.info("owns %s: %d events replayed in %.1f s", self._owned(), self.replayed, seconds)
         await super().on_recovery_completed(active_tps, standby_tps)
+
+    async def _open(self) -> bool:
+        """Begin with every part; false when a rebalance came before the end, and its recovery will."""
+        app: Any = self.app
+        for part in self._parts:
+            if not self._parts.are_read:
+                return False
+            if not part.recovered:
+                part.begin(app.clock.now_us())
+                await asyncio.sleep(0)
+        # Those that were kept as well: in a rebalance, time stands still.
+        for part in self._parts:
+            part.watched_us = app.clock.now_us()
+        return self._parts.are_read
 
     def crash_app(self, error: Exception) -> None:
         """Stop the worker."""

@@ -123,6 +123,7 @@ class Parts:
         self._new_writer = new_writer
         self._parts: dict[int, Part] = {}
         self._generation = NOWHERE
+        self._read_generation = NOWHERE
 
     def __iter__(self) -> Iterator[Part]:
         return iter(list(self._parts.values()))
@@ -134,6 +135,20 @@ class Parts:
     def assigned(self) -> bool:
         """Whether there was an assignment, even if it was of nothing."""
         return self._generation != NOWHERE
+
+    @property
+    def generation(self) -> int:
+        """The generation of the consumer group whose assignment this is."""
+        return self._generation
+
+    @property
+    def are_read(self) -> bool:
+        """Whether the changelogs of the present assignment were read to their ends."""
+        return self._read_generation == self._generation
+
+    def set_read(self, generation: int) -> None:
+        """The changelogs of this generation's assignment were read to their ends."""
+        self._read_generation = generation
 
     def get(self, number: int) -> Part | None:
         """The part of a partition number, if this worker owns it."""

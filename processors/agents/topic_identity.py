@@ -168,6 +168,7 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):
         self._topics = topics
 
     def build(self, request_struct_class: type[_MetadataRequestStruct]) -> _MetadataRequestStruct:
-        topics = [(UNKNOWN_ID, topic, {}) for topic in self._topics]
-        create, operations, tags = False, False, {}
-        return request_struct_class(topics, create, operations, tags)
+        untagged: dict[int, bytes] = {}
+        topics = [(UNKNOWN_ID, topic, untagged) for topic in self._topics]
+        creates = asks_operations = False
+        return request_struct_class(topics, creates, asks_operations, untagged)

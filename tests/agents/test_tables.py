@@ -52,7 +52,7 @@ class Bench:
 
 def event(value: bytes | None, *, key: bytes = b"k", offset: int = 0, partition: int = 0) -> Any:
     """A Faust event of a table's topic."""
-    message = SimpleNamespace(partition=partition, offset=offset, timestamp=CLOCK_US / 1_000_000)
+    message = SimpleNamespace(partition=partition, offset=offset, timestamp=CLOCK_US / 1_000_000, generation_id=1)
     return SimpleNamespace(key=key, value=value, message=message)
 
 
@@ -72,6 +72,7 @@ def test_an_assignment_makes_room_and_recovery_fills_it() -> None:
         old = activity(-500 * DAY, event_id="old")
         value = segment(activity(1, event_id="new"), old, next_offset=9)
         bench.journal.apply_changelog_batch([event(value, key=encode_key(0, 5), offset=4, partition=2)])
+        bench.app.parts.set_read(1)
         await bench.journal.on_recovery_completed(set(), set())
         return bench
 
@@ -93,6 +94,7 @@ def test_from_recovery_on_the_clock_decides_what_is_too_early() -> None:
     async def recover() -> Bench:
         bench = Bench()
         await bench.journal.on_rebalance(assigned(0), set(), assigned(0), 1)
+        bench.app.parts.set_read(1)
         await bench.journal.on_recovery_completed(set(), set())
         return bench
 
