@@ -16,6 +16,7 @@ from faust.types import TP
 
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import NOWHERE, Parts
+from processors.agents.topic_watch import TopicWatch
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +29,10 @@ class JournalTable(faust.Table[bytes, bytes]):
 
     logger = logging.getLogger("faust.tables.journal")
 
-    def __init__(self, app: Any, *, name: str, topic: str, parts: Parts, metrics: WorkerMetrics) -> None:
+    def __init__(self, app: Any, *, topic: str, parts: Parts, watch: TopicWatch, metrics: WorkerMetrics) -> None:
         super().__init__(
             app,
-            name=name,
+            name="journal",
             key_type=bytes,
             value_type=bytes,
             recovery_buffer_size=RECOVERY_BUFFER,
@@ -39,6 +40,7 @@ class JournalTable(faust.Table[bytes, bytes]):
         )
         self._topic_name = topic
         self._parts = parts
+        self._watch = watch
         self._metrics = metrics
         self._assigned_at = 0.0
         self.replayed = 0
@@ -99,6 +101,7 @@ class JournalTable(faust.Table[bytes, bytes]):
                 return False
             if not part.recovered:
                 part.begin(app.clock.now_us())
+                self._watch.adopt(part)
                 await asyncio.sleep(0)
         # Those that were kept as well: in a rebalance, time stands still.
         for part in self._parts:

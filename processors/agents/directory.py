@@ -75,6 +75,15 @@ class DirectoryTable(faust.GlobalTable):
             except BadRecord as bad:
                 self._refuse(event, bad)
 
+    def repeat(self) -> None:
+        """All entries are new again, for a read model that has lost them."""
+        self._changed |= self.offsets.keys()
+
+    @property
+    def reached(self) -> int:
+        """The offset after the newest entry that was read."""
+        return max(self.offsets.values(), default=NOWHERE) + 1
+
     def take_changed(self) -> set[str]:
         """The reps whose entries say something new since the last call."""
         changed, self._changed = self._changed, set()

@@ -1,13 +1,15 @@
 """The partitions that this worker owns: their ledgers, journals, and how far each is applied and durable."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from processors.agents.journal import Entry, Journal
 from processors.agents.outgoing import Message
-from processors.agents.segments import Mark
+from processors.agents.segments import Log, Mark
 from processors.core.instants import LONG_AGO_US
 from processors.core.ledger import Ledger
 from schemas import codec
@@ -28,7 +30,9 @@ class Part:
     ledger: Ledger
     journal: Journal
     next_offsets: dict[str, int] = field(default_factory=dict)
-    """Events topic to the offset that is applied next."""
+    """Events topic to the broker's offset that is applied next."""
+    logs: dict[str, Log] = field(default_factory=dict)
+    """Topic to the log that it is."""
     durable: dict[str, int] = field(default_factory=dict)
     """The same, of what the broker has acknowledged in the changelog: what may be committed."""
     told: dict[int, int] = field(default_factory=dict)
@@ -53,7 +57,28 @@ class Part:
     @property
     def position(self) -> int:
         """How many source offsets are applied: it only grows, and fences the read model."""
-        return sum(self.next_offsets.values())
+        return sum(self.counted_offsets().values())
+
+    def base(self, topic: str) -> int:
+        """How many records of earlier logs of a topic count as applied."""
+        log = self.logs.get(topic)
+        return 0 if log is None else log.base
+
+    def counted_offsets(self) -> dict[str, int]:
+        """The next offsets as the journal counts them: they only grow, also when a topic begins a new log."""
+        return {topic: self.base(topic) + offset for topic, offset in self.next_offsets.items()}
+
+    def broker_offsets(self, mark: Mark) -> dict[str, int]:
+        """The next offsets of a mark as the broker counts them."""
+        return {topic: offset - self.base(topic) for topic, offset in mark.next_offsets.items()}
+
+    def adopt_ids(self, ids: Mapping[str, str | None]) -> None:
+        """Take the ids of topics whose log was not known; they become durable with the next flush."""
+        for topic, topic_id in ids.items():
+            log = self.logs.get(topic, Log())
+            if log.topic_id is None and topic_id is not None:
+                self.logs[topic] = replace(log, topic_id=topic_id)
+                self.spoken = True
 
     def restore(self, key: bytes, value: bytes | None, offset: int) -> int:
         """Take a changelog record; gives the number of events in it that are new. Raises JournalError."""
@@ -64,8 +89,9 @@ class Part:
     def begin(self, clock_us: int) -> None:
         """Recovery is complete: go on where the changelog ends. From here on, facts are held against the clock."""
         mark = self.journal.mark
-        self.next_offsets = dict(mark.next_offsets)
-        self.durable = dict(mark.next_offsets)
+        self.logs = dict(mark.logs)
+        self.next_offsets = self.broker_offsets(mark)
+        self.durable = dict(self.next_offsets)
         self.told = dict(mark.told)
         for event_id in self.journal.take_left_over():
             self.ledger.forget(event_id)
@@ -84,7 +110,8 @@ class Part:
         self.spoken = False
         quality = {day: dict(counts) for day, counts in self.ledger.quality.items()}
         places = self.ledger.desks.places
-        mark = Mark(dict(self.next_offsets), self.ledger.advanced_us, quality, places, dict(self.told))
+        state = (self.counted_offsets(), self.ledger.advanced_us, quality)
+        mark = Mark(*state, places, dict(self.told), dict(self.logs))
         return mark, self.journal.cut(mark)
 
     def raw(self, event_id: str) -> bytes:

@@ -8,6 +8,7 @@ to be read. Hooks below Faust's public API; `tests/contract` watches over it.
 """
 
 
+# ruff: noqa: SLF001 -- hooked below its public API on purpose
 
 import logging
 from typing import Any

@@ -3,7 +3,7 @@
 The durable state of a partition is the set of events it accepted, kept in *segments*, one changelog record each:
 
     key    16 bytes, big-endian: ordinal (8), writer (8)
-    value  msgpack array: version, last of its flush?, next offsets, advanced, quality, events, places, told
+    value  msgpack array: version, last of its flush?, next offsets, advanced, quality, events, places, told, logs
            a null value withdraws the segment
 
 Only the writer that began a segment ever writes its key again, and then with more events. So a worker that lost its
@@ -32,11 +32,22 @@ class JournalError(SalespulseError):
     """A changelog record that this version cannot read."""
 
 
+class Log(msgspec.Struct, frozen=True, array_like=True):
+    """Which log a source topic was when its records were applied."""
+
+    topic_id: str | None = None
+    """The broker's id of the topic; None: not known."""
+    base: int = 0
+    """What the journal counts before the broker's offset 0: records of logs that came before this one."""
+    since_us: int = 0
+    """When this log was accepted in the place of another (wall, microseconds since 1970); 0: it is the first."""
+
+
 class Mark(msgspec.Struct, frozen=True):
     """How far a partition was: what its state contains, beside the events themselves."""
 
     next_offsets: dict[str, int]
-    """Source topic to the offset that is applied next: every earlier one is applied."""
+    """Source topic to the offset that is applied next, counted from `base` of its log: every earlier one is applied."""
     advanced_us: int
     """Time was advanced up to here (microseconds since 1970), and everything that followed from it was sent."""
     quality: dict[int, dict[str, int]]
@@ -45,6 +56,8 @@ class Mark(msgspec.Struct, frozen=True):
     """Where the reps stood, as a fingerprint; None: not known."""
     told: dict[int, int] = {}
     """Partition of the directory's topic to the offset up to which its refused entries are dead letters."""
+    logs: dict[str, Log] = {}
+    """Topic to the log that it was."""
 
 
 class Segment(msgspec.Struct, array_like=True):
@@ -59,7 +72,8 @@ class Segment(msgspec.Struct, array_like=True):
     events: list[bytes]
     places: int | None = None
     told: dict[int, int] = {}
-    """These two are not in what was written before they were kept."""
+    logs: dict[str, Log] = {}
+    """These three are not in what was written before they were kept."""
 
 
 _decoder = msgspec.msgpack.Decoder(Segment)
@@ -83,7 +97,7 @@ def decode_key(key: bytes) -> tuple[int, int]:
 def encode_segment(mark: Mark, events: list[bytes], *, last: bool) -> bytes:
     """The changelog value of a segment."""
     state = (mark.next_offsets, mark.advanced_us, mark.quality)
-    segment = Segment(VERSION, last, *state, events, mark.places, mark.told)
+    segment = Segment(VERSION, last, *state, events, mark.places, mark.told, mark.logs)
     return _encoder.encode(segment)
 
 

@@ -1,7 +1,5 @@
 """Recovery against rebalances that come in its middle, driven step by step through Faust's own loop."""
 
-
-
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
