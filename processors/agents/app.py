@@ -164,7 +164,7 @@ def build_app(settings: Settings, given: Given) -> WorkerApp:
     app.parts, app.clock, app.metrics = parts, given.clock, given.metrics
     app.checkpoints = Checkpoints(parts, outgoing, topics, given.metrics, app.crash)
     app.watch = TopicWatch(kafka, parts, given.metrics, app.listed_end)
-    journal = JournalTable(app, topic=topics.journal, parts=parts, watch=app.watch, metrics=given.metrics)
+    journal = JournalTable(app, topics, parts, app.watch, given.metrics)
     refusals = Refusals(parts, kafka.reps_topic, dead_letters, given.metrics)
     reps = DirectoryTable(app, topic=kafka.reps_topic, directory=directory, refusals=refusals, metrics=given.metrics)
     app.journal, app.reps = journal, reps

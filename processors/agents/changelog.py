@@ -14,9 +14,13 @@ from typing import Any
 import faust
 from faust.types import TP
 
+from processors.agents.checkpoints import OutputTopics
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.parts import NOWHERE, Parts
+from processors.agents.parts import NOWHERE, Part, Parts
+from processors.agents.refusals import RefusedEntry
+from processors.agents.segments import ForeignRecord
 from processors.agents.topic_watch import TopicWatch
+from schemas.errors import BadRecord, Reason
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +33,7 @@ class JournalTable(faust.Table[bytes, bytes]):
 
     logger = logging.getLogger("faust.tables.journal")
 
-    def __init__(self, app: Any, *, topic: str, parts: Parts, watch: TopicWatch, metrics: WorkerMetrics) -> None:
+    def __init__(self, app: Any, topics: OutputTopics, parts: Parts, watch: TopicWatch, metrics: WorkerMetrics) -> None:
         super().__init__(
             app,
             name="journal",
@@ -38,7 +42,7 @@ class JournalTable(faust.Table[bytes, bytes]):
             recovery_buffer_size=RECOVERY_BUFFER,
             beacon=app.tables.beacon,
         )
-        self._topic_name = topic
+        self._topic_name, self._dead_letters = topics.journal, topics.dead_letters
         self._parts = parts
         self._watch = watch
         self._metrics = metrics
@@ -71,10 +75,25 @@ class JournalTable(faust.Table[bytes, bytes]):
                 part = self._parts.get(event.message.partition)
                 # A buffer may outlive the assignment that filled it.
                 if part is not None and event.message.generation_id == self._parts.generation:
-                    self.replayed += part.restore(event.key, event.value, event.message.offset)
+                    self._restore(part, event)
         except Exception as error:
             self.crash_app(error)
             raise
+
+    def _restore(self, part: Part, event: Any) -> None:
+        """Take a changelog record. One that no worker has written is a dead letter, and leaves the journal."""
+        try:
+            self.replayed += part.restore(event.key, event.value, event.message.offset)
+        except ForeignRecord as foreign:
+            message = event.message
+            source = (self._topic_name, message.partition)
+            logger.error("%s/%d offset %d: %s; it is passed over", *source, message.offset, foreign)  # noqa: TRY400
+            record = RefusedEntry.of(event, BadRecord(Reason.MALFORMED, str(foreign)))
+            part.unsent.append(self._dead_letters.of_record(source, record, record.why))
+            self._metrics.dead_letter(Reason.MALFORMED)
+            if event.key is not None:
+                part.journal.withdraw(event.key)
+                part.spoken = True
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Open the recovered parts for business, unless a later assignment has taken their place."""

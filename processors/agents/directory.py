@@ -107,8 +107,7 @@ class DirectoryTable(faust.GlobalTable):
         # An earlier version may have taken and published it: what stays is published as of it, be it nothing.
         self._mark(_rep_of(event.key), message.offset)
         self._metrics.events(KIND, bad.reason, 1)
-        at_ms = round(message.timestamp * 1000)
-        self.refusals.add(RefusedEntry(message.partition, message.offset, event.key, event.value, at_ms, bad))
+        self.refusals.add(RefusedEntry.of(event, bad))
 
     def _put(self, value: bytes, offset: int) -> None:
         rep = codec.decode_rep(value)

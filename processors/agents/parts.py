@@ -82,9 +82,8 @@ class Part:
 
     def restore(self, key: bytes, value: bytes | None, offset: int) -> int:
         """Take a changelog record; gives the number of events in it that are new. Raises JournalError."""
-        count = self.journal.restore(key, value, self._replay)
         self.changelog_offset = max(self.changelog_offset, offset)
-        return count
+        return self.journal.restore(key, value, self._replay)
 
     def begin(self, clock_us: int) -> None:
         """Recovery is complete: go on where the changelog ends. From here on, facts are held against the clock."""

@@ -25,11 +25,18 @@ TAIL_BYTES = 64 * 1024
 SEGMENT_BYTES = 256 * 1024
 """No segment is larger: every one fits a Kafka message, and recovery never holds the event loop for long."""
 
+LAST_ORDINAL = 2**63
+"""Centuries of flushes are fewer: the next ordinal must always fit."""
+
 _KEY = struct.Struct(">QQ")
 
 
 class JournalError(SalespulseError):
     """A changelog record that this version cannot read."""
+
+
+class ForeignRecord(JournalError):
+    """A record that no worker has written."""
 
 
 class Log(msgspec.Struct, frozen=True, array_like=True):
@@ -86,11 +93,13 @@ def encode_key(ordinal: int, writer: int) -> bytes:
 
 
 def decode_key(key: bytes) -> tuple[int, int]:
-    """Ordinal and writer of a segment; raises JournalError."""
+    """Ordinal and writer of a segment; raises ForeignRecord."""
     try:
         ordinal, writer = _KEY.unpack(key)
     except struct.error as error:
-        raise JournalError(f"changelog key {key!r}: {_KEY.size} bytes are expected; is this another topic?") from error
+        raise ForeignRecord(f"changelog key {key!r}: {_KEY.size} bytes are expected; is this another topic?") from error
+    if ordinal > LAST_ORDINAL:
+        raise ForeignRecord(f"changelog key {key!r}: no journal is so long; is this another topic?")
     return ordinal, writer
 
 
@@ -102,11 +111,11 @@ def encode_segment(mark: Mark, events: list[bytes], *, last: bool) -> bytes:
 
 
 def decode_segment(value: bytes) -> Segment:
-    """A segment from its changelog value; raises JournalError."""
+    """A segment from its changelog value; raises ForeignRecord, and JournalError for one of a later version."""
     try:
         segment = _decoder.decode(value)
     except msgspec.MsgspecError as error:
-        raise JournalError(f"changelog value of {len(value)} bytes cannot be read: {error}") from error
+        raise ForeignRecord(f"changelog value of {len(value)} bytes cannot be read: {error}") from error
     if segment.version != VERSION:
         raise JournalError(f"changelog version {segment.version} is not known: only {VERSION} is; update the worker")
     return segment
