@@ -16,7 +16,7 @@ from config.settings import KafkaSettings
 from processors.agents.hearing import Word
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import Part, Parts
-from processors.agents.topic_identity import TopicDescription, describe_topics
+from processors.sinks.topic_identity import TopicDescription, describe_topics
 from schemas.errors import SalespulseError
 
 Fault = Literal["made_anew", "truncated", "partitions", "missing"]

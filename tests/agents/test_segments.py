@@ -5,6 +5,7 @@ import pytest
 
 from processors.agents.segments import (
     JournalError,
+    Log,
     Mark,
     chunks,
     covers,
@@ -54,6 +55,13 @@ def test_a_later_version_asks_for_a_later_worker() -> None:
 def test_what_was_written_before_marks_knew_the_places_of_reps_is_read() -> None:
     segment = decode_segment(msgspec.msgpack.encode([1, True, {"crm.events": 7}, 5, {}, [b"{}"]]))
     assert (segment.next_offsets, segment.events, segment.places) == ({"crm.events": 7}, [b"{}"], None)
+
+
+def test_the_bytes_of_a_segment_stay_as_they_are() -> None:
+    mark = Mark({"e": 7}, 5, {20_000: {"late": 1}}, 9, {0: 3}, {"e": Log("id", 4, 6)})
+    written = encode_segment(mark, [b"{}"], last=True)
+    assert written.hex() == ("9901c381a165070581cd4e2081a46c6174650191c4027b7d0981000381a16593a269640406")
+    assert decode_segment(written).logs == {"e": Log("id", 4, 6)}
 
 
 def test_chunks_hold_every_event_once_in_order_within_the_limit() -> None:

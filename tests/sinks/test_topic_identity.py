@@ -4,8 +4,8 @@ import asyncio
 import os
 
 from config.settings import KafkaSettings
-from processors.agents.topic_identity import describe_topics, topic_ids
 from processors.ingest.clients import admin_client
+from processors.sinks.topic_identity import describe_topics, topic_ids
 
 
 def make_topic(broker: str, name: str, partitions: int) -> None:
