@@ -50,7 +50,7 @@ class Feed:
         self._kafka = kafka
         self._topic_id: str | None = None
         self._anew: set[int] = set()
-        """Partitions that have lost their end."""
+        """Partitions of which nothing is done, whatever was committed: of another log, or without the end of theirs."""
         self._next: dict[int, int] = {}
         """The offset after the last record that was read of a partition."""
         self._checked = time.monotonic()
@@ -116,6 +116,7 @@ class Feed:
         batches = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=min(max(room, 1), MOST_RECORDS))
         records = [record for batch in batches.values() for record in batch]
         if await self._is_another_log(records):
+            self._anew = {tp.partition for tp in tps}
             self.reassigned = True
             return []
         self._next |= {record.partition: record.offset + 1 for record in records}

@@ -40,6 +40,7 @@ CATALOGUE = {
     "KafkaDown": "critical",
     "RestartLoop": "critical",
     "RecordsLost": "critical",
+    "TopicChanged": "critical",
     "ScrapeSlow": "warning",
     "Watchdog": "none",
 }
