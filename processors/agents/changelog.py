@@ -19,7 +19,7 @@ from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import NOWHERE, Part, Parts
 from processors.agents.refusals import RefusedEntry
 from processors.agents.segments import ForeignRecord
-from processors.agents.topic_watch import TopicWatch
+from processors.agents.topic_watch import TopicChanged, TopicWatch
 from schemas.errors import BadRecord, Reason
 
 logger = logging.getLogger(__name__)
@@ -99,6 +99,9 @@ class JournalTable(faust.Table[bytes, bytes]):
         """Open the recovered parts for business, unless a later assignment has taken their place."""
         try:
             complete = await self._open()
+        except TopicChanged as changed:
+            self.crash_app(changed)
+            return
         except Exception as error:
             self.crash_app(error)
             raise

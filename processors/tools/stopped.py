@@ -7,13 +7,15 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer
 from faust.types import TP
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.structs import OffsetAndMetadata
 
 from config.settings import KafkaSettings
 from processors.agents.log_ends import true_ends
 from processors.ingest.clients import consumer, reported
 from processors.sinks.kafka_client import connection
 from schemas.errors import UsageError
+
+
+NO_MEMBERS = frozenset({"Empty", "Dead"})
 
 
 class Extent(NamedTuple):
@@ -26,17 +28,13 @@ class Extent(NamedTuple):
 
 
 def require_no_workers(admin: KafkaAdminClient, kafka: KafkaSettings) -> None:
-    """Raise UsageError while the consumer group has members: only they may set its offsets then.
-
-    The offset that is set says nothing: nobody reads the journal by the group's offsets.
-    """
-    part = TopicPartition(kafka.journal_topic, 0)
-    answers = admin.alter_group_offsets(kafka.group, {part: OffsetAndMetadata(0, "", -1)})
-    if answers[part].errno:
-        raise UsageError(
-            f"group {kafka.group} has members ({answers[part].__name__}): stop all workers, wait "
-            f"{kafka.session_timeout_seconds:.0f} s after one was killed, and run this once more"
-        )
+    """Raise UsageError while the consumer group has members. The embedded broker lists no groups: it cannot tell."""
+    for group in admin.list_groups():
+        if group["group_id"] == kafka.group and group.get("group_state") not in NO_MEMBERS:
+            raise UsageError(
+                f"group {kafka.group} is {group.get('group_state')}: stop all workers, wait "
+                f"{kafka.session_timeout_seconds:.0f} s after one was killed, and run this once more"
+            )
 
 
 def extents(kafka: KafkaSettings, topics: Iterable[str]) -> dict[TP, Extent]:
