@@ -24,6 +24,7 @@ from processors.agents.journal import Journal
 from processors.agents.segments import ForeignRecord, Log, Mark, decode_segment
 from processors.ingest.clients import admin_client, consumer, producer, unreachable
 from processors.sinks.topic_identity import topic_ids
+from processors.tools.published import read_positions
 from processors.tools.stopped import Extent, extents, require_no_workers
 from processors.tools.topic import TopicReader, read_topics
 from schemas.errors import Unavailable
@@ -38,9 +39,12 @@ def accept_new_log(settings: Settings, console: Console) -> int:
     with admin_client(kafka) as admin:
         require_no_workers(admin, kafka)
         journals = read_journals(kafka)
-        logs, held = _topic_ids(kafka), extents(kafka, kafka.events_topics)
+        ids, held = _topic_ids(kafka), extents(kafka, kafka.events_topics)
+        labels = {number: f"{kafka.events_topics[0]}/{number}" for number in journals}
+        fences = asyncio.run(read_positions(settings, list(labels.values())))
         for number, journal in journals.items():
-            mark = accepted(journal.mark, logs, {tp.topic: held[tp] for tp in held if tp.partition == number})
+            mine = {tp.topic: held[tp] for tp in held if tp.partition == number}
+            mark = accepted(journal.mark, ids, mine, fences.get(labels[number], 0))
             for topic in changed_topics(journal.mark, mark):
                 console.print(
                     f"{topic}/{number}: {journal.mark.next_offsets.get(topic, 0):,} records were applied; their facts "
@@ -62,15 +66,20 @@ def accept_new_log(settings: Settings, console: Console) -> int:
     return 0
 
 
-def accepted(mark: Mark, ids: Mapping[str, str | None], held: Mapping[str, Extent]) -> Mark:
-    """The mark with every log that is another one now, or ends before what was applied, accepted from its beginning."""
+def accepted(mark: Mark, ids: Mapping[str, str | None], held: Mapping[str, Extent], fence: int = 0) -> Mark:
+    """The mark with every log that is another one now, or ends before what was applied, accepted from its beginning.
+
+    `fence`: the position that is published. It may be ahead of the journal: what was not durable is lost with its log.
+    """
     logs, offsets = dict(mark.logs), dict(mark.next_offsets)
+    ahead = max(fence - sum(offsets.values()), 0)
     for topic, extent in held.items():
         log, counted = logs.get(topic, Log()), offsets.get(topic, 0)
         is_another = None not in (log.topic_id, ids.get(topic)) and log.topic_id != ids[topic]
-        if counted and (is_another or extent.end < counted - log.base):
-            logs[topic] = Log(ids.get(topic), counted, wall_us())
-            offsets[topic] = counted + extent.begin
+        if is_another or extent.end < counted - log.base:
+            logs[topic] = Log(ids.get(topic), counted + ahead, wall_us())
+            offsets[topic] = counted + ahead + extent.begin
+            ahead = 0
     return mark if logs == mark.logs else replace(mark, logs=logs, next_offsets=offsets)
 
 

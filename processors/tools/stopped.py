@@ -14,7 +14,7 @@ from processors.ingest.clients import consumer, reported
 from processors.sinks.kafka_client import connection
 from schemas.errors import UsageError
 
-NO_MEMBERS = frozenset({"Empty", "Dead"})
+NO_MEMBERS = frozenset({"Empty", "Dead", "Unknown"})
 
 
 class Extent(NamedTuple):

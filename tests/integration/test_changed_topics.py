@@ -17,7 +17,7 @@ from processors.core.instants import DAY_US, SECOND_US, moment
 from processors.ingest.clients import admin_client, producer
 from processors.ingest.topics import create_missing, ensure_topics, wanted_topics
 from processors.tools.growth import grow, grown
-from processors.tools.new_log import accept_new_log
+from processors.tools.new_log import accept_new_log, read_journals
 from processors.tools.verify import verify
 from schemas import events as ev
 from schemas.codec import encode
@@ -61,6 +61,11 @@ def calls(settings: Settings, prefix: str, count: int) -> list[ev.Event]:
 def counted(settings: Settings) -> int:
     """Calls in the read model."""
     return ReadModel(settings).sums()["rep", "ann"]["activities/call"]
+
+
+def durable(settings: Settings) -> int:
+    """Records of which the journal has what they say."""
+    return sum(sum(journal.mark.next_offsets.values()) for journal in read_journals(settings.kafka).values())
 
 
 def remake(admin: KafkaAdminClient, settings: Settings, name: str) -> None:
@@ -123,7 +128,7 @@ def test_a_topic_made_anew_while_a_worker_runs_stops_it_and_accepted_it_counts_o
     settings: Settings, applied: Callable[[], Worker]
 ) -> None:
     running = applied()
-    wait_until(lambda: counted(settings) == 400, "the fold", running)
+    wait_until(lambda: counted(settings) == 400 and durable(settings) == 400, "the fold", running)
     refuses_while_workers_run(lambda: accept_new_log(settings, Console()))
     topic = settings.kafka.events_topics[0]
     with admin_client(settings.kafka) as admin:
@@ -147,7 +152,7 @@ def test_a_topic_that_ends_before_what_was_applied_stops_a_worker_and_accepted_i
     settings: Settings, applied: Callable[[], Worker]
 ) -> None:
     running = applied()
-    wait_until(lambda: counted(settings) == 400, "the fold", running)
+    wait_until(lambda: counted(settings) == 400 and durable(settings) == 400, "the fold", running)
     running.process.stop()
     topic = settings.kafka.events_topics[0]
     with admin_client(settings.kafka) as admin:
@@ -165,7 +170,7 @@ def test_a_topic_that_ends_before_what_was_applied_stops_a_worker_and_accepted_i
 @raises_partitions
 def test_more_partitions_stop_a_worker_within_a_minute(settings: Settings, applied: Callable[[], Worker]) -> None:
     running = applied()
-    wait_until(lambda: counted(settings) == 400, "the fold", running)
+    wait_until(lambda: counted(settings) == 400 and durable(settings) == 400, "the fold", running)
     with admin_client(settings.kafka) as admin:
         admin.create_partitions({settings.kafka.events_topics[0]: 6})
     wait_until(lambda: running.page().total("salespulse_topic_fault") == 1, "the fault", seconds=60)

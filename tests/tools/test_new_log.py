@@ -39,6 +39,13 @@ def test_the_log_that_was_read_stays_as_it_is() -> None:
     assert accepted(Mark({}, 0, {}), {TOPIC: "b"}, {TOPIC: Extent(0, 4)}).logs == {}
 
 
+def test_the_position_never_falls_behind_what_is_published() -> None:
+    after = accepted(mark(Log("a")), {TOPIC: "b"}, {TOPIC: Extent(0, 5)}, fence=17)
+    assert (after.logs[TOPIC].base, after.next_offsets) == (17, {TOPIC: 17})
+    nothing_durable = accepted(Mark({}, 0, {}, logs={TOPIC: Log("a")}), {TOPIC: "b"}, {TOPIC: Extent(0, 5)}, fence=4)
+    assert (nothing_durable.logs[TOPIC].base, nothing_durable.next_offsets) == (4, {TOPIC: 4})
+
+
 def test_accepting_twice_adds_up() -> None:
     once = accepted(mark(Log("a")), {TOPIC: "b"}, {TOPIC: Extent(0, 5)})
     twice = accepted(once, {TOPIC: "c"}, {TOPIC: Extent(0, 5)})
