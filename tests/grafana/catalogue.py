@@ -41,6 +41,7 @@ COUNTERS: dict[str, tuple[str, ...]] = {
     "salespulse_dead_letters_total": ("reason",),
     "salespulse_records_lost_total": (),
     "salespulse_key_mismatches_total": (),
+    "salespulse_topic_fault": ("topic", "fault"),
     "salespulse_rebalances_total": (),
     "salespulse_sla_outcomes_total": ("team", "level", "result"),
     "salespulse_alert_transitions_total": ("level", "state"),
