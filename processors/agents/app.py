@@ -1,5 +1,6 @@
 """The app factory: settings and what the worker is given become a Faust app. There are no globals."""
 
+import asyncio
 import logging
 import secrets
 import time
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import faust
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faust.types import TP
 from yarl import URL
 
@@ -20,24 +21,30 @@ from processors.agents.dead_letters import DeadLetters
 from processors.agents.directory import DirectoryTable
 from processors.agents.hearing import Word
 from processors.agents.intake import Intake, LostRecords
+from processors.agents.lease import SEND_SHARE, Lease
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.outgoing import Outgoing
+from processors.agents.ownership import BrokerLogs, Ownership
 from processors.agents.parts import Parts
 from processors.agents.publishing import Publisher
 from processors.agents.read_model import ReadModel
 from processors.agents.refusals import Refusals
+from processors.agents.takeover import LOOK_SECONDS, Takeover
 from processors.agents.timers import SIZES_SECONDS, Timers
 from processors.agents.transport import BatchTransport
 from processors.core.directory import Directory, directory_of
 from processors.core.instants import SECOND_US
 from processors.core.ledger import Ledger
 from processors.core.retention import Retention
+from processors.sinks.kafka_client import connection
 from schemas.policy import Policy
 
 STREAM_BUFFER = 4
 """Fetches of a partition that wait for the agent, and changelog segments that wait for recovery."""
 MAX_FETCH_RECORDS = 32_000
 """The same limit as `max_fetch_bytes` for records that were compressed."""
+MAX_BATCH_BYTES = 900_000
+"""What is sent to a partition at once."""
 
 
 class Clock(Protocol):
@@ -66,6 +73,8 @@ class WorkerApp(faust.App):
     journal: JournalTable
     metrics: WorkerMetrics
     clock: Clock
+    lease: Lease
+    messenger: "Messenger"
 
     @property
     def delivery(self) -> "WorkerApp":
@@ -122,6 +131,16 @@ class WorkerApp(faust.App):
         """A commit took so long."""
         self.metrics.commit_seconds.observe(seconds)
 
+    async def on_stop(self) -> None:
+        """Give the connections back."""
+        await super().on_stop()
+        await self.messenger.stop()
+
+    async def source_end(self, number: int) -> int:
+        """How many offsets a source partition has, over all events topics; raises KafkaError."""
+        ends = await self.consumer.highwaters(*(TP(topic, number) for topic in self.parts.topics))
+        return sum(ends.values())
+
     async def earliest(self, tp: TP) -> int:
         """The first offset that a partition still holds."""
         offsets = await self.consumer.earliest_offsets(tp)
@@ -143,19 +162,23 @@ def build_app(settings: Settings, given: Given) -> WorkerApp:
     parts = Parts(kafka.events_topics, new_ledger, lambda: secrets.randbits(64))
     dead_letters = DeadLetters(kafka.dead_letters_topic, kafka.group)
     topics = OutputTopics(kafka.journal_topic, dead_letters, kafka.alerts_topic)
-    outgoing = Outgoing(lambda: _started_producer(app))
+    app.lease, app.messenger = Lease(kafka.session_timeout_seconds), Messenger(kafka)
+    outgoing = Outgoing(lambda: _started_producer(app), app.messenger.started)
+    ownership = Ownership(app.lease, BrokerLogs(kafka, app.source_end))
     app.parts, app.clock, app.metrics = parts, given.clock, given.metrics
-    app.checkpoints = Checkpoints(parts, outgoing, topics, given.metrics, app.crash)
+    app.checkpoints = Checkpoints(parts, outgoing, topics, given.metrics, app.crash, ownership)
     journal = JournalTable(app, name="journal", topic=topics.journal, parts=parts, metrics=given.metrics)
     refusals = Refusals(parts, kafka.reps_topic, dead_letters, given.metrics)
     reps = DirectoryTable(app, topic=kafka.reps_topic, directory=directory, refusals=refusals, metrics=given.metrics)
     app.journal = journal
     app.tables.add(journal)
     app.tables.add(reps)
-    publisher = Publisher(parts, directory, given.read_model, given.metrics)
-    timers = Timers(parts, app.checkpoints, publisher, reps, given.metrics)
+    publisher = Publisher(parts, directory, given.read_model, given.metrics, ownership)
+    timers = Timers(parts, app.checkpoints, publisher, reps, given.metrics, app.lease)
     _add_intake(app, Intake(parts, dead_letters, given.metrics, app, settings.worker.max_batch_records))
     _add_timers(app, timers, settings)
+    takeover = Takeover(parts, topics.alerts, app.lease, lambda: _new_reader(kafka), kafka.session_timeout_seconds)
+    app.task(_every(app, LOOK_SECONDS, takeover.look))
     return app
 
 
@@ -189,7 +212,7 @@ def _new_app(settings: Settings) -> WorkerApp:
         broker_heartbeat_interval=kafka.session_timeout_seconds / 6,
         broker_request_timeout=30.0,
         producer_request_timeout=120.0,
-        producer_max_batch_size=900_000,
+        producer_max_batch_size=MAX_BATCH_BYTES,
         stream_buffer_maxsize=STREAM_BUFFER,
         stream_wait_empty=True,
         worker_redirect_stdouts=False,
@@ -213,6 +236,45 @@ def _started_producer(app: WorkerApp) -> AIOKafkaProducer:
     return producer._ensure_producer()  # noqa: SLF001 -- Faust's own interface cannot send batches
 
 
+class Messenger:
+    """The producer of what is sent under the lease: it gives up before the lease can be another worker's."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._lock = asyncio.Lock()
+        self._producer: AIOKafkaProducer | None = None
+
+    async def started(self) -> AIOKafkaProducer:
+        """The producer, started at its first use; raises KafkaError."""
+        async with self._lock:
+            if self._producer is None:
+                seconds = self._kafka.session_timeout_seconds * SEND_SHARE
+                producer = AIOKafkaProducer(
+                    **connection(self._kafka),
+                    acks="all",
+                    max_batch_size=MAX_BATCH_BYTES,
+                    request_timeout_ms=round(seconds * 1000),
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    await producer.stop()
+                    raise
+                self._producer = producer
+            return self._producer
+
+    async def stop(self) -> None:
+        """Give its connections back."""
+        async with self._lock:
+            producer, self._producer = self._producer, None
+            if producer is not None:
+                await producer.stop()
+
+
+def _new_reader(kafka: KafkaSettings) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(**connection(kafka), auto_offset_reset="earliest")
+
+
 def _add_intake(app: WorkerApp, intake: Intake) -> None:
     topic = app.topic(*app.parts.topics, key_serializer="raw", value_serializer="raw", allow_empty=True)
 
@@ -229,6 +291,7 @@ def _add_timers(app: WorkerApp, timers: Timers, settings: Settings) -> None:
         timers.pass_time(app.clock.now_us(), app.last_words())
 
     async def publish() -> None:
+        await timers.checkpoints.claim_all()
         await timers.publisher.publish()
 
     async def checkpoint() -> None:

@@ -28,7 +28,7 @@ class Counter:
         self.desk.part.ledger.retention = retention
         self.sent = Sent()
         self.checkpoints = Checkpoints(
-            self.desk.parts, as_outgoing(self.sent), TOPICS, self.desk.metrics, self.desk.crash
+            self.desk.parts, as_outgoing(self.sent), TOPICS, self.desk.metrics, self.desk.crash, self.desk.ownership
         )
 
     def run(self, work: Callable[[], Awaitable[None]]) -> None:

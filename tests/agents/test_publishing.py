@@ -24,10 +24,13 @@ class Press:
         self.desk = Desk()
         self.desk.part.caught_up = True
         self.shelf = Shelf()
-        self.publisher = Publisher(self.desk.parts, DIRECTORY, self.shelf, self.desk.metrics)
+        self.publisher = Publisher(self.desk.parts, DIRECTORY, self.shelf, self.desk.metrics, self.desk.ownership)
 
     def publish(self) -> None:
+        """Until a claim is made, if there is one to make."""
         asyncio.run(self.publisher.publish())
+        if self.shelf.announced:
+            asyncio.run(self.publisher.publish())
 
 
 @pytest.fixture
@@ -181,6 +184,7 @@ def test_a_part_that_returns_is_published_whole(press: Press) -> None:
     fresh = press.desk.parts.get(0)
     assert fresh is not None
     fresh.begin(CLOCK_US)
+    fresh.epoch = 2
     fresh.next_offsets = {"crm.events": 5}
 
     press.publish()

@@ -57,7 +57,9 @@ class Clockwork:
         self.reps, self.posted = Announcements(), Posted()
         self.reps.refusals = Refusals(self.desk.parts, "crm.reps", TOPICS.dead_letters, self.desk.metrics)
         parts: Any = (self.reps, self.posted)
-        self.timers = Timers(self.desk.parts, self.counter.checkpoints, parts[1], parts[0], self.desk.metrics)
+        self.timers = Timers(
+            self.desk.parts, self.counter.checkpoints, parts[1], parts[0], self.desk.metrics, self.desk.lease
+        )
 
     def beat(self, minute: float, end: int | None, age_seconds: float = 0.1) -> None:
         """`end`: the last word of the broker, if there was one, so long ago."""
