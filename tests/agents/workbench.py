@@ -148,6 +148,7 @@ class Sent:
     def __init__(self) -> None:
         self.log: list[tuple[str, Any]] = []
         self.offset = 0
+        self.attempts = 0
         self.fails: Callable[[], BaseException | None] = lambda: None
 
     async def send(self, messages: Iterable[Message], ends_of: str) -> Ends:
@@ -166,6 +167,7 @@ class Sent:
         return self.offset - 1
 
     async def _pass(self) -> None:
+        self.attempts += 1
         await asyncio.sleep(0)
         failure = self.fails()
         if failure is not None:
