@@ -154,6 +154,8 @@ class Checkpoints:
             part.former.acknowledge(ends)
             part.former.claimed_at = self._lease.now()
             part.epoch = epoch
+            # The next mark says from where a successor has to look, even if nothing else happens.
+            part.spoken = True
 
     async def _write(self, part: Part) -> None:
         """Write the changelog records of a cut, once everything that was sent before it is acknowledged."""

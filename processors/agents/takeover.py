@@ -42,7 +42,7 @@ class Takeover:
 
     async def look(self) -> None:
         """Settle the parts whose turn it is. Without an answer of the broker, they wait for the next time."""
-        due = [part for part in self.parts.recovered() if self._is_due(part)]
+        due = [part for part in self.parts.recovered() if self.is_due(part)]
         if not due:
             return
         starts = _earliest(part.former.unread or {} for part in due)
@@ -53,11 +53,12 @@ class Takeover:
             return
         for part in due:
             if self.parts.owns(part):
-                part.ledger.reconcile(_of_former_owners(part, said))
+                part.ledger.reconcile(of_former_owners(part, said))
                 part.former.read(ends)
                 part.spoken = True
 
-    def _is_due(self, part: Part) -> bool:
+    def is_due(self, part: Part) -> bool:
+        """Whether a part has something to look at, and it is time to."""
         waits = part.epoch is not None and bool(part.former.unread)
         return waits and part.caught_up and self.lease.now() - part.former.claimed_at >= self.settle_seconds
 
@@ -104,7 +105,7 @@ def _earliest(starts: Iterable[Mapping[int, int]]) -> Ends:
     return earliest
 
 
-def _of_former_owners(part: Part, said: Iterable[Transition]) -> list[Transition]:
+def of_former_owners(part: Part, said: Iterable[Transition]) -> list[Transition]:
     """The newest step of each alert that an owner before this one has said."""
     newest: dict[str, Transition] = {}
     for transition in said:

@@ -276,6 +276,20 @@ def test_of_many_reps_only_some_move_at_a_time() -> None:
     assert clockwork.timers.moving == set()
 
 
+def test_without_a_lease_time_stands_still_and_a_part_is_not_caught_up() -> None:
+    clock = Clockwork()
+    clock.desk.take(opened(OWNED))
+    clock.desk.lease.silent = True
+
+    clock.beat(OWNED + 61, end=1)
+
+    assert not clock.desk.part.caught_up
+    assert clock.counter.sent.on("alerts") == []
+    clock.desk.lease.silent = False
+    clock.beat(OWNED + 61, end=1)
+    assert len(clock.counter.sent.on("alerts")) == 2
+
+
 def test_sizes_are_counted_over_all_parts() -> None:
     clockwork = Clockwork()
     clockwork.desk.take(opened(0), activity(1))

@@ -192,10 +192,12 @@ class Shelf:
 
     def __init__(self) -> None:
         self.up = True
+        self.asked = 0
         self.fences: dict[str, int] = {}
         self.logs: dict[str, str] = {}
         self.announced: dict[str, int] = {}
         self.epochs: dict[str, int] = {}
+        self.owners: dict[str, int] = {}
         self.known: set[str] = set()
         self.published: list[tuple[str, int, Changes, bool]] = []
         self.reps: dict[str, int] = {}
@@ -216,6 +218,8 @@ class Shelf:
         partition, offset, _ = about
         if partition not in self.epochs:
             return "empty"
+        if self.epochs[partition] > self.owners[partition]:
+            return "former"
         changes = _together(portions)
         if self.fences.get(partition, -1) > offset:
             return "stale"
@@ -230,7 +234,7 @@ class Shelf:
         self._answer()
         if epoch < self.epochs.get(partition, 0):
             return "former"
-        self.announced[partition] = epoch
+        self.announced[partition] = self.owners[partition] = epoch
         return "accepted"
 
     async def claim(self, partition: str) -> str:
@@ -260,5 +264,6 @@ class Shelf:
         return 0 if self.reps.pop(rep_id, None) is None else 1
 
     def _answer(self) -> None:
+        self.asked += 1
         if not self.up:
             raise Unavailable("Redis at redis://nowhere does not answer: refused")

@@ -10,9 +10,9 @@ import msgspec
 from config.settings import Settings
 from processors.tools.verify import verify
 from schemas import events as ev
-from schemas.alerts import Transition
+from schemas.alerts import Takeover, Transition, alert_id_of, takeover_of
 from tests.integration.cut import cut_proxy
-from tests.integration.stack import ReadModel, Worker, alert_records, send, wait_until, worker
+from tests.integration.stack import ReadModel, Worker, alert_records, records, send, send_raw, wait_until, worker
 
 CUSTOMERS = 40
 DUE_SECONDS = 9.0
@@ -59,6 +59,55 @@ def watch(model: ReadModel, until: Callable[[], bool], *workers: Worker) -> None
 def fired(settings: Settings) -> list[str]:
     said = [msgspec.json.decode(record.value, type=Transition) for record in alert_records(settings)]
     return [transition.alert_id for transition in said if transition.state == "fired"]
+
+
+def test_what_a_former_owner_sent_after_its_last_checkpoint_is_taken_back(settings: Settings, tmp_path: Path) -> None:
+    model = ReadModel(settings)
+    send(settings, requests(datetime.now(UTC))[:1])
+    with worker(settings, tmp_path) as former:
+        wait_until(lambda: model.position() == 1, "the request is shown", former)
+        assert former.process.stop() == 0
+    partition = next(number for number, fields in enumerate(model.section("open")) if fields)
+    epoch = max(owner.epoch for owner in take_overs(settings) if owner.partition == partition)
+    now_us = time.time_ns() // 1000
+    alarm = Transition(
+        alert_id=alert_id_of("c0", "r", 1, "1h"),
+        revision=1024 * (now_us // 1000 + 1) + 1,
+        state="fired",
+        level="1h",
+        severity="page",
+        request_id="r",
+        turn=1,
+        customer_id="c0",
+        rep_id="ann",
+        team="",
+        channel="email",
+        priority="normal",
+        opened_us=now_us,
+        due_us=now_us,
+        at_us=now_us,
+        reason="overdue",
+        partition=partition,
+        epoch=epoch,
+    )
+    send_raw(settings, [(now_us, alarm.alert_id.encode(), msgspec.json.encode(alarm))], settings.kafka.alerts_topic)
+
+    with worker(settings, tmp_path) as successor:
+        wait_until(lambda: len(alert_records(settings)) > 1, "the alarm is taken back", successor)
+
+    (_, last) = [msgspec.json.decode(record.value, type=Transition) for record in alert_records(settings)]
+    assert (last.alert_id, last.state) == (alarm.alert_id, "retracted")
+    assert last.revision > alarm.revision
+    assert (last.partition, last.epoch) == (
+        partition,
+        max(owner.epoch for owner in take_overs(settings) if owner.partition == partition),
+    )
+
+
+def take_overs(settings: Settings) -> list[Takeover]:
+    """All that took over a partition."""
+    found = records(settings, settings.kafka.alerts_topic)
+    return [owner for record in found if (owner := takeover_of(record.key, record.headers)) is not None]
 
 
 def test_a_worker_cut_off_from_kafka_alone_publishes_and_alerts_no_more(settings: Settings, tmp_path: Path) -> None:
