@@ -170,8 +170,8 @@ def test_what_waits_when_a_part_leaves_is_dropped() -> None:
             await asyncio.sleep(0)
         counter.desk.lease.silent = True
         counter.desk.parts.assign([], generation=9)
-        counter.sent.fails = lambda: None
         await flushing
+            await asyncio.gather(*counter.desk.part.awaited)
 
     counter.run(lose)
 

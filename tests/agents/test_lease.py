@@ -33,7 +33,10 @@ class Scene:
             self.now += seconds
             return Answer(error_code)
 
-        asyncio.run(watched(send, self.lease)(request))
+        async def asking() -> None:
+            await watched(send, self.lease)(request)
+
+        asyncio.run(asking())
 
 
 def test_without_an_answer_there_is_no_lease() -> None:
