@@ -171,7 +171,7 @@ def test_what_waits_when_a_part_leaves_is_dropped() -> None:
         counter.desk.lease.silent = True
         counter.desk.parts.assign([], generation=9)
         await flushing
-            await asyncio.gather(*counter.desk.part.awaited)
+        await asyncio.gather(*counter.desk.part.awaited)
 
     counter.run(lose)
 
