@@ -1,6 +1,5 @@
 """The app factory: settings and what the worker is given become a Faust app. There are no globals."""
 
-import asyncio
 import logging
 import secrets
 import time
@@ -21,7 +20,8 @@ from processors.agents.dead_letters import DeadLetters
 from processors.agents.directory import DirectoryTable
 from processors.agents.hearing import Word
 from processors.agents.intake import Intake, LostRecords
-from processors.agents.lease import SEND_SHARE, Lease
+from processors.agents.lease import Lease
+from processors.agents.messenger import MAX_BATCH_BYTES, Messenger
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.outgoing import Outgoing
 from processors.agents.ownership import BrokerLogs, Ownership
@@ -43,8 +43,6 @@ STREAM_BUFFER = 4
 """Fetches of a partition that wait for the agent, and changelog segments that wait for recovery."""
 MAX_FETCH_RECORDS = 32_000
 """The same limit as `max_fetch_bytes` for records that were compressed."""
-MAX_BATCH_BYTES = 900_000
-"""What is sent to a partition at once."""
 
 
 class Clock(Protocol):
@@ -74,7 +72,7 @@ class WorkerApp(faust.App):
     metrics: WorkerMetrics
     clock: Clock
     lease: Lease
-    messenger: "Messenger"
+    messenger: Messenger
 
     @property
     def delivery(self) -> "WorkerApp":
@@ -234,41 +232,6 @@ def _credentials(kafka: KafkaSettings) -> Any:
 def _started_producer(app: WorkerApp) -> AIOKafkaProducer:
     producer: Any = app.producer
     return producer._ensure_producer()  # noqa: SLF001 -- Faust's own interface cannot send batches
-
-
-class Messenger:
-    """The producer of what is sent under the lease: it gives up before the lease can be another worker's."""
-
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self._kafka = kafka
-        self._lock = asyncio.Lock()
-        self._producer: AIOKafkaProducer | None = None
-
-    async def started(self) -> AIOKafkaProducer:
-        """The producer, started at its first use; raises KafkaError."""
-        async with self._lock:
-            if self._producer is None:
-                seconds = self._kafka.session_timeout_seconds * SEND_SHARE
-                producer = AIOKafkaProducer(
-                    **connection(self._kafka),
-                    acks="all",
-                    max_batch_size=MAX_BATCH_BYTES,
-                    request_timeout_ms=round(seconds * 1000),
-                )
-                try:
-                    await producer.start()
-                except BaseException:
-                    await producer.stop()
-                    raise
-                self._producer = producer
-            return self._producer
-
-    async def stop(self) -> None:
-        """Give its connections back."""
-        async with self._lock:
-            producer, self._producer = self._producer, None
-            if producer is not None:
-                await producer.stop()
 
 
 def _new_reader(kafka: KafkaSettings) -> AIOKafkaConsumer:

@@ -35,6 +35,12 @@ FIELDS_AT_ONCE = 1000
 """A portion of so many fields holds the event loop for some 10 ms; between two of them, alerts fall due."""
 
 
+BEHIND = (
+    "everything is read up to %d, but %d is published, and the broker does not say that the topic was made anew: "
+    "the read model stays as it is"
+)
+
+
 @dataclass
 class Publication:
     """What the read model knows of a part."""
@@ -53,7 +59,7 @@ class Publication:
     claimed: bool = False
     """Older owners are refused."""
     reminded_at: float = -math.inf
-    """When it was last said that more is published than the log has (monotonic seconds)."""
+    """When it was last said why it is not published (monotonic seconds)."""
 
     def is_due(self) -> bool:
         """Whether to publish now."""
@@ -163,7 +169,7 @@ class Publisher:
     def _supersede(self, publication: Publication) -> None:
         """A newer owner is there; if we are one all the same, a new claim in the changelog makes us the newest."""
         part = publication.part
-        logger.warning("%s: owner %s has claimed less than the read model knows", part.label, part.epoch)
+        self._remind(publication, "owner %d has lost it to a newer one, and claims it anew if it is ours", part.epoch)
         part.epoch = None
 
     async def _has_passed(self, publication: Publication) -> bool:
@@ -180,20 +186,15 @@ class Publisher:
                 "%s ends at %d, but %d is published: the topic was made anew", part.label, part.position, fence[0]
             )
             return await self._model.reset(part.label) == ACCEPTED
-        self._remind(publication, fence[0])
+        self._remind(publication, BEHIND, part.position, fence[0])
         return False
 
-    def _remind(self, publication: Publication, offset: int) -> None:
-        part, now = publication.part, time.monotonic()
+    def _remind(self, publication: Publication, what: str, *values: object) -> None:
+        """Say once in a while why a part is not published."""
+        now = time.monotonic()
         if now - publication.reminded_at >= REMIND_SECONDS:
             publication.reminded_at = now
-            logger.warning(
-                "%s: everything is read up to %d, but %d is published, and the broker does not say that the topic was "
-                "made anew: the read model stays as it is",
-                part.label,
-                part.position,
-                offset,
-            )
+            logger.warning("%s: %s", publication.part.label, what % values)
 
     async def _publish_reps(self) -> None:
         """Write new directory entries; they are tried again until they are written."""
