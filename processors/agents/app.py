@@ -32,6 +32,7 @@ from processors.core.directory import Directory, directory_of
 from processors.core.instants import SECOND_US
 from processors.core.ledger import Ledger
 from processors.core.retention import Retention
+from processors.sinks.batch_hooks import read_safely
 from schemas.policy import Policy
 
 STREAM_BUFFER = 4
@@ -137,6 +138,7 @@ class WorkerApp(faust.App):
 def build_app(settings: Settings, given: Given) -> WorkerApp:
     """The worker's Faust app, ready to start."""
     kafka = settings.kafka
+    read_safely(kafka.max_batch_bytes)
     app = _new_app(settings)
     directory = directory_of(given.policy)
     new_ledger = _new_ledgers(settings, given.policy, directory)

@@ -16,8 +16,12 @@ from faust.types import TP
 
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import NOWHERE, Parts
+from processors.agents.segments import JournalError
+from processors.sinks.frames import Stretch
 
 logger = logging.getLogger(__name__)
+
+JOURNAL_MEND = "set kafka.group to another name, then run `salespulse topics`: the workers read all events anew"
 
 RECOVERY_BUFFER = 2
 """Segments applied in one go: it bounds how long the event loop is held."""
@@ -67,11 +71,19 @@ class JournalTable(faust.Table[bytes, bytes]):
         try:
             for event in batch:
                 part = self._parts.get(event.message.partition)
+                if isinstance(event.value, Stretch):
+                    raise JournalError(self._unreadable(event.message.partition, event.value))
                 if part is not None:
                     self.replayed += part.restore(event.key, event.value, event.message.offset)
         except Exception as error:
             self.crash_app(error)
             raise
+
+    def _unreadable(self, partition: int, stretch: Stretch) -> str:
+        return (
+            f"{self._topic_name}/{partition}: offsets {stretch.first} to {stretch.last} of the journal cannot be read "
+            f"({stretch.detail}): without them numbers would be wrong; {JOURNAL_MEND}"
+        )
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Open the recovered parts for business."""
