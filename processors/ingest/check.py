@@ -12,6 +12,7 @@ from config.load_policy import load_policy
 from config.settings import Settings
 from processors.ingest.clients import DEFAULT_TIMEOUT_SECONDS, admin_client
 from processors.ingest.topics import all_topics, examine, problems
+from processors.sinks.codecs import MEND, NAMES, missing
 from processors.sinks.redis_client import connect
 from schemas.errors import SalespulseError, Unavailable, UsageError
 
@@ -49,6 +50,7 @@ def all_checks(settings: Settings) -> tuple[Check, ...]:
         Check("policy", lambda: policy_is_right(settings)),
         Check("board", lambda: board_is_guarded(settings)),
         Check("worker", lambda: worker_may_write(settings)),
+        Check("codecs", lambda: codecs_are_installed(settings)),
         *kafka_checks(settings),
         Check("redis", lambda: redis_answers(settings)),
     )
@@ -83,6 +85,15 @@ def worker_may_write(settings: Settings) -> str:
     """Where a worker keeps its files; raises ConfigError when it may not write there."""
     require_data_dir(settings.worker.data_dir)
     return f"keeps its files in {settings.worker.data_dir}"
+
+
+def codecs_are_installed(settings: Settings) -> str:
+    """Which compressed batches can be read, and up to which size; raises Unavailable for what is not installed."""
+    absent = missing()
+    if absent:
+        raise Unavailable(f"batches compressed with {', '.join(absent)} cannot be read: {MEND}")
+    largest = settings.kafka.max_batch_bytes
+    return f"reads {', '.join(NAMES.values())}; a batch may have {largest} bytes when decompressed"
 
 
 def redis_answers(settings: Settings) -> str:

@@ -210,7 +210,8 @@ class PresentBatch(RecordBatch):
         body = self._body()
         done = 0
         if self.source.native and len(body) <= NATIVE_BYTES:
-            records = iter(self._native if body.obj is self.raw.obj else _uncompressed(self.raw, body))
+            # It refuses a second `iter`; a slice of it does not.
+            records = islice(self._native if body.obj is self.raw.obj else _uncompressed(self.raw, body), None)
             while chunk := _some(records):
                 done += len(chunk)
                 yield chunk
@@ -257,6 +258,8 @@ def _fault(raw: memoryview, header: BatchHeader | None, native: Any) -> str | No
     """What is wrong with a batch as a whole."""
     if header is None:
         return f"it has {len(raw)} bytes, fewer than a header"
+    if header.length != len(raw) - OVERHEAD_BYTES:
+        return f"its length of {header.length} bytes is impossible"
     if header.magic != PRESENT:
         return f"message format {header.magic} is unknown"
     if not native.validate_crc():

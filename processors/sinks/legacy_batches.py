@@ -24,7 +24,10 @@ def codec_of(raw: memoryview) -> int:
 
 def is_intact(raw: memoryview) -> bool:
     """Whether a message is as long as it must be and its checksum is right."""
-    return len(raw) > ENTRY.size and zlib.crc32(raw[CHECKED_AT:]) == ENTRY.unpack_from(raw)[2]
+    if len(raw) < ENTRY.size:
+        return False
+    _, length, checksum, _, _ = ENTRY.unpack_from(raw)
+    return bool(length == len(raw) - OVERHEAD_BYTES and zlib.crc32(raw[CHECKED_AT:]) == checksum)
 
 
 def messages(raw: memoryview, ceiling: int) -> Iterator[FramedRecord]:

@@ -4,11 +4,13 @@ import io
 from pathlib import Path
 
 import msgspec
+import pytest
 from rich.console import Console
 
 from config.settings import KafkaSettings, PolicySettings, RedisSettings, Settings
 from processors.ingest.check import Check, all_checks, kafka_checks, policy_is_right, redis_answers, run_checks
 from processors.ingest.topics import ensure_topics
+from processors.sinks import codecs
 from schemas.errors import ConfigError, Unavailable
 
 
@@ -29,15 +31,27 @@ def test_a_right_stack_is_said_to_be_right(settings: Settings) -> None:
     ensure_topics(settings)
     code, lines = outcome(*all_checks(settings))
     assert code == 0
-    assert [line.split()[:2] for line in lines[:6]] == [
-        ["ok", name] for name in ("policy", "board", "worker", "kafka", "topics", "redis")
+    assert [line.split()[:2] for line in lines[:7]] == [
+        ["ok", name] for name in ("policy", "board", "worker", "codecs", "kafka", "topics", "redis")
     ]
     assert "levels 1h, 24h; pipelines default" in lines[0]
     assert lines[1].endswith("127.0.0.1:8080: everybody may write")
     assert lines[2].endswith(str(settings.worker.data_dir))
-    assert settings.kafka.bootstrap in lines[3]
-    assert settings.redis.url in lines[5]
-    assert lines[6] == "everything is in place"
+    assert "reads gzip, snappy, lz4, zstd; a batch may have 67108864 bytes" in lines[3]
+    assert settings.kafka.bootstrap in lines[4]
+    assert settings.redis.url in lines[6]
+    assert lines[7] == "everything is in place"
+
+
+def test_a_codec_that_is_not_installed_is_wrong_with_its_mend(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codecs, "cramjam", None)
+
+    code, lines = outcome(*(check for check in all_checks(settings) if check.name == "codecs"))
+
+    assert code == 1
+    assert "compressed with snappy, lz4, zstd cannot be read: install the package cramjam" in lines[0]
 
 
 def test_missing_topics_are_told_with_the_mend(settings: Settings) -> None:
