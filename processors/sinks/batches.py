@@ -215,7 +215,7 @@ class PresentBatch(RecordBatch):
             while chunk := _some(records):
                 done += len(chunk)
                 yield chunk
-            if done == self._header.count:
+            if done == self._header.count == self._header.last_offset_delta + 1:
                 return
         # The C extension says no more of a record that it cannot parse, and nothing of those behind it.
         yield from _chunks(framed(self._header, body, done))
