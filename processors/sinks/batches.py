@@ -111,6 +111,8 @@ class RecordBatch:
     producer_id = -1
     why: str | None = None
     """Why it cannot be read at all."""
+    is_dense = False
+    """Whether each of its offsets has a record: compaction has removed none."""
     opened_bytes = 0
     """How large it became when it was read."""
 
@@ -168,13 +170,14 @@ class RecordBatch:
     def _end_of(self, chunk: list[Record], following: int) -> int:
         """The offset after a chunk; raises UnreadableBatch when its offsets do not grow within those of the batch."""
         offsets = [record.offset for record in chunk]
-        if offsets[0] < following or offsets[-1] >= self.next_offset or any(map(ge, offsets, offsets[1:])):
+        first, last = offsets[0], offsets[-1]
+        gaps = first != following or last - first != len(offsets) - 1
+        if (gaps and self.is_dense) or first < following or last >= self.next_offset or any(map(ge, offsets, offsets[1:])):
             raise UnreadableBatch(
                 f"its records have offsets from {min(offsets)} to {max(offsets)} out of order, "
                 f"where those from {following} to {self.last_offset} are due"
             )
-        end: int = offsets[-1] + 1
-        return end
+        return int(last) + 1
 
 
 class PresentBatch(RecordBatch):
@@ -188,6 +191,7 @@ class PresentBatch(RecordBatch):
         self.producer_id = header.producer_id
         self.is_transactional = bool(header.attributes & TRANSACTIONAL)
         self.is_control_batch = bool(header.attributes & CONTROL)
+        self.is_dense = header.count == header.last_offset_delta + 1
         if self.is_control_batch:
             self._take_marker()
 
@@ -215,7 +219,7 @@ class PresentBatch(RecordBatch):
             while chunk := _some(records):
                 done += len(chunk)
                 yield chunk
-            if done == self._header.count == self._header.last_offset_delta + 1:
+            if done == self._header.count and self.is_dense:
                 return
         # The C extension says no more of a record that it cannot parse, and nothing of those behind it.
         yield from _chunks(framed(self._header, body, done))
@@ -236,8 +240,15 @@ def _batch(raw: memoryview, source: RecordSet) -> RecordBatch:
     why = _fault(raw, header, native)
     if header is not None and why is None:
         return PresentBatch(raw, source, header, native)
-    delta = 0 if header is None or header.count > header.last_offset_delta + 1 else header.last_offset_delta
-    return _unreadable(RecordBatch(raw, source, _first(raw), _first(raw) + max(delta, 0) + 1), why)
+    return _unreadable(RecordBatch(raw, source, _first(raw), _first(raw) + _span(header, native)), why)
+
+
+def _span(header: BatchHeader | None, native: Any) -> int:
+    """How many offsets an unreadable batch takes: when its checksum is wrong, rather too few than too many."""
+    if header is None:
+        return 1
+    claimed = header.last_offset_delta + 1
+    return max(claimed if native.validate_crc() else min(claimed, header.count), 1)
 
 
 def _legacy(raw: memoryview, source: RecordSet) -> RecordBatch:

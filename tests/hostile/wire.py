@@ -110,10 +110,20 @@ class RawProducer:
 
     async def send(self, topic: str, partition: int, raw: bytes) -> str | None:
         """None: the broker has taken it; otherwise the name of its error."""
+        error, _ = await self._send(topic, partition, raw)
+        return error
+
+    async def place(self, topic: str, partition: int, raw: bytes) -> int:
+        """The offset that a good batch of one record gets."""
+        error, offset = await self._send(topic, partition, raw)
+        assert error is None, error
+        return offset
+
+    async def _send(self, topic: str, partition: int, raw: bytes) -> tuple[str | None, int]:
         self._client.add_topic(topic)
         await self._client._maybe_wait_metadata()
         node = self._client.cluster.leader_for_partition(TopicPartition(topic, partition))
         request = ProduceRequest(None, -1, SEND_MS, [(topic, [(partition, raw)])])
         answer = await self._client.send(node, request)
-        code = answer.topics[0][1][0][1]
-        return None if for_code(code) is NoError else str(for_code(code).__name__)
+        _, code, offset, *_ = answer.topics[0][1][0]
+        return (None if for_code(code) is NoError else str(for_code(code).__name__)), offset

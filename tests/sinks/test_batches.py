@@ -118,7 +118,7 @@ def test_a_batch_that_is_no_batch_costs_its_offsets(damage: Callable[[bytes], by
     assert [one.offset for one in records] == [5, 6, 7, 8, 9]
     ((first, last, why, kept),) = stretches
     assert (first, why, kept) == (0, detail, raw)
-    assert 0 <= last <= 4
+    assert last in (0, 4)
 
 
 def test_behind_an_impossible_length_nothing_is_read_and_the_position_moves() -> None:
@@ -152,7 +152,9 @@ def test_records_before_a_cut_are_read(native: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "offset_deltas", [[0, 0, 1], [2, 1, 0], [0, 1, 7], [-1, 0, 1]], ids=["twice", "backwards", "beyond", "before"]
+    "offset_deltas",
+    [[0, 0, 1], [2, 1, 0], [0, 1, 7], [-1, 0, 1], [2]],
+    ids=["twice", "backwards", "beyond", "before", "hidden"],
 )
 def test_records_on_offsets_of_others_are_not_read(offset_deltas: list[int]) -> None:
     opened = b"".join(
