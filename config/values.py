@@ -18,7 +18,8 @@ FetchBytes = Annotated[
     int, Meta(ge=MEBIBYTE, le=50 * MEBIBYTE, description="a number of bytes, from 1048576 (1 MiB) to 52428800 (50 MiB)")
 ]
 BatchBytes = Annotated[
-    int, Meta(ge=MEBIBYTE, le=1024 * MEBIBYTE, description="a number of bytes, from 1048576 (1 MiB) to 1073741824 (1 GiB)")
+    int,
+    Meta(ge=MEBIBYTE, le=1024 * MEBIBYTE, description="a number of bytes, from 1048576 (1 MiB) to 1073741824 (1 GiB)"),
 ]
 Days = Annotated[int, Meta(ge=1, le=MOST_DAYS, description=f"a whole number of days from 1 to {MOST_DAYS}")]
 Seconds = Annotated[float, Meta(gt=0, le=86_400, description="seconds, more than 0 and at most 86400")]

@@ -71,19 +71,20 @@ class JournalTable(faust.Table[bytes, bytes]):
         try:
             for event in batch:
                 part = self._parts.get(event.message.partition)
-                if isinstance(event.value, Stretch):
-                    raise JournalError(self._unreadable(event.message.partition, event.value))
+                self._require_readable(event.message.partition, event.value)
                 if part is not None:
                     self.replayed += part.restore(event.key, event.value, event.message.offset)
         except Exception as error:
             self.crash_app(error)
             raise
 
-    def _unreadable(self, partition: int, stretch: Stretch) -> str:
-        return (
-            f"{self._topic_name}/{partition}: offsets {stretch.first} to {stretch.last} of the journal cannot be read "
-            f"({stretch.detail}): without them numbers would be wrong; {JOURNAL_MEND}"
-        )
+    def _require_readable(self, partition: int, value: object) -> None:
+        """Raise JournalError for what cannot be read: to pass over it would lose facts in silence."""
+        if isinstance(value, Stretch):
+            raise JournalError(
+                f"{self._topic_name}/{partition}: offsets {value.first} to {value.last} of the journal cannot be read "
+                f"({value.detail}): without them numbers would be wrong; {JOURNAL_MEND}"
+            )
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Open the recovered parts for business."""

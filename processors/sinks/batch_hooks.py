@@ -33,7 +33,7 @@ class PartitionRecords(kafka_fetcher.Fetcher.PartitionRecords):  # type: ignore[
 
 
 def read_safely(max_batch_bytes: int) -> None:
-    """From here on, no client of this process opens a batch that becomes larger, or stops at one that it cannot read."""
+    """From here on, no client of this process opens a larger batch, or stops at one that it cannot read."""
     RecordSet.ceiling = max_batch_bytes
     aiokafka_fetcher.MemoryRecords = RecordSet
     aiokafka_fetcher.PartitionRecords = AsyncPartitionRecords

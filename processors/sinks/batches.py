@@ -172,7 +172,12 @@ class RecordBatch:
         offsets = [record.offset for record in chunk]
         first, last = offsets[0], offsets[-1]
         gaps = first != following or last - first != len(offsets) - 1
-        if (gaps and self.is_dense) or first < following or last >= self.next_offset or any(map(ge, offsets, offsets[1:])):
+        if (
+            (gaps and self.is_dense)
+            or first < following
+            or last >= self.next_offset
+            or any(map(ge, offsets, offsets[1:]))
+        ):
             raise UnreadableBatch(
                 f"its records have offsets from {min(offsets)} to {max(offsets)} out of order, "
                 f"where those from {following} to {self.last_offset} are due"
@@ -191,7 +196,7 @@ class PresentBatch(RecordBatch):
         self.producer_id = header.producer_id
         self.is_transactional = bool(header.attributes & TRANSACTIONAL)
         self.is_control_batch = bool(header.attributes & CONTROL)
-        self.is_dense = header.count == header.last_offset_delta + 1
+        self.is_dense = header.records == header.last_offset_delta + 1
         if self.is_control_batch:
             self._take_marker()
 
@@ -219,7 +224,7 @@ class PresentBatch(RecordBatch):
             while chunk := _some(records):
                 done += len(chunk)
                 yield chunk
-            if done == self._header.count and self.is_dense:
+            if done == self._header.records and self.is_dense:
                 return
         # The C extension says no more of a record that it cannot parse, and nothing of those behind it.
         yield from _chunks(framed(self._header, body, done))
@@ -248,7 +253,7 @@ def _span(header: BatchHeader | None, native: Any) -> int:
     if header is None:
         return 1
     claimed = header.last_offset_delta + 1
-    return max(claimed if native.validate_crc() else min(claimed, header.count), 1)
+    return max(claimed if native.validate_crc() else min(claimed, header.records), 1)
 
 
 def _legacy(raw: memoryview, source: RecordSet) -> RecordBatch:
@@ -275,8 +280,8 @@ def _fault(raw: memoryview, header: BatchHeader | None, native: Any) -> str | No
         return f"message format {header.magic} is unknown"
     if not native.validate_crc():
         return "its checksum is wrong"
-    if not 0 <= header.last_offset_delta or header.count > header.last_offset_delta + 1:
-        return f"it claims {header.count} records on {header.last_offset_delta + 1} offsets"
+    if not header.last_offset_delta >= 0 or header.records > header.last_offset_delta + 1:
+        return f"it claims {header.records} records on {header.last_offset_delta + 1} offsets"
     return None
 
 

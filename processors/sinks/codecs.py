@@ -5,14 +5,16 @@ One set of codecs serves both Kafka clients, so that both read the same and neit
 
 import struct
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from isal import igzip_lib, isal_zlib
 
 from schemas.errors import SalespulseError, Unavailable
 
+cramjam: Any
 try:
-    import cramjam
+    cramjam = import_module("cramjam")
 except ImportError:  # an installation without it reads gzip alone, and `salespulse check` says so
     cramjam = None
 
@@ -44,7 +46,7 @@ def missing() -> list[str]:
 def decompress(codec: int, data: memoryview, ceiling: int) -> bytes | bytearray:
     """What was compressed, at most `ceiling` bytes.
 
-    Raises UnreadableBatch when it is damaged, larger or of an unknown codec; Unavailable when the codec is not installed.
+    Raises UnreadableBatch when it is damaged, larger or of an unknown codec, Unavailable when that is not installed.
     """
     opener = _OPENERS.get(codec)
     if opener is None:
@@ -106,7 +108,7 @@ def _snappy_block(data: memoryview, left: int, ceiling: int) -> bytes:
 
 
 def _framed(codec: int) -> Callable[[memoryview, int], bytearray]:
-    """A codec whose frames need not say how large they will be: into a buffer, and into larger ones up to the ceiling."""
+    """A codec whose frames need not say how large they become: into a buffer, and larger ones up to the ceiling."""
 
     def open_frames(data: memoryview, ceiling: int) -> bytearray:
         decompress_into = getattr(cramjam, NAMES[codec]).decompress_into

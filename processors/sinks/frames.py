@@ -44,7 +44,7 @@ class BatchHeader(NamedTuple):
     producer_id: int
     producer_epoch: int
     base_sequence: int
-    count: int
+    records: int
 
 
 class FramedRecord:
@@ -87,10 +87,10 @@ class FramedRecord:
 def framed(header: BatchHeader, body: memoryview, skip: int = 0) -> Iterator[FramedRecord]:
     """The records of a batch without the first `skip`; raises UnreadableBatch where it can no longer be followed."""
     at = 0
-    for number in range(1, header.count + 1):
+    for number in range(1, header.records + 1):
         length, at = varint(body, at)
         if not 0 < length <= len(body) - at:
-            raise UnreadableBatch(f"record {number} of {header.count}: {length} bytes where {len(body) - at} are left")
+            raise UnreadableBatch(f"record {number} of {header.records}: {length} bytes where {len(body) - at} are left")
         if number > skip:
             yield _record(header, body[at : at + length])
         at += length

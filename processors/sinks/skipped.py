@@ -1,4 +1,4 @@
-"""Unreadable batches that readers outside the workers' hot path have passed over: logged once, counted, and remembered."""
+"""Unreadable batches that readers outside the workers' hot path pass over: logged once, and counted."""
 
 import logging
 from collections import Counter

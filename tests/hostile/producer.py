@@ -1,4 +1,4 @@
-"""A seeded producer that gets everything wrong that can be got wrong: batches, codecs, keys, headers, times and bytes."""
+"""A seeded producer that gets everything wrong: batches, codecs, keys, headers, times and bytes."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,19 @@ BATCH_RECORDS = 200
 BATCH_BYTES = 900_000
 BOMB_BYTES = 100_000_000
 ODD_TEXTS = ("", "\0", "a\nb", "..", "\u202eevil", "x" * 5000, "é" * 64, "😀", "a" * 128, "{}", "NaN", "-1", " ")
-ODD_NUMBERS = ("1e400", "1e999999999", "-0", "0.001", "NaN", "1" * 400, "true", "[]", '"sNaN"', '"1E+99999999999"', "null")
+ODD_NUMBERS = (
+    "1e400",
+    "1e999999999",
+    "-0",
+    "0.001",
+    "NaN",
+    "1" * 400,
+    "true",
+    "[]",
+    '"sNaN"',
+    '"1E+99999999999"',
+    "null",
+)
 ODD_KEYS = (None, b"", b"\xff\xfe", b"k" * 20_000, b"other", b"\0")
 KEPT_HEADER = frozenset({*range(21), *range(23, 27)})
 """What a broker sets or counts by: the place of a batch, its length, format and last offset."""
@@ -107,7 +119,18 @@ class HostileProducer:
     def _field(self, good: Sent) -> Sent:
         fields: dict[str, Any] = json.loads(good.value or b"{}")
         name = self._random.choice([*fields, "new", "amount"])
-        odd: list[Any] = [*ODD_TEXTS, None, 0, -1, 2**70, [], {}, rfc3339(-(2**55)), rfc3339(2**57), "2026-02-30T00:00:00Z"]
+        odd: list[Any] = [
+            *ODD_TEXTS,
+            None,
+            0,
+            -1,
+            2**70,
+            [],
+            {},
+            rfc3339(-(2**55)),
+            rfc3339(2**57),
+            "2026-02-30T00:00:00Z",
+        ]
         fields[name] = self._random.choice(odd)
         text = json.dumps(fields)
         if self._random.random() < 0.3:

@@ -1,4 +1,4 @@
-"""Batches of every format and in every state of damage: what can be read is read, and the rest is a stretch of offsets."""
+"""Batches of every format and in every state of damage: what can be read is, and the rest is a stretch of offsets."""
 
 from collections.abc import Callable
 

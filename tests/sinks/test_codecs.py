@@ -39,12 +39,13 @@ def test_one_byte_beyond_the_ceiling_is_refused(codec: int) -> None:
 
 
 @all_codecs
-@pytest.mark.parametrize("damage", [lambda raw: raw[:-9], lambda raw: b"", lambda raw: b"garbage" * 9])
-def test_damaged_data_is_refused(codec: int, damage: "object") -> None:
-    assert callable(damage)
+@pytest.mark.parametrize("damage", ["cut", "empty", "garbage"])
+def test_damaged_data_is_refused(codec: int, damage: str) -> None:
+    packed = bytes(ENCODERS[codec](TEXT))
+    damaged = {"cut": packed[:-9], "empty": b"", "garbage": b"garbage" * 9}[damage]
 
     with pytest.raises(UnreadableBatch, match=NAMES[codec]):
-        decompress(codec, memoryview(damage(bytes(ENCODERS[codec](TEXT)))), MEBIBYTE)
+        decompress(codec, memoryview(damaged), MEBIBYTE)
 
 
 @pytest.mark.parametrize("codec", [5, 6, 7])
@@ -79,7 +80,9 @@ def test_a_codec_that_is_not_installed_is_the_installation_s_fault_and_no_batch_
     monkeypatch.setattr(codecs, "cramjam", None)
 
     assert codecs.missing() == ["snappy", "lz4", "zstd"]
-    with pytest.raises(Unavailable, match="compressed with zstd, which cannot be read here: install the package cramjam"):
+    with pytest.raises(
+        Unavailable, match="compressed with zstd, which cannot be read here: install the package cramjam"
+    ):
         decompress(ZSTD, memoryview(zstd_encode(TEXT)), MEBIBYTE)
     assert decompress(GZIP, memoryview(gzip_encode(TEXT)), MEBIBYTE) == TEXT
 
