@@ -90,7 +90,9 @@ def framed(header: BatchHeader, body: memoryview, skip: int = 0) -> Iterator[Fra
     for number in range(1, header.records + 1):
         length, at = varint(body, at)
         if not 0 < length <= len(body) - at:
-            raise UnreadableBatch(f"record {number} of {header.records}: {length} bytes where {len(body) - at} are left")
+            raise UnreadableBatch(
+                f"record {number} of {header.records}: {length} bytes where {len(body) - at} are left"
+            )
         if number > skip:
             yield _record(header, body[at : at + length])
         at += length
