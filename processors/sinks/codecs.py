@@ -23,6 +23,7 @@ NAMES = {GZIP: "gzip", SNAPPY: "snappy", LZ4: "lz4", ZSTD: "zstd"}
 MEND = "install the package cramjam (it is among the locked ones of requirements/runtime.lock)"
 
 GZIP_WITH_HEADER = 31
+GZIP_ERRORS: Any = (igzip_lib.IsalError, isal_zlib.error)
 FIRST_BYTES = 64 * 1024
 """The least buffer that is tried for what does not say how large it will be."""
 GROWTH = 16
@@ -66,7 +67,7 @@ def _gzip(data: memoryview, ceiling: int) -> bytes:
         inflater = isal_zlib.decompressobj(GZIP_WITH_HEADER)
         try:
             part = inflater.decompress(rest, left + 1)
-        except (igzip_lib.IsalError, isal_zlib.error) as error:
+        except GZIP_ERRORS as error:
             raise _damaged(GZIP, error) from error
         parts.append(part)
         left -= len(part)

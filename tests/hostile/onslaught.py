@@ -50,10 +50,10 @@ async def attack(settings: Settings, seed: int, records: int) -> Account:
             number += 1
             error = await _send(client, topic, number % partitions, made.raw)
             if error is None:
-                accepted += made.count
+                accepted += made.records
             else:
                 refused[error] += 1
-            sent += made.count
+            sent += made.records
         ends = {n: await client.place(topic, n, producer.good().raw) + 1 for n in range(partitions)}
     return Account(ends, accepted + partitions, refused)
 

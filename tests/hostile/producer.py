@@ -6,9 +6,10 @@ from random import Random
 from typing import Any, NamedTuple
 
 from processors.core.instants import DAY_US, moment, rfc3339
+from processors.sinks.batches import HEADER
 from schemas import events as ev
 from schemas.codec import encode
-from tests.hostile.wire import CODECS, HEADER, Sent, batch, body, resealed
+from tests.hostile.wire import CODECS, Sent, batch, body, resealed
 
 BATCH_RECORDS = 200
 BATCH_BYTES = 900_000
@@ -36,7 +37,7 @@ class Made(NamedTuple):
     """A batch, and how many offsets it takes."""
 
     raw: bytes
-    count: int
+    records: int
 
 
 class HostileProducer:
@@ -95,14 +96,13 @@ class HostileProducer:
         at = moment(self._now_us - random.randrange(20) * DAY_US - random.randrange(DAY_US))
         head: dict[str, Any] = {"event_id": f"h{number}", "occurred_at": at, "customer_id": customer}
         rep, request = f"rep-{random.randrange(10)}", f"r{random.randrange(1000)}"
-        event: ev.Event = random.choice(
-            [
-                lambda: ev.ActivityLogged(rep_id=rep, kind="call", **head),
-                lambda: ev.RequestOpened(request_id=request, channel="email", rep_id=rep, **head),
-                lambda: ev.RequestAnswered(request_id=request, rep_id=rep, **head),
-                lambda: ev.CustomerUpdated(segment="smb", **head),
-            ]
-        )()
+        events: list[ev.Event] = [
+            ev.ActivityLogged(rep_id=rep, kind="call", **head),
+            ev.RequestOpened(request_id=request, channel="email", rep_id=rep, **head),
+            ev.RequestAnswered(request_id=request, rep_id=rep, **head),
+            ev.CustomerUpdated(segment="smb", **head),
+        ]
+        event = random.choice(events)
         sent = Sent(encode(event), customer.encode())
         self._latest = [*self._latest[-50:], sent]
         return sent
