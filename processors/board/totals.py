@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from config.clock import Clock
+from processors.board.directory import MAX_TEAMS
 from processors.board.families import DEFAULT_WINDOWS, Labels, Span, Value, in_windows
 from processors.board.store import Store
 from processors.board.text import family
 from processors.core.instants import SECOND_US
-from processors.core.names import MAX_TEAMS, OTHER
+from processors.core.names import OTHER
 from processors.core.worth import add_segment
 from schemas.errors import Reason
 from schemas.views import Partial, Segment

@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from processors.board.boards_view import BoardsView
+from processors.board.directory import MAX_TEAMS
 from processors.board.pools import Pools
 from processors.board.rep_view import RepView
 from processors.board.store import Store
 from processors.board.totals import totals
 from processors.board.waiting_view import WaitingView
-from processors.core.names import MAX_TEAMS
 from processors.core.windows import WINDOWS
 from schemas.views import Partial, Scope, partial_field, pooled_subject
 from tests.board.scene import DAY_US, HOUR_US, PARTITIONS, TODAY, Scene
