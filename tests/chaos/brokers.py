@@ -22,7 +22,8 @@ from tests.kafka.apache_kafka import (
 from tests.kafka.secured import PASSWORD, USER, new_certificate, secure_properties
 
 NODES = 3
-HEAP = ("-Xms64m", "-Xmx384m")
+JVM = ("-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Small, and quick to start: the processors are for what is tested."""
 READY_SECONDS = 240.0
 STOP_SECONDS = 60.0
 DIRECT, PROXIED = "DIRECT", "PROXIED"
@@ -92,7 +93,7 @@ def running_brokers(directory: Path, *, secure: bool) -> Iterator[Brokers]:
     directory.mkdir(parents=True, exist_ok=True)
     ports = [Ports(*(free_port() for _ in Ports._fields)) for _ in range(NODES)]
     certificate = new_certificate(directory) if secure else None
-    command = [program("java"), *JVM_OPTIONS, *HEAP, "-cp", f"{resolved_jars()}/*"]
+    command = [program("java"), *JVM_OPTIONS, *JVM, "-cp", f"{resolved_jars()}/*"]
     client = _client(certificate)
     nodes = []
     for number, own in enumerate(ports, 1):

@@ -1,5 +1,6 @@
 """One campaign: everything starts, the plan is carried out while events come in, and then nothing may be wrong."""
 
+import json
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from tests.chaos.events import Stream
 from tests.chaos.plan import Step, plan
 from tests.chaos.scene import NotInTime, Scene, Timeline, scene
 from tests.chaos.watcher import BoardError, Watcher, api
+from tests.integration.stack import records
 
 CALM_SECONDS = 5.0
 """Before the first fault and after the last one, events come in undisturbed."""
@@ -52,6 +54,8 @@ def run_campaign(brokers: Brokers, seed: int, directory: Path, show: Callable[[s
             summary = _Campaign(stage, seed, directory).run(plan(seed, short=short))
         except (NotInTime, SalespulseError, BoardError, KafkaError) as error:
             stage.problem(f"{type(error).__name__}: {error}")
+        if stage.problems:
+            keep_evidence(stage, directory)
     _clear(stage.settings)
     return Outcome(seed, stage.problems, timeline.lines, summary, time.monotonic() - began)
 
@@ -62,6 +66,17 @@ def _heal(brokers: Brokers) -> None:
             node.start()
     for node in brokers.nodes:
         node.process.wait_ready(node.is_ready, SETTLE_SECONDS)
+
+
+def keep_evidence(stage: Scene, directory: Path) -> None:
+    """Write what was told, and what the alerts topic holds, beside the logs."""
+    topic = stage.settings.kafka.alerts_topic
+    told_lines = [json.dumps({"at": letter.at, **letter.body}) for letter in stage.receiver.letters]
+    (directory / "letters.jsonl").write_text("\n".join(told_lines), encoding="utf-8")
+    with (directory / "alerts.jsonl").open("w", encoding="utf-8") as lines:
+        for record in records(stage.settings, topic):
+            place = {"offset": record.offset, "timestamp_ms": record.timestamp, "value": (record.value or b"").decode()}
+            lines.write(json.dumps(place) + "\n")
 
 
 def _clear(settings: Settings) -> None:
