@@ -19,31 +19,37 @@ DEFAULT_CAMPAIGNS = 20
 
 def main() -> int:
     """Run the campaigns; 0 when all were green, 1 when one was not, 2 when nothing could run."""
-    asked = _arguments()
+    asked, console = _arguments(), Console(highlight=False)
     base = Path(asked.directory) if asked.directory else Path(tempfile.mkdtemp(prefix="salespulse-chaos-"))
-    console = Console(highlight=False)
     base.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=base / "harness.log", format="%(asctime)s %(name)s %(message)s")
     console.print(f"logs: {base}", soft_wrap=True)
-    failed = []
     try:
-        with running_brokers(base / "kafka", secure=asked.secure) as brokers:
-            for seed in range(asked.seed, asked.seed + asked.campaigns):
-                console.print(f"campaign with seed {seed}", style="bold")
-                directory = base / f"campaign-{seed}"
-                outcome = run_campaign(brokers, seed, directory, _printer(console), short=asked.short)
-                failed += [seed] if outcome.problems else []
-                _conclude(console, outcome, directory)
-                if outcome.problems and asked.stop:
-                    break
+        failed = _run(asked, base, console)
     except Unavailable as error:
         console.print(str(error), style="red", soft_wrap=True)
         return 2
-    green = asked.campaigns - len(failed)
-    console.print(f"{green} of {asked.campaigns} campaigns green{f'; failed: seeds {failed}' if failed else ''}")
-    if not failed:
-        shutil.rmtree(base)
-    return 1 if failed else 0
+    if failed:
+        console.print(f"failed: seeds {', '.join(map(str, failed))}", style="red")
+        return 1
+    console.print(f"{asked.campaigns} campaigns green in a row", style="green")
+    shutil.rmtree(base)
+    return 0
+
+
+def _run(asked: argparse.Namespace, base: Path, console: Console) -> list[int]:
+    """Run them; gives the seeds of those that failed. Raises Unavailable."""
+    failed = []
+    with running_brokers(base / "kafka", secure=asked.secure) as brokers:
+        for seed in range(asked.seed, asked.seed + asked.campaigns):
+            console.print(f"campaign with seed {seed}", style="bold")
+            directory = base / f"campaign-{seed}"
+            outcome = run_campaign(brokers, seed, directory, _printer(console), short=asked.short)
+            _conclude(console, outcome, directory)
+            failed += [seed] if outcome.problems else []
+            if outcome.problems and asked.stop:
+                break
+    return failed
 
 
 def _arguments() -> argparse.Namespace:

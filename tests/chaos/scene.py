@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import redis
 from msgspec.structs import replace
@@ -58,22 +59,36 @@ class Timeline:
         self._show(line)
 
 
+class Around(NamedTuple):
+    """What our processes talk to, and what can be cut."""
+
+    redis: EmbeddedRedis
+    receiver: Receiver
+    kafka_proxy: Proxy
+    redis_proxy: Proxy
+
+
+class Services(NamedTuple):
+    """Our processes. The last worker reaches Kafka and Redis through proxies; the second notifier is a spare one."""
+
+    workers: list[Service]
+    board: Service
+    notifiers: list[Service]
+
+
 class Scene:
     """What faults act upon. Only the main thread touches its processes: the kernel ties them to it."""
 
-    def __init__(self, brokers: Brokers, settings: Settings, timeline: Timeline) -> None:
+    def __init__(
+        self, brokers: Brokers, settings: Settings, around: Around, services: Services, timeline: Timeline
+    ) -> None:
+        """`settings` are those of direct clients: none of the proxies' cuts concerns them."""
         self.brokers = brokers
         self.settings = settings
-        """For direct clients: none of the proxies' cuts concerns them."""
+        self.redis, self.receiver, self.kafka_proxy, self.redis_proxy = around
+        self.workers, self.board, self.notifiers = services
         self.timeline = timeline
         self.problems: list[str] = []
-        self.workers: list[Service] = []
-        self.notifiers: list[Service] = []
-        self.redis: EmbeddedRedis
-        self.receiver: Receiver
-        self.board: Service
-        self.kafka_proxy: Proxy
-        self.redis_proxy: Proxy
 
     def problem(self, text: str) -> None:
         """Something that must not happen has happened."""
@@ -112,8 +127,10 @@ class Scene:
             if noted is not None:
                 self.problem(noted)
 
-    def kill_redis(self) -> None:
-        """End Redis at once: what it holds is thrown away."""
+    def end(self) -> None:
+        """End everything at once: what it holds is thrown away."""
+        for service in (*self.workers, self.board, *self.notifiers):
+            service.kill()
         self.redis.process.kill()
 
     def has_partition(self, worker: Service) -> bool:
@@ -132,34 +149,37 @@ class Scene:
 
 @contextmanager
 def scene(brokers: Brokers, prefix: str, directory: Path, timeline: Timeline) -> Iterator[Scene]:
-    """Everything for the length of a block, started but the workers, board and notifier."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Everything for the length of a block; workers, board and notifiers are not started yet."""
     with ExitStack() as stack:
-        server = EmbeddedRedis.start(directory / "redis")
-        box = stack.enter_context(running_receiver())
-        settings = _settings(brokers, prefix, server.url, directory, box.url)
-        stage = Scene(brokers, settings, timeline)
-        stage.redis, stage.receiver = server, box
-        stack.callback(stage.kill_redis)
-        stage.kafka_proxy = stack.enter_context(Proxy(brokers.routes))
+        redis_server = EmbeddedRedis.start(directory / "redis")
+        stack.callback(redis_server.process.kill)
         redis_port = free_port()
-        stage.redis_proxy = stack.enter_context(Proxy({redis_port: server.port}))
-        beyond = replace(
-            settings,
-            kafka=replace(settings.kafka, bootstrap=brokers.proxied),
-            redis=replace(settings.redis, url=f"redis://{LOOPBACK}:{redis_port}/0"),
+        around = Around(
+            redis_server,
+            stack.enter_context(running_receiver()),
+            stack.enter_context(Proxy(brokers.routes)),
+            stack.enter_context(Proxy({redis_port: redis_server.port})),
         )
-        stage.workers = [
-            _service(f"worker {number}", "worker", beyond if number == WORKERS else settings, directory)
-            for number in range(1, WORKERS + 1)
-        ]
-        stage.board = _service("board", "board", settings, directory)
-        stage.notifiers = [_service(f"notifier {number}", "notifier", settings, directory) for number in (1, 2)]
-        try:
-            yield stage
-        finally:
-            for service in (*stage.workers, stage.board, *stage.notifiers):
-                service.kill()
+        settings = _settings(brokers, prefix, around, directory)
+        services = _services(settings, beyond_proxies(settings, brokers, redis_port), directory)
+        stage = Scene(brokers, settings, around, services, timeline)
+        stack.callback(stage.end)
+        yield stage
+
+
+def beyond_proxies(settings: Settings, brokers: Brokers, redis_port: int) -> Settings:
+    """The same for a worker whose connections can be cut."""
+    kafka = replace(settings.kafka, bootstrap=brokers.proxied)
+    return replace(settings, kafka=kafka, redis=replace(settings.redis, url=f"redis://{LOOPBACK}:{redis_port}/0"))
+
+
+def _services(settings: Settings, beyond: Settings, directory: Path) -> Services:
+    direct = [_service(f"worker {number}", "worker", settings, directory) for number in range(1, WORKERS)]
+    return Services(
+        workers=[*direct, _service(f"worker {WORKERS}", "worker", beyond, directory)],
+        board=_service("board", "board", settings, directory),
+        notifiers=[_service(f"notifier {number}", "notifier", settings, directory) for number in (1, 2)],
+    )
 
 
 def _service(name: str, command: Command, settings: Settings, directory: Path) -> Service:
@@ -174,17 +194,17 @@ def _service(name: str, command: Command, settings: Settings, directory: Path) -
     return Service(name, command, own, port, log_path)
 
 
-def _settings(brokers: Brokers, prefix: str, redis_url: str, directory: Path, webhook_url: str) -> Settings:
+def _settings(brokers: Brokers, prefix: str, around: Around, directory: Path) -> Settings:
     policy = directory / "policy.toml"
     policy.write_text(policy_text(), encoding="utf-8")
     named = kafka_under(prefix, brokers.direct)
     secured = {name: getattr(brokers.client, name) for name in SECURITY}
     return Settings(
         kafka=replace(named, replication_factor=len(brokers.nodes), **secured),
-        redis=RedisSettings(url=redis_url, prefix=prefix),
+        redis=RedisSettings(url=around.redis.url, prefix=prefix),
         notifier=replace(
             notifier_under(prefix),
-            webhook_url=webhook_url,
+            webhook_url=around.receiver.url,
             timeout_seconds=RECEIVER_TIMEOUT_SECONDS,
             longest_pause_seconds=3.0,
         ),
