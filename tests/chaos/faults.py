@@ -1,5 +1,6 @@
 """The faults: each does harm when its block begins, and mends it when the block ends."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -10,8 +11,11 @@ from processors.dev.redis_server import EmbeddedRedis
 from tests.chaos.proxy import Cut, Proxy
 from tests.chaos.receiver import Mood
 from tests.chaos.scene import Scene
+from tests.chaos.watcher import api
 
 TAKEOVER_SECONDS = 60.0
+STALE_SECONDS = 20.0
+"""A board calls stale what nobody has published for 15 s."""
 
 
 class Fault(NamedTuple):
@@ -80,7 +84,8 @@ def redis_full(scene: Scene, choice: float) -> Iterator[None]:
     """No room is left, and nothing may be evicted."""
     with scene.redis_client() as client:
         client.config_set("maxmemory", "1mb")
-        yield
+        with _seen_as_stale(scene):
+            yield
         client.config_set("maxmemory", "0")
 
 
@@ -89,8 +94,19 @@ def redis_readonly(scene: Scene, choice: float) -> Iterator[None]:
     """It became a replica of a server that is not there."""
     with scene.redis_client() as client:
         client.replicaof(LOOPBACK, str(free_port()))
-        yield
+        with _seen_as_stale(scene):
+            yield
         client.replicaof("NO", "ONE")
+
+
+@contextmanager
+def _seen_as_stale(scene: Scene) -> Iterator[None]:
+    """What lasts is on the board: it does not call old numbers live."""
+    began = time.monotonic()
+    yield
+    seconds = time.monotonic() - began
+    if seconds > STALE_SECONDS and api(scene.board.port, "quality")["stale_since"] is None:
+        scene.problem(f"Redis takes nothing for {seconds:.0f} s, and the board calls what it shows live")
 
 
 @contextmanager
@@ -173,8 +189,8 @@ FAULTS = (
     Fault("kill -9 of a broker", "broker", (3.0, 12.0), partial(broker_down, "killed")),
     Fault("stop of a broker", "broker", (3.0, 12.0), partial(broker_down, "stopped")),
     Fault("Redis emptied", "redis", (1.0, 5.0), redis_emptied),
-    Fault("Redis full", "redis", (4.0, 12.0), redis_full),
-    Fault("Redis read only", "redis", (4.0, 12.0), redis_readonly),
+    Fault("Redis full", "redis", (4.0, 26.0), redis_full),
+    Fault("Redis read only", "redis", (4.0, 26.0), redis_readonly),
     Fault("Redis stopped", "redis", (2.0, 8.0), redis_stopped),
     Fault("kill -9 of the notifier", "notifier", (0.2, 8.0), notifier_killed),
     Fault("a notifier that wakes up beside another", "notifier", (8.0, 14.0), notifier_undead),
