@@ -2,7 +2,7 @@
 # One image for every part: `docker run salespulse worker`, `... board`, `... notifier`, and so on.
 # The first stage compiles the core and installs, the second runs: no compiler, no package index and no root in what is shipped.
 
-FROM python:3.11.13-slim-bookworm AS build
+FROM python:3.11.15-slim-bookworm@sha256:b18992999dbe963a45a8a4da40ac2b1975be1a776d939d098c647482bcad5cba AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev \
@@ -23,7 +23,7 @@ RUN PYTHONPATH=compiler /opt/salespulse/bin/python -m processors.dev.compiled
 RUN /opt/salespulse/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
     && /opt/salespulse/bin/pip uninstall --quiet --yes pip
 
-FROM python:3.11.13-slim-bookworm
+FROM python:3.11.15-slim-bookworm@sha256:b18992999dbe963a45a8a4da40ac2b1975be1a776d939d098c647482bcad5cba
 LABEL org.opencontainers.image.title="Salespulse" \
       org.opencontainers.image.description="Live, customer-centred numbers for sales teams" \
       org.opencontainers.image.licenses="Apache-2.0"

@@ -137,32 +137,32 @@ class World:
     async def _publish(self, reps: Iterable[int], days: list[int], *, whole: bool) -> int:
         self._offset += 1
         fields = {
-            partial_field("rep", _rep(number), day): msgspec.msgpack.encode(self._partial())
+            partial_field("rep", _rep(number), day): msgspec.msgpack.encode(some_partial(self._dice))
             for number in reps
             for day in days
         }
         await self._model.publish(PARTITION, self._offset, Changes({"partials": fields}, {}), whole)
         return self._offset
 
-    def _partial(self) -> Partial:
-        dice, stages = self._dice, DEFAULT_POLICY.pipelines["default"]
-        answered = dice.randrange(1, 20)
-        return Partial(
-            activities={kind: dice.randrange(1, 30) for kind in KINDS},
-            recontactable_customers=dice.randrange(5),
-            responses=answered,
-            customers_answered=answered,
-            response_us=answered * dice.randrange(10**9, 10**10),
-            response_buckets=[dice.randrange(4) for _ in range(len(RESPONSE_BUCKETS_SECONDS) + 1)],
-            answered_within={"1h": answered // 2, "24h": answered},
-            opportunities_created=dice.randrange(5),
-            won=dice.randrange(3),
-            lost=dice.randrange(3),
-            won_cents=dice.randrange(10**7),
-            stages={
-                "default": {stage: sorted((dice.randrange(1, 9) for _ in range(3)), reverse=True) for stage in stages}
-            },
-        )
+
+def some_partial(dice: random.Random) -> Partial:
+    """A day of a rep."""
+    stages = DEFAULT_POLICY.pipelines["default"]
+    answered = dice.randrange(1, 20)
+    return Partial(
+        activities={kind: dice.randrange(1, 30) for kind in KINDS},
+        recontactable_customers=dice.randrange(5),
+        responses=answered,
+        customers_answered=answered,
+        response_us=answered * dice.randrange(10**9, 10**10),
+        response_buckets=[dice.randrange(4) for _ in range(len(RESPONSE_BUCKETS_SECONDS) + 1)],
+        answered_within={"1h": answered // 2, "24h": answered},
+        opportunities_created=dice.randrange(5),
+        won=dice.randrange(3),
+        lost=dice.randrange(3),
+        won_cents=dice.randrange(10**7),
+        stages={"default": {stage: sorted((dice.randrange(1, 9) for _ in range(3)), reverse=True) for stage in stages}},
+    )
 
 
 def _rep(number: int) -> str:

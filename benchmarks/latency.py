@@ -22,11 +22,13 @@ from config.clock import wall_us
 from config.settings import Settings
 from processors.core.instants import moment
 from processors.dev.scrape import get
+from processors.ingest.outgoing import from_messages
+from processors.ingest.produce import produce
 from schemas.errors import Unavailable
-from schemas.events import ActivityLogged
+from schemas.events import ActivityLogged, RepUpdated
 
 PROBE = "latency-probe"
-SERIES = re.compile(r'crm_activities\{rep="latency-probe",team="[^"]*",kind="call",window="all"\} (\d+)')
+SERIES = re.compile(r'crm_activities\{rep="latency-probe",team="[^"]*",kind="call",window="30d"\} (\d+)')
 """Begins with plain text, so that looking for it in all series takes next to nothing."""
 DRAIN_SECONDS = 10.0
 
@@ -86,6 +88,8 @@ def measure(settings: Settings, per_second: float, times: Times) -> tuple[list[f
     probes, port = Probes(), settings.board.port
     mix = mix_for(per_second, times.settle_seconds + times.seconds)
     prepare(settings)
+    announced = from_messages([RepUpdated(rep_id=PROBE, name="Latency probe")])  # else it would be one of `_unknown`
+    produce(settings.kafka, settings.kafka.reps_topic, announced)
     with salespulse("worker", settings, set()) as worker, salespulse("board", settings, set()) as board:
         wait_for(worker, settings.worker.metrics_port, lambda page: page.total("salespulse_partitions_owned") > 0)
         wait_for(board, port, lambda _: True)

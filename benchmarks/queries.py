@@ -45,11 +45,18 @@ DAY_SECONDS, STEP_SECONDS, SCRAPE_SECONDS = 86_400, 120, 15
 RECENT_SECONDS = 240
 """Series that no line covers have samples for so long: an instant looks back 5 minutes."""
 READY_SECONDS = 120.0
-CHOSEN = {"$team": ".*", "$rep": "rep-00001", "$pipeline": "default", "$__rate_interval": "1m", "$__range": "1d"}
-_ANSWERED = re.compile(r'^crm_responses\{[^}]*window="all"\} [1-9]', re.MULTILINE)
+CHOSEN = {
+    "$team": ".*",
+    "$rep": "rep-00001",
+    "$pipeline": "default",
+    "$opportunity_window": "30d",
+    "$__rate_interval": "1m",
+    "$__range": "1d",
+}
+_ANSWERED = re.compile(r'^crm_responses\{[^}]*window="30d"\} [1-9]', re.MULTILINE)
 """A rep whose numbers the board has: all have answered something."""
 WINDOW = {"team": "today", "sla": "today"}
-"""What boards begin with; the others with 90d."""
+"""What boards begin with; the others with 30d."""
 
 
 class Timed(msgspec.Struct, frozen=True):
@@ -88,7 +95,7 @@ def targets() -> list[Target]:
 
 
 def _filled(expression: str, board: str) -> str:
-    for name, value in (CHOSEN | {"$window": WINDOW.get(board, "90d")}).items():
+    for name, value in (CHOSEN | {"$window": WINDOW.get(board, "30d")}).items():
         expression = expression.replace(name, value)
     return expression
 

@@ -27,6 +27,18 @@ Users = Annotated[
     tuple[Annotated[str, Meta(min_length=1, max_length=128)], ...],
     Meta(description="user names, or * for everyone, also none; in the environment with commas between them"),
 ]
+HostNames = Annotated[
+    tuple[Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$")], ...],
+    Meta(description="host names without a port, also none; in the environment with commas between them"),
+]
+Streams = Annotated[int, Meta(ge=1, le=100_000, description="a whole number from 1 to 100000")]
+MetricsWindows = Annotated[
+    tuple[Literal["today", "7d", "30d", "90d", "365d", "all"], ...],
+    Meta(
+        min_length=1,
+        description="one or more of today, 7d, 30d, 90d, 365d and all; in the environment with commas between them",
+    ),
+]
 Letters = Annotated[int, Meta(ge=0, le=10_000, description="a whole number from 0 (off) to 10000")]
 
 
@@ -42,10 +54,15 @@ class BoardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     tokens: SecretWord | None = None
     """What `tokens_file` holds, once loaded."""
     tokens_file: FilePath | None = None
+    streams: Streams = 500
+    streams_per_client: Streams = 50
+    hosts: HostNames = ()
     user_header: HeaderName | None = None
     trusted_proxies: Networks = ("127.0.0.1", "::1")
     writers: Users = ("*",)
     dead_letters_kept: Letters = 500
+    metrics_windows: MetricsWindows = ("today", "7d", "30d")
+    metrics_pipeline_windows: MetricsWindows = ("30d",)
 
 
 class Token(NamedTuple):
@@ -75,6 +92,14 @@ def board_problems(board: BoardSettings) -> Iterator[tuple[str, object, str]]:
 def networks_of(board: BoardSettings) -> tuple[Network, ...]:
     """The networks of trusted proxies; raises ValueError."""
     return tuple(map(ip_network, board.trusted_proxies))
+
+
+def is_proxy(address: str, networks: tuple[Network, ...]) -> bool:
+    """Whether a peer's address is in one of the networks of trusted proxies."""
+    peer = address_of(address)
+    if isinstance(peer, IPv6Address) and peer.ipv4_mapped is not None:
+        peer = peer.ipv4_mapped
+    return peer is not None and any(peer in network for network in networks)
 
 
 def digest_of(token: str) -> bytes:

@@ -1,6 +1,5 @@
 """A TOML text as typed structs, with errors that name file, line, key, value and what is allowed."""
 
-import tomllib
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from types import UnionType
@@ -9,6 +8,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from config.toml_lines import Path, TomlLines
+from config.toml_text import parse_toml
 from config.values import allowed, in_words
 from schemas.errors import ConfigError
 
@@ -24,8 +24,8 @@ class Document:
         """Raises ConfigError for what is no TOML."""
         self._name = name
         try:
-            self._root = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+            self._root = parse_toml(text)
+        except ValueError as error:
             raise ConfigError(f"{name}: is no TOML: {error}") from error
         self._lines = TomlLines(text)
 

@@ -19,6 +19,7 @@ from config.policy_document import (
 from config.toml_lines import Path as KeyPath
 from config.working_hours import holiday_days, parse_date, parse_hours, parse_weekdays
 from processors.core.calendar import NoWorkingTime, WorkingCalendar
+from processors.core.names import OTHER
 from processors.core.zones import UnknownZone, zone_days
 from schemas.errors import ConfigError
 from schemas.policy import ALWAYS_US, CLOSED, CalendarSpec, Hours, Level, Policy, PolicyVersion, TeamPolicy
@@ -55,6 +56,7 @@ def parse_policy(text: str, name: str) -> Policy:
         calendar=first.calendar,
         time_zone=written.time_zone,
         currency=written.currency,
+        kinds=builder.kinds(written.activities.kinds),
         versions=tuple(builder.versions(first, written)),
     )
 
@@ -97,6 +99,16 @@ class _Builder:
             problem = f"{BEFORE_STAGES!r} stands for the time before the first stage; allowed: any other name"
             raise self._document.error(("pipelines", pipeline), problem)
         return stages
+
+    def kinds(self, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        """The kinds of activity that always have a count of their own, each once."""
+        twice = _repeated(kinds)
+        if twice is not None:
+            raise self._document.error(("activities", "kinds"), f"{twice!r} is there twice; allowed: each kind once")
+        if OTHER in kinds:
+            problem = f"{OTHER!r} stands for the kinds without room; allowed: any other name"
+            raise self._document.error(("activities", "kinds"), problem)
+        return kinds
 
     def check_zone(self, path: KeyPath, name: str) -> None:
         """Raises ConfigError for a zone that the IANA database does not know."""

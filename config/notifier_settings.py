@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -46,7 +47,15 @@ class NotifierSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     queue_limit: Count = 10_000
     timeout_seconds: Seconds = 10.0
     longest_pause_seconds: Seconds = 30.0
+    cafile: FilePath | None = None
     alertmanager_urls: Urls = ()
+    alertmanager_username: Text | None = None
+    alertmanager_password: SecretWord | None = None
+    """What `alertmanager_password_file` holds, once loaded."""
+    alertmanager_password_file: FilePath | None = None
+    alertmanager_token: SecretWord | None = None
+    """What `alertmanager_token_file` holds, once loaded."""
+    alertmanager_token_file: FilePath | None = None
     webhook_url: Url | None = None
     webhook_secret: SecretWord | None = None
     """What `webhook_secret_file` holds, once loaded."""
@@ -78,7 +87,40 @@ def notifier_problems(notifier: NotifierSettings) -> Iterator[tuple[str, object,
     for key in ("email_from", "email_to"):
         if notifier.email_host is not None and getattr(notifier, key) is None:
             yield f"notifier.{key}", "unset", "an e-mail address when notifier.email_host is set"
+    yield from _address_problems(notifier)
     yield from _credential_problems(notifier)
+    yield from _alertmanager_problems(notifier)
+
+
+def is_address(url: str) -> bool:
+    """Whether a URL names a host and a port that can exist: mistakes should show at the start."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host.encode("ascii" if ":" in host else "idna")
+    except ValueError:  # of the port, of brackets, and of labels that are empty or too long
+        return False
+    return parts.scheme in ("http", "https") and bool(host) and port != 0
+
+
+def _address_problems(notifier: NotifierSettings) -> Iterator[tuple[str, object, str]]:
+    urls = [("board_url", notifier.board_url), ("webhook_url", notifier.webhook_url)]
+    urls += [("alertmanager_urls", url) for url in notifier.alertmanager_urls]
+    for key, url in urls:
+        if url is not None and not is_address(url):
+            yield f"notifier.{key}", url, "an http:// or https:// address with a host and a port that there can be"
+
+
+def _alertmanager_problems(notifier: NotifierSettings) -> Iterator[tuple[str, object, str]]:
+    password = notifier.alertmanager_password or notifier.alertmanager_password_file
+    token = notifier.alertmanager_token or notifier.alertmanager_token_file
+    name = notifier.alertmanager_username
+    if (name is None) != (password is None):
+        key = key_of_secret(notifier, "alertmanager_password")
+        yield "notifier.alertmanager_username", name or "unset", f"a name together with notifier.{key}"
+    if token is not None and password is not None:
+        key = key_of_secret(notifier, "alertmanager_token")
+        yield f"notifier.{key}", "***", "a token or a user name with a password, not both"
 
 
 def _credential_problems(notifier: NotifierSettings) -> Iterator[tuple[str, object, str]]:

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from config.values import Instant
 from schemas.events import Priority
-from schemas.policy import DEFAULT_AT_RISK_SHARE, Severity
+from schemas.policy import DEFAULT_AT_RISK_SHARE, KINDS, Severity
 
 LevelName = Annotated[
     str,
@@ -25,6 +25,9 @@ Word = Annotated[str, Meta(min_length=1, max_length=128, description="a text of 
 Words = Annotated[tuple[Word, ...], Meta(description="a list of texts of 1 to 128 characters")]
 Zone = Annotated[str, Meta(description="an IANA time zone such as Europe/Berlin")]
 Stages = Annotated[tuple[Word, ...], Meta(min_length=1, description="a list of stages, in order, at least one")]
+Kinds = Annotated[
+    tuple[Word, ...], Meta(max_length=64, description="a list of at most 64 texts of 1 to 128 characters")
+]
 Intervals = Annotated[
     tuple[str, ...],
     Meta(description='a list of intervals such as ["09:00-12:00", "13:00-17:30"], or [] for closed'),
@@ -82,6 +85,12 @@ class VersionDocument(msgspec.Struct, kw_only=True):
     at_risk_share: Share | None = None
 
 
+class ActivitiesDocument(msgspec.Struct, kw_only=True, frozen=True):
+    """`[activities]`."""
+
+    kinds: Kinds = KINDS
+
+
 class PolicyDocument(msgspec.Struct, kw_only=True):
     """The whole of `policy.toml`."""
 
@@ -93,4 +102,5 @@ class PolicyDocument(msgspec.Struct, kw_only=True):
     time_zone: Zone = "UTC"
     currency: CurrencyCode = "USD"
     at_risk_share: Share = DEFAULT_AT_RISK_SHARE
+    activities: ActivitiesDocument = ActivitiesDocument()
     versions: tuple[VersionDocument, ...] = ()

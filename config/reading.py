@@ -1,7 +1,6 @@
 """Settings from a TOML file and from the environment; errors name place, key, value and what is allowed."""
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from datetime import time as clock_time
@@ -12,6 +11,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from config.toml_text import parse_toml
 from config.values import allowed, from_environment, from_file, in_words, is_secret
 from schemas.errors import ConfigError
 
@@ -31,10 +31,10 @@ def variable(section: str, key: str) -> str:
 def read_file(path: Path, model: type[msgspec.Struct]) -> dict[str, dict[str, Any]]:
     """The values that a TOML file gives, by section and key; raises ConfigError."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = parse_toml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); allowed is a readable TOML file") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: is no TOML: {error}") from error
     return {name: _read_section(path, name, keys, _kinds(model)) for name, keys in document.items()}
 

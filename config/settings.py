@@ -6,6 +6,7 @@ as unset. Secrets come from the environment or from files of their own, and are 
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from stat import S_IRGRP, S_IROTH
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -40,6 +41,8 @@ from schemas.errors import ConfigError
 
 HERE = Path(__file__).resolve().parent
 HIGHEST_PORT = 65_535
+SECRET_FILES = ("password_file", "secret_file", "tokens_file", "url_file", "keyfile")
+"""How the keys of files with secrets end."""
 
 Problem = tuple[str, object, str]
 """The dotted key, its value, and what is allowed."""
@@ -82,6 +85,8 @@ class RedisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What `password_file` holds, once loaded."""
     password_file: FilePath | None = None
     tls_cafile: FilePath | None = None
+    tls_certfile: FilePath | None = None
+    tls_keyfile: FilePath | None = None
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -195,6 +200,8 @@ def _redis_problems(redis: RedisSettings) -> Iterator[Problem]:
         fits = parts.port != 0 and (parts.scheme == "unix" or (host and (not database or database.isdecimal())))
     except ValueError:  # of `port`
         fits = False
+    if (redis.tls_certfile is None) != (redis.tls_keyfile is None):
+        yield "redis.tls_certfile", redis.tls_certfile or "unset", "a certificate together with redis.tls_keyfile"
     if not fits:
         yield "redis.url", redis.url, "redis://host:port/db with a port from 1 to 65535 and a whole number for the db"
 
@@ -268,3 +275,13 @@ def _secret(given: Secret | None, path: Path | None, place: str) -> Secret | Non
     if not word:
         raise ConfigError(f"{place} = {path}: allowed is a file that holds the secret, but it is empty")
     return Secret(word)
+
+
+def exposed_files(settings: Settings) -> Iterator[str]:
+    """A line for each secret's file that others than its owner may read: what is wrong, and the mend."""
+    for name in settings.__struct_fields__:
+        for key, value in msgspec.structs.asdict(getattr(settings, name)).items():
+            if key.endswith(SECRET_FILES) and isinstance(value, Path):
+                mode = value.stat().st_mode if value.is_file() else 0
+                if mode & (S_IRGRP | S_IROTH):
+                    yield f"{name}.{key} = {value}: others may read it (mode {mode & 0o777:03o}): chmod 600"

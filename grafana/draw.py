@@ -81,8 +81,8 @@ def chosen(board: Json, prometheus: Prometheus, rep: str | None) -> dict[str, st
     """What somebody would choose on top of a board: all teams, and a rep that is told or has answered most."""
     values = {"$team": ".*", "$live_url": ""}
     for variable in board["templating"]["list"]:
-        if variable["name"] == "window":
-            values["$window"] = variable["current"]["value"]
+        if variable["name"] in ("window", "opportunity_window"):
+            values[f"${variable['name']}"] = variable["current"]["value"]
         elif variable["name"] == "pipeline":
             first = prometheus.instant("topk(1, count by (pipeline) (crm_stage_entered))")
             values["$pipeline"] = first[0]["metric"]["pipeline"] if first else "default"

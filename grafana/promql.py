@@ -3,6 +3,8 @@
 TEAM = 'team=~"$team"'
 REP = 'rep="$rep"'
 WINDOW = 'window="$window"'
+OPPORTUNITY_WINDOW = 'window="$opportunity_window"'
+"""Opportunities move in weeks, and have windows of their own."""
 OVER_1H = 'age=~"1h_24h|gt24h"'
 OVER_24H = 'age="gt24h"'
 WITHIN_1H = 'level="1h", result="met"'
@@ -24,9 +26,9 @@ def ratio(part: str, whole: str) -> str:
     return f"{part} / ({whole} > 0)"
 
 
-def by_rep(metric: str, *matchers: str) -> str:
+def by_rep(metric: str, *matchers: str, window: str = WINDOW) -> str:
     """A number of each rep of the chosen teams in the chosen window."""
-    return each(metric, "rep", TEAM, WINDOW, *matchers)
+    return each(metric, "rep", TEAM, window, *matchers)
 
 
 def named(expression: str) -> str:

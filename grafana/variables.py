@@ -8,7 +8,8 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana.words import Words
 
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
-WINDOWS = ("today", "7d", "30d", "90d", "365d", "all")
+WINDOWS = ("today", "7d", "30d")
+"""What /metrics has of activities and answers, unless `board.metrics_windows` says otherwise."""
 LIVE_PAGE = "http://localhost:8080"
 """Where compose publishes the live page; a site changes it in the variable on top of each board."""
 
@@ -82,6 +83,13 @@ def _window(default: str) -> Callable[[Words], dashboard.CustomVariable]:
     return build
 
 
+def _opportunity_window(words: Words) -> dashboard.QueryVariable:
+    """What /metrics has of opportunities: `board.metrics_pipeline_windows`."""
+    usual = models.VariableOption(text="30d", value="30d")
+    query = "label_values(crm_opportunities_created, window)"
+    return _query("opportunity_window", query, words.term("opportunity_window")).current(usual)
+
+
 def _live_url(words: Words) -> dashboard.TextBoxVariable:
     return dashboard.TextBoxVariable("live_url").label(words.term("live_page")).default_value(LIVE_PAGE)
 
@@ -91,6 +99,7 @@ VARIABLES: dict[str, Callable[[Words], AnyVariable]] = {
     "rep": _rep,
     "pipeline": _pipeline,
     "window_today": _window("today"),
-    "window_90d": _window("90d"),
+    "window_30d": _window("30d"),
+    "opportunity_window": _opportunity_window,
     "live_url": _live_url,
 }

@@ -228,17 +228,29 @@ TO = click.option("--to", type=click.Choice(["stdout", "kafka"]), default="stdou
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option("--mapping", required=True, type=FILE, help="mapping in TOML")
 @click.option("--strict", is_flag=True, help="stop at the first row that does not fit")
+@click.option("--allow-skipped", is_flag=True, help="send the others even if most rows do not fit")
 @TO
 @CONFIG
-def import_csv(files: tuple[Path, ...], mapping: Path, strict: bool, to: str, config_file: Path | None) -> None:
-    """CSV files plus a mapping file to events, as JSONL or straight into Kafka."""
+def import_csv(
+    files: tuple[Path, ...], mapping: Path, strict: bool, allow_skipped: bool, to: str, config_file: Path | None
+) -> None:
+    """CSV files plus a mapping file to events, as JSONL or straight into Kafka.
+
+    Exit 1, with nothing sent, if more rows were skipped than gave events.
+    """
     from processors.ingest.commands import Target, run_import_csv  # noqa: PLC0415
     from processors.ingest.csv_import import report_lines  # noqa: PLC0415
 
     target = Target(settings_of(config_file), sys.stdout.buffer if to == "stdout" else None)
-    report = run_import_csv(files, mapping, target, strict=strict)
-    for line in [*report_lines(report), *target.warnings]:
+    report = run_import_csv(files, mapping, target, strict=strict, allow_skipped=allow_skipped)
+    for line in [*report_lines(report), *target.warnings, *target.quality]:
         click.echo(line, err=True)
+    if report.is_mostly_skipped and not allow_skipped:
+        click.echo(
+            "nothing was sent, as most rows were skipped: mend the mapping or the file, or say --allow-skipped",
+            err=True,
+        )
+        raise SystemExit(1)
 
 
 @main.command()

@@ -7,19 +7,19 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from aiokafka.errors import KafkaError
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from config.clock import Clock, in_force
 from config.data_dir import require_data_dir
 from config.load_policy import load_policy
 from config.logs import configure_logs
 from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
-from config.settings import Settings, WorkerSettings
+from config.settings import Settings, exposed_files
 from processors.agents.app import Given, WorkerApp, build_app
 from processors.agents.hearing import Hearing
 from processors.agents.metrics import WorkerMetrics
@@ -27,6 +27,8 @@ from processors.agents.startup import wait_for_topics
 from processors.agents.waiting import BEAT_SECONDS, Waiting
 from processors.sinks.read_model import ReadModel
 from processors.sinks.redis_client import connect
+from processors.sinks.redis_probe import warn_of_cluster
+from processors.web.metrics_port import serve_metrics
 from schemas.errors import SalespulseError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,8 @@ def run_worker(settings: Settings) -> int:
     """
     ignore_hangup()
     configure_logs(sys.stderr)
+    for line in exposed_files(settings):
+        logger.warning("%s", line)
     threading.excepthook = _tell_of_thread
     policy = load_policy(settings.policy.path)
     require_data_dir(settings.worker.data_dir)
@@ -59,7 +63,8 @@ def run_worker(settings: Settings) -> int:
     gc.set_threshold(*GC_THRESHOLDS)
     stop = asyncio.Event()
     reload = PolicyReload(settings.policy.path, policy, given.clock.now_us, stop)
-    with _served(registry, settings.worker):
+    worker = settings.worker
+    with serve_metrics(registry, worker.metrics_host, worker.metrics_port, "worker.metrics_port"):
         code = asyncio.run(_run_and_close(settings, given, read_model, (stop, reload)))
         ignore_hangup()
     if reload.anew and code == 0:
@@ -97,8 +102,10 @@ async def _run(settings: Settings, given: Given, signals: Signals) -> int:
         checking.cancel()
         return 0
     given.metrics.input_partitions.set(checking.result())
+    warning = asyncio.create_task(warn_of_cluster(settings.redis))
     app = build_app(settings, given)
     await _live(app, stopping)
+    warning.cancel()
     failure = await stop_within(app.stop(), STOP_SECONDS)
     if app.crash_reason is not None:
         _tell(app.crash_reason)
@@ -161,22 +168,6 @@ async def let_go_of_tasks(seconds: float) -> list[str]:
 def _end_at_once(code: int) -> NoReturn:
     logging.shutdown()
     os._exit(code)
-
-
-@contextmanager
-def _served(registry: CollectorRegistry, worker: WorkerSettings) -> Iterator[None]:
-    """Serve the metrics; raises Unavailable when the port is taken."""
-    try:
-        server, thread = start_http_server(worker.metrics_port, worker.metrics_host, registry)
-    except OSError as error:
-        place = f"{worker.metrics_host}:{worker.metrics_port}"
-        raise Unavailable(f"worker.metrics_port: {place} cannot be used ({error.strerror}): choose another") from error
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _tell_of_thread(end: threading.ExceptHookArgs) -> None:

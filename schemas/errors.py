@@ -26,6 +26,8 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
     TOMBSTONE = "tombstone"
     UNLINKED = "unlinked"
+    CYCLE_NEGATIVE = "cycle_negative"
+    KEY_MISMATCH = "key_mismatch"
 
 
 class SalespulseError(Exception):

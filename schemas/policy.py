@@ -18,6 +18,8 @@ Hours = tuple[tuple[int, int], ...]
 
 DEFAULT_AT_RISK_SHARE = 0.8
 CLOSED: Hours = ()
+KINDS = ("call", "email", "meeting", "demo")
+"""The kinds of activity that a policy lists which says nothing of them."""
 ALWAYS_US = -(2**63)
 """The `effective_from_us` of what holds from the beginning of time."""
 
@@ -77,6 +79,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = "UTC"
     """The zone of a rep for whom neither the directory nor the team names one."""
     currency: str = "USD"
+    kinds: tuple[str, ...] = KINDS
+    """Kinds of activity that always have a count of their own, however many others there are."""
     versions: tuple[PolicyVersion, ...] = ()
     """Ascending by `effective_from_us`. A turn keeps the version in force at its start."""
 

@@ -1,6 +1,6 @@
 """The read model: what workers write and the board reads. Every value is absolute, never an increment.
 
-A source partition owns five sections, each a Redis hash of field to msgpack bytes:
+A source partition owns six sections, each a Redis hash of field to msgpack bytes:
 
 | section | field | value |
 |---|---|---|
@@ -9,6 +9,7 @@ A source partition owns five sections, each a Redis hash of field to msgpack byt
 | standing | `<rep_id>` | Standing |
 | segments | `<segment>` | Segment |
 | quality | `<day>` | dict of reason to count |
+| examples | `<reason>` | an example of what was wrong, for people |
 
 A day is the number of days since 1970-01-01, in the rep's zone. Team and company partials carry only the
 distinct counts (`customers_answered`, `recontactable_customers`): everything else is the sum over their reps. Distinct
@@ -20,8 +21,8 @@ from typing import Literal
 
 import msgspec
 
-Section = Literal["partials", "open", "standing", "segments", "quality"]
-SECTIONS: tuple[Section, ...] = ("partials", "open", "standing", "segments", "quality")
+Section = Literal["partials", "open", "standing", "segments", "quality", "examples"]
+SECTIONS: tuple[Section, ...] = ("partials", "open", "standing", "segments", "quality", "examples")
 Scope = Literal["rep", "team", "company"]
 
 RESPONSE_BUCKETS_SECONDS = (300, 900, 1800, 3600, 14400, 28800, 86400, 259200)
@@ -55,6 +56,8 @@ class Partial(msgspec.Struct, gc=False, omit_defaults=True):
     cycle_lost_us: int = 0
     cycle_lost: int = 0
     cycle_fallbacks: int = 0
+    cycle_negative: int = 0
+    """Closes on an earlier day than the creation, which are in no mean (S24)."""
     stages: dict[str, dict[str, list[int]]] = {}
     """pipeline -> stage -> [entered (reached), visited, advanced]"""
 

@@ -7,16 +7,15 @@ from grafana.kit import Board
 from grafana.panels import Look, Query
 from grafana.words import Words
 
-STAGES = f'{q.TEAM}, {q.WINDOW}, pipeline="$pipeline"'
+STAGES = f'{q.TEAM}, {q.OPPORTUNITY_WINDOW}, pipeline="$pipeline"'
 REACHED = f"sum by (stage) (team_pipeline_stage_window:crm_stage_entered:sum{{{STAGES}}})"
 ADVANCED = f"sum by (stage) (team_pipeline_stage_window:crm_stage_advanced:sum{{{STAGES}}})"
-VISITED = q.total("crm_stage_visited", "stage", "team, rep", STAGES)
 PIPELINE = 'pipeline="$pipeline"'
 
 
 def build(words: Words) -> Dashboard:
     """The board in one language."""
-    board = Board("funnel", words, ("team", "pipeline", "window_90d"))
+    board = Board("funnel", words, ("team", "pipeline", "opportunity_window"))
     _stages(board)
     board.row("rep_beside_team")
     _reps(board)
@@ -34,7 +33,7 @@ def _stages(board: Board) -> None:
 
 
 def _reps(board: Board) -> None:
-    matchers = (q.TEAM, q.WINDOW, PIPELINE)
+    matchers = (q.TEAM, q.OPPORTUNITY_WINDOW, PIPELINE)
     advanced = q.each("crm_stage_advanced", "rep, stage", *matchers)
     reached = q.each("crm_stage_entered", "rep, stage", *matchers)
     names = f"max by (rep, rep_name) (crm_rep_info{{{q.TEAM}}})"
@@ -48,12 +47,10 @@ def _reps(board: Board) -> None:
 
 
 def _cohorts(board: Board) -> None:
-    cohorts = f'{q.TEAM}, window=~"7d|30d|90d|365d"'
-    won = f"sum by (window) (team_window:crm_opportunities_created_won:sum{{{cohorts}}})"
-    created = f"sum by (window) (team_window:crm_opportunities_created:sum{{{cohorts}}})"
+    won = f"sum by (window) (team_window:crm_opportunities_created_won:sum{{{q.TEAM}}})"
+    created = f"sum by (window) (team_window:crm_opportunities_created:sum{{{q.TEAM}}})"
     board.lines("cohort_curves", Look("percentunit", 12, 9), Query(q.ratio(won, created), "{{window}}"))
     over_time = f"sum by (stage) ({q.ratio(ADVANCED, REACHED)})"
     board.lines("conversion_over_time", Look("percentunit", 12, 9, top=1), Query(over_time, "{{stage}}"))
-    board.bars("skipped", Look("percentunit", 12, top=1), Query(f"sort_desc({q.ratio(VISITED, REACHED)})", "{{stage}}"))
     open_now = q.total("crm_opportunities_open", "stage", "team, rep", q.TEAM)
-    board.bars("open_opportunities", Look(width=12), Query(f"sort_desc({open_now} > 0)", "{{stage}}"))
+    board.bars("open_opportunities", Look(width=24), Query(f"sort_desc({open_now} > 0)", "{{stage}}"))

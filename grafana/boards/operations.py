@@ -64,6 +64,8 @@ def _faults(board: Board) -> None:
     board.lines("dead_letters", Look("eps", 12, 9, stacked=True), Query(letters, "{{reason}}"))
     quality = q.each("crm_data_quality", "reason", 'window="7d"')
     board.bars("data_quality", Look(width=12, height=9), Query(f"sort_desc({quality} > 0)", "{{reason}}"))
+    folded = q.each("salespulse_folded", "label")
+    board.lines("folded", Look(width=24), Query(folded, "{{label}}"))
 
 
 def _state(board: Board) -> None:

@@ -12,7 +12,7 @@ WEEK = 'window="7d"'
 
 def build(words: Words) -> Dashboard:
     """The board in one language."""
-    board = Board("rep", words, ("team", "rep", "window_90d"))
+    board = Board("rep", words, ("team", "rep", "window_30d", "opportunity_window"))
     _answer(board)
     board.row("responses")
     _responses(board)
@@ -26,6 +26,11 @@ def build(words: Words) -> Dashboard:
 def own(metric: str, *matchers: str) -> str:
     """The chosen rep's number in the chosen window."""
     return q.each(metric, "rep", q.REP, q.WINDOW, *matchers)
+
+
+def own_opportunities(metric: str, *matchers: str) -> str:
+    """The same of opportunities."""
+    return q.each(metric, "rep", q.REP, q.OPPORTUNITY_WINDOW, *matchers)
 
 
 def _answer(board: Board) -> None:
@@ -59,10 +64,10 @@ def _responses(board: Board) -> None:
 
 def _opportunities(board: Board) -> None:
     by = "pipeline, stage"
-    mine = [q.total(f"crm_stage_{what}", by, "rep", q.REP, q.WINDOW) for what in ("entered", "advanced")]
+    mine = [q.total(f"crm_stage_{what}", by, "rep", q.REP, q.OPPORTUNITY_WINDOW) for what in ("entered", "advanced")]
     # The teams' numbers are recorded: the others' are those without the rep's own.
     record = "team_pipeline_stage_window:crm_stage_%s:sum"
-    teams = [f"sum by ({by}) ({record % what}{{{q.TEAM}, {q.WINDOW}}})" for what in ("entered", "advanced")]
+    teams = [f"sum by ({by}) ({record % what}{{{q.TEAM}, {q.OPPORTUNITY_WINDOW}}})" for what in ("entered", "advanced")]
     theirs = [f"({team} - {own})" for team, own in zip(teams, mine, strict=True)]
     share, others = q.ratio(mine[1], mine[0]), q.ratio(theirs[1], theirs[0])
     columns = [
@@ -80,13 +85,21 @@ def _opportunities(board: Board) -> None:
 
 def _over_time(board: Board) -> None:
     board.ages("open_by_age", Look(), q.total("crm_requests_open", "age", "rep", q.REP, "%s"))
-    won, lost = own("crm_opportunities_won"), own("crm_opportunities_lost")
-    created = q.ratio(own("crm_opportunities_created_won"), own("crm_opportunities_created"))
+    won, lost = own_opportunities("crm_opportunities_won"), own_opportunities("crm_opportunities_lost")
+    created = q.ratio(
+        own_opportunities("crm_opportunities_created_won"), own_opportunities("crm_opportunities_created")
+    )
     closed = q.ratio(won, f"({won} + {lost})")
     rates = [Query(closed, "@win_rate_closed"), Query(created, "@win_rate_created")]
     board.lines("win_rate", Look("percentunit", top=1), *rates)
     cycles = [
-        Query(q.ratio(own("crm_sales_cycle_seconds_sum", which), own("crm_sales_cycle_seconds_count", which)), legend)
+        Query(
+            q.ratio(
+                own_opportunities("crm_sales_cycle_seconds_sum", which),
+                own_opportunities("crm_sales_cycle_seconds_count", which),
+            ),
+            legend,
+        )
         for which, legend in (('outcome="won"', "@won"), ('outcome="lost"', "@lost"))
     ]
     board.lines("cycle", Look("s"), *cycles)

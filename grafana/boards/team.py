@@ -16,7 +16,7 @@ FEW = 10
 
 def build(words: Words) -> Dashboard:
     """The board in one language."""
-    board = Board("team", words, ("team", "window_today"))
+    board = Board("team", words, ("team", "window_today", "opportunity_window"))
     _answer(board)
     board.row("leaderboards")
     board.table("leaderboard", Look(width=24, height=12), ("rep_name", "team", "rep"), _leaderboard())
@@ -42,7 +42,7 @@ def _answer(board: Board) -> None:
 def _leaderboard() -> list[Column]:
     waiting = q.total("crm_requests_open", "rep", "age", q.TEAM, q.OVER_1H)
     due = q.total("crm_requests_due", "rep", "result", q.TEAM, q.WINDOW, 'level="1h"')
-    won, lost = q.by_rep("crm_opportunities_won"), q.by_rep("crm_opportunities_lost")
+    won, lost = _opportunities("crm_opportunities_won"), _opportunities("crm_opportunities_lost")
     seconds = q.by_rep("crm_response_seconds_sum")
     return [
         Column("waiting_over_1h", q.named(waiting), steps=ANY_ORANGE),
@@ -54,12 +54,16 @@ def _leaderboard() -> list[Column]:
         Column("won", q.named(won)),
         Column("win_closed", q.named(q.ratio(won, f"({won} + {lost})")), "percentunit"),
         Column("win_created", q.named(_created_won()), "percentunit"),
-        Column("won_amount", q.named(q.by_rep("crm_won_amount"))),
+        Column("won_amount", q.named(_opportunities("crm_won_amount"))),
     ]
 
 
+def _opportunities(metric: str) -> str:
+    return q.by_rep(metric, window=q.OPPORTUNITY_WINDOW)
+
+
 def _created_won() -> str:
-    return q.ratio(q.by_rep("crm_opportunities_created_won"), q.by_rep("crm_opportunities_created"))
+    return q.ratio(_opportunities("crm_opportunities_created_won"), _opportunities("crm_opportunities_created"))
 
 
 def _over_time(board: Board) -> None:

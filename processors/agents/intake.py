@@ -7,7 +7,7 @@ batch whose processing failed, and its events would silently be gone.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import AsyncIterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol, get_args
 
@@ -18,8 +18,8 @@ from processors.agents.fetching import Fetched, Record
 from processors.agents.garbage import state_grows
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import Part, Parts
-from processors.core.batches import Refused, apply_messages
-from processors.core.instants import DAY_MS
+from processors.core.batches import Misplaced, Refused, apply_messages
+from processors.core.quality import day_of
 from schemas.errors import Reason, SalespulseError
 from schemas.events import Event
 
@@ -29,6 +29,8 @@ TAGS: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in get_a
 """Event class to its word on the wire."""
 HARMLESS = frozenset({Reason.DUPLICATE, Reason.TOMBSTONE})
 """Nothing is lost with them: they are counted, and are no dead letters."""
+MAX_KEY_SHOWN = 64
+"""Bytes of a wrong key in an example."""
 
 
 class LostRecords(SalespulseError):
@@ -100,6 +102,8 @@ class Intake:
             self._metrics.events(TAGS[kind], "applied", count)
         for refused in taken.refused:
             self._refuse(part, tp, refused)
+        if taken.misplaced:
+            self._note_misplaced(part, tp, taken.misplaced)
         if taken.last is not None:
             part.next_offsets[tp.topic] = taken.last.offset + 1
             self._metrics.batch(time.perf_counter() - started)
@@ -118,5 +122,20 @@ class Intake:
         if bad.reason not in HARMLESS:
             part.unsent.append(self._dead_letters.of_record((tp.topic, tp.partition), record, bad))
             self._metrics.dead_letter(bad.reason)
-        part.ledger.note(bad.reason, (record.timestamp or 0) // DAY_MS)
+        part.ledger.note(bad.reason, day_of(record.timestamp))
         self._metrics.events("none" if kind is None else TAGS[kind], bad.reason, 1)
+
+    def _note_misplaced(self, part: Part, tp: TP, misplaced: Sequence[Misplaced[Record]]) -> None:
+        """Records with another key than their customer: one customer's may be in several partitions, counted apart."""
+        for record, _ in misplaced:
+            part.ledger.note(Reason.KEY_MISMATCH, day_of(record.timestamp))
+        record, customer_id = misplaced[-1]
+        key = "without a key" if record.key is None else f"with the key {legible(record.key)}"
+        example = f"customer {customer_id!r} {key} in {tp.topic}/{tp.partition} at offset {record.offset}"
+        part.ledger.data_quality.show(Reason.KEY_MISMATCH, example)
+        self._metrics.key_mismatches.inc(len(misplaced))
+
+
+def legible(key: bytes) -> str:
+    """A key for people, cut to a length that a line can hold."""
+    return repr(key[:MAX_KEY_SHOWN].decode("utf-8", "replace")) + ("..." if len(key) > MAX_KEY_SHOWN else "")

@@ -170,7 +170,7 @@ class Journal:
         offsets = segment.next_offsets
         if sum(offsets.values()) >= sum(known.values()):
             advanced_us = max(segment.advanced_us, self.mark.advanced_us)
-            self.mark = Mark(offsets, advanced_us, segment.quality, segment.places, segment.told)
+            self.mark = Mark(offsets, advanced_us, segment.quality, segment.places, segment.told, segment.examples)
         self.mark = replace(self.mark, next_offsets=_highest(known, offsets))
 
     def _ready(self) -> list[bytes]:

@@ -7,6 +7,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from processors.core.names import OTHER
 from schemas.alerts import State, Transition
 from schemas.errors import Reason
 from schemas.events import Event
@@ -16,6 +17,9 @@ from schemas.views import UNKNOWN_TEAM
 FAST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 LAG_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
 RECOVERY_BUCKETS = (1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+
+MAX_TEAMS = 200
+"""Teams that have series of their own: the directory may say anything."""
 
 TIMED = frozenset({"at_risk", "overdue"})
 """Reasons of the transitions that timers make; the others come with an event."""
@@ -46,6 +50,9 @@ class WorkerMetrics:
             self._dead_letters.labels(reason)
         self.lost = Counter(
             "salespulse_records_lost", "Records that left their topic before they were read.", registry=registry
+        )
+        self.key_mismatches = Counter(
+            "salespulse_key_mismatches", "Records whose key is not the customer of their event.", registry=registry
         )
         self.commit_seconds = Histogram(
             "salespulse_commit_seconds", "Time to commit source offsets.", buckets=FAST_BUCKETS, registry=registry
@@ -112,6 +119,7 @@ class WorkerMetrics:
             ["team", "level", "result"],
             registry=registry,
         )
+        self._teams: set[str] = set()
         self._owed: dict[tuple[str, str, str], int] = {}
         self._alert_lag = Histogram(
             "salespulse_alert_lag_seconds",
@@ -133,7 +141,13 @@ class WorkerMetrics:
     def expect_team(self, team: str) -> None:
         """The same for the outcomes of a team."""
         for level, result in product(self._levels, ("met", "missed")):
-            self._outcomes.labels(team, level, result)
+            self._outcomes.labels(self._team(team), level, result)
+
+    def _team(self, team: str) -> str:
+        """The team itself while there is room: a counter may not change its name, so the first to come keep theirs."""
+        if len(self._teams) < MAX_TEAMS:
+            self._teams.add(team)
+        return team if team in self._teams else OTHER
 
     def events(self, kind: str, result: str, count: int) -> None:
         """Count events of a type: `applied`, or the reason why not."""
@@ -171,7 +185,8 @@ class WorkerMetrics:
 
     def outcomes(self, news: Mapping[tuple[str, str, str], int]) -> None:
         """Count outcomes by team, level and result. One that is taken back is made good by the next of its kind."""
-        for labels, count in news.items():
+        for (team, level, result), count in news.items():
+            labels = (self._team(team), level, result)
             due = count - self._owed.pop(labels, 0)
             if due >= 0:
                 self._outcomes.labels(*labels).inc(due)

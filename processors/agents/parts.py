@@ -73,8 +73,7 @@ class Part:
         for event_id in self.journal.take_left_over():
             self.ledger.forget(event_id)
         self.ledger.set_clock(clock_us)
-        quality = {day: dict(counts) for day, counts in mark.quality.items()}
-        self.ledger.begin(mark.advanced_us, quality, mark.places)
+        self.ledger.begin(mark.advanced_us, mark.quality, mark.places, mark.examples)
         self.watched_us = clock_us
         self.recovered = True
 
@@ -85,9 +84,15 @@ class Part:
     def cut(self) -> tuple[Mark, list[Entry]]:
         """Where the part is now, and the changelog records that make it durable."""
         self.spoken = False
-        quality = {day: dict(counts) for day, counts in self.ledger.quality.items()}
-        places = self.ledger.desks.places
-        mark = Mark(dict(self.next_offsets), self.ledger.advanced_us, quality, places, dict(self.told))
+        ledger, quality = self.ledger, self.ledger.data_quality
+        mark = Mark(
+            dict(self.next_offsets),
+            ledger.advanced_us,
+            quality.noted(),
+            ledger.desks.places,
+            dict(self.told),
+            dict(quality.examples),
+        )
         return mark, self.journal.cut(mark)
 
     def raw(self, event_id: str) -> bytes:

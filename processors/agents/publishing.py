@@ -59,7 +59,7 @@ class Publisher:
         self._metrics = metrics
         self._publications: dict[int, Publication] = {}
         self._reps: dict[str, int] = {}
-        self._up = True
+        self._failing: dict[str, str] = {}
 
     def reps_changed(self, offsets: Mapping[str, int]) -> None:
         """These reps have new entries, at these offsets of the directory's topic."""
@@ -67,17 +67,21 @@ class Publisher:
 
     async def publish(self) -> None:
         """Bring the read model up to date, as far as it answers."""
+        what = "reps"
         try:
             for part in self._parts.recovered():
+                what = part.label
                 publication = self._publication(part)
                 if publication.is_due():
                     await self._publish(publication)
+            what = "reps"
             await self._publish_reps()
         except Unavailable as error:
-            self._went(up=False, why=str(error))
+            self._went(what, why=str(error))
         else:
             if not self._parts.recovered():
                 # Nothing is asked any more: what was last answered would stand for ever.
+                self._failing.clear()
                 self._metrics.redis_up.set(math.nan)
 
     def _publication(self, part: Part) -> Publication:
@@ -103,17 +107,17 @@ class Publisher:
             outcome = await self._model.publish_portions(
                 about, chain(() if first is None else (first,), portions), whole
             )
-            self._went(up=True)
             publication.whole = outcome != ACCEPTED
             publication.heartbeat = now + HEARTBEAT_SECONDS
-            if outcome not in (ACCEPTED, EMPTY):
+            if outcome == ACCEPTED:
+                self._went(part.label)
+            elif outcome != EMPTY:
                 return
         publication.history = _reads_history(part)
         publication.due = now + LAGGING_SECONDS if publication.history else 0.0
 
     async def _has_passed(self, part: Part) -> bool:
         fence = await self._model.fence(part.label)
-        self._went(up=True)
         if fence is None or part.position >= fence:
             return True
         if not part.caught_up:
@@ -131,7 +135,7 @@ class Publisher:
         for rep_id, offset in offsets.items():
             if self._directory.get(rep_id) is None:
                 await self._model.remove_rep(rep_id, offset)
-        self._went(up=True)
+        self._went("reps")
         self._reps = {rep_id: offset for rep_id, offset in self._reps.items() if offsets.get(rep_id) != offset}
 
     def _entries(self, offsets: Mapping[str, int]) -> Iterable[tuple[RepUpdated, int]]:
@@ -140,14 +144,23 @@ class Publisher:
             if rep is not None:
                 yield rep, offset
 
-    def _went(self, *, up: bool, why: str = "") -> None:
-        """Tell what an answer of the read model shows, or its lack: once that it is away, and once that it is back."""
-        self._metrics.redis_up.set(up)
-        if self._up and not up:
+    def _went(self, what: str, why: str | None = None) -> None:
+        """Note that something was written, or why it was not: only what was written shows that the read model is up.
+
+        It is away while anything that could not be written still is not; that is logged when it begins and ends.
+        """
+        was_up = not self._failing
+        if why is None:
+            self._failing.pop(what, None)
+        else:
+            self._failing[what] = why
+        owned = {"reps", *(part.label for part in self._parts.recovered())}
+        self._failing = {one: reason for one, reason in self._failing.items() if one in owned}
+        self._metrics.redis_up.set(not self._failing)
+        if was_up and self._failing:
             logger.warning("%s: going on without the read model, and catching up later", why)
-        elif up and not self._up:
-            logger.info("the read model answers again: catching up")
-        self._up = up
+        elif not was_up and not self._failing:
+            logger.info("the read model takes what is published again: catching up")
 
 
 def _reads_history(part: Part) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from processors.agents.dead_letters import DeadLetters
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import Part, Parts
-from processors.core.instants import DAY_MS
+from processors.core.quality import day_of
 from schemas.errors import BadRecord
 
 SPEAKER = 0
@@ -68,5 +68,5 @@ class Refusals:
         source = (self._reps_topic, entry.partition)
         part.told[entry.partition] = entry.offset + 1
         part.unsent.append(self._dead_letters.of_record(source, entry, entry.why))
-        part.ledger.note(entry.why.reason, entry.timestamp // DAY_MS)
+        part.ledger.note(entry.why.reason, day_of(entry.timestamp))
         self._metrics.dead_letter(entry.why.reason)

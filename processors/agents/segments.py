@@ -3,7 +3,8 @@
 The durable state of a partition is the set of events it accepted, kept in *segments*, one changelog record each:
 
     key    16 bytes, big-endian: ordinal (8), writer (8)
-    value  msgpack array: version, last of its flush?, next offsets, advanced, quality, events, places, told
+    value  msgpack array: version, last of its flush?, next offsets, advanced, quality, events, places, told,
+           examples
            a null value withdraws the segment
 
 Only the writer that began a segment ever writes its key again, and then with more events. So a worker that lost its
@@ -45,6 +46,8 @@ class Mark(msgspec.Struct, frozen=True):
     """Where the reps stood, as a fingerprint; None: not known."""
     told: dict[int, int] = {}
     """Partition of the directory's topic to the offset up to which its refused entries are dead letters."""
+    examples: dict[str, str] = {}
+    """Reason to an example of it; like `quality`, it is bounded whatever senders do."""
 
 
 class Segment(msgspec.Struct, array_like=True):
@@ -59,7 +62,8 @@ class Segment(msgspec.Struct, array_like=True):
     events: list[bytes]
     places: int | None = None
     told: dict[int, int] = {}
-    """These two are not in what was written before they were kept."""
+    examples: dict[str, str] = {}
+    """These three are not in what was written before they were kept."""
 
 
 _decoder = msgspec.msgpack.Decoder(Segment)
@@ -83,7 +87,7 @@ def decode_key(key: bytes) -> tuple[int, int]:
 def encode_segment(mark: Mark, events: list[bytes], *, last: bool) -> bytes:
     """The changelog value of a segment."""
     state = (mark.next_offsets, mark.advanced_us, mark.quality)
-    segment = Segment(VERSION, last, *state, events, mark.places, mark.told)
+    segment = Segment(VERSION, last, *state, events, mark.places, mark.told, mark.examples)
     return _encoder.encode(segment)
 
 

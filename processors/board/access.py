@@ -1,13 +1,13 @@
 """Who asks, and what they may do: tokens, a reverse proxy's word, or nobody in particular.
 
-Nothing here is ever logged, and tokens are compared by their digests, all of them, in constant time.
+No token is ever logged, and tokens are compared by their digests, all of them, in constant time.
 """
 
 import binascii
+import math
 from base64 import b64decode
 from hmac import compare_digest
 from http import HTTPStatus
-from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from aiohttp import web
@@ -21,13 +21,14 @@ from config.board_settings import (
     address_of,
     anonymous_role,
     digest_of,
-    is_loopback,
+    is_proxy,
     networks_of,
     tokens_of,
 )
 from config.settings import Settings
 from processors.board.problems import Handler, Problem
 from processors.board.security import SAFE_METHODS
+from processors.board.sign_ins import SignIns
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 LONGEST_NAME = 128
@@ -66,7 +67,8 @@ class Access:
         self._proxies = networks_of(board)
         self._writers = frozenset(board.writers)
         self._open_paths = OPEN_PATHS | ({"/metrics"} if board.metrics_access == "open" else frozenset())
-        self._hosts = self._own_hosts(settings) if is_loopback(board.host) else None
+        self._hosts = _own_hosts(settings)
+        self._sign_ins = SignIns()
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -93,7 +95,7 @@ class Access:
             return Caller(user, ROLES["write" if writes else "read"])
         credentials = request.headers.get("Authorization")
         if credentials is not None and self._tokens:
-            token = self._token(credentials)
+            token = self._token(credentials, request.remote or "")
             return Caller(token.name, ROLES[token.role])
         return self._nobody(request)
 
@@ -101,7 +103,7 @@ class Access:
         """Whom a trusted proxy has let in."""
         if self._user_header is None or self._user_header not in request.headers:
             return None
-        if not self._is_proxy(address_of(request.remote or "")):
+        if not is_proxy(request.remote or "", self._proxies):
             detail = f"{self._user_header} came from another place than board.trusted_proxies"
             raise Problem(HTTPStatus.FORBIDDEN, detail)
         names = request.headers.getall(self._user_header)
@@ -109,23 +111,26 @@ class Access:
             raise Problem(HTTPStatus.BAD_REQUEST, f"{self._user_header}: allowed is one name of 1 to 128 characters")
         return names[0]
 
-    def _is_proxy(self, peer: IPv4Address | IPv6Address | None) -> bool:
-        if isinstance(peer, IPv6Address) and peer.ipv4_mapped is not None:
-            peer = peer.ipv4_mapped
-        return peer is not None and any(peer in network for network in self._proxies)
-
-    def _token(self, credentials: str) -> Token:
+    def _token(self, credentials: str, address: str) -> Token:
         given = digest_of(_word(credentials))
+        wait_seconds = self._sign_ins.wait_seconds(address, given)
+        if wait_seconds > 0:
+            detail = f"too many sign-ins from {address} were refused: try again in {math.ceil(wait_seconds)} s"
+            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, {"Retry-After": str(math.ceil(wait_seconds))})
         found = [token for token in self._tokens if compare_digest(token.digest, given)]
         if not found:
+            self._sign_ins.failed(address)
             raise Problem(HTTPStatus.UNAUTHORIZED, "this token is not known", CHALLENGES)
+        self._sign_ins.succeeded(address, given, found[0].name, found[0].role)
         return found[0]
 
     def _nobody(self, request: web.Request) -> Caller:
         if self._anonymous is None:
             return Caller(None, frozenset())
-        if self._hosts is not None and not _is_among(request.host, self._hosts):
-            detail = f"host {request.host!r}: allowed is this machine, or the name in notifier.board_url"
+        if not _is_among(request.host, self._hosts):
+            detail = (
+                f"host {request.host!r}: allowed are addresses, and the names in notifier.board_url and board.hosts"
+            )
             raise Problem(HTTPStatus.MISDIRECTED_REQUEST, detail)
         return Caller(None, ROLES[self._anonymous])
 
@@ -138,8 +143,11 @@ class Access:
             return Problem(HTTPStatus.FORBIDDEN, f"to {needed}, sign in at the board's proxy")
         return Problem(HTTPStatus.FORBIDDEN, f"nobody may {needed} here: board.anonymous says so")
 
-    def _own_hosts(self, settings: Settings) -> frozenset[str]:
-        return frozenset({"localhost", settings.board.host, URL(settings.notifier.board_url).host or ""})
+
+def _own_hosts(settings: Settings) -> frozenset[str]:
+    """The names of this board; a foreign one was made to lead here (DNS rebinding)."""
+    board_url = URL(settings.notifier.board_url).host or ""
+    return frozenset(name.lower() for name in ("localhost", settings.board.host, board_url, *settings.board.hosts))
 
 
 def _is_among(host: str, hosts: frozenset[str]) -> bool:
@@ -148,7 +156,7 @@ def _is_among(host: str, hosts: frozenset[str]) -> bool:
         name = URL.build(scheme="http", authority=host).host or ""
     except ValueError:
         return False
-    return name in hosts or address_of(name) is not None
+    return name.lower() in hosts or address_of(name) is not None
 
 
 def _word(credentials: str) -> str:

@@ -26,7 +26,7 @@ class Source(NamedTuple):
 
     def about(self) -> dict[str, Any]:
         """The fields of `About`."""
-        since_us = self.status.down_since_us
+        since_us = self.status.stale_since_us
         return {
             "as_of": rfc3339(self.store.now_us()),
             "currency": self.store.policy.currency,

@@ -23,18 +23,28 @@ from processors.board.shapes import (
     Rep,
     RepAnswer,
     SegmentItem,
-    Segments,
     Team,
     Teams,
 )
 from processors.core.comparison import comparisons
 from processors.core.instants import rfc3339
 from processors.core.numbers import Numbers, numbers_of, segment_of
-from processors.core.windows import WINDOWS
+from processors.core.windows import ALL, WINDOWS
 from schemas.views import Partial
 
+LARGEST_PAGE_BYTES = 2 * 1024 * 1024
+"""A page of reps or teams ends when its items are larger: names in them may be long."""
 REPS_AT_ONCE = 25
 """So many reps' numbers are made before the event loop gets its turn."""
+
+
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+def _slice(names: Sequence[str], first: int, shown: int) -> Slice:
+    """Where a page of items is among all of them, by their names in order."""
+    last = first + shown
+    return Slice(len(names), place(names[last - 1]) if shown and last < len(names) else None)
 
 
 class Api:
@@ -46,6 +56,7 @@ class Api:
         self._pools = Pools(source.store)
         self._levels = source.store.ages.levels
         self._pipelines = source.store.policy.pipelines
+        self._kinds = source.store.policy.kinds
 
     def routes(self) -> list[web.RouteDef]:
         """Where the handlers are."""
@@ -73,12 +84,16 @@ class Api:
         team = query.word("team")
         ids = sorted(self._store.known_reps()) if team is None else self._pools.members(team)
         first = 0 if after is None else bisect_right(ids, after)
-        items = []
-        for count, rep_id in enumerate(ids[first : first + limit], 1):
+        items: list[Rep] = []
+        size = 0
+        for rep_id in ids[first : first + limit]:
             items.append(Rep(**self._rep(rep_id), windows=self._numbers(self._store.sums(rep_id), windows)))
-            if count % REPS_AT_ONCE == 0:
+            size += len(_encode(items[-1]))
+            if size > LARGEST_PAGE_BYTES:
+                break
+            if len(items) % REPS_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        where = Slice(len(ids), place(ids[first + limit - 1]) if first + limit < len(ids) else None)
+        where = _slice(ids, first, len(items))
         return answer(request, Page[Rep](**self._source.about(), **page_of(request, items, where)))
 
     async def rep(self, request: web.Request) -> web.Response:
@@ -100,19 +115,37 @@ class Api:
         return answer(request, body)
 
     async def teams(self, request: web.Request) -> web.Response:
-        """Teams and the company."""
-        windows = self._windows(Query(request.query, ("window",)))
-        teams = (await self._pools.teams()).items()
-        items = [Team(team, count, self._numbers(pool, windows)) for team, (count, pool) in teams]
+        """Teams by name and the company; filter: window."""
+        query = Query(request.query, ("window", "limit", "after"))
+        windows, limit, after = self._windows(query), query.limit(), query.after(str)
+        teams = await self._pools.teams()
+        names = sorted(teams)
+        first = 0 if after is None else bisect_right(names, after)
+        items: list[Team] = []
+        size = 0
+        for name in names[first : first + limit]:
+            count, pool = teams[name]
+            items.append(Team(name, count, self._numbers(pool, windows)))
+            size += len(_encode(items[-1]))
+            if size > LARGEST_PAGE_BYTES:
+                break
         company = Company(self._numbers(await self._pools.company(), windows))
-        return answer(request, Teams(**self._source.about(), company=company, items=items))
+        page = page_of(request, items, _slice(names, first, len(items)))
+        return answer(request, Teams(**self._source.about(), company=company, **page))
 
     async def segments(self, request: web.Request) -> web.Response:
         """Customers, revenue, cost and lifetime value by segment (S26)."""
-        Query(request.query, ())
-        segments = {name: segment_of(segment) for name, segment in self._store.segments().items() if segment.customers}
-        items = [SegmentItem(name, **msgspec.structs.asdict(numbers)) for name, numbers in segments.items()]
-        return answer(request, Segments(**self._source.about(), items=items))
+        query = Query(request.query, ("limit", "after"))
+        limit, after = query.limit(), query.after(str)
+        segments = {name: segment for name, segment in self._store.segments().items() if segment.customers}
+        names = sorted(segments)
+        first = 0 if after is None else bisect_right(names, after)
+        items = [
+            SegmentItem(name, **msgspec.structs.asdict(segment_of(segments[name])))
+            for name in names[first : first + limit]
+        ]
+        page = page_of(request, items, _slice(names, first, len(items)))
+        return answer(request, Page[SegmentItem](**self._source.about(), **page))
 
     async def quality(self, request: web.Request) -> web.Response:
         """What was wrong with records, and up to where each partition is published."""
@@ -123,7 +156,16 @@ class Api:
             )
             for partition, published in sorted(self._store.partitions.items())
         ]
-        return answer(request, Quality(**self._source.about(), windows=self._store.quality(), partitions=partitions))
+        windows, read = self._store.quality(), self._store.read()
+        body = Quality(
+            **self._source.about(),
+            windows=windows,
+            read=read,
+            shares={reason: count / read for reason, count in windows[ALL].items() if read},
+            examples=self._store.examples(),
+            partitions=partitions,
+        )
+        return answer(request, body)
 
     def _windows(self, query: Query) -> list[str]:
         window = query.choice("window", tuple(WINDOWS))
@@ -131,7 +173,7 @@ class Api:
 
     def _numbers(self, sums: Sequence[Partial], windows: list[str]) -> dict[str, Numbers]:
         return {
-            window: numbers_of(part, self._levels, self._pipelines)
+            window: numbers_of(part, self._levels, self._pipelines, kinds=self._kinds)
             for window, part in zip(WINDOWS, sums, strict=True)
             if window in windows
         }

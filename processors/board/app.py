@@ -8,12 +8,14 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 
+from config.board_settings import BoardSettings
 from config.clock import Clock, wall_us
 from config.settings import Settings
 from processors.board.access import Access
 from processors.board.answers import Source
 from processors.board.api import Api
 from processors.board.exposition import Exposition
+from processors.board.families import windows_of
 from processors.board.health import Health
 from processors.board.holds import Desk, LazyAckTopic
 from processors.board.latest import LatestDeadLetters
@@ -21,6 +23,7 @@ from processors.board.letters_api import LettersApi
 from processors.board.openapi import openapi_routes
 from processors.board.pages import Pages
 from processors.board.problems import LARGEST_REQUEST_BYTES, Handler, problems
+from processors.board.quotas import Quota
 from processors.board.requests_api import RequestsApi
 from processors.board.scrape import BoardMetrics, Scrape
 from processors.board.security import ours_only, secure
@@ -49,13 +52,14 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     follower = Follower(connection, settings.redis.prefix, store, wall_us)
     recorder = LazyAckTopic(settings.kafka, settings.notifier.acks_topic)
     desk = Desk(Acks(connection, settings.redis.prefix, recorder, clock.now_us), store)
-    exposition = Exposition(store, clock, lambda: follower.status.loaded, parse_shard(settings.board.shard))
+    exposition = _exposition(store, clock, follower, settings.board)
     metrics = BoardMetrics(CollectorRegistry())
     app = _guarded(settings, metrics)
     app[EXPOSITION], app[FOLLOWER], app[STORE], app[DESK] = exposition, follower, store, desk
     health = Health(store, follower.status, lambda: exposition.is_complete)
     letters = LatestDeadLetters(settings.kafka, settings.board.dead_letters_kept)
-    pages = Pages(store, clock, follower.status, build_views(store, settings.board, letters))
+    streams = Quota("pages", settings.board.streams, settings.board.streams_per_client)
+    pages = Pages(store, clock, follower.status, build_views(store, settings.board, letters), streams)
     app.router.add_get("/metrics", Scrape(exposition, metrics, follower.status).metrics)
     app.add_routes([*health.routes(), *_api_routes(Source(store, follower.status), desk, letters), *pages.routes()])
     app.on_shutdown.append(pages.close)
@@ -64,6 +68,11 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     )
     app.cleanup_ctx.append(app[BACKGROUND].context)
     return app
+
+
+def _exposition(store: Store, clock: Clock, follower: Follower, board: BoardSettings) -> Exposition:
+    windows = windows_of(board.metrics_windows, board.metrics_pipeline_windows)
+    return Exposition(store, clock, lambda: follower.status.loaded, parse_shard(board.shard), windows)
 
 
 def _guarded(settings: Settings, metrics: BoardMetrics) -> web.Application:

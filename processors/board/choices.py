@@ -1,6 +1,6 @@
 """What a page's address chooses. An impossible choice is passed over and said: an old link still shows something."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from processors.board.store import Store
@@ -16,6 +16,8 @@ ROWS = 100
 USUAL_WINDOW = "30d"
 MOST_DIGITS = 6
 SUGGESTED_REPS = 200
+OFFERED_TEAMS = 200
+"""The most teams of a list to choose from, beside the chosen one; an address may name any."""
 
 
 OFFERED = {
@@ -51,9 +53,13 @@ def one_of(choices: Choices, name: str, allowed: tuple[str, ...]) -> str | None:
 
 
 def teams_of(store: Store, choices: Choices) -> Context:
-    """All teams, and the chosen one."""
+    """The teams to choose from, how many more there are, and the chosen one."""
     teams = sorted({store.reps.team(rep_id) for rep_id in store.known_reps()})
-    return {"teams": teams, "team": choices.get("team") if choices.get("team") in teams else None}
+    chosen = choices.get("team") if choices.get("team") in teams else None
+    offered = teams[:OFFERED_TEAMS]
+    if chosen is not None and chosen not in offered:
+        offered.append(chosen)
+    return {"teams": offered, "team": chosen, "more_teams": len(teams) - len(offered)}
 
 
 def passed_over(choices: Choices, context: Context) -> list[tuple[str, str]]:
@@ -65,10 +71,17 @@ def passed_over(choices: Choices, context: Context) -> list[tuple[str, str]]:
     ]
 
 
+def canonical(parameters: Mapping[str, str], known: Collection[str]) -> Choices:
+    """The known parameters that choose something: addresses that show the same have the same choices."""
+    chosen = {name: parameters[name] for name in sorted(known) if parameters.get(name)}
+    if _page(chosen) == 1:
+        chosen.pop("page", None)
+    return chosen
+
+
 def page_of(choices: Choices, total: int, rows: int = ROWS) -> Context:
     """Which page of so many rows is shown."""
-    said, last = choices.get("page", ""), max(1, -(-total // rows))
-    page = min(max(1, int(said)), last) if said.isascii() and said.isdigit() and len(said) <= MOST_DIGITS else 1
+    page = min(_page(choices), max(1, -(-total // rows)))
     first = (page - 1) * rows
     return {"page": page, "first": first, "more": total > page * rows, "total": total}
 
@@ -82,3 +95,8 @@ def reps_named(store: Store, words: str) -> Found:
     sought = words.strip().casefold()
     known = store.known_reps()
     return Found(words, {one for one in known if sought in store.reps.name(one).casefold() or sought in one.casefold()})
+
+
+def _page(choices: Choices) -> int:
+    said = choices.get("page", "")
+    return max(1, int(said)) if said.isascii() and said.isdigit() and len(said) <= MOST_DIGITS else 1

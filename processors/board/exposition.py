@@ -15,10 +15,14 @@ from math import inf
 from config.clock import Clock
 from processors.board.ages import NEVER_US
 from processors.board.chunks import Chunks
+from processors.board.families import DEFAULT_WINDOWS, Windows
 from processors.board.rendering import HEADS, Rendering
 from processors.board.shard import WHOLE, Shard
 from processors.board.store import IDENTITY, NUMBERS, WAITING, Store
-from processors.board.totals import totals
+from processors.board.totals import folded, totals
+from processors.board.unknown_reps import UnknownReps
+from processors.core.names import OTHER
+from processors.core.windows import WINDOWS
 from processors.core.zones import zone_days
 
 SLICE_SECONDS = 0.004
@@ -36,7 +40,14 @@ PATIENCE_SECONDS = 0.3
 class Exposition:
     """Keeps the rendered series of all reps."""
 
-    def __init__(self, store: Store, clock: Clock, is_loaded: Callable[[], bool], shard: Shard = WHOLE) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        is_loaded: Callable[[], bool],
+        shard: Shard = WHOLE,
+        windows: Windows = DEFAULT_WINDOWS,
+    ) -> None:
         """`is_loaded`: whether the store is filled; before, every rep would be rendered again and again."""
         self.is_complete = False
         """Whether every rep was rendered at least once since the store was filled."""
@@ -44,10 +55,15 @@ class Exposition:
         self._clock = clock
         self._is_loaded = is_loaded
         self._shard = shard
-        self._rendering = Rendering(store, clock)
+        self._rendering = Rendering(store, clock, windows)
+        self._unknown = UnknownReps(store, self._rendering)
+        self._unknown_slot: int | None = None
+        self._folded_kinds: dict[str, int] = {}
+        """Of the reps that have any: activities that are counted under `_other`."""
         self._families = [Chunks(head) for head in HEADS]
         self._slots: dict[str, int] = {}
         self._free: list[int] = []
+        self._slots_made = 0
         self._pending: OrderedDict[str, int] = OrderedDict()
         self._turns = _Turns(store)
         self._asking = 0
@@ -67,9 +83,10 @@ class Exposition:
             await self._render_due()
         finally:
             self._asking -= 1
+        self._render_unknown()
         texts = [text for family in self._families for text in family.texts()]
         if self._shard.number == 0:  # what belongs to no rep is told once
-            texts.append(totals(self._store, self._clock).encode())
+            texts.append((totals(self._store, self._clock) + folded(self._store, self._folded())).encode())
         return texts
 
     async def run(self) -> None:
@@ -112,8 +129,12 @@ class Exposition:
 
     def _collect(self) -> None:
         for rep_id, what in [*self._store.take_touched().items(), *self._turns.due()]:
-            if rep_id in self._slots or self._shard.has(rep_id):
+            if rep_id in self._slots or rep_id in self._unknown or self._is_here(rep_id):
                 self._pend(rep_id, what)
+
+    def _is_here(self, rep_id: str) -> bool:
+        """Whether a rep belongs to this shard: all unknown ones belong to the first, or their sum would be torn."""
+        return self._shard.number == 0 if self._unknown.is_unknown(rep_id) else self._shard.has(rep_id)
 
     def _follow_the_wall(self) -> None:
         """With a clock that is not the wall's, instants on the wall's move from one scrape to the next."""
@@ -122,6 +143,7 @@ class Exposition:
             self._wall_offset_us = offset_us
             for rep_id in self._slots:
                 self._pend(rep_id, WAITING)
+            self._unknown.has_changed = True
 
     def _pend(self, rep_id: str, what: int) -> None:
         self._pending[rep_id] = self._pending.get(rep_id, 0) | what
@@ -138,24 +160,70 @@ class Exposition:
                 until = time.monotonic() + SLICE_SECONDS
 
     def _render(self, rep_id: str, what: int) -> None:
-        if not self._store.knows(rep_id):
+        if not self._store.knows(rep_id) or not self._is_here(rep_id):
             self._forget(rep_id)
             return
+        if self._unknown.is_unknown(rep_id):
+            self._leave(rep_id)
+            self._unknown.put(rep_id)
+        else:
+            self._unknown.remove(rep_id)
+            self._render_named(rep_id, what)
+        if what & NUMBERS:
+            self._count_folded(rep_id)
+        self._turns.rendered(rep_id, what)
+
+    def _render_named(self, rep_id: str, what: int) -> None:
         slot = self._slots.get(rep_id)
         if slot is None:
-            slot = self._slots[rep_id] = self._free.pop() if self._free else len(self._slots)
+            slot = self._slots[rep_id] = self._new_slot()
             what = IDENTITY
         for place, samples, text in self._rendering.chunks(rep_id, what):
             self._families[place].put(slot, text, samples)
-        self._turns.rendered(rep_id, what)
+
+    def _render_unknown(self) -> None:
+        """The unknown reps together, if anything of them has changed."""
+        if not self._unknown.has_changed:
+            return
+        if self._unknown_slot is None:
+            self._unknown_slot = self._new_slot()
+        if not self._unknown:
+            self._clear(self._unknown_slot)
+        for place, samples, text in self._unknown.chunks() if self._unknown else ():
+            self._families[place].put(self._unknown_slot, text, samples)
+
+    def _new_slot(self) -> int:
+        if self._free:
+            return self._free.pop()
+        self._slots_made += 1
+        return self._slots_made - 1
+
+    def _clear(self, slot: int) -> None:
+        for family in self._families:
+            family.put(slot, b"", 0)
+
+    def _count_folded(self, rep_id: str) -> None:
+        week = self._store.sums(rep_id)[list(WINDOWS).index("7d")]
+        self._folded_kinds.pop(rep_id, None)
+        if OTHER in week.activities:
+            self._folded_kinds[rep_id] = week.activities[OTHER]
+
+    def _folded(self) -> dict[str, int]:
+        """What has no series of its own, by label."""
+        return {"kind": sum(self._folded_kinds.values()), "rep": len(self._unknown)}
 
     def _forget(self, rep_id: str) -> None:
+        self._leave(rep_id)
+        self._unknown.remove(rep_id)
+        self._folded_kinds.pop(rep_id, None)
+        self._turns.forget(rep_id)
+
+    def _leave(self, rep_id: str) -> None:
+        """A rep has no series of its own any more."""
         slot = self._slots.pop(rep_id, None)
         if slot is not None:
             self._free.append(slot)
-            self._turns.forget(rep_id)
-            for family in self._families:
-                family.put(slot, b"", 0)
+            self._clear(slot)
 
 
 _SPARE = 1000

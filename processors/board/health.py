@@ -37,7 +37,7 @@ class Health:
 
     def state(self, *, reasons: bool) -> dict[str, object]:
         """How the board stands."""
-        since_us = self._status.down_since_us
+        since_us, stale_us = self._status.down_since_us, self._status.stale_since_us
         return {
             "status": "ready" if self._is_ready() else "loading",
             "redis": {
@@ -45,5 +45,10 @@ class Health:
                 "down_since": None if since_us is None else rfc3339(since_us),
                 "reason": self._status.why_down if reasons else None,
             },
-            "read_model": {"emptied": self._status.emptied, "partitions": len(self._store.partitions)},
+            "read_model": {
+                "stale_since": None if stale_us is None else rfc3339(stale_us),
+                "reason": self._status.why_stale if reasons else None,
+                "emptied": self._status.emptied,
+                "partitions": len(self._store.partitions),
+            },
         }

@@ -1,6 +1,7 @@
 """The newest dead letters, read from their topic when somebody wants to see them."""
 
 import asyncio
+import re
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -14,6 +15,8 @@ from config.settings import KafkaSettings
 from processors.core.instants import rfc3339
 from processors.sinks.kafka_client import connection, line, partition_counts
 from schemas.errors import Unavailable
+
+_DIGITS = re.compile("[0-9]{1,12}")
 
 SHOWN_VALUE = 2000
 """So many characters of a record are kept: a record may be half a mebibyte."""
@@ -166,6 +169,11 @@ def _letter(record: ConsumerRecord[bytes, bytes]) -> Letter:
         offset=headers.get("offset"),
         key=(record.key or b"")[:SHOWN_VALUE].decode("utf-8", "replace"),
         value=value[: 4 * SHOWN_VALUE].decode("utf-8", "replace")[:SHOWN_VALUE],
-        value_bytes=int(headers.get("value_bytes", len(value))),
+        value_bytes=_length(headers.get("value_bytes"), len(value)),
         letter=f"{record.partition}@{record.offset}",
     )
+
+
+def _length(header: str | None, known: int) -> int:
+    """How long the whole record was; what is there, where the header says nothing or is not ours."""
+    return int(header) if header is not None and _DIGITS.fullmatch(header) else known

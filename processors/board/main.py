@@ -13,9 +13,11 @@ from config.clock import Clock
 from config.load_policy import load_policy
 from config.logs import configure_logs
 from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
-from config.settings import Settings
+from config.settings import Settings, exposed_files
 from processors.board.app import BACKGROUND, build_board
-from processors.board.site import Site
+from processors.board.site import board_site
+from processors.sinks.redis_probe import warn_of_cluster
+from processors.web.connections import Limits
 from schemas.errors import Unavailable
 from schemas.policy import Policy
 
@@ -36,6 +38,8 @@ def run_board(settings: Settings) -> int:
     ignore_hangup()
     gc.set_threshold(*GC_THRESHOLDS)
     configure_logs(sys.stderr)
+    for line in exposed_files(settings):
+        logger.warning("%s", line)
     policy, clock, stop = load_policy(settings.policy.path), Clock(settings.clock), asyncio.Event()
     reload = PolicyReload(settings.policy.path, policy, clock.now_us, stop)
     code = asyncio.run(_run(settings, clock, policy, stop, reload))
@@ -55,14 +59,18 @@ async def _run(settings: Settings, clock: Clock, policy: Policy, stop: asyncio.E
     await runner.setup()
     try:
         await _listen(runner, settings.board)
-        return await _until(stop, app)
+        async with asyncio.TaskGroup() as tasks:
+            warning = tasks.create_task(warn_of_cluster(settings.redis))
+            code = await _until(stop, app)
+            warning.cancel()
+        return code
     finally:
         await runner.cleanup()
 
 
 async def _listen(runner: web.AppRunner, board: BoardSettings) -> None:
     try:
-        await Site(runner, board.host, board.port).start()
+        await board_site(runner, board, Limits()).start()
     except OSError as error:
         place = f"{board.host}:{board.port}"
         raise Unavailable(f"board.port: {place} cannot be used ({error.strerror}): choose another") from error

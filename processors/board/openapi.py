@@ -42,15 +42,16 @@ PARAMETERS: dict[str, tuple[str, Json]] = {
         {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT_SECONDS, "default": 0},
     ),
     "limit": (
-        "How many items a page has.",
+        "How many items a page has at most.",
         {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": USUAL_PAGE},
     ),
     "after": ("Where the page begins, as the `next` of an earlier answer says.", {"type": "string", "minLength": 1}),
 }
 BAD, SIGN_IN, FORBIDDEN = HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN
-AWAY = HTTPStatus.SERVICE_UNAVAILABLE
+AWAY, TOO_MANY = HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS
 WRITING = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, AWAY)
-WITH_BODY = (*WRITING, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+TOO_SLOW, TOO_LARGE = HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+WITH_BODY = (*WRITING, TOO_SLOW, TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 ONE = "/api/v1/requests/{request_id}"
 TARGET = ("customer_id", "turn")
 
@@ -136,14 +137,21 @@ OPERATIONS = (
     ),
     Operation("delete", f"{ONE}/snooze", "unsnooze", "End a snooze.", None, (*TARGET, "by"), problems=WRITING),
     Operation(
-        "get", "/api/v1/teams", "listTeams", "All teams and the company.", shapes.Teams, ("window",), problems=(AWAY,)
+        "get",
+        "/api/v1/teams",
+        "listTeams",
+        "Teams by name, and the company.",
+        shapes.Teams,
+        ("window", "limit", "after"),
+        problems=(AWAY,),
     ),
     Operation(
         "get",
         "/api/v1/segments",
         "listSegments",
         "Customers and their worth by segment.",
-        shapes.Segments,
+        shapes.Page[shapes.SegmentItem],
+        ("limit", "after"),
         problems=(AWAY,),
     ),
     Operation(
@@ -230,7 +238,7 @@ def _body_schema(one: Operation, schemas: dict[Any, Json]) -> Json:
 
 def _responses(one: Operation, schemas: dict[Any, Json]) -> Json:
     problem = {"application/problem+json": {"schema": schemas[shapes.ProblemBody]}}
-    statuses = sorted({BAD, SIGN_IN, FORBIDDEN, *one.problems})
+    statuses = sorted({BAD, SIGN_IN, FORBIDDEN, TOO_MANY, *one.problems})
     responses: Json = {str(int(each)): {"description": each.phrase, "content": problem} for each in statuses}
     if one.answer is None:
         return {"204": {"description": "Done, or there was nothing to do."}, **responses}

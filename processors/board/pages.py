@@ -15,20 +15,28 @@ from yarl import URL
 from config.clock import Clock
 from processors.board.access import caller_of
 from processors.board.ages import NEVER_US
-from processors.board.choices import Choices, Context, NoSuchRep, passed_over
+from processors.board.choices import Choices, Context, NoSuchRep, canonical, passed_over
 from processors.board.files import HERE, YEAR_SECONDS, Files
 from processors.board.fragments import Fragment
 from processors.board.problems import Problem
+from processors.board.quotas import Quota
 from processors.board.reader import Reader
 from processors.board.shared import Shared
 from processors.board.store import Store
 from processors.board.words import ALL_WORDS, COOKIE, Language, language_of
+from processors.core.foreign_text import is_path_step, visible
 from processors.core.instants import SECOND_US, rfc3339
 from processors.sinks.follower import Status
 
+STREAM_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "private, no-store",
+    "X-Accel-Buffering": "no",
+}
 STEP_SECONDS = 1.0
 """A reader is sent news at most so often."""
-MOST_READERS = 500
+REPS = "/reps"
+"""Before a rep's id, or with `rep` as a parameter for ids that cannot stand in a path."""
 QUIET_SECONDS = 1800
 """Without any event for so long the page says so: workers may have stopped."""
 
@@ -38,13 +46,15 @@ class View(NamedTuple):
 
     path: str
     title: str
+    choices: frozenset[str]
+    """The parameters of its address that mean something; others are passed over."""
     fill: Callable[[Choices], Awaitable[Context]]
 
 
 class Pages:
     """The handlers of the live page."""
 
-    def __init__(self, store: Store, clock: Clock, status: Status, views: Mapping[str, View]) -> None:
+    def __init__(self, store: Store, clock: Clock, status: Status, views: Mapping[str, View], streams: Quota) -> None:
         self._store = store
         self._clock = clock
         self._status = status
@@ -56,14 +66,16 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._templates.filters |= {"visible": lambda text: visible(str(text)), "rep_path": _rep_address}
         self._views = views
         self._fragments = Shared(self._version, clock.now_us)
         self._closing = asyncio.Event()
-        self._readers = 0
+        self._streams = streams
 
     def routes(self) -> list[web.RouteDef]:
         """Where the handlers are."""
         pages = [web.get(view.path, self._page(name)) for name, view in self._views.items()]
+        pages.append(web.get(REPS, self._page("rep")))
         return [*pages, web.get("/live/{view}", self.live), *self._files.routes()]
 
     async def close(self, _app: web.Application) -> None:
@@ -81,23 +93,19 @@ class Pages:
         name = request.match_info["view"]
         if name not in self._views:
             raise Problem(HTTPStatus.NOT_FOUND, f"there is no view {name!r}")
-        if self._readers >= MOST_READERS:
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{MOST_READERS} pages are open already")
-        response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        )
-        await response.prepare(request)
-        self._readers += 1
-        reader = Reader(response, request.headers.get("Last-Event-ID", ""))
-        try:
-            with suppress(ConnectionResetError):  # the reader has closed the page: how every stream ends
-                await self._stream(reader, name, dict(request.query), language_of(request))
-        finally:
-            self._readers -= 1
+        response = web.StreamResponse(headers=STREAM_HEADERS)
+        with self._streams.use(request), suppress(ConnectionResetError):  # of a page that was closed: how a stream ends
+            await response.prepare(request)
+            reader = Reader(response, request.headers.get("Last-Event-ID", ""))
+            await self._stream(reader, name, self._choices(request, name), language_of(request))
         return response
 
+    def _choices(self, request: web.Request, name: str) -> Choices:
+        """What the address chooses of what the view knows: readers who choose the same share a fragment."""
+        return canonical({**request.query, **request.match_info}, self._views[name].choices)
+
     async def _stream(self, reader: Reader, name: str, choices: Choices, language: Language) -> None:
-        view = (name, language, *sorted(choices.items())), partial(self._fragment, name, choices, language)
+        view = (name, language, *choices.items()), partial(self._fragment, name, choices, language)
         notice = ("", language), partial(self._notice, language)
         while not self._closing.is_set():
             if self._status.loaded:
@@ -117,14 +125,15 @@ class Pages:
     def _version(self) -> int:
         """Differs whenever a view may."""
         status = self._status
-        return hash((self._store.version, status.down_since_us, status.why_down, status.emptied, status.loaded))
+        return hash((self._store.version, status.stale_since_us, status.why_stale, status.emptied, status.loaded))
 
     def _page(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def page(request: web.Request) -> web.Response:
-            choices, language = {**request.query, **request.match_info}, language_of(request)
+            choices, language = self._choices(request, name), language_of(request)
             html, status = await self._whole(request, name, choices, language)
             response = web.Response(text=html, status=status, content_type="text/html", charset="utf-8")
             response.enable_compression()
+            response.headers["Cache-Control"] = "private, no-store"
             if "lang" in request.query:
                 response.set_cookie(COOKIE, language, max_age=YEAR_SECONDS, httponly=True, samesite="Lax")
             return response
@@ -172,8 +181,9 @@ class Pages:
         quiet = newest_us > 0 and self._clock.now_us() - newest_us > QUIET_SECONDS * SECOND_US
         state = {
             "loaded": status.loaded,
-            "down_since": None if status.down_since_us is None else rfc3339(status.down_since_us),
-            "why_down": status.why_down,
+            "stale_since": None if status.stale_since_us is None else rfc3339(status.stale_since_us),
+            "why_stale": status.why_stale,
+            "down": status.down_since_us is not None,
             "emptied": status.emptied,
             "newest_us": newest_us,
             "newest_seconds": (self._clock.now_us() - newest_us) / SECOND_US,
@@ -184,12 +194,11 @@ class Pages:
     def _frame(self, request: web.Request, name: str, choices: Choices, context: Context) -> Context:
         """What the rest of a page reads."""
         words = context["words"]
-        query = {key: value for key, value in choices.items() if key != "lang"}
         return {
             "title": context.get("name") or words[self._views[name].title],
             "path": self._path(name, choices),
             "live_path": f"/live/{name}",
-            "live_url": str(URL.build(path=f"/live/{name}", query=query)),
+            "live_url": str(URL.build(path=f"/live/{name}", query=choices)),
             **self._outside(request, words.language),
         }
 
@@ -216,7 +225,12 @@ class Pages:
         return self._templates.get_template(template).render(context)
 
     def _path(self, name: str, choices: Choices) -> str:
-        return f"/reps/{quote(choices.get('rep', ''), safe='')}" if name == "rep" else self._views[name].path
+        return _rep_address(choices.get("rep", "")).partition("?")[0] if name == "rep" else self._views[name].path
+
+
+def _rep_address(rep_id: str) -> str:
+    """The address of a rep's card."""
+    return f"{REPS}?rep={rep_id}" if is_path_step(rep_id) else f"{REPS}/{quote(rep_id, safe='')}"
 
 
 def _addresses(path: str, choices: Choices) -> Callable[..., str]:

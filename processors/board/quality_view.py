@@ -23,7 +23,7 @@ class QualityView:
         """What the template reads."""
         quality, letters = self._store.quality(), await self._letters.latest()
         reasons = sorted({reason for counts in quality.values() for reason in counts})
-        read = sum(published.offset for published in self._store.partitions.values())
+        read, examples = self._store.read(), self._store.examples()
         return {
             "windows": list(WINDOWS),
             "rows": [
@@ -31,6 +31,7 @@ class QualityView:
                     reason,
                     [quality[window].get(reason, 0) for window in WINDOWS],
                     ratio(quality[ALL].get(reason, 0), read),
+                    examples.get(reason),
                 )
                 for reason in reasons
             ],

@@ -10,12 +10,14 @@ import msgspec
 from multidict import MultiMapping
 
 from processors.board.problems import Problem
+from schemas.codec import UNREADABLE
 
 T = TypeVar("T")
 
 LARGEST_PAGE = 500
 USUAL_PAGE = 100
 LONGEST_WORD = 128
+MOST_DIGITS = 20
 
 
 class Query:
@@ -24,9 +26,13 @@ class Query:
     def __init__(self, parameters: MultiMapping[str], known: Collection[str]) -> None:
         for name in parameters:
             if name not in known:
-                raise wrong(name, parameters[name], f"one of the parameters {', '.join(sorted(known))}")
+                raise wrong(
+                    name[:LONGEST_WORD],
+                    parameters[name][:LONGEST_WORD],
+                    f"one of the parameters {', '.join(sorted(known))}",
+                )
             if len(parameters.getall(name)) > 1:
-                raise wrong(name, parameters[name], "one value")
+                raise wrong(name, parameters[name][:LONGEST_WORD], "one value")
         self._parameters: Mapping[str, str] = parameters
 
     def word(self, name: str) -> str | None:
@@ -40,7 +46,7 @@ class Query:
         """One of some words."""
         value = self._parameters.get(name)
         if value is not None and value not in allowed:
-            raise wrong(name, value, "one of " + ", ".join(allowed))
+            raise wrong(name, value[:LONGEST_WORD], "one of " + ", ".join(allowed))
         return value
 
     def number(self, name: str, lowest: int, highest: int, usual: int) -> int:
@@ -48,8 +54,9 @@ class Query:
         value = self._parameters.get(name)
         if value is None:
             return usual
-        if not (value.isascii() and value.isdigit()) or not lowest <= int(value[:20]) <= highest:
-            raise wrong(name, value, f"a whole number from {lowest} to {highest}")
+        is_number = value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS
+        if not is_number or not lowest <= int(value) <= highest:
+            raise wrong(name, value[:LONGEST_WORD], f"a whole number from {lowest} to {highest}")
         return int(value)
 
     def limit(self) -> int:
@@ -63,7 +70,7 @@ class Query:
             return None
         try:
             return msgspec.json.decode(urlsafe_b64decode(value.encode()), type=kind)
-        except (binascii.Error, msgspec.MsgspecError, UnicodeError, ValueError) as error:
+        except (*UNREADABLE, binascii.Error, ValueError) as error:
             raise wrong("after", value[:LONGEST_WORD], "what the `next` of an earlier answer says") from error
 
 

@@ -5,9 +5,18 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from config.clock import Clock
-from processors.board.families import BEFORE_FIRST_STAGE, FAMILIES, Layout, layout_of
+from processors.board.families import (
+    BEFORE_FIRST_STAGE,
+    FAMILIES,
+    Layout,
+    Span,
+    Windows,
+    in_windows,
+    layout_of,
+    window_labels,
+)
 from processors.board.store import IDENTITY, NUMBERS, STANDING, WAITING, Store
-from processors.board.tally import EVERY_FIELD
+from processors.board.tally import EVERY_FIELD, Sums
 from processors.board.text import fill, head, pairs, rep_template
 from processors.core.instants import SECOND_US
 
@@ -32,42 +41,55 @@ class Chunk(NamedTuple):
     text: bytes
 
 
+class Waits(NamedTuple):
+    """Who waits, of one rep or of several."""
+
+    counts: tuple[int, ...]
+    """By age class."""
+    oldest_us: int | None
+    """Start of the longest wait; None: nobody waits."""
+
+
 class Rendering:
     """Renders reps from the store."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, windows: Windows) -> None:
         self._store = store
         self._clock = clock
+        self._windows = {span: tuple(some) for span, some in windows.items()}
 
     def chunks(self, rep_id: str, what: int) -> Iterator[Chunk]:
         """The rep's chunks that may have changed. `what` are the store's bits."""
-        labels = pairs((("rep", rep_id), ("team", self._store.reps.team(rep_id))))
+        reps = self._store.reps
+        labels = pairs((("rep", rep_id), ("team", reps.shown_team(rep_id))))
         if what == IDENTITY:
-            name = pairs((("rep_name", self._store.reps.name(rep_id)),))
-            yield Chunk(0, 1, f"{INFO[0]}{{{labels},{name}}} 1\n".encode())
+            yield info(labels, reps.name(rep_id))
         if what & WAITING:
-            yield self._waiting(rep_id, labels)
-            yield self._oldest(rep_id, labels)
+            yield from self.waiting(self.waits(rep_id), labels)
         if what & STANDING:
-            yield self._standing(rep_id, labels)
+            yield self.standing(self._store.standing(rep_id), labels)
         if what & NUMBERS:
-            yield from self._numbers(rep_id, labels, everything=what == IDENTITY)
+            sums = self._store.sums(rep_id)
+            moved = self._store.take_moved(rep_id) | (EVERY_FIELD if what == IDENTITY else 0)
+            yield from self.numbers(sums, moved, labels)
 
-    def _waiting(self, rep_id: str, labels: str) -> Chunk:
-        ages, now_us = self._store.ages, self._store.now_us()
+    def waits(self, rep_id: str) -> Waits:
+        """Who waits for a rep now."""
+        ages, now_us, requests = self._store.ages, self._store.now_us(), self._store.waiting.of(rep_id).values()
         counts = [0] * len(ages.classes)
-        for request in self._store.waiting.of(rep_id).values():
+        for request in requests:
             counts[ages.place(request, now_us)] += 1
-        return Chunk(1, len(counts), fill(_by_one(REQUESTS_OPEN[0], "age", ages.classes), labels, counts))
+        return Waits(tuple(counts), min((request.opened_us for request in requests), default=None))
 
-    def _oldest(self, rep_id: str, labels: str) -> Chunk:
-        """As a wall instant, as old as the wait is long. With a scaled clock it moves."""
-        opened_us = min((request.opened_us for request in self._store.waiting.of(rep_id).values()), default=None)
-        at = 0 if opened_us is None else (opened_us + self._clock.to_wall_us(0)) / SECOND_US
-        return Chunk(2, 1, f"{OLDEST[0]}{{{labels}}} {at}\n".encode())
+    def waiting(self, waits: Waits, labels: str) -> Iterator[Chunk]:
+        """The longest wait is a wall instant, as old as the wait is long. With a scaled clock it moves."""
+        template = _by_one(REQUESTS_OPEN[0], "age", self._store.ages.classes)
+        yield Chunk(1, len(waits.counts), fill(template, labels, waits.counts))
+        at = 0 if waits.oldest_us is None else (waits.oldest_us + self._clock.to_wall_us(0)) / SECOND_US
+        yield Chunk(2, 1, f"{OLDEST[0]}{{{labels}}} {at}\n".encode())
 
-    def _standing(self, rep_id: str, labels: str) -> Chunk:
-        pipelines = self._store.standing(rep_id)
+    def standing(self, pipelines: dict[str, dict[str, int]], labels: str) -> Chunk:
+        """Open opportunities by stage."""
         counts = dict.fromkeys(_stages(self._store, pipelines), 0)
         for stages in pipelines.values():
             for stage, count in stages.items():
@@ -75,14 +97,20 @@ class Rendering:
         template = _by_one(OPPORTUNITIES_OPEN[0], "stage", tuple(counts))
         return Chunk(3, len(counts), fill(template, labels, list(counts.values())))
 
-    def _numbers(self, rep_id: str, labels: str, *, everything: bool) -> Iterator[Chunk]:
-        sums = self._store.sums(rep_id)
-        moved = self._store.take_moved(rep_id) | (EVERY_FIELD if everything else 0)
+    def numbers(self, sums: Sums, moved: int, labels: str, *, distinct: bool = True) -> Iterator[Chunk]:
+        """The families of which a field has moved. `distinct`: whether those of distinct customers are among them."""
         layout = layout_of(self._store.policy, self._store.ages.levels, sums)
-        for place, (family, template) in enumerate(zip(FAMILIES, _templates(layout), strict=True), len(FIXED)):
-            if family.reads & moved:
-                values = family.values(layout, sums)
+        chosen = {span: in_windows(sums, windows) for span, windows in self._windows.items()}
+        templates = _templates(layout, tuple(self._windows.items()))
+        for place, (family, template) in enumerate(zip(FAMILIES, templates, strict=True), len(FIXED)):
+            if family.reads & moved and (distinct or not family.is_distinct):
+                values = family.values(layout, chosen[family.span])
                 yield Chunk(place, len(values), fill(template, labels, values))
+
+
+def info(labels: str, name: str) -> Chunk:
+    """A rep's entry in the directory."""
+    return Chunk(0, 1, f"{INFO[0]}{{{labels},{pairs((('rep_name', name),))}}} 1\n".encode())
 
 
 def _stages(store: Store, pipelines: dict[str, dict[str, int]]) -> list[str]:
@@ -93,8 +121,9 @@ def _stages(store: Store, pipelines: dict[str, dict[str, int]]) -> list[str]:
 
 
 @lru_cache(maxsize=4096)
-def _templates(layout: Layout) -> tuple[str, ...]:
-    return tuple(rep_template(family.name, family.labels(layout)) for family in FAMILIES)
+def _templates(layout: Layout, windows: tuple[tuple[Span, tuple[str, ...]], ...]) -> tuple[str, ...]:
+    labels = {span: window_labels(some) for span, some in windows}
+    return tuple(rep_template(family.name, family.labels(layout, labels[family.span])) for family in FAMILIES)
 
 
 @lru_cache(maxsize=4096)

@@ -62,7 +62,10 @@ class RepView:
             "name": store.reps.name(rep_id),
             "team": team,
             "zone": store.reps.zone(rep_id),
-            "numbers": {name: numbers_of(part, levels, pipelines) for name, part in zip(WINDOWS, mine, strict=True)},
+            "numbers": {
+                name: numbers_of(part, levels, pipelines, kinds=store.policy.kinds)
+                for name, part in zip(WINDOWS, mine, strict=True)
+            },
             "levels": levels,
             "first_level": levels[0] if levels else "",
             "windows": list(WINDOWS),

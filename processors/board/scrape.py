@@ -18,11 +18,15 @@ from prometheus_client import (
 
 from processors.board.chunks import gzipped, portions
 from processors.board.exposition import Exposition
+from processors.board.quotas import Quota
 from processors.sinks.follower import Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-SCRAPES_AT_ONCE = 2
-"""More wait: each holds a copy of what it answers."""
+MADE_AT_ONCE = 2
+"""More wait. Nobody waits for an answer to be taken."""
+ANSWERS = 32
+ANSWERS_PER_CLIENT = 4
+"""Under way at a time: each holds a copy of what it answers until all is sent."""
 
 
 class BoardMetrics:
@@ -33,6 +37,11 @@ class BoardMetrics:
         ProcessCollector(registry=registry)
         self.redis_up = Gauge(
             "salespulse_redis_up", "Whether Redis answers. NaN: nothing is known yet.", registry=registry
+        )
+        self.silent = Gauge(
+            "salespulse_read_model_silent_partitions",
+            "Partitions of which nothing was published for 15 s. NaN: Redis does not answer, or did not yet.",
+            registry=registry,
         )
         self.loads = Gauge(
             "salespulse_read_model_loads",
@@ -60,20 +69,27 @@ class Scrape:
         self._exposition = exposition
         self._metrics = metrics
         self._status = status
-        self._places = asyncio.Semaphore(SCRAPES_AT_ONCE)
+        self._making = asyncio.Semaphore(MADE_AT_ONCE)
+        self._answers = Quota("answers", ANSWERS, ANSWERS_PER_CLIENT)
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         """Everything, compressed for those who can read that."""
-        async with self._places:
-            packed = "gzip" in request.headers.get("Accept-Encoding", "")
+        packed = "gzip" in request.headers.get("Accept-Encoding", "")
+        with self._answers.use(request):
+            return await self._send(request, await self._answer(packed=packed), packed=packed)
+
+    async def _answer(self, *, packed: bool) -> list[bytes]:
+        async with self._making:
             started = time.perf_counter()
             texts = [*await self._exposition.texts(), self._own()]
             answer = await asyncio.to_thread(gzipped, texts) if packed else texts
             self._metrics.seconds.observe(time.perf_counter() - started)
-            return await self._send(request, answer, packed=packed)
+            return answer
 
     def _own(self) -> bytes:
-        self._metrics.redis_up.set(self._redis_up())
+        up = self._redis_up()
+        self._metrics.redis_up.set(up)
+        self._metrics.silent.set(len(self._status.silent) if up == 1 else math.nan)
         self._metrics.loads.set(self._status.loads)
         self._metrics.samples.set(self._exposition.samples)
         self._metrics.backlog.set(self._exposition.backlog)

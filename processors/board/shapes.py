@@ -31,7 +31,10 @@ class About(msgspec.Struct, kw_only=True):
 
 
 class Page(About, Generic[Item], kw_only=True):
-    """A page of a list; `next` is the address of the following page, null on the last one."""
+    """A page of a list; `next` is the address of the following page, null on the last one.
+
+    A page has `limit` items at most, and fewer when they are very large.
+    """
 
     total: int
     """How many there are on all pages."""
@@ -103,11 +106,10 @@ class Company(msgspec.Struct):
     windows: dict[str, Numbers]
 
 
-class Teams(About, kw_only=True):
-    """All teams and the company."""
+class Teams(Page[Team], kw_only=True):
+    """Teams and the company."""
 
     company: Company
-    items: list[Team]
 
 
 class SegmentItem(msgspec.Struct):
@@ -118,12 +120,6 @@ class SegmentItem(msgspec.Struct):
     revenue: str
     cost: str
     lifetime_value: str | None
-
-
-class Segments(About, kw_only=True):
-    """All segments."""
-
-    items: list[SegmentItem]
 
 
 class PartitionItem(msgspec.Struct):
@@ -138,6 +134,12 @@ class Quality(About, kw_only=True):
     """What was wrong with records: window to reason to how many."""
 
     windows: dict[str, dict[str, int]]
+    read: int
+    """Records that were read, whatever became of them."""
+    shares: dict[str, float]
+    """Reason to the share of all records that were read (window `all`)."""
+    examples: dict[str, str]
+    """An example of some of the reasons, for people."""
     partitions: list[PartitionItem]
 
 

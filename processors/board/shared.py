@@ -14,6 +14,8 @@ LONGEST_STEP_SECONDS = 5.0
 """Without news it is made so often all the same: other things than numbers may have changed."""
 SHARE = 0.2
 """Making a fragment again and again takes at most this share of the time: a large one is made less often."""
+SHARE_OF_ALL = 0.5
+"""Making fragments one after the other takes at most this share of the time, however many are asked for."""
 MOST_FRAGMENTS = 256
 
 Make = Callable[[], Awaitable[Fragment]]
@@ -36,6 +38,7 @@ class Shared:
         self._now_us = now_us
         self._made: dict[Hashable, Made] = {}
         self._making: dict[Hashable, asyncio.Task[Fragment]] = {}
+        self._one_at_a_time = asyncio.Lock()
 
     async def get(self, key: Hashable, make: Make) -> Fragment:
         """The present fragment of a view. Who asks while it is being made waits for that one."""
@@ -58,10 +61,20 @@ class Shared:
         return same and age < max(LONGEST_STEP_SECONDS, least)
 
     async def _make(self, key: Hashable, make: Make) -> Fragment:
-        version, began = self._version(), time.monotonic()
-        fragment = await make()
-        ended = time.monotonic()
-        self._made[key] = Made(fragment, version, ended, ended - began)
+        async with self._one_at_a_time:
+            version, began = self._version(), time.monotonic()
+            fragment = await make()
+            ended = time.monotonic()
+            self._keep(key, Made(fragment, version, ended, ended - began))
+            if self._waiting_for(key):
+                await asyncio.sleep((ended - began) * (1 / SHARE_OF_ALL - 1))
+        return fragment
+
+    def _waiting_for(self, key: Hashable) -> bool:
+        """Whether another fragment than this one is to be made next."""
+        return any(other != key for other in self._making)
+
+    def _keep(self, key: Hashable, made: Made) -> None:
+        self._made[key] = made
         while len(self._made) > MOST_FRAGMENTS:
             del self._made[next(iter(self._made))]
-        return fragment

@@ -1,18 +1,19 @@
-"""The board's port. What is not even HTTP is answered as everything else is, and never logged: it may hold a token."""
+"""The board's connections. What is not even HTTP is answered as all else is, and never logged: it may hold a token."""
 
-import asyncio
 import logging
 from http import HTTPStatus
 
 from aiohttp import web
 
+from config.board_settings import BoardSettings, is_proxy, networks_of
 from processors.board.problems import problem_response
 from processors.board.security import guard
+from processors.web.connections import Connection, Guard, Limits, Site
 
 logger = logging.getLogger(__name__)
 
 
-class Protocol(web.RequestHandler):
+class BoardConnection(Connection):
     """A connection."""
 
     __slots__ = ()
@@ -37,19 +38,9 @@ class Protocol(web.RequestHandler):
         return response
 
 
-class Site(web.TCPSite):
-    """A port with these connections."""
-
-    __slots__ = ()
-
-    async def start(self) -> None:
-        """Listen; raises OSError."""
-        await web.BaseSite.start(self)
-        server, loop = self._runner.server, asyncio.get_running_loop()
-        if server is None:
-            raise RuntimeError("the runner is to be set up first")
-
-        def protocol() -> Protocol:
-            return Protocol(server, loop=loop, access_log=None)  # type: ignore[arg-type]  # as AppRunner takes it
-
-        self._server = await loop.create_server(protocol, self._host, self._port, backlog=self._backlog)
+def board_site(runner: web.AppRunner, board: BoardSettings, limits: Limits) -> Site:
+    """The board's port. Trusted proxies may have any number of connections: they bring everybody's."""
+    networks = networks_of(board) if board.user_header is not None else ()
+    return Site(
+        runner, board.host, board.port, Guard(limits, lambda address: is_proxy(address, networks)), BoardConnection
+    )

@@ -10,7 +10,8 @@ from processors.board.directory import Reps
 from processors.board.held import Held
 from processors.board.tally import EVERY_FIELD, Sums, Tally
 from processors.board.waiting import Waiting
-from processors.core.windows import WINDOWS, in_window
+from processors.core.quality import by_window
+from processors.core.worth import sum_of_segments
 from processors.core.zones import zone_days
 from schemas.policy import Policy
 from schemas.views import SECTIONS, Partial, Scope, Section, Segment, Standing, partial_field, split_partial_field
@@ -20,6 +21,7 @@ V = TypeVar("V")
 _standing = msgspec.msgpack.Decoder(Standing).decode
 _segment = msgspec.msgpack.Decoder(Segment).decode
 _quality = msgspec.msgpack.Decoder(dict[str, int]).decode
+_example = msgspec.msgpack.Decoder(str).decode
 _NOTHING = Tally()
 
 
@@ -54,6 +56,7 @@ class Store:
         self._standing: dict[str, dict[int, Standing]] = {}
         self._segments: dict[tuple[int, str], Segment] = {}
         self._quality: dict[tuple[int, str], dict[str, int]] = {}
+        self._examples: dict[tuple[int, str], str] = {}
 
     def put(self, partition: str, section: Section, field: str, raw: bytes | None) -> None:
         """A field's present value."""
@@ -69,11 +72,13 @@ class Store:
                 self._put_plain(self._segments, (number, field), None if raw is None else _segment(raw))
             case "quality":
                 self._put_plain(self._quality, (number, field), None if raw is None else _quality(raw))
+            case "examples":
+                self._put_plain(self._examples, (number, field), None if raw is None else _example(raw))
 
     def put_rep(self, rep_id: str, raw: bytes | None) -> None:
         """A rep's present entry in the directory."""
         if self.reps.put(rep_id, raw):
-            self._touch(IDENTITY, rep_id)
+            self._touch(IDENTITY, rep_id, *self.reps.take_relabelled())
 
     def published(self, partition: str, offset: int, stream_us: int) -> None:
         """Up to where a partition's state goes."""
@@ -93,6 +98,8 @@ class Store:
                 yield from [field for place, field in self._segments if place == number]
             case "quality":
                 yield from [field for place, field in self._quality if place == number]
+            case "examples":
+                yield from [field for place, field in self._examples if place == number]
 
     def rep_ids(self) -> Iterable[str]:
         """The reps whose entries are held."""
@@ -142,24 +149,19 @@ class Store:
 
     def segments(self) -> dict[str, Segment]:
         """Customers and their money by segment."""
-        result: dict[str, Segment] = {}
-        for (_, name), segment in self._segments.items():
-            mine = result.setdefault(name, Segment())
-            mine.customers += segment.customers
-            mine.revenue_cents += segment.revenue_cents
-            mine.cost_cents += segment.cost_cents
-        return dict(sorted(result.items()))
+        return sum_of_segments({name: segment} for (_, name), segment in self._segments.items())
 
     def quality(self) -> dict[str, dict[str, int]]:
         """Data quality: window to reason to count (S29)."""
-        today = self.today()
-        result: dict[str, dict[str, int]] = {window: {} for window in WINDOWS}
-        for (_, day), counts in self._quality.items():
-            for window, into in result.items():
-                if in_window(window, today, int(day)):
-                    for reason, count in counts.items():
-                        into[reason] = into.get(reason, 0) + count
-        return result
+        return by_window(((int(day), counts) for (_, day), counts in self._quality.items()), self.today())
+
+    def examples(self) -> dict[str, str]:
+        """Reason to an example of it: one partition's, of those that have any."""
+        return {reason: self._examples[number, reason] for number, reason in sorted(self._examples)}
+
+    def read(self) -> int:
+        """How many records were read, whatever became of them."""
+        return sum(published.offset for published in self.partitions.values())
 
     def take_touched(self) -> dict[str, int]:
         """The reps of whom something changed since the last call, each with what."""

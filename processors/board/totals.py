@@ -7,12 +7,13 @@ from processors.board.families import Labels, Value
 from processors.board.store import Store
 from processors.board.text import family
 from processors.core.instants import SECOND_US
+from processors.core.names import OTHER
+from processors.core.worth import add_segment
 from schemas.errors import Reason
 from schemas.views import Segment
 
-MOST_SEGMENTS = 500
-"""Segments are free words: the largest so many are told, the others together as OTHER_SEGMENTS."""
-OTHER_SEGMENTS = "_other"
+MOST_SEGMENTS = 100
+"""Segments are free words: the largest so many are told, the others together as `_other`."""
 
 
 def totals(store: Store, clock: Clock) -> str:
@@ -20,7 +21,7 @@ def totals(store: Store, clock: Clock) -> str:
     return "".join(
         (
             family("crm_currency_info", "The currency of every amount.", [((("currency", store.policy.currency),), 1)]),
-            *_money(_largest(store.segments())),
+            *_money(largest_segments(store)),
             family("crm_data_quality", "Records by what was wrong with them.", _quality(store)),
             family(
                 "salespulse_read_model_timestamp_seconds",
@@ -60,21 +61,33 @@ def _by_segment(segments: dict[str, Segment], field: str, divisor: int = 1) -> I
         yield (("segment", name),), value if divisor == 1 else value / divisor
 
 
-def _largest(segments: dict[str, Segment]) -> dict[str, Segment]:
+def folded(store: Store, of_reps: dict[str, int]) -> str:
+    """What has no series of its own: by label, in what the label's value counts."""
+    other = largest_segments(store).get(OTHER, Segment())
+    counts = {**of_reps, "segment": other.customers, "team": store.reps.without_team()}
+    return family(
+        "salespulse_folded",
+        "What is counted under `_other` or `_unknown`, by label. kind: activities in 7 days; rep: reps; "
+        "segment: customers; team: reps.",
+        [((("label", label),), count) for label, count in sorted(counts.items())],
+    )
+
+
+def largest_segments(store: Store) -> dict[str, Segment]:
+    """The segments with most customers, the others together."""
+    segments = store.segments()
     if len(segments) <= MOST_SEGMENTS:
         return segments
     by_size = sorted(segments, key=lambda name: (-segments[name].customers, name))
-    told = [name for name in by_size if name != OTHER_SEGMENTS][:MOST_SEGMENTS]
+    told = [name for name in by_size if name != OTHER][:MOST_SEGMENTS]
     others = [segment for name, segment in segments.items() if name not in set(told)]
-    return {name: segments[name] for name in sorted(told)} | {OTHER_SEGMENTS: _together(others)}
+    return {name: segments[name] for name in sorted(told)} | {OTHER: _together(others)}
 
 
 def _together(segments: Iterable[Segment]) -> Segment:
     result = Segment()
     for segment in segments:
-        result.customers += segment.customers
-        result.revenue_cents += segment.revenue_cents
-        result.cost_cents += segment.cost_cents
+        add_segment(result, segment)
     return result
 
 

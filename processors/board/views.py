@@ -11,14 +11,20 @@ from processors.board.rep_view import RepView
 from processors.board.store import Store
 from processors.board.waiting_view import WaitingView
 
+WAITING = frozenset({"team", "rep", "level", "held", "request", "page"})
+BOARDS = frozenset({"team", "rep", "window", "sort", "order", "page"})
+REP = frozenset({"rep", "window"})
+FUNNEL = frozenset({"team", "rep", "window", "pipeline"})
+NOTHING: frozenset[str] = frozenset()
+
 
 def build_views(store: Store, board: BoardSettings, letters: LatestDeadLetters) -> dict[str, View]:
     """Every view by name."""
     pools, waiting = Pools(store), WaitingView(store, board.crm_url)
     return {
-        "waiting": View("/", "waiting_now", waiting.fill),
-        "leaderboards": View("/leaderboards", "leaderboards", BoardsView(store, pools).fill),
-        "rep": View(r"/reps/{rep:[\s\S]+}", "rep", RepView(store, pools, waiting).fill),
-        "funnel": View("/funnel", "funnel", FunnelView(store, pools).fill),
-        "quality": View("/quality", "data_quality", QualityView(store, letters).fill),
+        "waiting": View("/", "waiting_now", WAITING, waiting.fill),
+        "leaderboards": View("/leaderboards", "leaderboards", BOARDS, BoardsView(store, pools).fill),
+        "rep": View(r"/reps/{rep:[\s\S]+}", "rep", REP, RepView(store, pools, waiting).fill),
+        "funnel": View("/funnel", "funnel", FUNNEL, FunnelView(store, pools).fill),
+        "quality": View("/quality", "data_quality", NOTHING, QualityView(store, letters).fill),
     }

@@ -16,6 +16,7 @@ from processors.board.choices import (
     teams_of,
 )
 from processors.board.store import Store
+from processors.core.foreign_text import is_path_step
 from processors.core.instants import SECOND_US, rfc3339
 from schemas.views import UNASSIGNED, OpenRequest, open_field
 
@@ -106,6 +107,9 @@ class WaitingView:
             return None
         ids = {"request_id": one.request_id, "customer_id": one.customer_id, "rep_id": one.rep_id}
         url = self._crm_url
+        path = url.partition("?")[0].partition("#")[0]
+        if any(is_path_step(value) and f"{{{name}}}" in path for name, value in ids.items()):
+            return None
         for name, value in ids.items():
             url = url.replace(f"{{{name}}}", quote(value, safe=""))
         return url

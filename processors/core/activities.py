@@ -3,9 +3,10 @@
 from sys import intern
 
 from processors.core.customers import Customer
-from processors.core.desks import Desks, bump
+from processors.core.desks import Desks
 from processors.core.distinct import Distinct
 from processors.core.folder import Folder
+from processors.core.kinds import KindCounts
 from processors.core.pipeline import Pipeline
 from schemas.events import ActivityLogged
 
@@ -13,8 +14,9 @@ from schemas.events import ActivityLogged
 class Activities(Folder):
     """All activities of one source partition. They commute: each posts by itself."""
 
-    def __init__(self, desks: Desks, recontactable: Distinct, pipeline: Pipeline) -> None:
+    def __init__(self, desks: Desks, recontactable: Distinct, pipeline: Pipeline, kinds: KindCounts) -> None:
         self._desks = desks
+        self._kinds = kinds
         self._recontactable = recontactable
         self._pipeline = pipeline
         self._unposted: list[tuple[Customer, int, ActivityLogged]] = []
@@ -26,7 +28,11 @@ class Activities(Folder):
         day = desk.day(at_us)
         counts, kind = desk.partial(day).activities, intern(activity.kind)
         activity.kind = kind
-        counts[kind] = counts.get(kind, 0) + 1
+        count = counts.get(kind, 0)
+        if count:
+            counts[kind] = count + 1
+        else:
+            self._kinds.add((desk.subject, day), counts, kind)
         if activity.recontactable:
             self._recontact(customer, desk.subject, day, 1)
         touches, newest_us = customer.touches, customer.newest_us
@@ -55,7 +61,11 @@ class Activities(Folder):
     def _post(self, customer: Customer, at_us: int, activity: ActivityLogged, sign: int) -> None:
         desk = self._desks.rep(activity.rep_id)
         day = desk.day(at_us)
-        bump(desk.partial(day).activities, activity.kind, sign)
+        counts, kind = desk.partial(day).activities, activity.kind
+        if sign > 0:
+            self._kinds.add((desk.subject, day), counts, kind)
+        else:
+            self._kinds.remove((desk.subject, day), counts, kind)
         if activity.recontactable:
             self._recontact(customer, activity.rep_id, day, sign)
 

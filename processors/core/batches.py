@@ -17,6 +17,10 @@ class Message(Protocol):
     """Something that may hold an event's JSON."""
 
     @property
+    def key(self) -> bytes | None:
+        """The message key, by which Kafka chooses the partition."""
+
+    @property
     def value(self) -> bytes | None:
         """The bytes; None: a tombstone."""
 
@@ -33,6 +37,13 @@ class Refused(NamedTuple, Generic[M]):
     """The type of its event, if it has one."""
 
 
+class Misplaced(NamedTuple, Generic[M]):
+    """A message whose key is not its event's customer: it counts, but may be in another partition than its like."""
+
+    message: M
+    customer_id: str
+
+
 class Taken(NamedTuple, Generic[M]):
     """What became of a batch."""
 
@@ -44,16 +55,19 @@ class Taken(NamedTuple, Generic[M]):
     """How many events were applied, by type."""
     refused: list[Refused[M]]
     """Duplicates and tombstones are among them: nothing is lost with those."""
+    misplaced: list[Misplaced[M]]
+    """All of them that hold an event, whatever became of it."""
 
 
 def apply_messages(ledger: Ledger, messages: Iterator[M], raw: list[bytes], ids: list[str]) -> Taken[M]:
     """Decode messages and apply their events; what counted goes to `raw`, and its event_id to `ids`."""
     refused: list[Refused[M]] = []
+    misplaced: list[Misplaced[M]] = []
     last, count = None, 0
     while some := list(islice(messages, AT_ONCE)):
         last = some[-1]
         count += len(some)
-        good, values, events = _decoded(some, refused)
+        good, values, events = _decoded(some, refused, misplaced)
         for index, event in enumerate(events):
             event_id = event.event_id
             try:
@@ -64,10 +78,12 @@ def apply_messages(ledger: Ledger, messages: Iterator[M], raw: list[bytes], ids:
                     refused.append(Refused(good[index], BadRecord(Reason.DUPLICATE, event_id), type(event)))
             except BadRecord as bad:
                 refused.append(Refused(good[index], bad, None))
-    return Taken(last, count, ledger.take_counts(), refused)
+    return Taken(last, count, ledger.take_counts(), refused, misplaced)
 
 
-def _decoded(messages: list[M], refused: list[Refused[M]]) -> tuple[list[M], list[bytes], list[Event]]:
+def _decoded(
+    messages: list[M], refused: list[Refused[M]], misplaced: list[Misplaced[M]]
+) -> tuple[list[M], list[bytes], list[Event]]:
     """Those that hold an event, their bytes and their events; the others are refused."""
     good, values, events = list[M](), list[bytes](), list[Event]()
     parse, most = codec.parse_event, codec.MAX_EVENT_BYTES
@@ -78,6 +94,8 @@ def _decoded(messages: list[M], refused: list[Refused[M]]) -> tuple[list[M], lis
                 refused.append(Refused(message, _odd_size(value), None))
             else:
                 event = parse(value)
+                if message.key != event.customer_id.encode():
+                    misplaced.append(Misplaced(message, event.customer_id))
                 good.append(message)
                 values.append(value)
                 events.append(event)

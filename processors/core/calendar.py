@@ -71,6 +71,13 @@ class WorkingCalendar:
             duration_us = aim - self._worked(hi_us + offset_us)
             start_us = hi_us
 
+    def last_within(self, start_us: int, duration_us: int) -> int:
+        """The last instant at which no more than that much working time has passed since the start (S09).
+
+        It differs from `add_business` only where the duration is used up at closing time: there it is the next opening.
+        """
+        return self.add_business(start_us, duration_us + 1) - 1
+
     def _span(self, us: int) -> Span:
         """The zone's span at an instant. Most questions are of the same time of year as the latest one."""
         span = self._latest

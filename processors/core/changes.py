@@ -3,22 +3,18 @@
 import sys
 from collections.abc import Iterator
 from itertools import islice
-from typing import Final
 
 import msgspec
 
 from processors.core.customers import Customer
 from processors.core.desks import EMPTY, Desk, Desks
+from processors.core.quality import DataQuality
 from processors.core.waiting import Waiting
 from processors.core.worth import Worth
-from schemas.errors import Reason
 from schemas.views import Changes, Section, open_field, partial_field
 
-Field = tuple[Section, str, msgspec.Struct | dict[str, int] | None]
+Field = tuple[Section, str, msgspec.Struct | dict[str, int] | str | None]
 """Section, name and value; None: it is gone."""
-
-FOLDED: Final = frozenset({Reason.UNLINKED, Reason.FOREIGN_STAGE})
-"""Counted from the facts: there may be fewer again."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -26,12 +22,11 @@ _encode = msgspec.msgpack.Encoder().encode
 class Outbox:
     """Collects the changed fields of a ledger's parts."""
 
-    def __init__(self, desks: Desks, waiting: Waiting, worth: Worth, quality: dict[int, dict[str, int]]) -> None:
+    def __init__(self, desks: Desks, waiting: Waiting, worth: Worth, quality: DataQuality) -> None:
         self._desks = desks
         self._waiting = waiting
         self._worth = worth
-        self.quality = quality
-        self.quality_changed: set[int] = set()
+        self._quality = quality
 
     def take(self, customers: dict[str, Customer]) -> Changes:
         """The fields that changed since the last call; everything must be settled."""
@@ -55,7 +50,7 @@ class Outbox:
             desk.changed.update(desk.days)
             desk.standing_changed = True
         self._worth.changed.update(self._worth.segments)
-        self.quality_changed.update(self.quality)
+        self._quality.mark_everything()
         for customer in customers.values():
             for request in (customer.open or {}).values():
                 self._waiting.note(customer, request)
@@ -64,7 +59,8 @@ class Outbox:
         """What is noted as changed is taken out before it is given: what changes meanwhile is noted anew."""
         waiting = self._waiting.take_changed()
         segments, self._worth.changed = self._worth.changed, set()
-        days, self.quality_changed = self.quality_changed, set()
+        days, self._quality.changed = self._quality.changed, set()
+        reasons, self._quality.changed_examples = self._quality.changed_examples, set()
         for desk in list(self._desks):
             yield from _desk_fields(desk)
         for customer_id, request_id in waiting:
@@ -72,9 +68,11 @@ class Outbox:
             if news:
                 yield "open", open_field(customer_id, request_id), None if news is True else news
         for name in segments:
-            yield "segments", name, self._worth.segment(name)
+            yield "segments", name, self._worth.segments.get(name)
         for day in days:
-            yield "quality", str(day), self.quality.get(day)
+            yield "quality", str(day), self._quality.days.get(day)
+        for reason in reasons:
+            yield "examples", reason, self._quality.examples.get(reason)
 
 
 def _desk_fields(desk: Desk) -> Iterator[Field]:
@@ -88,14 +86,3 @@ def _desk_fields(desk: Desk) -> Iterator[Field]:
     if desk.standing_changed:
         desk.standing_changed = False
         yield "standing", desk.subject, desk.standing if desk.standing.opportunities else None
-
-
-def with_folded(noted: dict[int, dict[str, int]], folded: dict[int, dict[str, int]]) -> dict[int, dict[str, int]]:
-    """The data quality by day as it was noted, but for what the facts themselves say."""
-    days = {}
-    for day in noted.keys() | folded.keys():
-        counts = {reason: count for reason, count in noted.get(day, {}).items() if reason not in FOLDED}
-        counts |= {reason: count for reason, count in folded.get(day, {}).items() if reason in FOLDED}
-        if counts:
-            days[day] = counts
-    return days

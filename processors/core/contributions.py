@@ -64,10 +64,11 @@ def _close(close: Close, created: Mark | None) -> list[Contribution]:
     found: list[Contribution] = [(rep_id, at_us, "won" if close.won else "lost", "", "", 1)]
     if close.cents:
         found.append((rep_id, at_us, "won_cents", "", "", close.cents))
-    if created is None or created.at_us > at_us:
+    if created is None:
         return found
+    if close.cycle_us is None:
+        return [*found, (rep_id, at_us, "cycle_negative", "", "", 1)]
     if close.follow_up_us is None:
         found.append((rep_id, at_us, "cycle_fallbacks", "", "", 1))
-    cycle_us = at_us - (created.at_us if close.follow_up_us is None else close.follow_up_us)
     measure = "cycle_won" if close.won else "cycle_lost"
-    return [*found, (rep_id, at_us, measure, "", "", 1), (rep_id, at_us, measure + "_us", "", "", cycle_us)]
+    return [*found, (rep_id, at_us, measure, "", "", 1), (rep_id, at_us, measure + "_us", "", "", close.cycle_us)]

@@ -13,7 +13,10 @@ from processors.core.zones import SECOND_US
 from schemas.policy import ALWAYS_US, CalendarSpec, Level, Policy, PolicyVersion
 
 Due = tuple[tuple[str, int, int | None], ...]
-"""(level, due_us, at_risk_us or None if it is never at risk), ascending by due instant, then by level."""
+"""(level, due_us, at_risk_us or None if it is never at risk), ascending by due instant, then by level.
+
+`due_us` is the last instant at which an answer is in time (S09), `at_risk_us` the first one at which the share of the
+target is used up: a warning that is due at closing time does not wait for the next opening."""
 
 _Sums = tuple[tuple[str, int, int | None], ...]
 """(level, due - start, at risk - start) of levels in calendar time."""
@@ -188,14 +191,14 @@ def _at_risk_us(level: Level) -> int | None:
 def _counting(sums: _Sums, business: frozenset[str], calendar: WorkingCalendar) -> Callable[[int], Due]:
     """Due instants where some levels count working time."""
 
-    def after(start_us: int, name: str, span_us: int) -> int:
-        return calendar.add_business(start_us, span_us) if name in business else start_us + span_us
+    def one(start_us: int, name: str, span_us: int, risk_us: int | None) -> tuple[str, int, int | None]:
+        if name not in business:
+            return name, start_us + span_us, None if risk_us is None else start_us + risk_us
+        due_us = calendar.last_within(start_us, span_us)
+        return name, due_us, None if risk_us is None else calendar.add_business(start_us, risk_us)
 
     def rule(start_us: int) -> Due:
-        due = [
-            (name, after(start_us, name, span_us), None if risk_us is None else after(start_us, name, risk_us))
-            for name, span_us, risk_us in sums
-        ]
+        due = [one(start_us, *terms) for terms in sums]
         due.sort(key=lambda entry: (entry[1], entry[0]))
         return tuple(due)
 

@@ -69,7 +69,9 @@ def explain_opportunity(
     courses: dict[str, Course] = {}
     roots = {customer_id: _root(ledger.customers[customer_id], opportunity_id) for customer_id in named}
     for customer_id, root in roots.items():
-        courses[customer_id] = course_of(root, pipelines, ledger.customers[customer_id].touches or [])
+        courses[customer_id] = course_of(
+            root, pipelines, ledger.customers[customer_id].touches or [], ledger.pipeline.zone
+        )
     for fact in _unlinked_follow_ups(ledger, courses):
         named[fact.customer_id].append(fact)
     retractions = corrections(ledger, (fact for facts in named.values() for fact in facts))
@@ -88,10 +90,8 @@ def _root(customer: Customer, opportunity_id: str) -> Opportunity:
 def _account(
     root: Opportunity, customer_id: str, course: Course, lines: list[FactLine], as_of_us: int, pipelines: Pipelines
 ) -> OpportunityAccount:
-    stages, close, created = pipelines.get(course.pipeline, ()), course.close, course.created
-    cycle_us = None
-    if close is not None and created is not None and close.at_us >= created.at_us:
-        cycle_us = close.at_us - (created.at_us if close.follow_up_us is None else close.follow_up_us)
+    stages, close = pipelines.get(course.pipeline, ()), course.close
+    cycle_us = close.cycle_us if close is not None else None
     follow_up = close.follow_up_us if close is not None else None
     return OpportunityAccount(
         opportunity_id=root.opportunity_id,

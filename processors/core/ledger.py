@@ -4,20 +4,22 @@ State is the *set* of accepted facts: any order and any duplication of the same 
 ledger reads no clock: time comes in through `advance`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from processors.core.activities import Activities
 from processors.core.alerts import NO_CLOCK_US, Alerts
-from processors.core.changes import Outbox, with_folded
+from processors.core.changes import Outbox
 from processors.core.customers import Customer
 from processors.core.deadlines import Deadlines
-from processors.core.desks import Desks, bump
+from processors.core.desks import Desks
 from processors.core.directory import Directory
 from processors.core.distinct import Distinct
 from processors.core.identity import Applied, require_same
 from processors.core.instants import DAY_US, FOREVER_US, HOUR_US, LONG_AGO_US, SECOND_US, instant_us, rfc3339
+from processors.core.kinds import KindCounts
 from processors.core.pipeline import Pipeline
+from processors.core.quality import NO_EXAMPLES, DataQuality, Days, day_range
 from processors.core.requests import Turn
 from processors.core.retention import Retention
 from processors.core.retractions import Retractions, is_retracted
@@ -25,6 +27,7 @@ from processors.core.routes import Route, routes
 from processors.core.verdicts import Verdicts
 from processors.core.waiting import Waiting
 from processors.core.worth import Worth
+from processors.core.zones import zone_days
 from schemas.alerts import Transition
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event, EventRetracted
@@ -54,11 +57,12 @@ class Ledger:
         self._recontactable = Distinct("recontactable_customers", self.desks)
         self._verdicts = Verdicts(self.desks, self.alerts, self._answered)
         self.waiting = Waiting(self.alerts, self._verdicts)
-        self.pipeline = Pipeline(self.desks, policy.pipelines)
+        self.pipeline = Pipeline(self.desks, policy.pipelines, zone_days(policy.time_zone))
         self.worth = Worth(policy.currency)
-        self.activities = Activities(self.desks, self._recontactable, self.pipeline)
+        self.activities = Activities(self.desks, self._recontactable, self.pipeline, KindCounts(policy.kinds))
         self._earliest_us, self._latest_us = LONG_AGO_US, FOREVER_US
-        self._outbox = Outbox(self.desks, self.waiting, self.worth, {})
+        self.data_quality = DataQuality()
+        self._outbox = Outbox(self.desks, self.waiting, self.worth, self.data_quality)
         self._rejected: list[tuple[Event, BadRecord]] = []
         self._expired: list[str] = []
         self._routes = routes(self.waiting, self.pipeline, self.activities, self.worth)
@@ -122,14 +126,11 @@ class Ledger:
     @property
     def quality(self) -> dict[int, dict[str, int]]:
         """Day (since 1970, UTC) to reason to count."""
-        return self._outbox.quality
+        return self.data_quality.days
 
     def note(self, reason: str, day: int, more: int = 1) -> None:
-        """Count something of the data quality on a day (days since 1970, UTC) (S29)."""
-        bump(self.quality.setdefault(day, {}), reason, more)
-        if not self.quality[day]:
-            del self.quality[day]
-        self._outbox.quality_changed.add(day)
+        """Count something of the data quality on a day (days since 1970, UTC), or on the nearest that is kept (S29)."""
+        self.data_quality.note(reason, day, more)
 
     def forget(self, event_id: str) -> bool:
         """Drop a fact as if it had never come, a retraction excepted; true if it was there."""
@@ -147,6 +148,7 @@ class Ledger:
         self._latest_us = clock_us + SKEW_US
         if self.retention is not None:
             self._earliest_us = clock_us - self.retention.shortest_us
+            self.data_quality.set_range(*day_range(clock_us, self.retention.windows_us))
 
     def advance(self, now_us: int, *, sweeping: bool = True) -> None:
         """Let time pass for this partition: deadlines, orphans, and what is too old to keep.
@@ -162,7 +164,13 @@ class Ledger:
                     self._expired.append(fact.event_id)
             self._fold()
 
-    def begin(self, advanced_us: int, quality: dict[int, dict[str, int]], places: int | None = None) -> None:
+    def begin(
+        self,
+        advanced_us: int,
+        quality: Days,
+        places: int | None = None,
+        examples: Mapping[str, str] = NO_EXAMPLES,
+    ) -> None:
         """After the facts were restored: time stands where it stood, and nothing of that is said again.
 
         What was due by then counts as said, and is followed up, however old it is. But when reps stand elsewhere
@@ -170,7 +178,7 @@ class Ledger:
         """
         self.reps_changed(list(self.desks.reps))
         self._fold()
-        self._outbox.quality = with_folded(quality, self.quality)
+        self.data_quality.restore(quality, examples)
         clock_us, self.alerts.clock_us = self.alerts.clock_us, NO_CLOCK_US
         self.alerts.begun_us = advanced_us + SKEW_US
         self.waiting.advance(advanced_us)
@@ -205,9 +213,10 @@ class Ledger:
         for reason, days in (
             (Reason.UNLINKED, self.waiting.unlinked_days),
             (Reason.FOREIGN_STAGE, self.pipeline.foreign_days),
+            (Reason.CYCLE_NEGATIVE, self.pipeline.negative_days),
         ):
             for day, more in days.items():
-                self.note(reason, day, more)
+                self.data_quality.count(reason, day, more)
             days.clear()
 
     def take_transitions(self) -> list[Transition]:

@@ -3,13 +3,15 @@
 Ratios without a denominator are None, never 0. Money is text with two decimal places, in the policy's currency.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 
 import msgspec
 
 from processors.core.instants import SECOND_US
+from processors.core.kinds import within_bounds
 from processors.core.money import amount_text
+from schemas.policy import KINDS
 from schemas.views import RESPONSE_BUCKETS_SECONDS, Partial, Segment
 
 Quantiles = tuple[float | None, float | None]
@@ -52,6 +54,7 @@ class Numbers(msgspec.Struct, gc=False):
     sales_cycle_won_seconds: float | None
     sales_cycle_lost_seconds: float | None
     cycle_fallbacks: int
+    cycle_negative: int
     stages: dict[str, dict[str, StageNumbers]]
 
 
@@ -74,11 +77,15 @@ def numbers_of(
     levels: Sequence[str],
     pipelines: Mapping[str, Sequence[str]],
     quantiles: Quantiles | None = None,
+    kinds: Collection[str] = KINDS,
 ) -> Numbers:
-    """What a summed partial says. Without exact quantiles they are estimated from the histogram."""
+    """What a summed partial says. Without exact quantiles they are estimated from the histogram.
+
+    `kinds`: those of activities that the policy lists.
+    """
     p50, p90 = quantiles or (estimate(partial.response_buckets, 0.5), estimate(partial.response_buckets, 0.9))
     return Numbers(
-        activities=_some(partial.activities),
+        activities=_some(within_bounds(partial.activities, kinds)),
         recontactable_customers=partial.recontactable_customers,
         responses=partial.responses,
         customers_answered=partial.customers_answered,
@@ -102,6 +109,7 @@ def numbers_of(
         sales_cycle_won_seconds=_mean_seconds(partial.cycle_won_us, partial.cycle_won),
         sales_cycle_lost_seconds=_mean_seconds(partial.cycle_lost_us, partial.cycle_lost),
         cycle_fallbacks=partial.cycle_fallbacks,
+        cycle_negative=partial.cycle_negative,
         stages=stages_of(partial.stages, pipelines),
     )
 

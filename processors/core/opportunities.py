@@ -11,6 +11,7 @@ from mypy_extensions import mypyc_attr
 
 from processors.core.money import cents
 from processors.core.order import Entry
+from processors.core.zones import ZoneDays
 from schemas.events import (
     OpportunityAssigned,
     OpportunityCreated,
@@ -39,7 +40,7 @@ class Mark:
 class Close:
     """The close in force: no later reopening withdrew it."""
 
-    __slots__ = ("at_us", "cents", "follow_up_us", "rep_id", "won")
+    __slots__ = ("at_us", "cents", "cycle_us", "follow_up_us", "rep_id", "won")
 
     def __init__(self, rep_id: str, at_us: int, won: bool, cents: int, follow_up_us: int | None) -> None:
         self.rep_id = rep_id
@@ -48,6 +49,8 @@ class Close:
         self.cents = cents
         self.follow_up_us = follow_up_us
         """The first follow-up (S24); None: the creation stands in for it."""
+        self.cycle_us: int | None = None
+        """The sales cycle (S24); None: it has none, since nothing was created, or that on a later day."""
 
 
 @mypyc_attr(acyclic=True)
@@ -78,7 +81,7 @@ class Course:
 class Opportunity:
     """One opportunity: its facts in order, instants of the activities linked to it, and the course last posted."""
 
-    __slots__ = ("facts", "foreign", "linked", "opportunity_id", "posted", "said", "settled")
+    __slots__ = ("facts", "foreign", "linked", "negative_day", "opportunity_id", "posted", "said", "settled")
 
     def __init__(self, opportunity_id: str) -> None:
         self.opportunity_id = opportunity_id
@@ -87,6 +90,8 @@ class Opportunity:
         self.posted: Course | None = None
         self.foreign: dict[str, int] | None = None
         """Entries of stages that its pipeline does not have: event_id to the day (UTC)."""
+        self.negative_day: int | None = None
+        """The day (UTC) of its close, if that is on an earlier day than its creation (S24)."""
         self.said: set[str] | None = None
         """Those of which it was said."""
         self.settled = True
@@ -107,8 +112,11 @@ def foreign_stages(facts: list[Entry], stages: tuple[str, ...]) -> list[Entry]:
     return [entry for entry in entered if entry.fact.stage not in stages]
 
 
-def course_of(root: Opportunity, pipelines: dict[str, tuple[str, ...]], touches: list[int]) -> Course:
-    """Fold an opportunity; `touches` are the instants of its customer's activities that name no opportunity."""
+def course_of(root: Opportunity, pipelines: dict[str, tuple[str, ...]], touches: list[int], zone: ZoneDays) -> Course:
+    """Fold an opportunity; `touches` are the instants of its customer's activities that name no opportunity.
+
+    `zone`: the policy's, by whose days a close may precede the creation by the clock (S24).
+    """
     pipeline = pipeline_of(root.facts)
     course = Course(pipeline)
     close = close_in_force(root.facts)
@@ -117,7 +125,14 @@ def course_of(root: Opportunity, pipelines: dict[str, tuple[str, ...]], touches:
         _take(course, entry, stages, entry is close)
     if close is not None:
         course.close = _close(close.at_us, close.fact, course.created, root.linked or [], touches)
+        if course.created is not None and _is_on_its_day(close.at_us, course.created.at_us, zone):
+            course.close.cycle_us = 0
     return course
+
+
+def _is_on_its_day(at_us: int, created_us: int, zone: ZoneDays) -> bool:
+    """Whether a close precedes the creation by the clock alone: CRMs often store its date without a time (S24)."""
+    return at_us < created_us and zone.day(at_us) == zone.day(created_us)
 
 
 def _take(course: Course, entry: Entry, stages: tuple[str, ...], in_force: bool) -> None:
@@ -195,7 +210,7 @@ def close_in_force(facts: list[Entry]) -> Entry | None:
 
 
 def _close(at_us: int, fact: OpportunityFact, created: Mark | None, linked: list[int], touches: list[int]) -> Close:
-    """What a fact that won or lost an opportunity comes to."""
+    """What a fact that won or lost an opportunity comes to; one before the creation has no cycle here."""
     value, won = 0, False
     if type(fact) is OpportunityWon:
         won = True
@@ -206,7 +221,10 @@ def _close(at_us: int, fact: OpportunityFact, created: Mark | None, linked: list
         follow_up = first_follow_up_us(linked, touches, created.at_us)
     if follow_up is not None and follow_up > at_us:
         follow_up = None
-    return Close(fact.rep_id, at_us, won=won, cents=value, follow_up_us=follow_up)
+    close = Close(fact.rep_id, at_us, won=won, cents=value, follow_up_us=follow_up)
+    if created is not None and created.at_us <= at_us:
+        close.cycle_us = at_us - (created.at_us if follow_up is None else follow_up)
+    return close
 
 
 def first_follow_up_us(linked: list[int], touches: list[int], created_us: int) -> int | None:

@@ -10,6 +10,7 @@ from processors.core.folder import Folder
 from processors.core.instants import DAY_US
 from processors.core.opportunities import Course, Opportunity, course_of, foreign_stages, step
 from processors.core.order import Entry, discard
+from processors.core.zones import ZoneDays
 from schemas.errors import BadRecord, Reason
 from schemas.events import ActivityLogged, Event, OpportunityCreated, OpportunityFact, OpportunityStageEntered
 from schemas.views import Partial
@@ -23,8 +24,10 @@ STAGE_MEASURES: Final = {"entered": 0, "visited": 1, "advanced": 2}
 class Pipeline(Folder):
     """All opportunities of one source partition."""
 
-    def __init__(self, desks: Desks, pipelines: dict[str, tuple[str, ...]]) -> None:
+    def __init__(self, desks: Desks, pipelines: dict[str, tuple[str, ...]], zone: ZoneDays) -> None:
+        """`zone`: the policy's."""
         self._desks = desks
+        self.zone = zone
         self._pipelines = pipelines
         self._stages = {stage for stages in pipelines.values() for stage in stages}
         self._unsettled: list[tuple[Customer, Opportunity]] = []
@@ -32,6 +35,8 @@ class Pipeline(Folder):
         """Instants of activities that came after a close they precede. A customer who leaves may come anew."""
         self.foreign_days: dict[int, int] = {}
         """Day (UTC) to how many more of its stage entries are of another pipeline than at the last `settle` (S22)."""
+        self.negative_days: dict[int, int] = {}
+        """The same of closes on an earlier day than the creation (S24)."""
         self.rejected: list[tuple[Event, BadRecord]] = []
         """Stage entries that turned out to be of another pipeline than their opportunity's."""
 
@@ -128,12 +133,13 @@ class Pipeline(Folder):
 
     def _fold(self, customer: Customer, root: Opportunity) -> None:
         """Fold all facts, and post what is new."""
-        course = course_of(root, self._pipelines, customer.touches or [])
+        course = course_of(root, self._pipelines, customer.touches or [], self.zone)
         self._post(root.posted, course)
         root.posted = course
         if course.close is not None:
             customer.newest_close_us = max(customer.newest_close_us, course.close.at_us)
         self._note_foreign(root, course)
+        self._note_negative(root, course)
 
     def unpost(self, customer: Customer, at_us: int, fact: OpportunityFact) -> None:
         """Take back what an opportunity says, until `settle` folds it again."""
@@ -200,6 +206,19 @@ class Pipeline(Folder):
         root.foreign = found or None
         if course.created is not None:
             self._say_foreign(root, [entry.fact for entry in entries], f"{course.pipeline!r}: {', '.join(stages)}")
+
+    def _note_negative(self, root: Opportunity, course: Course) -> None:
+        """A close on an earlier day than the creation: it is in no mean (S24)."""
+        close = course.close
+        is_negative = close is not None and course.created is not None and close.cycle_us is None
+        day = close.at_us // DAY_US if close is not None and is_negative else None
+        if day == root.negative_day:
+            return
+        if root.negative_day is not None:
+            bump(self.negative_days, root.negative_day, -1)
+        if day is not None:
+            bump(self.negative_days, day, 1)
+        root.negative_day = day
 
     def _say_foreign(self, root: Opportunity, entered: list[OpportunityStageEntered], pipeline: str) -> None:
         if root.said is None:

@@ -12,6 +12,7 @@ from processors.core.instants import SECOND_US, rfc3339
 from processors.core.ledger import Ledger
 from processors.core.numbers import Quantiles, numbers_of, segment_of
 from processors.core.windows import WINDOWS, add, in_window, sums
+from processors.core.worth import sum_of_segments
 from processors.core.zones import zone_days
 from schemas.policy import Policy
 from schemas.views import Partial, Scope, Segment
@@ -78,9 +79,9 @@ class Report:
         }
 
     def _windows(self, sums: Sums, waits: dict[str, list[int]]) -> dict[str, Any]:
-        pipelines = self._policy.pipelines
+        pipelines, kinds = self._policy.pipelines, self._policy.kinds
         return {
-            window: numbers_of(partial, self._levels, pipelines, _quantiles(waits[window]))
+            window: numbers_of(partial, self._levels, pipelines, _quantiles(waits[window]), kinds)
             for window, partial in sums.items()
         }
 
@@ -98,15 +99,7 @@ class Report:
         return self._windows(pooled, {window: [w for rep in ids for w in waits[rep][window]] for window in WINDOWS})
 
     def _segments(self) -> dict[str, Segment]:
-        total: dict[str, Segment] = {}
-        for ledger in self._ledgers:
-            for name, segment in ledger.worth.segments.items():
-                if segment.customers:
-                    mine = total.setdefault(name, Segment())
-                    mine.customers += segment.customers
-                    mine.revenue_cents += segment.revenue_cents
-                    mine.cost_cents += segment.cost_cents
-        return dict(sorted(total.items()))
+        return sum_of_segments(ledger.worth.segments for ledger in self._ledgers)
 
     def _open_requests(self) -> list[dict[str, Any]]:
         views = [view for ledger in self._ledgers for view in ledger.open_requests()]

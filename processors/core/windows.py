@@ -81,6 +81,7 @@ def _add_scalars(into: Partial, part: Partial, sign: int) -> None:
     into.cycle_lost_us += sign * part.cycle_lost_us
     into.cycle_lost += sign * part.cycle_lost
     into.cycle_fallbacks += sign * part.cycle_fallbacks
+    into.cycle_negative += sign * part.cycle_negative
 
 
 def _add_counts(into: dict[str, int], counts: dict[str, int], sign: int) -> None:

@@ -9,7 +9,7 @@ from typing import assert_never
 from zoneinfo import ZoneInfo
 
 from processors.core.money import amount_text, cents
-from processors.ingest.mapping import Column
+from processors.ingest.mapping import UTC_NAMES, Column, names_zones
 from schemas.errors import BadRecord
 
 CACHED = 10_000
@@ -37,8 +37,13 @@ def reader_of(column: Column) -> Reader:
 
 def _instant_reader(column: Column) -> Reader:
     zone = None if column.zone is None else ZoneInfo(column.zone)
+    has_zone_name = names_zones(column)
+    if has_zone_name:
+        zone = ZoneInfo("UTC")
 
     def read(text: str) -> str:
+        if has_zone_name and not _is_of_utc(text):
+            raise BadCell(f"names no zone that %Z may read, which are {' and '.join(UTC_NAMES)}")
         try:
             when = datetime.strptime(text, column.format) if column.format else datetime.fromisoformat(text)  # noqa: DTZ007
         except ValueError as error:
@@ -53,6 +58,11 @@ def _instant_reader(column: Column) -> Reader:
             raise BadCell("is beyond the calendar") from error
 
     return read
+
+
+def _is_of_utc(text: str) -> bool:
+    """Whether the letters that name a zone in an instant are those of UTC; `strptime` takes the machine's own, too."""
+    return any(word.upper() in UTC_NAMES for word in re.findall(r"[A-Za-z]+", text))
 
 
 def _amount_reader(column: Column) -> Reader:

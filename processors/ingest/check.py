@@ -7,16 +7,33 @@ import msgspec
 from rich.console import Console
 
 from config.board_settings import anonymous_role, tokens_of
+from config.clock import Clock
 from config.data_dir import require_data_dir
 from config.load_policy import load_policy
-from config.settings import Settings
+from config.settings import Settings, exposed_files
+from processors.core.instants import DAY_US
 from processors.ingest.clients import DEFAULT_TIMEOUT_SECONDS, admin_client
 from processors.ingest.topics import all_topics, examine, problems
+from processors.sinks.keys import Keys
 from processors.sinks.redis_client import connect
-from schemas.errors import SalespulseError, Unavailable, UsageError
+from processors.sinks.redis_probe import probe_redis
+from schemas.errors import Reason, SalespulseError, Unavailable, UsageError
 
-Probe = Callable[[], str]
-"""Says in a few words what is right; raises SalespulseError with what is wrong and the mend."""
+Probe = Callable[[], "str | Caution"]
+"""Says in a few words what is right, or what to beware of; raises SalespulseError with what is wrong and the mend."""
+
+_counts = msgspec.msgpack.Decoder(dict[str, int]).decode
+_example = msgspec.msgpack.Decoder(str).decode
+
+FIELDS_AT_ONCE = 1000
+KEYS_DAYS = 7
+"""Wrong keys of so many days are warned of, today included."""
+
+
+class Caution(msgspec.Struct, frozen=True):
+    """Everything that is needed is there, and numbers may be wrong all the same: why, and the mend."""
+
+    why: str
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -31,14 +48,17 @@ class Check(msgspec.Struct, frozen=True):
 def run_checks(checks: Sequence[Check], console: Console) -> int:
     """Look at everything, print a line for each; gives the exit code.
 
-    It is 0 if nothing is wrong, 2 if a setting is, and 1 if only the surroundings are.
+    It is 0 if nothing is wrong, 2 if a setting is, and 1 if only the surroundings are. A warning changes nothing.
     """
     wrong: dict[str, SalespulseError] = {}
+    cautions = 0
     for check in checks:
-        error = _look(check, console, wrong)
-        if error is not None:
-            wrong[check.name] = error
-    verdict = f"{len(wrong)} of {len(checks)} are wrong" if wrong else "everything is in place"
+        found = _look(check, console, wrong)
+        if isinstance(found, SalespulseError):
+            wrong[check.name] = found
+        cautions += isinstance(found, Caution)
+    beware = f", {cautions} warning{'s' * (cautions != 1)}" if cautions else ""
+    verdict = (f"{len(wrong)} of {len(checks)} are wrong" if wrong else "everything is in place") + beware
     console.print(verdict, highlight=False)
     return max((2 if isinstance(error, UsageError) else 1 for error in wrong.values()), default=0)
 
@@ -51,6 +71,7 @@ def all_checks(settings: Settings) -> tuple[Check, ...]:
         Check("worker", lambda: worker_may_write(settings)),
         *kafka_checks(settings),
         Check("redis", lambda: redis_answers(settings)),
+        Check("keys", lambda: keys_are_customers(settings), needs="redis"),
     )
 
 
@@ -76,7 +97,7 @@ def board_is_guarded(settings: Settings) -> str:
     parts = [f"everybody may {role}" if role else "people sign in"]
     parts += [f"{tokens} token{'s' * (tokens != 1)}"] * (tokens > 0)
     parts += [f"users by {board.user_header}"] * (board.user_header is not None)
-    return f"{board.host}:{board.port}: {', '.join(parts)}"
+    return "; ".join([f"{board.host}:{board.port}: {', '.join(parts)}", *exposed_files(settings)])
 
 
 def worker_may_write(settings: Settings) -> str:
@@ -86,12 +107,45 @@ def worker_may_write(settings: Settings) -> str:
 
 
 def redis_answers(settings: Settings) -> str:
-    """Where Redis is; raises Unavailable with the mend if it does not answer."""
+    """Where Redis is; raises Unavailable with the mend if it does not do what workers and boards need."""
     try:
-        asyncio.run(_ask_redis(settings))
+        asyncio.run(probe_redis(settings.redis))
     except Unavailable as error:
+        if "does not answer" not in str(error):
+            raise
         raise Unavailable(f"{error}; is it running, and are redis.url and redis.password_file right?") from error
-    return f"answers at {settings.redis.url}, keys begin with {settings.redis.prefix}:"
+    return f"takes and gives numbers at {settings.redis.url}, keys begin with {settings.redis.prefix}:"
+
+
+def keys_are_customers(settings: Settings) -> str | Caution:
+    """Whether the records of the last days had their customers as keys, by what workers noted; raises Unavailable."""
+    counts, example = asyncio.run(_wrong_keys(settings))
+    if not counts:
+        return f"all records of the last {KEYS_DAYS} days have their customer as key, as far as workers have read"
+    return Caution(
+        f"{counts:,} records of the last {KEYS_DAYS} days have no key, or another one than their customer"
+        f"{f', such as {example}' if example else ''}: one customer's records may be in several partitions, whose "
+        "numbers are wrong then; let the sender key all records by customer_id, and see docs/runbooks/KeyMismatch.md"
+    )
+
+
+async def _wrong_keys(settings: Settings) -> tuple[int, str | None]:
+    """How many records of the last days had another key than their customer, and an example of all that are kept."""
+    connection, keys = connect(settings.redis), Keys(settings.redis.prefix)
+    first = Clock(settings.clock).now_us() // DAY_US - KEYS_DAYS + 1
+    count, example = 0, None
+    try:
+        for partition in sorted(await connection.members(keys.partitions)):
+            days: dict[bytes, bytes] = {}
+            async for some in connection.slices(keys.section(partition, "quality"), FIELDS_AT_ONCE):
+                days |= some
+            recent = (_counts(value) for day, value in days.items() if int(day) >= first)
+            count += sum(counts.get(Reason.KEY_MISMATCH, 0) for counts in recent)
+            (raw,) = await connection.fields(keys.section(partition, "examples"), [Reason.KEY_MISMATCH])
+            example = example if raw is None else _example(raw)
+    finally:
+        await connection.close()
+    return count, example
 
 
 def broker_answers(settings: Settings, timeout_seconds: float) -> str:
@@ -117,24 +171,22 @@ def topics_are_right(settings: Settings, timeout_seconds: float) -> str:
     return f"{len(findings)} topics with the right partitions and cleanup policies"
 
 
-async def _ask_redis(settings: Settings) -> None:
-    connection = connect(settings.redis)
-    try:
-        await connection.get(f"{settings.redis.prefix}:check")
-    finally:
-        await connection.close()
-
-
-def _look(check: Check, console: Console, wrong: Collection[str]) -> SalespulseError | None:
-    """Print the line of one check; gives what is wrong."""
-    failure: SalespulseError | None = None
+def _look(check: Check, console: Console, wrong: Collection[str]) -> SalespulseError | Caution | None:
+    """Print the line of one check; gives what is wrong, or what to beware of."""
     try:
         if check.needs in wrong:
             raise Unavailable(f"cannot be looked at while {check.needs} is wrong")
-        said = check.probe()
+        found = check.probe()
     except SalespulseError as error:
-        said, failure = str(error), error
-    mark = "[green]ok   [/green]" if failure is None else "[red]wrong[/red]"
-    console.print(f"{mark} {check.name:9}", end="", highlight=False)
+        _print(console, "[red]wrong[/red]", check.name, str(error))
+        return error
+    if isinstance(found, Caution):
+        _print(console, "[yellow]warns[/yellow]", check.name, found.why)
+        return found
+    _print(console, "[green]ok   [/green]", check.name, found)
+    return None
+
+
+def _print(console: Console, mark: str, name: str, said: str) -> None:
+    console.print(f"{mark} {name:9}", end="", highlight=False)
     console.print(said, markup=False, highlight=False, soft_wrap=True)
-    return failure

@@ -1,6 +1,6 @@
 """What `salespulse simulate` and `salespulse import csv` do: to standard output, or straight into Kafka."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -11,8 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from config.clock import Clock
+from config.load_policy import load_policy
 from config.settings import Settings
 from processors.core.instants import DAY_US, SECOND_US, instant_us, rfc3339
+from processors.core.quality import quality_lines
+from processors.core.replay import Replay
+from processors.core.windows import ALL
 from processors.ingest.csv_import import CsvImport, ImportReport, in_order_of_time
 from processors.ingest.faults import Faults, with_faults
 from processors.ingest.lateness import Lateness
@@ -21,7 +25,7 @@ from processors.ingest.outgoing import FullSpeed, Live, Outgoing, Pace, Steady, 
 from processors.ingest.produce import Delivery, produce, write_lines
 from processors.ingest.simulate import Simulator
 from schemas.errors import UsageError
-from schemas.events import RepUpdated
+from schemas.events import Message, RepUpdated
 
 T = TypeVar("T")
 
@@ -55,6 +59,8 @@ class Target(msgspec.Struct, frozen=True):
     stream: BinaryIO | None = None
     warnings: list[str] = []
     """What the sender should know afterwards, a line each."""
+    quality: list[str] = []
+    """What is wrong with what was sent, for people."""
 
     def send_reps(self, reps: Iterable[RepUpdated]) -> Delivery:
         """Entries of the directory; raises Unavailable, UsageError."""
@@ -118,13 +124,21 @@ def _too_few(options: SimulateOptions, delivery: Delivery) -> Iterator[str]:
         )
 
 
-def run_import_csv(files: Iterable[Path], mapping: Path, target: Target, *, strict: bool = False) -> ImportReport:
-    """All rows of the files as messages, oldest first; what became of the rows. Raises UsageError, Unavailable."""
+def run_import_csv(
+    files: Iterable[Path], mapping: Path, target: Target, *, strict: bool = False, allow_skipped: bool = False
+) -> ImportReport:
+    """All rows of the files as messages, oldest first; what became of the rows. Raises UsageError, Unavailable.
+
+    Nothing is sent when most rows were skipped, unless that is allowed.
+    """
     files = list(files)
     _refuse_twice(files)
     imported = CsvImport(load_mapping(mapping), strict=strict)
     with _shown("events read", None) as shown:
         messages = in_order_of_time(shown(message for path in files for message in imported.messages(path)))
+    if imported.report.is_mostly_skipped and not allow_skipped:
+        return imported.report
+    target.quality.extend(_quality_lines(messages, target.settings))
     reps = [message for message in messages if isinstance(message, RepUpdated)]
     events = [message for message in messages if not isinstance(message, RepUpdated)]
     if reps:
@@ -135,6 +149,14 @@ def run_import_csv(files: Iterable[Path], mapping: Path, target: Target, *, stri
             timed = ((instant_us(event.occurred_at), event) for event in shown(events))
             target.send_events(from_events(lateness.watch(timed)), FullSpeed(), lateness)
     return imported.report
+
+
+def _quality_lines(messages: Sequence[Message], settings: Settings) -> Iterator[str]:
+    """What will be wrong with the events by the policy, as the board counts it."""
+    run = Replay(load_policy(settings.policy.path))
+    for message in messages:
+        run.take(message)
+    return quality_lines(run.quality()[ALL], run.counts["read"])
 
 
 def _refuse_twice(files: Iterable[Path]) -> None:

@@ -35,6 +35,13 @@ class RowProblem(Exception):
         self.reason = reason
 
 
+class EmptyCell(RowProblem):
+    """A cell is empty that an event needs."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(column, "", f"{column} is empty")
+
+
 class SkippedRow(msgspec.Struct, frozen=True):
     """A row that gave no events."""
 
@@ -52,10 +59,19 @@ class ImportReport(msgspec.Struct):
     """By type."""
     skipped: dict[str, int] = {}
     """Rows without events, by reason."""
+    lacking: int = 0
+    """How many of them lack a cell that an event needs."""
+    left_out: dict[str, int] = {}
+    """Optional events that rows with other events did not have, by event and the cell that was empty."""
     fallbacks: dict[str, int] = {}
     """Cells that were empty and filled in, by column and note, in rows that gave events."""
     problems: list[SkippedRow] = []
     """The first rows without events."""
+
+    @property
+    def is_mostly_skipped(self) -> bool:
+        """Whether more rows gave no events than gave any: the mapping is for another file."""
+        return 2 * sum(self.skipped.values()) > self.rows
 
 
 class Row:
@@ -90,7 +106,7 @@ class Row:
         """The cell, which must not be empty; raises RowProblem."""
         value = self.cell(column)
         if not value:
-            raise RowProblem(column, "", f"{column} is empty")
+            raise EmptyCell(column)
         return value
 
     def meets(self, conditions: Conditions) -> bool:
@@ -108,7 +124,7 @@ class Row:
         """The cell as the file has it, perhaps filled in; raises RowProblem if it stays empty."""
         written = self.text(column) or self._fallback(column)
         if not written:
-            raise RowProblem(column, "", f"{column} is empty")
+            raise EmptyCell(column)
         return written
 
 
@@ -160,11 +176,25 @@ class CsvImport:
         earlier = self._lines.setdefault(identity, place)
         if earlier != place:
             raise RowProblem("/".join(self._mapping.identity), identity, "an earlier row has the same identity")
-        events = [writer.write(row, identity) for writer in self._writers if writer.applies(row)]
+        left_out: list[str] = []
+        events = [message for writer in self._writers for message in self._written(writer, row, identity, left_out)]
         if not events:
-            raise RowProblem("", "", "no rule of the mapping applies")
+            raise RowProblem("", "", f"no rule of the mapping applies{_but(left_out)}")
         self._count(row, events)
+        for what in left_out:
+            self.report.left_out[what] = self.report.left_out.get(what, 0) + 1
         return events
+
+    @staticmethod
+    def _written(writer: "RuleWriter", row: Row, identity: str, left_out: list[str]) -> Iterator[Message]:
+        """The event of a rule, if the row has it; an optional one that lacks a cell is noted in `left_out`."""
+        try:
+            if writer.applies(row):
+                yield writer.write(row, identity)
+        except EmptyCell as empty:
+            if not writer.is_optional:
+                raise
+            left_out.append(f"{writer.name}: {empty.reason}")
 
     def _count(self, row: Row, events: list[Message]) -> None:
         for event in events:
@@ -180,6 +210,7 @@ class CsvImport:
             what = f"column {problem.column}, value {problem.value!r}: " if problem.column else ""
             raise UsageError(f"{path}:{line}: {what}{problem.reason}") from problem
         self.report.skipped[problem.reason] = self.report.skipped.get(problem.reason, 0) + 1
+        self.report.lacking += isinstance(problem, EmptyCell) and problem.column not in self._mapping.identity
         if len(self.report.problems) < MOST_PROBLEMS:
             self.report.problems.append(SkippedRow(line, problem.column, problem.value, problem.reason))
 
@@ -188,6 +219,8 @@ class RuleWriter:
     """Writes the event of one rule."""
 
     def __init__(self, rule: EventRule, mapping: Mapping) -> None:
+        self.name = rule.name
+        self.is_optional = rule.optional
         self._rule = rule
         self._source = mapping.source
         self._templates = {name: Template(value) for name, value in rule.fields.items() if isinstance(value, str)}
@@ -229,6 +262,10 @@ class RuleWriter:
         return RowProblem(columns, str(fields.get(name, "")), f"{self._rule.type}: {error}")
 
 
+def _but(left_out: list[str]) -> str:
+    return f", as its optional events lack a cell: {', '.join(left_out)}" if left_out else ""
+
+
 def in_order_of_time(messages: Iterator[Message]) -> list[Message]:
     """Oldest first, so that a history passes as it happened; entries without an instant come before all."""
     return sorted(messages, key=_occurred)
@@ -252,6 +289,15 @@ def report_lines(report: ImportReport) -> Iterator[str]:
             + (f", column {row.column}, value {row.value!r}" if row.column else "")
             + f": {row.reason}"
         )
+    if report.lacking:
+        yield (
+            f"  {report.lacking} of them lack a cell that an event needs: if rows may lack that event, write "
+            "`optional = true` into its [[events]], and they give their others"
+        )
+    if report.left_out:
+        yield f"{sum(report.left_out.values())} optional events left out"
+    for what, count in sorted(report.left_out.items()):
+        yield f"  {count}: {what}"
     yield f"{sum(report.fallbacks.values())} empty cells filled in"
     for note, count in sorted(report.fallbacks.items()):
         yield f"  {count}: {note}"

@@ -4,7 +4,6 @@
 """
 
 import codecs
-import tomllib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +14,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta
 
+from config.toml_lines import TomlLines
+from config.toml_text import parse_toml
 from processors.ingest.templates import Template, TemplateError
 from schemas.errors import ConfigError
 from schemas.events import Message
@@ -29,6 +30,9 @@ GIVEN = frozenset({"event_id", "source"})
 
 NO_MARKS = frozenset("0123456789+-")
 """What can be neither before the decimals nor between thousands."""
+
+UTC_NAMES = ("UTC", "GMT")
+"""What `%Z` may read: EST, CST or IST are the names of several zones, and `strptime` drops the offset of all."""
 
 Problem = tuple[str, str]
 """Where in the mapping, and what is wrong there."""
@@ -83,6 +87,8 @@ class EventRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fields: dict[str, Filled]
     """The event's fields: templates for texts, or constants."""
     when: Conditions = {}
+    optional: bool = False
+    """A row in which a cell that it needs is empty loses this event alone, and gives its others."""
 
 
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,16 +125,35 @@ _TEXT = Column()
 def load_mapping(path: Path) -> Mapping:
     """Read and check a mapping; raises ConfigError naming file, key and what is wrong."""
     try:
-        mapping = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Mapping)
+        text = path.read_text(encoding="utf-8")
+        mapping = msgspec.convert(parse_toml(text), Mapping)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); a TOML file with a mapping is expected") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is no TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}; config/mappings/README.md says what is allowed") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: is no TOML: {error}") from error
+    for name, column in mapping.columns.items():
+        if names_zones(column) and column.zone not in (None, *UTC_NAMES):
+            line = TomlLines(text).line(("columns", name, "format"))
+            raise ConfigError(f"{path}:{line}: columns.{name}.format = {column.format!r}: {_zone_mend(column)}")
     for where, what in _problems(mapping):
         raise ConfigError(f"{path}: {where}: {what}")
     return mapping
+
+
+def names_zones(column: Column) -> bool:
+    """Whether cells of a column name their zone by letters, as `%Z` reads them."""
+    letters = (column.format or "").replace("%%", "")
+    return column.kind in ("date", "instant") and "%Z" in letters and "%z" not in letters
+
+
+def _zone_mend(column: Column) -> str:
+    return (
+        f"%Z is a zone's name in the cell, of which only {' and '.join(UTC_NAMES)} mean one offset, but zone = "
+        f"{column.zone!r}: write zone = 'UTC' if all cells say so, %z if they have offsets such as +01:00, or take the "
+        "name out of the file and %Z out of the format"
+    )
 
 
 def event_types() -> dict[str, type[msgspec.Struct]]:

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from time import monotonic, sleep
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import TopicAlreadyExistsError, for_code
+from kafka.errors import InvalidConfigurationError, InvalidRequestError, TopicAlreadyExistsError, for_code
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
@@ -24,6 +24,9 @@ DEAD_LETTER_DAYS = 30
 DELETE, COMPACT = frozenset({"delete"}), frozenset({"compact"})
 LARGE = {"max.message.bytes": str(8 * 1024 * 1024)}
 """A record that is far too large must reach the dead letters, so these topics take it."""
+AHEAD = {"message.timestamp.after.max.ms": str(3600 * 1000)}
+"""A record stamped further ahead is refused to its sender: it would outlive retention, and be news for ever."""
+NO_BOUNDS: dict[str, str] = {}
 READY_MS = 30_000
 POLL_SECONDS = 0.2
 JOURNAL = {"segment.bytes": str(64 * 1024 * 1024), "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
@@ -50,6 +53,8 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
     replication_factor: int = 1
     configs: dict[str, str] = {}
     """What else to create it with; an existing topic may differ."""
+    bounds: dict[str, str] = {}
+    """The same, where the broker knows it: Apache Kafka does from 3.6 on."""
 
 
 class TopicState(msgspec.Struct, frozen=True):
@@ -68,16 +73,21 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def wanted_topics(kafka: KafkaSettings, retention: RetentionSettings) -> tuple[TopicSpec, ...]:
-    """Every topic that workers read or write. Dead letters stay as long as the events: `verify` needs both."""
-    kept = {"retention.ms": str((retention.roots_days + retention.slack_days) * DAY_MS)}
+    """Every topic that workers read or write. Dead letters stay as long as the events: `verify` needs both.
+
+    What is stamped so long ago that retention would drop it at once is refused to its sender, who can say so.
+    """
+    kept_ms = str((retention.roots_days + retention.slack_days) * DAY_MS)
+    kept = {"retention.ms": kept_ms}
+    bounds = AHEAD | {"message.timestamp.before.max.ms": kept_ms}
     partitioned = partial(_spec, kafka, partitions=kafka.partitions)
     return (
         *(
-            partitioned(name, "events of customers", DELETE, LARGE | kept, exact=EVENTS_MEND)
+            partitioned(name, "events of customers", DELETE, LARGE | kept, bounds, exact=EVENTS_MEND)
             for name in kafka.events_topics
         ),
         partitioned(kafka.journal_topic, "the workers' state", COMPACT, LARGE | JOURNAL, exact=JOURNAL_MEND),
-        _spec(kafka, kafka.reps_topic, "directory of reps", COMPACT, {}),
+        _spec(kafka, kafka.reps_topic, "directory of reps", COMPACT, {}, AHEAD),
         _spec(kafka, kafka.dead_letters_topic, "dead letters", DELETE, LARGE | kept),
         _spec(kafka, kafka.alerts_topic, "alert transitions", DELETE | COMPACT, kept),
     )
@@ -163,6 +173,7 @@ def _spec(  # noqa: PLR0913 -- each is a column of the table above
     purpose: str,
     cleanup: frozenset[str],
     configs: dict[str, str],
+    bounds: dict[str, str] = NO_BOUNDS,
     *,
     partitions: int = 1,
     exact: str | None = None,
@@ -177,21 +188,30 @@ def _spec(  # noqa: PLR0913 -- each is a column of the table above
         exact=exact,
         replication_factor=copies,
         configs=configs | {"min.insync.replicas": str(max(1, copies - 1))},
+        bounds=bounds,
     )
 
 
 def _create(admin: KafkaAdminClient, spec: TopicSpec) -> bool:
-    options = {
-        "num_partitions": spec.partitions,
-        "replication_factor": spec.replication_factor,
-        "configs": {"cleanup.policy": ",".join(sorted(spec.cleanup)), **spec.configs},
-    }
-    result = admin.create_topics({spec.name: options}, raise_errors=False)["topics"][0]
+    """Create a topic, with its bounds if the broker knows those; false if it is there. Raises Unavailable."""
+    result = _ask_for(admin, spec, spec.bounds)
+    if spec.bounds and result["error_code"] in (InvalidConfigurationError.errno, InvalidRequestError.errno):
+        result = _ask_for(admin, spec, NO_BOUNDS)
     if result["error_code"] == TopicAlreadyExistsError.errno:  # somebody else was faster
         return False
     if result["error_code"]:
         raise Unavailable(f"{spec.name} cannot be created: {result['error_message'] or for_code(result['error_code'])}")
     return True
+
+
+def _ask_for(admin: KafkaAdminClient, spec: TopicSpec, bounds: dict[str, str]) -> dict[str, Any]:
+    options = {
+        "num_partitions": spec.partitions,
+        "replication_factor": spec.replication_factor,
+        "configs": {"cleanup.policy": ",".join(sorted(spec.cleanup)), **spec.configs, **bounds},
+    }
+    result: dict[str, Any] = admin.create_topics({spec.name: options}, raise_errors=False)["topics"][0]
+    return result
 
 
 def _cleanup(admin: KafkaAdminClient, name: str) -> frozenset[str]:

@@ -4,6 +4,7 @@ A hold is about a turn, not about one level of it. An acknowledgement holds unti
 snooze until its instant. Each of them is recorded before it takes effect.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple, Protocol
 
@@ -12,13 +13,18 @@ import msgspec
 from processors.core.instants import DAY_US, rfc3339
 from processors.sinks.redis_client import Connection
 from schemas.alerts import Transition
-from schemas.errors import Unavailable, UsageError
+from schemas.codec import UNREADABLE
+from schemas.errors import UsageError
 from schemas.events import Id
+
+logger = logging.getLogger(__name__)
 
 Action = Literal["acknowledged", "snoozed", "released"]
 
 FIELDS_AT_ONCE = 500
 LONGEST_NAME = 128
+MAX_FOREIGN = 100
+"""So many fields that are no holds are named in the log."""
 KEPT_AFTER_END_US = DAY_US
 """A snooze that has ended stays so long, for those who ask what happened."""
 
@@ -111,6 +117,7 @@ class Acks:
         """`now_us`: the present instant by Salespulse's clock."""
         self._connection = connection
         self._hash = f"{prefix}:acks"
+        self._foreign: set[bytes] = set()
         self._recorder = recorder
         self._now_us = now_us
 
@@ -133,22 +140,22 @@ class Acks:
         return True
 
     async def all(self) -> dict[TurnKey, Hold]:
-        """Every hold that was not released, also snoozes that have just ended."""
+        """Every hold that was not released, also snoozes that have just ended. A field that is none is passed over."""
         holds = {}
         async for fields in self._connection.slices(self._hash, FIELDS_AT_ONCE):
             for field, raw in fields.items():
-                key, hold = self._read(field, raw)
-                holds[key] = hold
+                try:
+                    holds[key_of(field.decode())] = _hold.decode(raw)
+                except (*UNREADABLE, ValueError) as error:
+                    self._warn(field, error)
         return holds
 
-    def _read(self, field: bytes, raw: bytes) -> tuple[TurnKey, Hold]:
-        try:
-            return key_of(field.decode()), _hold.decode(raw)
-        except (ValueError, msgspec.MsgspecError) as error:
+    def _warn(self, field: bytes, error: Exception) -> None:
+        """Say once what somebody else has written, for the first of such fields."""
+        if field not in self._foreign and len(self._foreign) < MAX_FOREIGN:
+            self._foreign.add(field)
             mend = f"delete it with HDEL {self._hash}"
-            raise Unavailable(
-                f"{self._hash} in Redis has a field {field!r} that is no hold ({error}): {mend}"
-            ) from error
+            logger.warning("%s in Redis has a field %r that is no hold (%s): %s", self._hash, field[:100], error, mend)
 
     async def drop(self, keys: Iterable[TurnKey]) -> None:
         """Forget holds without a record: their turns have ended."""

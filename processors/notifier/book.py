@@ -74,16 +74,20 @@ class Book:
 
     # -- transitions in ---------------------------------------------------------------------------
 
-    def recall(self, transition: Transition, word: Word | None) -> None:
-        """A transition that this receiver is done with; `word` is what was recorded of the alert last."""
+    def recall(self, transition: Transition, place: Place, word: Word | None) -> None:
+        """A transition that this receiver is done with; `word` is what was recorded of the alert last.
+
+        Done with is not committed: its offset may not be, and until then the record is all that keeps it from being
+        sent again. So an end keeps its place, and the record stays until that place is committed.
+        """
         alert = self._alert(transition, word)
         if transition.revision <= alert.seen.revision:
             return
-        alert.seen = Seen.of(transition)
+        alert.seen = alert.seen.after(transition)
         alert.logged = word is not None and word.revision <= transition.revision
         self._follow(alert, transition)
         if alert.active is None:
-            self._end(transition, alert, None)
+            self._end(transition, alert, place)
         elif word is not None and word.result == "held":
             self._on_hold.setdefault(turn_of(transition), set()).add(transition.alert_id)
         elif self._habits.mirrors:
@@ -92,14 +96,14 @@ class Book:
     def take(self, transition: Transition, place: Place, word: Word | None = None) -> Taken:
         """A transition in the order of its topic. `word`: what was recorded of the alert, when it is met first."""
         if word is not None and word.revision >= transition.revision:
-            self.recall(transition, word)
+            self.recall(transition, place, word)
             return Taken.DUPLICATE
         seen = self._seen(transition.alert_id)
         if seen.covers(transition):
             self._repeated(transition, seen)
             return self._skip(Taken.DUPLICATE)
         alert = self._alert(transition, word)
-        alert.seen = Seen.of(transition)
+        alert.seen = alert.seen.after(transition)
         self._follow(alert, transition)
         return self._enqueue(alert, transition, place)
 

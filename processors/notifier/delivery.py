@@ -5,7 +5,6 @@ import logging
 import time
 from dataclasses import dataclass
 
-import msgspec
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
@@ -13,7 +12,6 @@ from config.clock import Clock
 from config.settings import Settings
 from processors.core.instants import SECOND_US
 from processors.notifier.acks import turn_of
-from processors.notifier.book import Book
 from processors.notifier.feed import POLL_MS, Feed
 from processors.notifier.holds import Holds
 from processors.notifier.metrics import NotifierMetrics
@@ -23,15 +21,13 @@ from processors.notifier.receiver import Receiver
 from processors.notifier.teller import Teller
 from processors.notifier.told import DeadLetters, ToldLog
 from processors.sinks.kafka_client import line
-from schemas.alerts import Transition
+from schemas.alerts import Transition, decode_transition
 from schemas.codec import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 1.0
 KAFKA_PAUSE_SECONDS = 1.0
-
-_transition = msgspec.json.Decoder(Transition)
 
 
 @dataclass(frozen=True)
@@ -90,13 +86,13 @@ class Delivery:
                 return
             for record in records:
                 await self._take(record)
-            if await self._is_present():
+            if await self._is_present() and await self._feed.is_owner():
                 await self._tell()
             self._show()
 
     def _is_busy(self, room: int) -> bool:
         """Whether there is something to tell at once, so that reading must not wait."""
-        tells = self._present or room <= 0
+        tells = self._feed.confirmed and (self._present or room <= 0)
         return tells and (self._mirror.is_behind or bool(self._teller.chosen()))
 
     def _room(self) -> int:
@@ -106,9 +102,9 @@ class Delivery:
         """Forget everything, and learn it again from the log and the topic."""
         await self._feed.rewind()
         memory = await self._log.read()
-        self._words = memory.words
-        self._teller.book = Book(self._receiver.habits)
-        self._teller.paces = memory.paces
+        if memory.unreadable:
+            self._given.metrics.unreadable.labels(self._receiver.name).inc(memory.unreadable)
+        self._words = self._teller.begin_again(memory)
         self._mirror = Mirror(self._receiver, self._teller.book)
         self._present = False
 
@@ -127,15 +123,16 @@ class Delivery:
         if record.value is None:
             return
         try:
-            transition = _transition.decode(record.value)
+            transition = decode_transition(record.value)
         except UNREADABLE as error:
             await self._refuse(record, error)
             return
         word = self._words.get(transition.alert_id)
+        place = Place(record.partition, record.offset, record.timestamp)
         if self._feed.is_done(record) or self._is_history(record.partition, transition):
-            self._teller.book.recall(transition, word)
+            self._teller.book.recall(transition, place, word)
             return
-        self._teller.book.take(transition, Place(record.partition, record.offset, record.timestamp), word)
+        self._teller.book.take(transition, place, word)
         if transition.state == "resolved":
             self._given.holds.turn_ended(turn_of(transition))
 

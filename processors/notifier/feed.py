@@ -7,13 +7,15 @@ costs no memory, and none waits for another. Several notifiers share the partiti
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 
 from config.settings import KafkaSettings
 from processors.notifier.told import at_end
-from processors.sinks.kafka_client import connection
+from processors.sinks.kafka_client import connection, line
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,10 @@ REBALANCE_MS = 3000
 """How long the group waits for its members when one comes or goes: the embedded broker waits for all of it."""
 POLL_MS = 200
 MOST_RECORDS = 1000
+OWNED_SECONDS = 3.0
+"""So long after the coordinator confirmed it, the group counts us as a member: half of its session."""
+UNCONFIRMED_SECONDS = 0.5
+"""How long to wait before the coordinator is asked again."""
 HANDOVER_SECONDS = 2.0
 """A receiver that hangs does not hold back the hand-over of partitions for longer: less than REBALANCE_MS."""
 
@@ -36,6 +42,9 @@ class Feed:
         """Partitions came or went: everything that was read of them is to be read again, after `rewind`."""
         self._topic = kafka.alerts_topic
         self._before_leaving = before_leaving
+        self.confirmed = False
+        """The coordinator's last answer: whether we are a member of the group."""
+        self._confirm_at = 0.0
         self._resume: dict[int, int] = {}
         self._new: set[int] = set()
         self._committed: dict[int, int] = {}
@@ -65,6 +74,8 @@ class Feed:
                 await asyncio.wait_for(self._before_leaving(), HANDOVER_SECONDS)
             except TimeoutError:
                 logger.warning("%s: a receiver hangs while its partitions go elsewhere", self._topic)
+            except KafkaError as error:
+                logger.warning("%s: not committed before its partitions go elsewhere: %s", self._topic, line(error))
         self.reassigned = True
 
     async def on_partitions_assigned(self, _assigned: "set[TopicPartition]") -> None:
@@ -94,6 +105,18 @@ class Feed:
             self._consumer.pause(*tps)
         batches = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=min(max(room, 1), MOST_RECORDS))
         return [record for batch in batches.values() for record in batch]
+
+    async def is_owner(self) -> bool:
+        """Whether the group still counts us as a member, by the word of its coordinator from a moment ago.
+
+        A process that was stopped, or cut off from the coordinator, keeps its partitions in memory while another one
+        already sends what is in them.
+        """
+        now = time.monotonic()
+        if now >= self._confirm_at:
+            self.confirmed = await self._consumer._coordinator._do_heartbeat()  # noqa: SLF001
+            self._confirm_at = now + (OWNED_SECONDS if self.confirmed else UNCONFIRMED_SECONDS)
+        return self.confirmed and not self.reassigned
 
     async def at_present(self) -> bool:
         """Whether everything that the topic holds was read."""

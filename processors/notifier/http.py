@@ -1,12 +1,15 @@
 """Posting to receivers over HTTP, and what their answers mean."""
 
-import asyncio
+import math
+import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import aiohttp
+from yarl import URL
 
+from processors.notifier.faults import fault_of
 from processors.notifier.receiver import Rejected, TryAgain
 
 READ_BYTES = 500
@@ -17,26 +20,49 @@ TRY_AGAIN_STATUSES = frozenset({408, 425, 429})
 class Poster:
     """Posts to one address. Redirects are not followed: a moved receiver is a setting to mend."""
 
-    def __init__(self, url: str, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        timeout_seconds: float,
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`headers` go with every message; `tls` says which certificates are good (None: the system decides)."""
         self._url = url
+        self._headers = {"User-Agent": "Salespulse", **(headers or {})}
+        self._tls = tls
+        self._secret_part = URL(url).raw_path_qs
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> None:
         """Raises TryAgain or Rejected unless the answer is 2xx."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout, headers={"User-Agent": "Salespulse"})
+            connector = aiohttp.TCPConnector(ssl=True if self._tls is None else self._tls)
+            self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers, connector=connector)
         all_headers = {"Content-Type": "application/json", **headers}
         try:
             async with self._session.post(self._url, data=body, headers=all_headers, allow_redirects=False) as response:
-                if not 200 <= response.status < 300:
-                    raise _refusal(response.status, response.headers.get("Retry-After"), await _text(response))
+                refusal = None if 200 <= response.status < 300 else await self._refusal(response)
         except TimeoutError as error:
             raise TryAgain(f"no answer within {self._timeout.total:g} s") from error
-        except aiohttp.InvalidURL as error:
-            raise Rejected(f"{error} is no address") from error
-        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
-            raise TryAgain(str(error) or type(error).__name__) from error
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, OSError) as error:
+            raise TryAgain(self._without_address(str(error)) or type(error).__name__) from error
+        except Exception as error:
+            # The way to the receiver fails, not the message: it waits, and NotifierFailing fires.
+            raise TryAgain(fault_of(error)) from error
+        if refusal is not None:
+            raise refusal
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> TryAgain | Rejected:
+        text = self._without_address(await _text(response))
+        return _refusal(response.status, response.headers.get("Retry-After"), text)
+
+    def _without_address(self, text: str) -> str:
+        """What a receiver or a library says, without the path and the query: whoever knows those can post."""
+        for secret in (self._url, self._secret_part):
+            text = text.replace(secret, "***") if len(secret) > 1 else text
+        return text
 
     async def close(self) -> None:
         """Give connections back."""
@@ -67,6 +93,6 @@ def _seconds(retry_after: str | None) -> float | None:
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
-    return min(max(seconds, 0.0), LONGEST_PAUSE_SECONDS)
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_PAUSE_SECONDS)

@@ -4,12 +4,12 @@ import asyncio
 import smtplib
 import ssl
 from collections.abc import Mapping, Sequence
-from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from hashlib import sha256
 
 from config.notifier_settings import NotifierSettings
+from processors.notifier.faults import fault_of
 from processors.notifier.notices import Habits, Parcel
 from processors.notifier.receiver import Rejected, TryAgain
 from processors.notifier.wording import details, digest_headline, headline, link, rep_link
@@ -54,8 +54,12 @@ class Mail:
             raise TryAgain(_line(error.smtp_code, error.smtp_error)) from error
         except smtplib.SMTPResponseException as error:
             raise _refusal(error.smtp_code, error.smtp_error) from error
+        except (smtplib.SMTPNotSupportedError, UnicodeError) as error:
+            raise Rejected(f"the server cannot take this message: {_one_line(str(error))}") from error
         except (smtplib.SMTPException, OSError) as error:
-            raise TryAgain(str(error) or type(error).__name__) from error
+            raise TryAgain(_one_line(str(error)) or type(error).__name__) from error
+        except Exception as error:
+            raise TryAgain(fault_of(error)) from error
 
     def _connected(self) -> smtplib.SMTP:
         settings = self._settings
@@ -106,7 +110,8 @@ def recipient(transition: Transition, settings: NotifierSettings) -> Address:
     text = pattern.replace("{rep}", transition.rep_id).replace("{team}", transition.team)
     try:
         address = Address(addr_spec=text)
-    except (ValueError, HeaderParseError, IndexError) as error:
+    except Exception as error:
+        # The library's parser raises what its defects make it: AttributeError, IndexError, HeaderDefect, ...
         raise Rejected(f"{text!r} is no e-mail address: see notifier.email_to") from error
     return address
 

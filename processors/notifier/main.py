@@ -3,22 +3,25 @@
 import asyncio
 import logging
 import signal
+import ssl
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from base64 import b64encode
+from collections.abc import Mapping
+from contextlib import suppress
 
 from aiokafka.errors import KafkaError
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from config.clock import Clock, wall_us
 from config.logs import configure_logs
-from config.notifier_settings import NotifierSettings
+from config.notifier_settings import NotifierSettings, is_address
 from config.policy_reload import ignore_hangup
-from config.settings import Settings
+from config.settings import Settings, exposed_files
 from config.values import Secret
 from processors.notifier.acks import Acks
 from processors.notifier.alertmanager import Alertmanager
 from processors.notifier.delivery import Delivery, Given
+from processors.notifier.faults import fault_of
 from processors.notifier.holds import Holds
 from processors.notifier.http import Poster
 from processors.notifier.kafka import AckTopic, running_producer
@@ -31,11 +34,13 @@ from processors.notifier.slack import Slack
 from processors.notifier.webhook import Webhook
 from processors.sinks.kafka_client import line, partition_counts
 from processors.sinks.redis_client import connect
+from processors.web.metrics_port import serve_metrics
 from schemas.errors import ConfigError, Unavailable
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+RESTART_SECONDS = 5.0
 REMINDED_TRIES = 15
 DIGEST_TOGETHER = 500
 
@@ -48,12 +53,15 @@ def run_notifier(settings: Settings) -> int:
     """
     ignore_hangup()
     configure_logs(sys.stderr)
+    for exposed in exposed_files(settings):
+        logger.warning("%s", exposed)
     clock = Clock(settings.clock)
     receivers = receivers_of(settings.notifier, clock)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     metrics = NotifierMetrics(registry, [receiver.name for receiver in receivers])
-    with _served(registry, settings.notifier):
+    notifier = settings.notifier
+    with serve_metrics(registry, notifier.metrics_host, notifier.metrics_port, "notifier.metrics_port"):
         return asyncio.run(_run(settings, clock, receivers, metrics))
 
 
@@ -62,7 +70,7 @@ def receivers_of(settings: NotifierSettings, clock: Clock) -> list[Receiver]:
     receivers: list[Receiver] = []
     for number, url in enumerate(settings.alertmanager_urls, 1):
         name = "alertmanager" if number == 1 else f"alertmanager-{number}"
-        poster = _poster(settings, f"{url.rstrip('/')}/api/v2/alerts")
+        poster = _poster(settings, f"{url.rstrip('/')}/api/v2/alerts", _authorization(settings))
         receivers.append(Alertmanager(name, poster, settings.board_url, clock, wall_us))
     if settings.webhook_url is not None:
         poster = _poster(settings, settings.webhook_url)
@@ -78,8 +86,30 @@ def receivers_of(settings: NotifierSettings, clock: Clock) -> list[Receiver]:
     return receivers
 
 
-def _poster(settings: NotifierSettings, url: str) -> Poster:
-    return Poster(url, settings.timeout_seconds)
+def _poster(settings: NotifierSettings, url: str, headers: Mapping[str, str] | None = None) -> Poster:
+    return Poster(url, settings.timeout_seconds, headers, _tls(settings))
+
+
+def _tls(settings: NotifierSettings) -> ssl.SSLContext | None:
+    """The authorities of the system and those of `cafile`; None: the system's alone."""
+    if settings.cafile is None:
+        return None
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(settings.cafile)
+    except OSError as error:
+        raise ConfigError(f"notifier.cafile = {settings.cafile}: {error}; allowed is a PEM file") from error
+    return context
+
+
+def _authorization(settings: NotifierSettings) -> dict[str, str]:
+    """Who we are to Alertmanager."""
+    if settings.alertmanager_token is not None:
+        return {"Authorization": f"Bearer {settings.alertmanager_token.reveal()}"}
+    if settings.alertmanager_username is None or settings.alertmanager_password is None:
+        return {}
+    pair = f"{settings.alertmanager_username}:{settings.alertmanager_password.reveal()}"
+    return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
 
 
 def _people(settings: NotifierSettings) -> Habits:
@@ -90,9 +120,9 @@ def _people(settings: NotifierSettings) -> Habits:
 
 
 def _address(secret: Secret) -> str:
-    if not secret.reveal().startswith(("https://", "http://")):
+    if not is_address(secret.reveal()):
         raise ConfigError(
-            "notifier.slack_url_file: the file holds no address; allowed is one that begins with https://"
+            "notifier.slack_url_file: the file holds no address; allowed is one like https://hooks.example.com/..."
         )
     return secret.reveal()
 
@@ -127,7 +157,7 @@ async def notify(
             async with asyncio.TaskGroup() as tasks:
                 kafka = watch_kafka(producer.client, metrics.kafka_up.set)
                 watching = [tasks.create_task(work) for work in (holds.run(), kafka)]
-                telling = [tasks.create_task(Delivery(receiver, given).run(stop)) for receiver in receivers]
+                telling = [tasks.create_task(_keep_delivering(receiver, given, stop)) for receiver in receivers]
                 await asyncio.wait(telling)
                 for task in watching:
                     task.cancel()
@@ -135,6 +165,22 @@ async def notify(
         raise Unavailable(f"Kafka at {settings.kafka.bootstrap}: {line(group.exceptions[0])}") from group
     finally:
         await redis.close()
+
+
+async def _keep_delivering(receiver: Receiver, given: Given, stop: asyncio.Event) -> None:
+    """Deliver to one receiver until `stop` is set. A failure that nobody foresaw stops neither it nor the others."""
+    while not stop.is_set():
+        try:
+            await Delivery(receiver, given).run(stop)
+        except KafkaError as error:
+            logger.warning("%s: Kafka at %s: %s", receiver.name, given.settings.kafka.bootstrap, line(error))
+        except Exception as error:  # noqa: BLE001 -- it is counted, and an alert rule watches the count
+            logger.error("%s: %s; begun again in %g s", receiver.name, fault_of(error), RESTART_SECONDS)  # noqa: TRY400
+        else:
+            return
+        given.metrics.restarts.labels(receiver.name).inc()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), RESTART_SECONDS)
 
 
 async def _topics_are_there(settings: Settings, stop: asyncio.Event) -> bool:
@@ -155,21 +201,3 @@ async def _topics_are_there(settings: Settings, stop: asyncio.Event) -> bool:
             raise Unavailable(f"{kafka.bootstrap} has no topic {', '.join(missing)}: `salespulse topics` creates them")
         return True
     return False
-
-
-@contextmanager
-def _served(registry: CollectorRegistry, settings: NotifierSettings) -> Iterator[None]:
-    """Serve the metrics; raises Unavailable when the port is taken."""
-    try:
-        server, thread = start_http_server(settings.metrics_port, settings.metrics_host, registry)
-    except OSError as error:
-        place = f"{settings.metrics_host}:{settings.metrics_port}"
-        raise Unavailable(
-            f"notifier.metrics_port: {place} cannot be used ({error.strerror}): choose another"
-        ) from error
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

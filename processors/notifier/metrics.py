@@ -22,6 +22,8 @@ class NotifierMetrics:
                 self.notifications.labels(receiver, result)
             for reason in SKIPPED:
                 self.skipped.labels(receiver, reason)
+            for counter in (self.unreadable, self.restarts):
+                counter.labels(receiver)
             for gauge in (self.queue, self.lag, self.active):
                 gauge.labels(receiver)
             self.delay_seconds.labels(receiver)
@@ -37,6 +39,19 @@ class NotifierMetrics:
             "salespulse_notifications_skipped",
             "Transitions that were not told, by reason.",
             ["receiver", "reason"],
+            registry=registry,
+        )
+
+        self.unreadable = Counter(
+            "salespulse_notifier_unreadable_records",
+            "Records of the notifier's log that no notifier wrote: they are passed over.",
+            ["receiver"],
+            registry=registry,
+        )
+        self.restarts = Counter(
+            "salespulse_notifier_restarts",
+            "How often a receiver's task failed for a reason that nobody foresaw, and was begun again.",
+            ["receiver"],
             registry=registry,
         )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from config.clock import wall_us
 from processors.notifier.book import Book
+from processors.notifier.faults import fault_of
 from processors.notifier.receiver import Receiver, Rejected, TryAgain
 from schemas.alerts import Transition
 
@@ -61,12 +62,26 @@ class Mirror:
 
     async def _tell(self, shown: list[Transition], chosen: list[str]) -> bool:
         try:
-            await self._receiver.keep_alive(shown)
+            await self._show(shown)
         except TryAgain:
             self._left.extendleft(reversed(chosen))
             self._pause_until = time.monotonic() + PAUSE_SECONDS
             return False
+        return True
+
+    async def _show(self, shown: list[Transition]) -> None:
+        """Raises TryAgain."""
+        try:
+            await self._receiver.keep_alive(shown)
+        except TryAgain:
+            raise
         except Rejected as error:
             # Alertmanager keeps the good ones of a batch; a bad one was already seen when it was first told.
             logger.warning("%s rejected some of %d active alerts: %s", self._receiver.name, len(shown), error)
-        return True
+        except Exception as error:  # noqa: BLE001 -- one alert that cannot be composed costs itself alone
+            if len(shown) == 1:
+                logger.warning("%s: %s cannot be shown: %s", self._receiver.name, shown[0].alert_id, fault_of(error))
+                return
+            middle = len(shown) // 2
+            await self._show(shown[:middle])
+            await self._show(shown[middle:])

@@ -79,3 +79,8 @@ class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     def of(cls, transition: Transition, result: Result, told: State | None) -> "Word":
         """The word on a transition."""
         return cls(alert_id=transition.alert_id, revision=transition.revision, result=result, told=told)
+
+
+def is_newer(word: Word, other: Word | None) -> bool:
+    """Whether a record says more than another of the same alert."""
+    return other is None or word.revision > other.revision

@@ -9,31 +9,47 @@ ENDED = "ended_overdue"
 
 
 class Seen(NamedTuple):
-    """The newest step of an alert."""
+    """The newest step of an alert, and whether its breach is known."""
 
     revision: int
     state: State | None = None
     due_us: int = 0
     rep_id: str = ""
+    breached: bool = False
+    """The deadline that this step is about was seen to pass; False after a warning alone, though the turn has ended."""
 
-    @classmethod
-    def of(cls, transition: Transition) -> "Seen":
-        """What to remember of a transition."""
-        return cls(transition.revision, transition.state, transition.due_us, transition.rep_id)
+    def after(self, transition: Transition) -> "Seen":
+        """What to remember when a transition follows this step."""
+        return Seen(
+            transition.revision, transition.state, transition.due_us, transition.rep_id, self._is_breach(transition)
+        )
 
     def covers(self, transition: Transition) -> bool:
         """Whether a transition says nothing beyond this step: it is the same, or one that came before it."""
         if transition.revision <= self.revision:
             return True
-        if (transition.due_us, transition.rep_id) != (self.due_us, self.rep_id):
+        if not self._is_about(transition):
             return False
         match transition.state:
             case "at_risk":
                 return self.state in ("at_risk", "fired")
             case "fired":
-                return self.state == "fired" or (self.state == "resolved" and transition.reason == ENDED)
+                return self.state == "fired" or (
+                    self.state == "resolved" and self.breached and transition.reason == ENDED
+                )
             case _:
                 return self.state == transition.state
+
+    def _is_about(self, transition: Transition) -> bool:
+        return (transition.due_us, transition.rep_id) == (self.due_us, self.rep_id)
+
+    def _is_breach(self, transition: Transition) -> bool:
+        if transition.state != "resolved":
+            return transition.state == "fired"
+        if self.state is None or not self._is_about(transition):
+            # What led to it is compacted away: a turn that ended after its deadline had breached it (S09).
+            return transition.at_us > transition.due_us
+        return self.breached
 
 
 UNSEEN = Seen(-1)

@@ -8,16 +8,19 @@ from collections.abc import Iterable, Mapping
 
 from config.clock import wall_us
 from processors.notifier.book import Book
+from processors.notifier.faults import fault_of
 from processors.notifier.metrics import NotifierMetrics
-from processors.notifier.notices import Notice, Parcel
+from processors.notifier.notices import Notice, Parcel, Word, is_newer
 from processors.notifier.parcels import parcels
 from processors.notifier.receiver import Receiver, Rejected, TryAgain
-from processors.notifier.told import DeadLetters, ToldLog
+from processors.notifier.told import DeadLetters, Memory, ToldLog
 
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.5
 MOST_DOUBLINGS = 16
+MAX_FAILURES_ALONE = 30
+"""So often a message is tried while the receiver takes others: with the pauses that is a quarter of an hour."""
 
 Outcome = Mapping[str, str] | TryAgain | Rejected
 """Keys of rejected notices with the reason, or what was raised."""
@@ -38,6 +41,7 @@ class Teller:
         self.book = Book(receiver.habits)
         self.paces: dict[str, int] = {}
         """When each rep was sent a digest last (wall, microseconds since 1970)."""
+        self._owed_paces: dict[str, int] = {}
         self._receiver = receiver
         self._log = log
         self._dead_letters = dead_letters
@@ -58,29 +62,68 @@ class Teller:
         """Send what may go out now, and record what became of it; raises KafkaError."""
         chosen = self.chosen()
         outcomes = await asyncio.gather(*map(self._send, chosen))
-        failed, refused, taken = [], [], False
+        failed: list[tuple[Parcel, TryAgain]] = []
+        refused: list[tuple[Notice, str]] = []
+        taken = False
         for parcel, outcome in zip(chosen, outcomes, strict=True):
             if isinstance(outcome, TryAgain):
                 failed.append((parcel, outcome))
             else:
                 taken = True
                 refused += self._taken(parcel, outcome)
-        await self.record(self._paced(chosen, outcomes).items())
+        self._note_paces(chosen, outcomes)
+        await self.record()
+        refused += self._hopeless(failed, taken=taken)
         for notice, why in refused:
             await self._refuse(notice, why)
         await self.record()
         self._note(failed, taken=taken)
 
-    async def record(self, paces: Iterable[tuple[str, int]] = ()) -> None:
-        """Write what the book has to say; returns when the broker has it, raises KafkaError."""
-        words, self.book.log = self.book.log, []
-        await self._log.write(words, paces)
+    async def record(self) -> None:
+        """Write what was sent; returns when the broker has it. Raises KafkaError: then it is written later."""
+        await self._log.write(self.book.log, self._owed_paces.items())
+        self.book.log.clear()
+        self._owed_paces.clear()
+
+    def begin_again(self, memory: Memory) -> dict[str, Word]:
+        """Start over with what the log holds; gives the last record of each alert, by its id.
+
+        What was sent while Kafka took no records is still owed to the log, and counts as sent.
+        """
+        words = dict(memory.words)
+        owed = [word for word in self.book.log if is_newer(word, words.get(word.alert_id))]
+        words |= {word.alert_id: word for word in owed}
+        self.book = Book(self._receiver.habits)
+        self.book.log = owed
+        self.paces = memory.paces | self._owed_paces
+        return words
 
     async def _send(self, parcel: Parcel) -> Outcome:
         try:
             return await self._receiver.send(parcel)
         except (TryAgain, Rejected) as error:
             return error
+        except Exception as error:  # noqa: BLE001 -- whatever one message does, it costs that message alone
+            return await self._send_halves(parcel, error)
+
+    async def _send_halves(self, parcel: Parcel, error: Exception) -> Outcome:
+        """A message could not be composed: find the notice that it fails on, and send the others."""
+        if len(parcel) == 1:
+            return Rejected(fault_of(error))
+        middle = len(parcel) // 2
+        rejected: dict[str, str] = {}
+        for half in (parcel[:middle], parcel[middle:]):
+            outcome = await self._send(half)
+            if isinstance(outcome, TryAgain):
+                return outcome
+            rejected |= {n.key: str(outcome) for n in half} if isinstance(outcome, Rejected) else outcome
+        return rejected
+
+    def _hopeless(self, failed: list[tuple[Parcel, TryAgain]], *, taken: bool) -> list[tuple[Notice, str]]:
+        """What fails again and again while the receiver takes others; it is out of `failed` then, and refused."""
+        hopeless = [one for one in failed if taken and any(n.failures >= MAX_FAILURES_ALONE for n in one[0])]
+        failed[:] = [one for one in failed if one not in hopeless]
+        return [(n, f"tried {n.failures + 1} times: {error}") for parcel, error in hopeless for n in parcel]
 
     def _taken(self, parcel: Parcel, outcome: Mapping[str, str] | Rejected) -> list[tuple[Notice, str]]:
         """Note what the receiver has; gives what it refused."""
@@ -98,10 +141,10 @@ class Teller:
             delay_us = wall_us() - notice.place.timestamp_ms * 1000
             self._metrics.delay_seconds.labels(self._receiver.name).observe(max(delay_us, 0) / 1_000_000)
 
-    def _paced(self, chosen: Iterable[Parcel], outcomes: Iterable[Outcome]) -> dict[str, int]:
-        """The reps whose digest went out just now."""
+    def _note_paces(self, chosen: Iterable[Parcel], outcomes: Iterable[Outcome]) -> None:
+        """Note the reps whose digest went out just now."""
         if not self._receiver.habits.digest_seconds:
-            return {}
+            return
         sent = [
             parcel
             for parcel, outcome in zip(chosen, outcomes, strict=True)
@@ -109,7 +152,7 @@ class Teller:
         ]
         paced = {parcel[0].transition.rep_id: wall_us() for parcel in sent}
         self.paces |= paced
-        return paced
+        self._owed_paces |= paced
 
     async def _refuse(self, notice: Notice, why: str) -> None:
         """To the dead letters first: a crash in between sends it there twice rather than nowhere."""

@@ -6,8 +6,9 @@ entry goes when the alert has ended and its offset is committed.
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -16,8 +17,15 @@ from config.settings import KafkaSettings
 from processors.notifier.kafka import Headers
 from processors.notifier.notices import Notice, Word
 from processors.sinks.kafka_client import connection
+from schemas.codec import UNREADABLE
 
 POLL_MS = 200
+MAX_VALUE_BYTES = 512 * 1024
+"""A longer value is cut, so that the letter fits into a message."""
+MAX_KEY_BYTES = 64 * 1024
+MAX_DETAIL = 1000
+
+logger = logging.getLogger(__name__)
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,9 +40,11 @@ class Memory(NamedTuple):
     words: dict[str, Word]
     paces: dict[str, int]
     """The last digest by rep (wall, microseconds since 1970)."""
+    unreadable: int = 0
+    """Records of the topic that are none of ours: they are passed over, and counted."""
 
 
-_Key = tuple[str, str, str]
+_Key = tuple[str, Literal["alert", "rep"], str]
 """Receiver, `alert` or `rep`, and its id."""
 
 _key = msgspec.json.Decoder(_Key)
@@ -53,7 +63,7 @@ class ToldLog:
 
     async def read(self) -> Memory:
         """Everything that is in the log; raises KafkaError."""
-        memory = Memory({}, {})
+        memory, unreadable = Memory({}, {}), 0
         reader = AIOKafkaConsumer(**connection(self._kafka), auto_offset_reset="earliest")
         await reader.start()
         try:
@@ -62,10 +72,12 @@ class ToldLog:
             await reader.seek_to_beginning(*tps)
             while not await at_end(reader, tps):
                 for records in (await reader.getmany(timeout_ms=POLL_MS)).values():
-                    self._remember(memory, records)
+                    unreadable += self._remember(memory, records)
         finally:
             await reader.stop()
-        return memory
+        if unreadable:
+            logger.warning("%s has %d records that no notifier wrote: they are passed over", self._topic, unreadable)
+        return memory._replace(unreadable=unreadable)
 
     async def write(self, words: Iterable[Word], paces: Iterable[tuple[str, int]] = ()) -> None:
         """Return when the broker has it; raises KafkaError."""
@@ -85,17 +97,27 @@ class ToldLog:
             ]
         )
 
-    def _remember(self, memory: Memory, records: Iterable[ConsumerRecord]) -> None:
+    def _remember(self, memory: Memory, records: Iterable[ConsumerRecord]) -> int:
+        """Take records in; gives how many could not be read."""
+        unreadable = 0
         for record in records:
-            receiver, kind, name = _key.decode(record.key)
-            if receiver != self._receiver:
-                continue
-            if kind == "rep":
-                memory.paces[name] = _pace.decode(record.value).at_us
-            elif record.value is None:
-                memory.words.pop(name, None)
-            else:
-                memory.words[name] = _word.decode(record.value)
+            try:
+                self._remember_one(memory, record)
+            except UNREADABLE:
+                unreadable += 1
+        return unreadable
+
+    def _remember_one(self, memory: Memory, record: ConsumerRecord) -> None:
+        receiver, kind, name = _key.decode(record.key or b"")
+        if receiver != self._receiver:
+            return
+        known: dict[str, Any] = memory.paces if kind == "rep" else memory.words
+        if record.value is None:
+            known.pop(name, None)
+        elif kind == "rep":
+            known[name] = _pace.decode(record.value).at_us
+        else:
+            known[name] = _word.decode(record.value)
 
 
 class DeadLetters:
@@ -111,15 +133,16 @@ class DeadLetters:
         """A notice that a receiver rejected; returns when the broker has it, raises KafkaError."""
         key, value = notice.transition.alert_id.encode(), msgspec.json.encode(notice.transition)
         place = ("", "") if notice.place is None else (str(notice.place.partition), str(notice.place.offset))
-        await self._send(key, value, (receiver, "rejected", detail, *place))
+        await self._send(key, value, (receiver, "rejected", detail[:MAX_DETAIL], *place))
 
     async def malformed(self, receiver: str, record: ConsumerRecord, detail: str) -> None:
         """A record that is no transition; returns when the broker has it, raises KafkaError."""
         place = (str(record.partition), str(record.offset))
-        await self._send(record.key, record.value, (receiver, "malformed", detail, *place))
+        key, value = (record.key or b"")[:MAX_KEY_BYTES], (record.value or b"")[:MAX_VALUE_BYTES]
+        await self._send(key, value, (receiver, "malformed", detail[:MAX_DETAIL], *place))
 
     async def _send(self, key: bytes | None, value: bytes | None, words: tuple[str, ...]) -> None:
-        receiver, reason, detail, partition, offset = (word.encode() for word in words)
+        receiver, reason, detail, partition, offset = (word.encode("utf-8", "replace") for word in words)
         headers: Headers = (
             ("receiver", receiver),
             ("reason", reason),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from processors.core.foreign_text import visible
 from processors.core.instants import rfc3339
 from schemas.alerts import Transition
 from schemas.views import UNASSIGNED
@@ -23,7 +24,7 @@ CORRECTIONS = {
 
 def headline(transition: Transition) -> str:
     """One line: what is the matter."""
-    customer, level = transition.customer_id, transition.level
+    customer, level = visible(transition.customer_id), transition.level
     match transition.state:
         case "at_risk":
             return f"{customer} will soon have waited {level} for an answer"
@@ -38,9 +39,10 @@ def headline(transition: Transition) -> str:
 
 def details(transition: Transition) -> str:
     """One line: what is needed to act."""
-    topic = f", topic {transition.topic}" if transition.topic else ""
+    topic = f", topic {visible(transition.topic)}" if transition.topic else ""
+    request = f"request {visible(transition.request_id)} by {visible(transition.channel)}"
     return (
-        f"request {transition.request_id} by {transition.channel}, priority {transition.priority}{topic}; "
+        f"{request}, priority {transition.priority}{topic}; "
         f"{owner(transition)}; waiting since {rfc3339(transition.opened_us)}, due {rfc3339(transition.due_us)}"
     )
 
@@ -49,7 +51,7 @@ def owner(transition: Transition) -> str:
     """Who is asked to answer."""
     if transition.rep_id == UNASSIGNED:
         return "nobody owns it"
-    return f"owner {transition.rep_id}, team {transition.team}"
+    return f"owner {visible(transition.rep_id)}, team {visible(transition.team)}"
 
 
 def digest_headline(transitions: Sequence[Transition]) -> str:
@@ -57,7 +59,7 @@ def digest_headline(transitions: Sequence[Transition]) -> str:
     waiting = sum(transition.state in ("at_risk", "fired") for transition in transitions)
     over = len(transitions) - waiting
     rep = transitions[0].rep_id
-    who = "requests of nobody" if rep == UNASSIGNED else f"requests of {rep}"
+    who = "requests of nobody" if rep == UNASSIGNED else f"requests of {visible(rep)}"
     parts = [f"{waiting} waiting"] * bool(waiting) + [f"{over} settled"] * bool(over)
     return f"{who}: {', '.join(parts)}"
 

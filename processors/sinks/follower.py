@@ -24,6 +24,8 @@ ENTRIES_AT_ONCE = 64
 BLOCK_MS = 1000
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
+SILENT_US = 15 * 1_000_000
+"""A worker publishes each of its partitions every second, or every 5 s while it reads history."""
 
 _START = b"0-0"
 
@@ -62,11 +64,28 @@ class Status(msgspec.Struct):
     down_since_us: int | None = None
     """Since when Redis does not answer."""
     why_down: str | None = None
+    silent: dict[str, int] = {}
+    """Partitions of which nothing was published for SILENT_US, with the instant of the last time: nobody writes them,
+    or Redis takes nothing."""
     emptied: bool = False
     """Redis answers, but what was there is gone: the last state is kept until workers publish again."""
     loads: int = 0
     position: int = 0
     """The number of the newest entry that was taken in."""
+
+    @property
+    def stale_since_us(self) -> int | None:
+        """Since when what is shown is not live; None: it is."""
+        known = [*self.silent.values()] + [self.down_since_us] * (self.down_since_us is not None)
+        return min((at_us for at_us in known if at_us is not None), default=None)
+
+    @property
+    def why_stale(self) -> str | None:
+        """Why it is not live."""
+        if self.down_since_us is None and self.silent:
+            first, *others = sorted(self.silent)
+            return f"no worker publishes {first}{f' and {len(others)} more' if others else ''}"
+        return self.why_down
 
 
 class Follower:
@@ -79,6 +98,7 @@ class Follower:
         self._view = view
         self._wall_us = wall_us
         self._last_id = _START
+        self._heard: dict[str, int] = {}
 
     async def run(self) -> None:
         """Follow until cancelled. Redis may be away at any time."""
@@ -96,20 +116,34 @@ class Follower:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
+    async def read_once(self) -> None:
+        """Take in all there is, and follow no further. Raises Unavailable."""
+        await self._load()
+        await self._next(None)
+
     async def _load(self) -> None:
         """Everything, from a position taken before: what changes meanwhile is read again."""
         number = int(await self._connection.get(self._keys.sequence) or 0)
         newest = await self._connection.newest(self._keys.changes)
         self._last_id = newest[0] if newest else _START
         self.status.position = _number(newest) if newest else number
+        heard_us = await self._published_us(newest)
         partitions = await self._connection.members(self._keys.partitions)
         for partition in sorted(partitions):
             await self._load_partition(partition)
+            self._heard[partition] = max(heard_us, self._heard.get(partition, heard_us))
         await self._load_reps()
         self.status.emptied = self.status.loaded and not partitions
         self.status.loaded = True
         self.status.loads += 1
         self._up()
+
+    async def _published_us(self, newest: Entry | None) -> int:
+        """When the newest entry was written, by our clock; its id is of Redis' clock."""
+        now_us = self._wall_us()
+        if newest is None:
+            return now_us
+        return now_us - max(await self._connection.now_us() - int(newest[0].partition(b"-")[0]) * 1000, 0)
 
     async def _load_partition(self, partition: str) -> None:
         """The fence comes first: what is read after it is as new, or newer."""
@@ -178,12 +212,14 @@ class Follower:
     async def _read(self, changes: "_Changes") -> None:
         for partition in changes.resets:
             self._view.drop(partition)
+            self._heard.pop(partition, None)
         for partition in changes.wholes:
             await self._load_partition(partition)
         for wanted in changes.portions():
             await self._read_fields(wanted)
         for partition, (offset, stream_us) in changes.published.items():
             self._view.published(partition, offset, stream_us)
+            self._heard[partition] = self._wall_us()
         self.status.emptied = self.status.emptied and not changes.wholes
 
     async def _read_fields(self, wanted: "list[_Wanted]") -> None:
@@ -205,6 +241,8 @@ class Follower:
 
     def _up(self) -> None:
         self.status.down_since_us = self.status.why_down = None
+        long_ago_us = self._wall_us() - SILENT_US
+        self.status.silent = {partition: at_us for partition, at_us in self._heard.items() if at_us < long_ago_us}
 
     def _down(self, why: str) -> None:
         if self.status.down_since_us is None:

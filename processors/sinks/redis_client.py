@@ -3,13 +3,14 @@
 from asyncio import CancelledError, current_task
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from ssl import TLSVersion
 from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from config.settings import RedisSettings
 from schemas.errors import Unavailable
@@ -19,6 +20,14 @@ Entry = tuple[bytes, Mapping[bytes, bytes]]
 
 TIMEOUT_SECONDS = 5.0
 """For connecting and for each answer; longer than any blocking read asks for."""
+
+
+class Refused(Unavailable):
+    """Redis answered, with an error: `answer` is its kind and what it said."""
+
+    def __init__(self, message: str, answer: str) -> None:
+        super().__init__(message)
+        self.answer = answer
 
 
 class Connection:
@@ -39,6 +48,23 @@ class Connection:
         """A plain value."""
         with self._errors():
             return cast("bytes | None", await self._redis.get(key))
+
+    async def now_us(self) -> int:
+        """Redis' clock, in microseconds since 1970."""
+        with self._errors():
+            seconds, microseconds = await self._redis.time()
+        return int(seconds) * 1_000_000 + int(microseconds)
+
+    async def info(self) -> Mapping[str, object]:
+        """What Redis says of itself."""
+        with self._errors():
+            return cast("Mapping[str, object]", await self._redis.info())
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete keys; those that are not there are none to be deleted."""
+        with self._errors():
+            for key in keys:
+                await self._redis.delete(key)
 
     async def members(self, key: str) -> set[str]:
         """The members of a set."""
@@ -95,6 +121,8 @@ class Connection:
         before = _cancellations()
         try:
             yield
+        except (ResponseError, AuthenticationError) as error:
+            raise Refused(f"Redis at {self._place} refuses: {error}", f"{type(error).__name__} {error}") from error
         except (RedisError, OSError) as error:
             raise Unavailable(f"Redis at {self._place} does not answer: {error or type(error).__name__}") from error
         finally:
@@ -108,7 +136,7 @@ def _cancellations() -> int:
 
 
 def connect(settings: RedisSettings) -> Connection:
-    """A connection made at its first use. Raises Unavailable when the certificate authority's file cannot be read."""
+    """A connection made at its first use. Raises Unavailable when a file for TLS cannot be read."""
     retry: Retry = Retry(
         NoBackoff(), 1
     )  # one: a connection that Redis closed meanwhile; more is the caller's to decide
@@ -125,10 +153,19 @@ def connect(settings: RedisSettings) -> Connection:
 
 
 def _tls(settings: RedisSettings) -> dict[str, Any]:
-    """What `rediss://` needs beyond the URL: a private authority that signed the server's certificate."""
-    path = settings.tls_cafile
-    if path is None or not settings.url.startswith("rediss://"):
+    """What `rediss://` needs beyond the URL: a private authority that signed the server's certificate, and our own."""
+    if not settings.url.startswith("rediss://"):
         return {}
-    if not path.is_file():
-        raise Unavailable(f"Redis at {settings.url}: redis.tls_cafile = {path} is no file")
-    return {"ssl_ca_certs": str(path), "ssl_min_version": TLSVersion.TLSv1_2}
+    options: dict[str, Any] = {"ssl_min_version": TLSVersion.TLSv1_2}
+    for key, option in (
+        ("tls_cafile", "ssl_ca_certs"),
+        ("tls_certfile", "ssl_certfile"),
+        ("tls_keyfile", "ssl_keyfile"),
+    ):
+        path: Path | None = getattr(settings, key)
+        if path is None:
+            continue
+        if not path.is_file():
+            raise Unavailable(f"Redis at {settings.url}: redis.{key} = {path} is no file")
+        options[option] = str(path)
+    return options

@@ -21,6 +21,7 @@ from schemas.errors import BadRecord, UsageError
 from schemas.events import Message, RepUpdated
 
 SHOWN_VALUE = 100
+MAX_DIGITS = 20
 
 
 def latest(settings: Settings, limit: int, reason: str | None) -> tuple[list[TopicRecord], Counter[str]]:
@@ -53,7 +54,8 @@ def values(records: list[TopicRecord]) -> bytes:
 
 
 def _number(text: str | None) -> int | None:
-    return None if text is None else int(text)
+    """A number of ours, or nothing: anybody may write headers."""
+    return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS else None
 
 
 def _fields(record: TopicRecord) -> dict[str, str | int | None]:

@@ -196,6 +196,8 @@ def _print_course(account: OpportunityAccount, console: Console) -> None:
     if account.cycle_seconds is not None:
         start = account.first_follow_up or "creation, as there is no follow-up"
         console.print(f"sales cycle {span(account.cycle_seconds)} from {start} (S24)")
+    elif any(line.number == "cycle_negative" for line in account.counted):
+        console.print("no sales cycle: it closed on an earlier day than it was created, which is in no mean (S24)")
     if account.counted:
         console.print(_counted(account))
 

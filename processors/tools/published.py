@@ -6,6 +6,7 @@ from config.settings import Settings
 from processors.sinks.keys import Keys
 from processors.sinks.redis_client import Connection, connect
 from schemas.codec import UNREADABLE
+from schemas.errors import Reason
 from schemas.events import RepUpdated
 from schemas.views import SECTIONS, OpenRequest, Partial, Segment, Standing
 
@@ -18,6 +19,7 @@ TYPES: dict[str, type] = {
     "standing": Standing,
     "segments": Segment,
     "quality": dict[str, int],
+    "examples": str,
     DIRECTORY: RepUpdated,
 }
 
@@ -71,6 +73,8 @@ async def _hash(connection: Connection, key: str, place: tuple[str, str]) -> Fie
 
 def equal(section: str, one: bytes | None, other: bytes | None) -> bool:
     """Whether two values say the same: they may differ in the order of their keys."""
+    if section == "quality":
+        return _refoldable(one) == _refoldable(other)
     if one is None or other is None or one == other:
         return one == other
     kind = TYPES[section]
@@ -78,6 +82,15 @@ def equal(section: str, one: bytes | None, other: bytes | None) -> bool:
         return bool(msgspec.msgpack.decode(one, type=kind) == msgspec.msgpack.decode(other, type=kind))
     except UNREADABLE:
         return False
+
+
+def _refoldable(value: bytes | None) -> dict[str, int] | None:
+    """Counts of a day, but for keys: an earlier version read the same records and did not look at them."""
+    try:
+        counts = {} if value is None else msgspec.msgpack.decode(value, type=dict[str, int])
+    except UNREADABLE:
+        return None
+    return {reason: count for reason, count in counts.items() if reason != Reason.KEY_MISMATCH}
 
 
 def readable(section: str, value: bytes | None) -> str:

@@ -21,7 +21,7 @@ from processors.tools.kept import Kept
 from processors.tools.published import DIRECTORY, Fields, Place
 from processors.tools.refolded_part import RefoldedPart
 from processors.tools.topic import TopicRecord
-from schemas.codec import decode_event, decode_rep
+from schemas.codec import UNREADABLE, decode_event, decode_rep
 from schemas.errors import BadRecord, Reason
 
 _next_offsets = msgspec.json.Decoder(dict[str, int])
@@ -39,6 +39,8 @@ class Refold:
         self._refused_entries: set[tuple[int, int]] = set()
         self._parts: dict[int, RefoldedPart] = {}
         self.records = 0
+        self.foreign_letters = 0
+        """Dead letters that no worker wrote: they say nothing about any record."""
 
     def positions(self) -> dict[str, int]:
         """Partition to how many source offsets are folded, as the fence of the read model counts."""
@@ -70,11 +72,14 @@ class Refold:
             return
         if not self.concerns(letter):
             return
-        if headers.get("topic") == self._settings.kafka.reps_topic:
-            place = (int(headers["partition"]), int(headers["offset"]))
-            self._refuse_entry(place, int(headers["timestamp_ms"]), Reason(reason))
-        elif headers.get("topic") in self._settings.kafka.events_topics:
-            self._leave_out_event(letter, Reason(reason))
+        try:
+            if headers.get("topic") == self._settings.kafka.reps_topic:
+                place = (int(headers["partition"]), int(headers["offset"]))
+                self._refuse_entry(place, int(headers["timestamp_ms"]), Reason(reason))
+            elif headers.get("topic") in self._settings.kafka.events_topics:
+                self._leave_out_event(letter, Reason(reason))
+        except (KeyError, ValueError, BadRecord, *UNREADABLE):
+            self.foreign_letters += 1
 
     def _leave_out_event(self, letter: TopicRecord, reason: Reason) -> None:
         headers = letter.headers

@@ -7,10 +7,10 @@ from contextlib import suppress
 import msgspec
 
 from config.clock import wall_us
-from processors.core.changes import with_folded
 from processors.core.desks import bump
 from processors.core.instants import DAY_MS, DAY_US, instant_us, moment
 from processors.core.ledger import SKEW_US, Ledger
+from processors.core.quality import day_of, day_range, with_folded
 from processors.core.retention import Retention
 from processors.tools.kept import Kept
 from processors.tools.published import Fields, Place
@@ -23,6 +23,8 @@ FRESH_MS = 3_600_000
 """What came so long ago is in the journal."""
 SWEEP_US = 2 * DAY_US
 """A worker forgets what is past retention once a day: within so much time, it may have done so or not."""
+STRAY_MS = 300_000
+"""So far apart the timestamps of neighbours may be: the clocks of senders differ, and sending takes its time."""
 REMEMBERED = 100_000
 """So many of the latest records can still be taken back, when their dead letters come after them."""
 
@@ -41,6 +43,11 @@ class RefoldedPart:
         """event_id to the partition's next offsets each time that it was dropped as an orphan."""
         self._doubtful: set[Place] = set()
         """Fields that retention changes about now: nobody can say whether a worker has done so already."""
+        self._newest_ms = 0
+        self._stamps_lie = False
+        """Whether timestamps cannot say on which day each record came."""
+        self._oldest_sure = 0
+        """Days before it may be among those that a worker drops about now, or counts older records on."""
         self._first_ms = 0
         """When the first record came that the topics still have, if they have lost any."""
         self._fresh_ms = wall_us() // 1000 - FRESH_MS
@@ -98,7 +105,8 @@ class RefoldedPart:
         """Fold a record."""
         if record.topic not in self.next_offsets and record.offset:
             self._first_ms = max(self._first_ms, record.timestamp_ms)
-        source, day = (record.topic, record.offset), record.timestamp_ms // DAY_MS
+        self._watch_stamp(record.timestamp_ms)
+        source, day = (record.topic, record.offset), day_of(record.timestamp_ms)
         self.next_offsets[record.topic] = record.offset + 1
         try:
             reason = self._refused.get(source) or self._apply(record, source, day)
@@ -120,6 +128,7 @@ class RefoldedPart:
         self._sweep(now_us, new_retention())
         swept = self.ledger.take_changes()
         gone = {(self.label, section, field) for section, fields in swept.deletes.items() for field in fields}
+        self._keep_days(now_us, new_retention().windows_us)
         quality = self._quality()
         days = {place for place in found.keys() | quality.keys() if place[1] == "quality"}
         changed = {place for place in days if found.get(place) != quality.get(place)}
@@ -128,10 +137,25 @@ class RefoldedPart:
 
     def is_doubtful(self, place: Place) -> bool:
         """Whether nobody can say what a field should be: retention changes it about now, or its records are lost."""
-        label, section, day = place
-        is_counted_here = (label, section) == (self.label, "quality")
-        is_lost = is_counted_here and self._first_ms > 0 and int(day) <= self._first_ms // DAY_MS
-        return place in self._doubtful or is_lost
+        label, section, field = place
+        if (label, section) == (self.label, "quality"):
+            is_lost = self._first_ms > 0 and int(field) <= self._first_ms // DAY_MS
+            return is_lost or self._stamps_lie or int(field) < self._oldest_sure or place in self._doubtful
+        return section == "examples" or place in self._doubtful
+
+    def _watch_stamp(self, timestamp_ms: int) -> None:
+        """What is stamped ahead counts on the day on which it came, and nobody can say any more which one that was."""
+        self._newest_ms = max(self._newest_ms, timestamp_ms)
+        if timestamp_ms < 0 or timestamp_ms < self._newest_ms - STRAY_MS:
+            self._stamps_lie = True
+
+    def _keep_days(self, now_us: int, windows_us: int) -> None:
+        """Drop the days that windows no longer see."""
+        oldest, _ = day_range(now_us, windows_us)
+        self._oldest_sure = oldest + SWEEP_US // DAY_US + 1
+        if self._newest_ms * 1000 > now_us + SKEW_US:
+            self._stamps_lie = True
+        self._noted = {day: counts for day, counts in self._noted.items() if day >= oldest}
 
     def _quality(self) -> Fields:
         days = with_folded(self._noted, self.ledger.quality)

@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from processors.core.quality import quality_lines
 from processors.core.replay import Replay
 from processors.tools.legible import legible
 from processors.tools.lines import BadLines, read_messages
@@ -35,7 +36,7 @@ def replay_files(files: tuple[str, ...], policy: Policy, as_of_us: int | None) -
             if len(run.rejected) > rejected:
                 bad.add(place, run.rejected[-1][1])
     bad.tell()
-    return run.report()
+    return {**run.report(), "quality": run.quality()}
 
 
 def as_json(report: dict[str, Any]) -> str:
@@ -54,6 +55,8 @@ def print_tables(report: dict[str, Any], window: str, console: Console) -> None:
         console.print(_segments(report))
     if report["open_requests"]:
         console.print(_open_requests(report))
+    for line in quality_lines(report["quality"][window], report["events"]["read"]):
+        console.print(line, highlight=False)
 
 
 def _table(title: str, *columns: str) -> Table:

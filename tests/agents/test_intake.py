@@ -9,11 +9,14 @@ import msgspec
 import pytest
 
 from processors.agents import intake
+from processors.agents.fetching import Fetched
 from processors.agents.intake import LostRecords
-from processors.core.instants import moment
+from processors.core.instants import DAY_US, moment
+from processors.core.quality import MAX_DAYS, MAX_EXAMPLE
+from processors.core.retention import Retention
 from schemas import codec
 from schemas.errors import Reason
-from tests.agents.workbench import CLOCK_US, SOURCE, TOPIC, Desk, batch
+from tests.agents.workbench import CLOCK_US, SOURCE, TOPIC, Desk, Record, RecordBatch, batch, new_parts
 from tests.story import activity, opened, revenue
 
 NEVER_DECODED = b'{"type":"activity.logged"'
@@ -73,6 +76,81 @@ def test_a_tombstone_is_counted_and_ignored() -> None:
     assert desk.part.unsent == []
     assert list(desk.part.ledger.quality.values()) == [{"tombstone": 1}]
     assert desk.part.next_offsets == {TOPIC: 1}
+
+
+def test_records_with_another_key_than_their_customer_count_and_are_noted_with_an_example() -> None:
+    desk = Desk()
+    values = [codec.encode(activity(n, event_id=f"a{n}", customer="c2")) for n in range(3)]
+    records = RecordBatch(
+        [
+            Record(0, values[0], None),
+            Record(1, values[1], b"c2"),
+            Record(2, values[2], b"\x00" + b"r" * 1000),
+            Record(3, values[2], b"c1"),
+            Record(4, None, b"c1"),
+        ]
+    )
+
+    asyncio.run(desk.intake.take(SOURCE, Fetched([records], 0, 5)))
+
+    assert set(desk.part.ledger.facts) == {"a0", "a1", "a2"}
+    (counts,) = desk.part.ledger.quality.values()
+    assert counts == {"key_mismatch": 3, "duplicate": 1, "tombstone": 1}
+    assert desk.value("salespulse_key_mismatches_total") == 3
+    example = desk.part.ledger.data_quality.examples["key_mismatch"]
+    assert example == "customer 'c2' with the key 'c1' in crm.events/0 at offset 3"
+    assert desk.part.unsent == []
+
+
+def test_an_example_of_a_wrong_key_is_short_and_has_no_control_characters() -> None:
+    desk = Desk()
+    value = codec.encode(activity(1, customer="c2"))
+    for offset, key in enumerate((b"\x1b[31m\n" + b"r" * 100_000, "\u202e".encode() * 100, b"\xff\xfe", None)):
+        asyncio.run(desk.intake.take(SOURCE, Fetched([RecordBatch([Record(offset, value, key)])], offset, offset + 1)))
+        example = desk.part.ledger.data_quality.examples["key_mismatch"]
+        assert len(example) <= MAX_EXAMPLE
+        assert example.isprintable()
+
+
+def test_timestamps_of_any_day_leave_a_small_mark() -> None:
+    """A byte a record, each stamped on another day, ended in journal records that no broker takes."""
+    desk = Desk()
+    desk.part.ledger.retention = Retention()
+    records = RecordBatch(Record(n, b"{", b"c1", n * DAY_US // 1000) for n in range(30_000))
+
+    asyncio.run(desk.intake.take(SOURCE, Fetched([records], 0, len(records))))
+
+    mark, entries = desk.part.cut()
+    assert sum(counts["malformed"] for counts in mark.quality.values()) == len(records)
+    assert len(mark.quality) <= MAX_DAYS
+    assert max(len(value or b"") for _, value in entries) < 16_000
+
+
+def test_a_worst_mark_of_every_reason_on_every_day_fits_many_times_into_a_message() -> None:
+    desk = Desk()
+    desk.part.ledger.retention = Retention()
+    desk.part.ledger.set_clock(CLOCK_US)
+    for day in range(CLOCK_US // DAY_US - 2 * MAX_DAYS, CLOCK_US // DAY_US + 1):
+        for reason in Reason:
+            desk.part.ledger.note(reason, day, 10**6)
+    _, ((_, value),) = desk.part.cut()
+    assert value is not None
+    assert len(value) < 128 * 1024
+
+
+def test_examples_survive_a_restart() -> None:
+    desk = Desk()
+    desk.take(activity(1, customer="c2"))
+    _, entries = desk.part.cut()
+    successor = new_parts()
+    successor.assign([0], generation=1)
+    part = successor.get(0)
+    assert part is not None
+    for offset, (key, value) in enumerate(entries):
+        part.restore(key, value, offset)
+    part.begin(CLOCK_US)
+    assert part.ledger.quality == desk.part.ledger.quality
+    assert part.ledger.data_quality.examples == desk.part.ledger.data_quality.examples != {}
 
 
 def test_a_duplicate_is_counted_and_not_journalled_again() -> None:

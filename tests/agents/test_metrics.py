@@ -6,7 +6,8 @@ import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from processors.agents.metrics import WorkerMetrics
+from processors.agents.metrics import MAX_TEAMS, WorkerMetrics
+from processors.core.names import OTHER
 from schemas.alerts import Transition
 from schemas.errors import Reason
 from schemas.policy import DEFAULT_POLICY
@@ -59,6 +60,7 @@ def test_the_exposition_is_what_the_catalogue_names() -> None:
         "salespulse_batches",
         "salespulse_batch_seconds",
         "salespulse_dead_letters",
+        "salespulse_key_mismatches",
         "salespulse_consumer_lag_records",
         "salespulse_consumer_lag_seconds",
         "salespulse_roots",
@@ -110,6 +112,24 @@ def test_the_position_of_a_partition_that_has_left_disappears() -> None:
         return registry.get_sample_value("salespulse_position_records", {"partition": partition})
 
     assert (position("crm.events/0"), position("crm.events/1")) == (None, 7)
+
+
+def test_a_worker_names_so_many_teams_and_counts_all_others_together() -> None:
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    metrics.expect(DEFAULT_POLICY)
+    news = {(f"team {number}", "1h", "missed"): 1 for number in range(3 * MAX_TEAMS)}
+    metrics.outcomes(news)
+    metrics.outcomes({("team 0", "1h", "missed"): 1})
+
+    def counted(team: str) -> float | None:
+        labels = {"team": team, "level": "1h", "result": "missed"}
+        return registry.get_sample_value("salespulse_sla_outcomes_total", labels)
+
+    named = [team for team, _, _ in news if counted(team) is not None]
+    assert len(named) == MAX_TEAMS - 1  # and `unknown`, which came first
+    assert counted("team 0") == 2
+    assert counted(OTHER) == 2 * MAX_TEAMS + 1
 
 
 def test_an_outcome_that_is_taken_back_is_made_good_by_the_next_since_counters_never_fall() -> None:

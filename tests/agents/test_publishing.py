@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
 
 from processors.agents import publishing
 from processors.agents.publishing import Publisher
+from processors.sinks.read_model import ReadModel
 from schemas.views import Changes
 from tests.agents.workbench import CLOCK_US, DIRECTORY, Desk, Shelf
+from tests.sinks.mirror import PREFIX, connection
 from tests.story import activity, rep
 
 
@@ -203,3 +206,57 @@ def test_directory_entries_are_written_until_they_are_there(press: Press) -> Non
     press.publisher.reps_changed({"zoe": 5})
     press.publish()
     assert press.shelf.reps == {}
+
+
+REFUSALS = {"a replica": ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"), "full": ("maxmemory 1", "maxmemory 0")}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_redis_that_is_read_and_not_written_is_down_until_something_is_written_and_is_told_once(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, refusal: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    press = Press(monkeypatch)
+    press.desk.take(activity(1))
+    begin, end = (line.split() if "REPLICA" in line else ["CONFIG", "SET", *line.split()] for line in REFUSALS[refusal])
+
+    async def run() -> list[float]:
+        model = ReadModel(connection(redis_url), PREFIX)
+        publisher, seen = Publisher(press.desk.parts, DIRECTORY, model, press.desk.metrics), []
+        with redis.Redis.from_url(redis_url) as server:
+            try:
+                for commands in ((), begin, end):
+                    if commands:
+                        server.execute_command(*commands)
+                    for _ in range(8):
+                        await publisher.publish()
+                        seen.append(press.desk.value("salespulse_redis_up"))
+            finally:
+                server.execute_command(*end)
+                await model.close()
+        return seen
+
+    seen = asyncio.run(run())
+    assert seen == [1.0] * 8 + [0.0] * 8 + [1.0] * 8
+    told = [record.levelname for record in caplog.records if record.name == publishing.__name__]
+    assert told == ["WARNING", "INFO"]
+
+
+def test_one_part_that_cannot_be_written_is_not_hidden_by_others_that_are(
+    press: Press, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    press.desk.parts.assign([0, 1], generation=2)
+    for number in (0, 1):
+        part = press.desk.parts.get(number)
+        assert part is not None
+        part.begin(CLOCK_US)
+        part.caught_up = True
+    press.shelf.refused = {"crm.events/0"}
+    for _ in range(6):
+        press.publish()
+        assert press.desk.value("salespulse_redis_up") == 0
+    press.shelf.refused = set()
+    press.publish()
+    assert press.desk.value("salespulse_redis_up") == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]

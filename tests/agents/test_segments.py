@@ -56,6 +56,33 @@ def test_what_was_written_before_marks_knew_the_places_of_reps_is_read() -> None
     assert (segment.next_offsets, segment.events, segment.places) == ({"crm.events": 7}, [b"{}"], None)
 
 
+BEFORE_EXAMPLES = bytes.fromhex(
+    "9801c381aa63726d2e6576656e747307cf00060a24181e400081cd4e2081a96475706c69636174650291c4027b7d2a810003"
+)
+"""A segment as the version before wrote it: quality, the places of reps, and how far the directory is told."""
+WITH_EXAMPLES = bytes.fromhex(
+    "9901c381aa63726d2e6576656e747307cf00060a24181e400081cd4e2081a96475706c69636174650291c4027b7d2a810003"
+    "81ac6b65795f6d69736d61746368a861206279206b6579"
+)
+
+
+def test_what_was_written_before_marks_had_examples_is_read() -> None:
+    segment = decode_segment(BEFORE_EXAMPLES)
+    assert (segment.quality, segment.events, segment.places, segment.told, segment.examples) == (
+        MARK.quality,
+        [b"{}"],
+        42,
+        {0: 3},
+        {},
+    )
+
+
+def test_a_mark_is_written_as_it_ever_was_with_examples_at_its_end() -> None:
+    mark = msgspec.structs.replace(MARK, places=42, told={0: 3}, examples={"key_mismatch": "a by key"})
+    assert encode_segment(mark, [b"{}"], last=True) == WITH_EXAMPLES
+    assert decode_segment(WITH_EXAMPLES).examples == mark.examples
+
+
 def test_chunks_hold_every_event_once_in_order_within_the_limit() -> None:
     events = [bytes([n]) * (n % 5 + 1) for n in range(50)]
 

@@ -155,6 +155,8 @@ class Shelf:
         self.known: set[str] = set()
         self.published: list[tuple[str, int, Changes, bool]] = []
         self.reps: dict[str, int] = {}
+        self.refused: set[str] = set()
+        """Partitions that are not written."""
 
     def empty(self) -> None:
         self.fences.clear()
@@ -168,6 +170,8 @@ class Shelf:
     async def publish_portions(self, about: tuple[str, int, int], portions: Iterable[Changes], whole: bool) -> str:
         self._answer()
         partition, offset, _ = about
+        if partition in self.refused:
+            raise Unavailable("Redis refuses")
         changes = _together(portions)
         if self.fences.get(partition, -1) > offset:
             return "stale"

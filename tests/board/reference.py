@@ -1,19 +1,27 @@
 """The board's metrics again, slowly and by another way: from plain sums and the report's numbers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from processors.core.numbers import numbers_of
-from processors.core.windows import WINDOWS, sums
+from processors.core.windows import sums
 from schemas.views import OpenRequest, Partial, Standing
 
 HOUR_US = 3_600_000_000
-BOUNDS = ["300", "900", "1800", "3600", "14400", "28800", "86400", "259200", "+Inf"]
+BOUNDS = {"300": 1, "900": 2, "3600": 4, "14400": 5, "28800": 6, "86400": 7, "+Inf": 9}
+"""Upper bound to how many of the histogram's buckets lie below it."""
 STAGES = ("prospecting", "qualified", "demo", "trial", "proposal", "negotiation")
 KINDS = ("call", "email", "meeting", "demo")
+DAILY = ("today", "7d", "30d")
+PIPELINE = "30d"
+
+
+Add = Callable[..., None]
+"""Takes a family's name, labels and, as `value`, a sample's."""
 
 
 class Rep(msgspec.Struct):
@@ -82,8 +90,12 @@ class Reference(Collector):
         }
         families = {name: self._family(name, "window") for name in fields}
         for who, window, part in self._windows():
+            if window not in DAILY:
+                continue
             numbers = numbers_of(part, ("1h", "24h"), {"default": STAGES})
             for name, field in fields.items():
+                if window != PIPELINE and name.startswith(("crm_opportunities", "crm_won")):
+                    continue
                 families[name].add_metric([*who, window], float(getattr(numbers, field)))
         yield from families.values()
 
@@ -96,31 +108,32 @@ class Reference(Collector):
 
         for who, window, part in self._windows():
             at = ("window", window)
-            ever = {kind for rep_partial in self._reps[who[0]].partials for kind in rep_partial[1].activities}
-            for kind in {*KINDS, *ever}:
-                add("crm_activities", [("kind", kind), at], who, part.activities.get(kind, 0))
-            for level in ("1h", "24h"):
-                add(
-                    "crm_requests_due",
-                    [("level", level), ("result", "met"), at],
-                    who,
-                    part.answered_within.get(level, 0),
-                )
-                add("crm_requests_due", [("level", level), ("result", "missed"), at], who, part.breaches.get(level, 0))
-            for outcome, us, count in (
-                ("won", part.cycle_won_us, part.cycle_won),
-                ("lost", part.cycle_lost_us, part.cycle_lost),
-            ):
-                add("crm_sales_cycle_seconds_sum", [("outcome", outcome), at], who, us / 1e6)
-                add("crm_sales_cycle_seconds_count", [("outcome", outcome), at], who, count)
-            for stage in STAGES:
-                counts = part.stages.get("default", {}).get(stage, [0, 0, 0])
-                for name, value in zip(("entered", "visited", "advanced"), counts, strict=True):
-                    add(f"crm_stage_{name}", [("pipeline", "default"), ("stage", stage), at], who, value)
+            if window in DAILY:
+                self._daily(functools.partial(add, who=who), at, part)
+            if window == PIPELINE:
+                self._pipeline(functools.partial(add, who=who), at, part)
             if window == "7d":
-                running = 0
-                for bound, count in zip(BOUNDS, part.response_buckets or [0] * 9, strict=True):
-                    running += count
-                    add("crm_response_seconds_bucket", [at, ("le", bound)], who, running)
-        assert list(WINDOWS)[1] == "7d"
+                for bound, count in BOUNDS.items():
+                    add("crm_response_seconds_bucket", [at, ("le", bound)], who, sum(part.response_buckets[:count]))
         yield from families.values()
+
+    def _daily(self, add: Add, at: tuple[str, str], part: Partial) -> None:
+        for kind in KINDS:
+            add("crm_activities", [("kind", kind), at], value=part.activities.get(kind, 0))
+        others = sum(count for kind, count in part.activities.items() if kind not in KINDS)
+        add("crm_activities", [("kind", "_other"), at], value=others)
+        for level in ("1h", "24h"):
+            for result, counts in (("met", part.answered_within), ("missed", part.breaches)):
+                add("crm_requests_due", [("level", level), ("result", result), at], value=counts.get(level, 0))
+
+    def _pipeline(self, add: Add, at: tuple[str, str], part: Partial) -> None:
+        for outcome, us, count in (
+            ("won", part.cycle_won_us, part.cycle_won),
+            ("lost", part.cycle_lost_us, part.cycle_lost),
+        ):
+            add("crm_sales_cycle_seconds_sum", [("outcome", outcome), at], value=us / 1e6)
+            add("crm_sales_cycle_seconds_count", [("outcome", outcome), at], value=count)
+        for stage in STAGES:
+            entered, _, advanced = part.stages.get("default", {}).get(stage, [0, 0, 0])
+            for name, value in (("entered", entered), ("advanced", advanced)):
+                add(f"crm_stage_{name}", [("pipeline", "default"), ("stage", stage), at], value=value)

@@ -107,6 +107,7 @@ async def furnish(board: Served) -> None:
         standing={"ann": Standing({"default": {"demo": 3}})},
         segments={"smb": Segment(2, 1000, 1), "none": Segment(0, 0, 0)},
         quality={str(TODAY): {"duplicate": 4}},
+        examples={"duplicate": "customer 'c1' & co."},
     )
     await board.publish(TWO, open={"d|9": waiting("r9", HOSTILE_ID, 60 * 30)})
     await until(lambda: len(board.store.reps.ids()) == 3 and board.exposition.is_complete)

@@ -150,6 +150,9 @@ def test_segments_and_quality_are_told(redis_url: str) -> None:
         assert segments["items"] == [wanted]
         quality = await board.json("/api/v1/quality")
         assert quality["windows"]["today"] == {"duplicate": 4}
+        read = sum(partition["offset"] for partition in quality["partitions"])
+        assert (quality["read"], quality["shares"]) == (read, {"duplicate": 4 / read})
+        assert quality["examples"] == {"duplicate": "customer 'c1' & co."}
         newest = {"partition": ONE, "offset": 1, "newest_event_at": rfc3339(NOW_US - HOUR_US)}
         assert quality["partitions"][0] == newest
 
@@ -374,5 +377,15 @@ def test_an_emptied_redis_is_told_and_numbers_stay(redis_url: str) -> None:
         await until(lambda: board.follower.status.emptied)
         assert (await board.json("/readyz"))["read_model"]["emptied"] is True
         assert (await board.json("/api/v1/reps"))["total"] == 3
+
+    on_board(redis_url, scene)
+
+
+def test_the_page_of_the_data_quality_names_an_example(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        page = await board.text("/quality")
+        assert "for example: <bdi>customer &#39;c1&#39; &amp; co.</bdi>" in page
+        await board.publish(ONE, examples={"key_mismatch": "customer '<script>' without a key"})
+        assert "<script>&#39;" not in await board.text("/quality")
 
     on_board(redis_url, scene)

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from math import isclose, nan
@@ -14,10 +15,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from config.clock import Clock
 from config.settings import ClockSettings
 from processors.board.chunks import TEXTS_AT_ONCE, gzipped
+from processors.board.directory import MAX_TEAMS
 from processors.board.exposition import Exposition
-from processors.board.families import KINDS, MOST_KINDS, OTHER_KINDS
+from processors.board.families import MAX_REP_SERIES, windows_of
 from processors.board.shard import parse_shard
-from processors.board.totals import MOST_SEGMENTS, totals
+from processors.board.totals import MOST_SEGMENTS, folded, totals
+from processors.core.names import OTHER
 from schemas.policy import DEFAULT_POLICY, Level, Policy
 from schemas.views import Partial, Segment, Standing
 from tests.board.reference import Reference, Rep
@@ -150,7 +153,7 @@ def test_a_level_passes_right_after_its_due_instant_and_not_at_it() -> None:
 def test_a_new_day_begins_in_each_zone_at_its_own_midnight() -> None:
     scene = Scene(Policy(levels=DEFAULT_POLICY.levels, pipelines=DEFAULT_POLICY.pipelines, time_zone="Asia/Tokyo"))
     exposition = Exposition(scene.store, scene.clock, lambda: True)
-    scene.reps["ann"] = Rep("ann", "unknown", TODAY + 1)
+    scene.introduce("ann", "Ann", "unknown")
     scene.set_partials("ann", [(TODAY, Partial(responses=3)), (TODAY + 1, Partial(responses=4))])
     key = ("crm_responses", frozenset({("rep", "ann"), ("team", "unknown"), ("window", "today")}))
     scene.wall_us = TODAY * DAY_US + 15 * HOUR_US - 1
@@ -209,16 +212,142 @@ def test_an_empty_board_has_the_families_and_no_rep() -> None:
     assert series["crm_currency_info", frozenset({("currency", "USD")})] == 1
 
 
-def test_kinds_beyond_the_most_frequent_are_told_together() -> None:
+FREE = {f"kind {number}": number + 1 for number in range(100)}
+
+
+def test_a_rep_has_few_series_whatever_a_producer_writes(scene: Scene) -> None:
+    busy = "rep-19"
+    scene.set_partials(
+        busy, [(TODAY, Partial(activities={**FREE, "call": 1, OTHER: 5}, won=1, stages={"no": {"no": [1] * 3}}))]
+    )
+    scene.stand(busy, Standing({"default": {"demo": 2}}))
+    series = parsed(text_of(Exposition(scene.store, scene.clock, lambda: True)))
+    counts = Counter(dict(labels)["rep"] for _, labels in of_reps(series))
+    assert max(counts.values()) == counts[busy] <= MAX_REP_SERIES
+    kinds = {
+        dict(labels)["kind"]: value
+        for (name, labels), value in series.items()
+        if ("rep", busy) in labels and name == "crm_activities"
+    }
+    assert kinds == {"call": 1, "email": 0, "meeting": 0, "demo": 0, OTHER: sum(FREE.values()) + 5}
+    assert series["salespulse_folded", frozenset({("label", "kind")})] == 5
+
+
+def test_more_windows_are_exported_on_demand() -> None:
     scene = Scene()
     scene.introduce("ann", "Ann", "x")
-    many = {f"kind{number:03}": number + 1 for number in range(200)} | {OTHER_KINDS: 5, "call": 1}
-    scene.set_partials("ann", [(TODAY, Partial(activities=many))])
-    series = parsed(text_of(Exposition(scene.store, scene.clock, lambda: True)))
-    told = {dict(labels)["kind"]: value for (name, labels), value in series.items() if name == "crm_activities"}
-    assert len(told) == len(KINDS) + MOST_KINDS + 1
-    assert sum(told.values()) == sum(many.values())
-    assert told["kind199"] == 200
+    windows = windows_of(("all", "today", "all"), ("90d",))
+    series = parsed(text_of(Exposition(scene.store, scene.clock, lambda: True, windows=windows)))
+    found = {
+        (name, dict(labels)["window"])
+        for name, labels in of_reps(series)
+        if ("window", "7d") not in labels and "window" in dict(labels)
+    }
+    assert {window for name, window in found if name == "crm_responses"} == {"today", "all"}
+    assert {window for name, window in found if name == "crm_won_amount"} == {"90d"}
+
+
+def unknown_scene(count: int) -> Scene:
+    """Reps of whom the directory says nothing, and one of whom it does."""
+    scene, rng = Scene(), random.Random(3)
+    for number in range(count):
+        rep_id = f"made up {number}"
+        scene.reps[rep_id] = Rep(rep_id, "unknown", TODAY)
+        furnish(scene, rep_id, rng)
+    scene.introduce("ann", "Ann", "x")
+    return scene
+
+
+def pooled(scene: Scene) -> Series:
+    """The series of unknown reps as one, by the reference."""
+    pool = Rep("_unknown", "unknown", scene.wall_us // DAY_US)
+    for rep_id, rep in scene.reps.items():
+        if scene.store.reps.get(rep_id) is None and scene.store.knows(rep_id):
+            pool.partials = [*pool.partials, *rep.partials]
+            pool.open = [*pool.open, *rep.open]
+            pool.standing = [*pool.standing, *rep.standing]
+    registry = CollectorRegistry()
+    registry.register(Reference({"_unknown": pool}, scene.wall_us))
+    distinct = ("crm_customers_answered", "crm_recontactable_customers")
+    return {
+        (sample.name, frozenset(sample.labels.items())): float(sample.value)
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name not in distinct
+    }
+
+
+def test_unknown_reps_are_one_whatever_happens_to_them() -> None:
+    scene = unknown_scene(30)
+    exposition, rng = Exposition(scene.store, scene.clock, lambda: True), random.Random(4)
+
+    def look() -> Series:
+        series = of_reps(parsed(text_of(exposition)))
+        assert {dict(labels)["rep"] for _, labels in series} == {"ann", "_unknown"}
+        found = {key: value for key, value in series.items() if ("rep", "_unknown") in key[1]}
+        assert differences(found, pooled(scene)) == []
+        return series
+
+    few = len(look())
+    for number in range(10):
+        who = f"made up {rng.randrange(30)}"
+        scene.set_partials(who, [(TODAY - rng.randrange(40), some_partial(rng)) for _ in range(3)])
+        scene.open(who, request(who, 10**6 + number, NOW_US - rng.randrange(30 * HOUR_US)))
+        scene.stand(who, Standing({"default": {"demo": number}}))
+        scene.wall_us += HOUR_US
+        look()
+    scene.reps["made up 99"] = Rep("made up 99", "unknown", TODAY)
+    furnish(scene, "made up 99", rng)
+    assert len(look()) == few
+    folded = parsed(text_of(exposition))["salespulse_folded", frozenset({("label", "rep")})]
+    assert folded == 31
+
+
+def test_a_rep_has_its_own_series_from_when_the_directory_knows_it_until_it_does_not() -> None:
+    scene = unknown_scene(3)
+    exposition = Exposition(scene.store, scene.clock, lambda: True)
+    text_of(exposition)
+    for rep_id in list(scene.reps):
+        scene.introduce(rep_id, "Now known", "x")
+    check(scene, exposition)
+    scene.store.put_rep("made up 1", None)
+    series = of_reps(parsed(text_of(exposition)))
+    assert {dict(labels)["rep"] for _, labels in series} == {"made up 0", "made up 2", "ann", "_unknown"}
+    assert differences({k: v for k, v in series.items() if ("rep", "_unknown") in k[1]}, pooled(scene)) == []
+
+
+def test_no_rep_of_the_directory_can_take_the_name_of_the_unknown_ones() -> None:
+    scene = unknown_scene(2)
+    scene.introduce("_unknown", "Nobody", "evil")
+    series = of_reps(parsed(text_of(Exposition(scene.store, scene.clock, lambda: True))))
+    assert {dict(labels)["team"] for _, labels in series if ("rep", "_unknown") in labels} == {"unknown"}
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_the_first_shard_alone_has_the_unknown_reps(index: int) -> None:
+    scene = unknown_scene(20)
+    exposition = Exposition(scene.store, scene.clock, lambda: True, parse_shard(f"{index}/3"))
+    found = {key: value for key, value in of_reps(parsed(text_of(exposition))).items() if ("rep", "_unknown") in key[1]}
+    assert differences(found, pooled(scene) if index == 0 else {}) == []
+
+
+def test_teams_beyond_the_first_share_one_label_and_no_chunk_keeps_an_old_one() -> None:
+    scene, rng = Scene(), random.Random(5)
+    exposition = Exposition(scene.store, scene.clock, lambda: True)
+    names = [f"team {number:03}" for number in range(MAX_TEAMS + 20)]
+    for number, team in enumerate(rng.sample(names, len(names))):
+        scene.introduce(f"rep {number}", "x", team)
+        if number % 40 == 39:
+            text_of(exposition)
+    for rep_id in list(scene.reps)[:10]:
+        scene.introduce(rep_id, "x", "team 000")
+    teams: dict[str, set[str]] = {}
+    for _, labels in of_reps(parsed(text_of(exposition))):
+        teams.setdefault(dict(labels)["rep"], set()).add(dict(labels)["team"])
+    kept = set(sorted({rep.team for rep in scene.reps.values()})[:MAX_TEAMS])
+    assert teams == {rep_id: {rep.team if rep.team in kept else OTHER} for rep_id, rep in scene.reps.items()}
+    without = sum(rep.team not in kept for rep in scene.reps.values())
+    assert parsed(text_of(exposition))["salespulse_folded", frozenset({("label", "team")})] == without
 
 
 def test_segments_quality_and_partitions_are_told() -> None:
@@ -254,6 +383,8 @@ def test_many_segments_keep_their_sums_in_few_series() -> None:
     customers = [value for (name, _), value in series.items() if name == "crm_customers"]
     assert len(customers) == MOST_SEGMENTS + 1
     assert sum(customers) == sum(range(1, MOST_SEGMENTS + 51))
+    others = parsed(folded(scene.store, {}))["salespulse_folded", frozenset({("label", "segment")})]
+    assert others == sum(range(1, 51))
 
 
 def test_with_a_scaled_clock_an_age_seen_from_the_wall_is_the_virtual_one() -> None:

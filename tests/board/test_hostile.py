@@ -1,7 +1,10 @@
 """Names of any kind, no reps, one, ten thousand, and a Redis that goes away and comes back: the API stays right."""
 
 import asyncio
+import html
+import re
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -9,13 +12,20 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from processors.board.queries import place
+from processors.board.api import LARGEST_PAGE_BYTES
+from processors.board.choices import OFFERED_TEAMS
+from processors.board.queries import USUAL_PAGE, place
+from processors.board.store import Store
+from processors.board.waiting_view import WaitingView
+from processors.core.foreign_text import visible
 from processors.core.instants import rfc3339
+from processors.core.names import MAX_FREE_KINDS, MAX_SEGMENTS
 from processors.dev.process import free_port
 from processors.dev.redis_server import EmbeddedRedis
 from schemas.events import RepUpdated
-from schemas.views import Partial, partial_field
-from tests.board.scene import HOSTILE, TODAY
+from schemas.policy import DEFAULT_POLICY
+from schemas.views import Partial, Segment, partial_field
+from tests.board.scene import HOSTILE, NOW_US, TODAY
 from tests.board.served import ONE, Served, furnish, served, waiting
 from tests.sinks.mirror import until
 
@@ -111,6 +121,54 @@ def test_any_number_of_reps_is_told_in_pages(redis_url: str, count: int) -> None
     on_empty_board(redis_url, scene)
 
 
+KINDS = {f"{number:0128}": 1 for number in range(2 * MAX_FREE_KINDS)}
+
+
+def test_no_answer_grows_with_the_kinds_that_a_producer_makes_up(redis_url: str) -> None:
+    """Each rep has more kinds in its partial than any worker publishes; pages end before they are large."""
+
+    async def scene(board: Served) -> None:
+        for number in range(200):
+            introduce(board, f"rep-{number:03}", "x", f"team-{number:03}")
+            many = msgspec.msgpack.encode(Partial(activities=KINDS, won=1))
+            board.store.put(ONE, "partials", partial_field("rep", f"rep-{number:03}", TODAY), many)
+        for path, name in (("reps", "rep_id"), ("teams", "team")):
+            following, seen = f"/api/v1/{path}?limit=500", list[str]()
+            while following:
+                text = await board.text(following)
+                assert len(text) < 1.1 * LARGEST_PAGE_BYTES
+                page = msgspec.json.decode(text)
+                assert page["items"][0]["windows"]["7d"]["activities"]["_other"] == len(KINDS) - MAX_FREE_KINDS
+                seen += [item[name] for item in page["items"]]
+                following = page["next"]
+            assert seen == sorted(seen)
+            assert len(seen) == 200
+
+    on_empty_board(redis_url, scene)
+
+
+def test_segments_and_teams_come_in_pages(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        for number in range(500):
+            introduce(board, f"rep-{number:03}", "x", f"team-{number:03}")
+            board.store.put(ONE, "segments", f"s{number:03}", msgspec.msgpack.encode(Segment(1, 100, 0)))
+        for path, total in (("teams", 500), ("segments", MAX_SEGMENTS + 1)):
+            first = await board.json(f"/api/v1/{path}")
+            assert (len(first["items"]), first["total"]) == (USUAL_PAGE, total)
+            following, items = first["next"], first["items"]
+            while following:
+                page = await board.json(following)
+                items, following = [*items, *page["items"]], page["next"]
+            assert len(items) == total
+        assert next(item for item in items if item["segment"] == "_other")["customers"] == 500 - MAX_SEGMENTS
+        page = await board.text("/leaderboards")
+        assert page.count('<option value="team-') == OFFERED_TEAMS
+        assert "300 more are not listed" in page
+        assert '<option value="team-499" selected>' in await board.text("/leaderboards?team=team-499")
+
+    on_empty_board(redis_url, scene)
+
+
 def test_ten_thousand_reps_are_told_within_seconds(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         fill(board, 10_000)
@@ -160,3 +218,59 @@ def test_redis_goes_away_and_comes_back(tmp_path: Path) -> None:
                 second.process.kill()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "0" * 5000, "0" * 4990 + "1", "9" * 21])
+@pytest.mark.parametrize(
+    "path",
+    ["reps?limit={}", "requests?limit={}", "requests?min_age={}", "requests/r1?turn={}", "dead-letters?limit={}"],
+)
+def test_numbers_of_thousands_of_digits_are_refused(redis_url: str, path: str, digits: str) -> None:
+    async def scene(board: Served) -> None:
+        said = await board.json(f"/api/v1/{path.format(digits)}", 400)
+        assert "allowed is a whole number from" in said["detail"]
+        assert len(said["detail"]) < 300
+        assert (await board.client.get(f"/?page={digits}")).status == 200
+
+    on_empty_board(redis_url, scene)
+
+
+@pytest.mark.parametrize("path", ["reps", "requests", "dead-letters"])
+def test_a_place_that_is_nested_too_deep_is_refused(redis_url: str, path: str) -> None:
+    async def scene(board: Served) -> None:
+        after = urlsafe_b64encode(b"[" * 3000).decode()
+        assert "after" in (await board.json(f"/api/v1/{path}?after={after}", 400))["detail"]
+
+    on_empty_board(redis_url, scene)
+
+
+@pytest.mark.parametrize("name", [".", "..", "a\x00b", "two\nlines", "exe.\u202egpj"])
+def test_a_rep_of_any_name_has_a_page_that_the_others_lead_to(redis_url: str, name: str) -> None:
+    async def scene(board: Served) -> None:
+        introduce(board, name, name, "east")
+        board.store.put(ONE, "open", "x", msgspec.msgpack.encode(waiting(name, name, 5)))
+        shown = await board.text("/")
+        href = re.search(r'href="(/reps[^"]*)"', shown)
+        assert href is not None
+        card = await board.text(html.unescape(href[1]))
+        title = re.search("<h1>(.*)</h1>", card)
+        assert title is not None
+        assert html.unescape(title[1]) == visible(name)
+        assert "\u202e" not in re.sub(r'"[^"]*"', "", shown + card)
+        assert "\x00" not in re.sub(r'"[^"]*"', "", shown + card)
+
+    on_empty_board(redis_url, scene)
+
+
+@pytest.mark.parametrize(
+    ("crm_url", "request_id", "link"),
+    [
+        ("https://crm.example.com/r/{request_id}", "..", None),
+        ("https://crm.example.com/r/{request_id}/x?c={customer_id}", ".", None),
+        ("https://crm.example.com/r?id={request_id}", "..", "https://crm.example.com/r?id=.."),
+        ("https://crm.example.com/r/{request_id}", "a/../b\n", "https://crm.example.com/r/a%2F..%2Fb%0A"),
+    ],
+)
+def test_no_id_leads_to_another_page_of_the_crm(crm_url: str, request_id: str, link: str | None) -> None:
+    store = Store(DEFAULT_POLICY, lambda: NOW_US)
+    assert WaitingView(store, crm_url).row(waiting(request_id, "ann", 5), NOW_US)["crm_url"] == link

@@ -66,6 +66,22 @@ def test_a_board_that_has_just_started_shows_the_letters_on_the_first_page_that_
     on_board(topics, scene)
 
 
+def test_foreign_headers_cost_no_letter_and_no_board(topics: Settings) -> None:
+    lengths = [b"abc", b"", b"9" * 5000, b"-1", b"\xd9\xa3", b"\xff", b"7"]
+    with producer(topics.kafka) as client:
+        for length in lengths:
+            headers = [("value_bytes", length), ("value_bytes", length), ("reason", b"\xff"), ("\u202e", b"x")]
+            client.send(topics.kafka.dead_letters_topic, value=b"four", headers=headers)
+        client.flush()
+
+    async def scene(board: Served) -> None:
+        items = (await board.json(PATH))["items"]
+        assert [one["value_bytes"] for one in items] == [7, 4, 4, 4, 4, 4, 4]
+        assert "\ufffd" in await board.text("/quality")
+
+    on_board(topics, scene, kept=len(lengths))
+
+
 def test_new_letters_appear_and_memory_stays_bounded(topics: Settings) -> None:
     write(topics, *[("malformed", b"x" * 100_000)] * 9)
 

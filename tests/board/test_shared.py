@@ -1,12 +1,13 @@
 """Fragments are made once for all who look at the same, as often as there is news, and never too often."""
 
 import asyncio
+import time
 
 import pytest
 
 from processors.board import shared
 from processors.board.fragments import Fragment
-from processors.board.shared import MOST_FRAGMENTS, Shared
+from processors.board.shared import MOST_FRAGMENTS, SHARE_OF_ALL, Shared
 
 
 class Kitchen:
@@ -98,5 +99,28 @@ def test_those_that_nobody_asked_for_longest_are_forgotten() -> None:
         assert kitchen.made == made
         await kitchen.get("1")
         assert kitchen.made == made + 1
+
+    asyncio.run(run())
+
+
+def test_many_fragments_at_once_leave_the_event_loop_its_turns() -> None:
+    async def run() -> None:
+        kitchen, longest = Kitchen(), 0.0
+
+        async def busy() -> Fragment:
+            end = time.perf_counter() + 0.02
+            while time.perf_counter() < end:
+                pass
+            return await kitchen.make()
+
+        making = asyncio.gather(*(kitchen.fragments.get(number, busy) for number in range(30)))
+        began = time.perf_counter()
+        while not making.done():
+            before = time.perf_counter()
+            await asyncio.sleep(0)
+            longest = max(longest, time.perf_counter() - before)
+        assert kitchen.made == 30
+        assert longest < (time.perf_counter() - began) / 5
+        assert time.perf_counter() - began > 30 * 0.02 / SHARE_OF_ALL * 0.9
 
     asyncio.run(run())

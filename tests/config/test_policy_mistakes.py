@@ -36,6 +36,14 @@ MISTAKES = {
         BASE.replace("3600", '"1 hour"'),
         "policy.toml:3: levels[0].seconds = '1 hour': Expected int, got str; allowed: a whole number of seconds, 1 to",
     ),
+    "a kind of activity twice": (
+        BASE + '[activities]\nkinds = ["call", "call"]',
+        "policy.toml:8: activities.kinds = ['call', 'call']: 'call' is there twice; allowed: each kind once",
+    ),
+    "the name of all other kinds": (
+        BASE + '[activities]\nkinds = ["_other"]',
+        "policy.toml:8: activities.kinds = ['_other']: '_other' stands for the kinds without room; allowed: any other",
+    ),
     "no time at all": (
         BASE.replace("3600", "0"),
         "policy.toml:3: levels[0].seconds = 0: Expected int >= 1; allowed: a",

@@ -17,6 +17,7 @@ class Sent(NamedTuple):
 
     number: int
     value: bytes | None
+    key: bytes | None = b"c1"
 
 
 def new_ledger() -> Ledger:
@@ -54,6 +55,17 @@ def test_a_batch_of_any_length_is_taken_whole_and_in_order() -> None:
         assert ids == [f"a{n}" for n in range(length)]
         assert applied.messages == length
         assert applied.last == (Sent(length - 1, values[-1]) if values else None)
+
+
+def test_an_event_whose_key_is_not_its_customer_counts_and_is_named() -> None:
+    messages = [
+        Sent(n, codec.encode(activity(n, event_id=f"a{n}", customer="kunde-ü")), key)
+        for n, key in enumerate((None, b"kunde", b"", "kunde-ü".encode(), b"kunde-\xfc", b"kunde-ue"))
+    ]
+    taken = apply_messages(new_ledger(), iter([*messages, Sent(9, None, None), Sent(10, b"{", None)]), [], [])
+    assert [message.number for message, _ in taken.misplaced] == [0, 1, 2, 4, 5]
+    assert {customer_id for _, customer_id in taken.misplaced} == {"kunde-ü"}
+    assert taken.kinds == {ActivityLogged: 6}
 
 
 def test_what_was_restored_is_not_counted_again() -> None:

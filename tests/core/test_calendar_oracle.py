@@ -4,7 +4,7 @@
 """
 
 import os
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate
 from random import Random
@@ -54,6 +54,14 @@ class MinuteByMinute:
     def add_business(self, start_us: int, duration_us: int) -> int | None:
         aim = self._until(start_us) + duration_us
         after = bisect_left(self._worked, aim)
+        if after == len(self._worked):
+            return None
+        return self.start_us + (after - 1) * MINUTE_US + aim - self._worked[after - 1]
+
+    def last_within(self, start_us: int, duration_us: int) -> int | None:
+        """The last instant at which no more than so much was worked: counted in minutes, exact within the last one."""
+        aim = self._until(start_us) + duration_us
+        after = bisect_right(self._worked, aim)
         if after == len(self._worked):
             return None
         return self.start_us + (after - 1) * MINUTE_US + aim - self._worked[after - 1]
@@ -132,6 +140,9 @@ def test_s16_working_time_is_what_is_counted_minute_by_minute(zone: str, number:
         due_us = oracle.add_business(start_us, duration_us) if duration_us else start_us
         if due_us is not None:
             assert working.add_business(start_us, duration_us) == due_us, (spec, start_us, duration_us)
+        last_us = oracle.last_within(start_us, duration_us)
+        if last_us is not None:
+            assert working.last_within(start_us, duration_us) == last_us, (spec, start_us, duration_us)
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -154,3 +165,33 @@ def test_s16_a_deadline_is_the_first_instant_with_its_working_time(zone: str) ->
         due_us = working.add_business(start_us, duration_us)
         assert working.business_us(start_us, due_us) == duration_us
         assert working.business_us(start_us, due_us - 1) == duration_us - 1
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_s09_an_answer_is_in_time_up_to_the_deadline_and_not_after(zone: str) -> None:
+    random = Random(f"last {zone}")
+    working = WorkingCalendar(draw_spec(random, zone, date(2026, 1, 1)))
+    for _ in range(CASES // 10):
+        start_us = random.randrange(0, 4_000_000_000) * 1_000_000
+        duration_us = random.choice((random.randrange(1, 10**10), random.randrange(1, 200) * MINUTE_US))
+        due_us = working.last_within(start_us, duration_us)
+        assert due_us >= working.add_business(start_us, duration_us)
+        assert working.business_us(start_us, due_us) == duration_us
+        assert working.business_us(start_us, due_us + 1) == duration_us + 1
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_s09_a_target_used_up_at_closing_time_is_due_at_the_next_opening(zone: str) -> None:
+    random = Random(f"closing {zone}")
+    first = date(2026, 1, 1)
+    spec = draw_spec(random, zone, first)
+    oracle, working = MinuteByMinute(spec, first), WorkingCalendar(spec)
+    closings = 0
+    for _ in range(CASES):
+        start_us, end_us = draw_wait(random, oracle)
+        worked = oracle.business_us(start_us, end_us)
+        if worked and working.add_business(start_us, worked) != working.last_within(start_us, worked):
+            closings += 1
+            # The oracle does not know the next opening if it is beyond the days that it has counted.
+            assert oracle.last_within(start_us, worked) in (None, working.last_within(start_us, worked))
+    assert closings > 0

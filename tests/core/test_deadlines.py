@@ -101,7 +101,7 @@ def test_s15_the_deadline_is_by_the_calendar_of_the_team_at_the_start() -> None:
     teams = {"berlin": TeamPolicy(calendar="berlin"), "york": TeamPolicy(calendar="york"), "other": TeamPolicy()}
     shifts = policy(level, calendars={"berlin": BERLIN, "york": NEW_YORK}, teams=teams, calendar="york")
     start = us("2026-06-05T16:30+02:00")
-    assert due(shifts, start, "berlin")[0][1] == us("2026-06-08T12:00+02:00")
+    assert due(shifts, start, "berlin")[0][1] == us("2026-06-08T13:00+02:00")
     assert due(shifts, start, "york")[0][1] == us("2026-06-05T15:30-04:00")
     assert due(shifts, start, "other") == due(shifts, start, "nobody") == due(shifts, start, "york")
 
@@ -188,3 +188,24 @@ def test_s15_a_deadline_years_ahead_is_found() -> None:
     (_, due_us, _) = due(years, start)[0]
     assert Deadlines(years).business_us(start, due_us, "sales") == 20 * 365 * 86400 * SECOND_US
     assert date(2110, 1, 1) < (EPOCH + timedelta(microseconds=due_us)).date() < date(2116, 12, 31)
+
+
+def test_s09_a_target_used_up_at_closing_time_is_due_at_the_next_opening() -> None:
+    """Asked on Friday an hour before closing: until Monday morning no more than that hour is worked."""
+    hour = Level(name="1h", seconds=3600, clock="business", at_risk_share=0.5)
+    office = policy(hour, calendars={"office": BERLIN}, calendar="office")
+    ((_, due_us, at_risk_us),) = due(office, us("2026-06-05T16:30+02:00"))
+    assert (due_us, at_risk_us) == (us("2026-06-08T09:00+02:00"), us("2026-06-05T17:00+02:00"))
+
+
+def test_s09_a_target_used_up_at_the_lunch_break_is_due_after_it() -> None:
+    hour = Level(name="1h", seconds=3600, clock="business", at_risk_share=None)
+    office = policy(hour, calendars={"office": BERLIN}, calendar="office")
+    assert due(office, us("2026-06-05T11:00+02:00")) == (("1h", us("2026-06-05T13:00+02:00"), None),)
+
+
+def test_s14_a_warning_at_closing_time_does_not_wait_for_the_next_opening() -> None:
+    level = Level(name="2h", seconds=7200, clock="business", at_risk_share=0.5)
+    office = policy(level, calendars={"office": BERLIN}, calendar="office")
+    ((_, due_us, at_risk_us),) = due(office, us("2026-06-05T16:30+02:00"))
+    assert (due_us, at_risk_us) == (us("2026-06-08T10:00+02:00"), us("2026-06-05T17:30+02:00"))

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from processors.core.directory import directory_of
@@ -199,6 +200,42 @@ def test_s24_won_reopened_won_again_is_one_win_to_the_last_close() -> None:
     )
     alice = numbers(report_of(*story))
     assert (alice["won"], alice["won_amount"], alice["sales_cycle_won_seconds"]) == (1, "8.00", 9 * 86400)
+
+
+def test_s24_a_close_on_the_creations_own_day_but_before_it_by_the_clock_has_a_cycle_of_0() -> None:
+    """A CRM that stores the date of a close alone: created at 10:15, won at midnight before."""
+    other = (lost(-1, opportunity="o2"), created(1, opportunity="o2"))
+    alice = numbers(report_of(won(-8 * HOUR), created(0), activity(30), *other))
+    assert (alice["sales_cycle_won_seconds"], alice["sales_cycle_lost_seconds"]) == (0, 0)
+    assert (alice["cycle_fallbacks"], alice["cycle_negative"]) == (2, 0)
+
+
+def test_s24_the_creations_own_day_is_that_of_the_policys_zone() -> None:
+    tokyo = msgspec.structs.replace(DEFAULT_POLICY, time_zone="Asia/Tokyo")
+    story = (won(6 * HOUR + 59), created(7 * HOUR + 1))
+    assert numbers(report_of(*story))["sales_cycle_won_seconds"] == 0
+    assert numbers(report_of(*story, policy=tokyo))["cycle_negative"] == 1
+
+
+def test_s24_a_close_on_an_earlier_day_than_the_creation_is_in_no_mean_and_is_counted() -> None:
+    story = (won(0), created(DAY), created(0, opportunity="o2"), won(5 * DAY, opportunity="o2"))
+    run = Replay(DEFAULT_POLICY)
+    for message in story:
+        run.take(message)
+    alice = numbers(run.report())
+    assert (alice["won"], alice["sales_cycle_won_seconds"], alice["cycle_negative"]) == (2, 5 * 86400, 1)
+    (ledger,) = run.ledgers
+    assert ledger.quality == {instant_us(at(0)) // DAY_US: {"cycle_negative": 1}}
+
+
+def test_s24_a_correction_of_the_creation_takes_the_negative_cycle_back() -> None:
+    run = Replay(DEFAULT_POLICY)
+    wrong = created(DAY)
+    for message in (won(0), wrong, retracted(DAY, wrong, "opportunity"), created(-5)):
+        run.take(message)
+    alice = numbers(run.report())
+    assert (alice["cycle_negative"], alice["sales_cycle_won_seconds"]) == (0, 300)
+    assert run.ledgers[0].quality == {}
 
 
 def test_s24_reopening_withdraws_the_close() -> None:

@@ -110,8 +110,8 @@ def test_the_mounted_files_are_the_tested_ones() -> None:
 
 @every_service
 def test_images_are_pinned(service: Json) -> None:
-    """To a version, not to a moving name."""
-    assert re.fullmatch(r"[\w./-]+:(v?\d+\.\d+\.\d+(-alpine)?|local)", service["image"])
+    """To a version that people read and a digest that nobody can move."""
+    assert re.fullmatch(r"[\w./-]+:(v?\d+\.\d+\.\d+(-alpine)?@sha256:[0-9a-f]{64}|local)", service["image"])
 
 
 def test_kafka_is_the_version_that_the_tests_run() -> None:
@@ -119,7 +119,7 @@ def test_kafka_is_the_version_that_the_tests_run() -> None:
     pom = (ROOT / "tests" / "kafka" / "pom.xml").read_text(encoding="utf-8")
     found = re.search(r"<kafka.version>([\d.]+)</kafka.version>", pom)
     assert found
-    assert SERVICES["kafka"]["image"] == f"apache/kafka:{found[1]}"
+    assert SERVICES["kafka"]["image"].startswith(f"apache/kafka:{found[1]}@")
 
 
 @pytest.mark.parametrize("service", RUNNING.values(), ids=RUNNING.keys())
@@ -144,8 +144,8 @@ def test_no_password_stands_in_the_file(service: Json) -> None:
             assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", value), name
 
 
-@pytest.mark.parametrize("service", OURS.values(), ids=OURS.keys())
-def test_our_containers_have_no_rights(service: Json) -> None:
+@every_service
+def test_containers_have_no_rights(service: Json) -> None:
     """They write nowhere but to memory, gain nothing, and are nobody."""
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -181,10 +181,18 @@ def test_kafka_advertises_the_names_that_clients_use() -> None:
     text = (ROOT / "config" / "kafka" / "server.properties").read_text(encoding="utf-8")
     found = re.search(r"^advertised\.listeners=(.*)$", text, re.MULTILINE)
     assert found
-    assert found[1] == "PLAINTEXT://kafka:19092,HOST://localhost:9092"
+    assert found[1] == "INSIDE://kafka:19092,HOST://localhost:9092"
     assert SERVICES["kafka"]["ports"] == ["127.0.0.1:9092:9092"]
     [directory] = re.findall(r"^log\.dirs=(.*)$", text, re.MULTILINE)
     assert ("kafka-data", directory) in mounts(SERVICES["kafka"])
+
+
+def test_only_our_own_programs_reach_both_networks() -> None:
+    """What people look at has no way to the stores."""
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+    assert {name for name, mine in networks.items() if mine == {"stores", "watching"}} == set(OURS)
+    assert {name for name, mine in networks.items() if mine == {"stores"}} == {"kafka", "redis"}
+    assert set(COMPOSE["networks"]) == {"stores", "watching"}
 
 
 def test_prometheus_looks_for_services_that_exist() -> None:

@@ -45,7 +45,7 @@ def test_the_image_is_built_in_two_stages_on_one_pinned_base() -> None:
     assert len(bases) == 2
     names = {base.split()[0] for base in bases}
     assert len(names) == 1
-    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+", names.pop())
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+@sha256:[0-9a-f]{64}", names.pop())
 
 
 def test_the_shipped_stage_is_nobody_and_installs_nothing() -> None:

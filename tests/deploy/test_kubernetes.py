@@ -17,6 +17,7 @@ from processors.cli import main
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "deploy" / "kubernetes").glob("*.yaml"))
+EXAMPLES = sorted((ROOT / "deploy" / "kubernetes" / "examples").glob("*.yaml"))
 OBJECTS: list[Json] = [one for path in FILES for one in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
 PODS = {one["metadata"]["name"]: one["spec"]["template"] for one in OBJECTS if one["kind"] in {"Deployment", "Job"}}
 every_pod = pytest.mark.parametrize("pod", PODS.values(), ids=PODS.keys())
@@ -29,7 +30,7 @@ def test_the_manifests_are_valid() -> None:
     )
     if program is None:
         pytest.skip("kubernetes-validate is not installed (PyPI: kubernetes-validate)")
-    done = subprocess.run([program, "--strict", *FILES], capture_output=True, text=True, check=False)
+    done = subprocess.run([program, "--strict", *FILES, *EXAMPLES], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -107,17 +108,34 @@ def test_prometheus_finds_the_headless_services() -> None:
     assert headless == looked_up
 
 
-def test_the_settings_are_known_to_the_program(tmp_path: Path) -> None:
-    """With a password in the file that they name."""
-    [config] = [one for one in OBJECTS if one["kind"] == "ConfigMap"]
-    secret = tmp_path / "redis-password"
-    secret.write_text("x", encoding="utf-8")
-    values: dict[str, str] = config["data"]
+@pytest.mark.parametrize("path", [*FILES, *EXAMPLES], ids=lambda path: path.stem)
+def test_the_settings_are_known_to_the_program(path: Path, tmp_path: Path) -> None:
+    """With files in the places that are mounted, and nothing for whoever does not say who he is."""
+    objects = [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if one["kind"] == "ConfigMap"]
     mounted = {one["mountPath"] for pod in PODS.values() for one in pod["spec"]["containers"][0]["volumeMounts"]}
-    assert str(Path(values["SALESPULSE_REDIS__PASSWORD_FILE"]).parent) in mounted
-    assert str(Path(values["SALESPULSE_POLICY__PATH"]).parent) in mounted
-    settings = load_settings(None, {**values, "SALESPULSE_REDIS__PASSWORD_FILE": str(secret)})
-    assert settings.kafka.replication_factor == 3
+    for config in objects:
+        values: dict[str, str] = config["data"]
+        files = {name: Path(value) for name, value in values.items() if value.startswith("/")}
+        assert {str(place.parent) for place in files.values()} <= mounted
+        for name in files:
+            (tmp_path / name).write_text(f"ann write {'x' * 32}" if "TOKENS" in name else "x", encoding="utf-8")
+            (tmp_path / name).chmod(0o440)
+        settings = load_settings(None, values | {name: str(tmp_path / name) for name in files})
+        assert settings.kafka.replication_factor == 3
+        assert settings.board.anonymous == "nothing"
+
+
+def test_network_policies_select_pods_and_ports_that_exist() -> None:
+    """And refuse all that they do not name."""
+    policies = [one for one in OBJECTS if one["kind"] == "NetworkPolicy"]
+    assert {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} in [one["spec"] for one in policies]
+    labelled = [pod["metadata"]["labels"] for pod in PODS.values()]
+    ports = {port["name"] for pod in PODS.values() for port in pod["spec"]["containers"][0].get("ports", [])}
+    for one in policies:
+        selector = one["spec"]["podSelector"].get("matchLabels", {})
+        assert [labels for labels in labelled if selector.items() <= labels.items()], one["metadata"]["name"]
+        named = {port["port"] for rule in one["spec"].get("ingress", []) for port in rule["ports"]}
+        assert named <= ports
 
 
 def test_the_board_is_probed_at_paths_that_it_answers() -> None:

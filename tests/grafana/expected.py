@@ -13,6 +13,14 @@ Target = tuple[str, str, str]
 """Board, title of the panel, letter of the query."""
 
 OVER_1H, OVER_24H = AGES[1:], AGES[2:]
+OPPORTUNITY_WINDOW = "30d"
+"""The one window of opportunities that is exported by default."""
+OF_OPPORTUNITIES = {
+    *("won", "lost", "won_cents", "created_won", "opportunities_created", "entered", "advanced"),
+    *("cycle_won", "cycle_won_us", "cycle_lost", "cycle_lost_us"),
+}
+KINDS = ("call", "email", "meeting", "demo")
+"""Kinds of activity that the shipped policy lists."""
 WAIT = 5.0
 """Waits grow while a test looks at them: so many seconds are allowed for a scrape and a rule."""
 
@@ -27,7 +35,13 @@ class Choice:
 
     def variables(self) -> dict[str, str]:
         """What Grafana fills in."""
-        return {"$team": "|".join(self.teams), "$rep": self.rep, "$window": self.window, "$pipeline": "default"}
+        return {
+            "$team": "|".join(self.teams),
+            "$rep": self.rep,
+            "$window": self.window,
+            "$opportunity_window": OPPORTUNITY_WINDOW,
+            "$pipeline": "default",
+        }
 
 
 @dataclass(frozen=True)
@@ -72,7 +86,8 @@ class Business:
 
     def total(self, measure: str, reps: Iterable[str], key: str | None = None, subkey: str | None = None) -> int:
         """A number in the chosen window, over some reps."""
-        return sum(self.truth.number(rep, self.choice.window, measure, key, subkey) for rep in reps)
+        window = OPPORTUNITY_WINDOW if measure in OF_OPPORTUNITIES else self.choice.window
+        return sum(self.truth.number(rep, window, measure, key, subkey) for rep in reps)
 
     def named(self, value: Callable[[str], float | None]) -> Series:
         """A number of each rep of the chosen teams, with its name and team."""
@@ -162,7 +177,8 @@ def team(it: Business) -> dict[Target, Expected]:
         lambda rep: it.total("won_cents", [rep]) / 100,
     ]
     table = {("team", title, letter): it.named(value) for letter, value in zip("ABCDEFGHIJ", columns, strict=True)}
-    activities = {kind: float(it.total("activities", reps, kind)) for kind in numbers.kinds()}
+    activities = {kind: float(it.total("activities", reps, kind)) for kind in KINDS}
+    activities["_other"] = float(sum(it.total("activities", reps, kind) for kind in numbers.kinds() - set(KINDS)))
     single: dict[str, Series] = {
         "Waiting > 24 h": one(it.waiting(reps, OVER_24H)),
         "Waiting > 1 h": one(it.waiting(reps, OVER_1H)),
@@ -225,8 +241,8 @@ def rep(it: Business) -> dict[Target, Expected]:
 
 def funnel(it: Business) -> dict[Target, Expected]:
     """The board `Funnel`."""
-    reps, windows = it.reps, ("7d", "30d", "90d", "365d")
-    reached, advanced, visited = (it.stages(measure, reps) for measure in ("entered", "advanced", "visited"))
+    reps, windows = it.reps, (OPPORTUNITY_WINDOW,)
+    reached, advanced = (it.stages(measure, reps) for measure in ("entered", "advanced"))
     people, numbers = it.truth.people, it.truth.number
     by_rep: Series = {
         frozenset({("rep", rep), ("rep_name", people[rep][0]), ("stage", stage)}): share
@@ -255,7 +271,6 @@ def funnel(it: Business) -> dict[Target, Expected]:
         "Conversion by team and stage": by_team,
         "Created cohorts: share won so far": by("window", cohorts),
         "Conversion over time": by("stage", it.conversion(reps)),
-        "Visited of reached": by("stage", {stage: ratio(visited[stage], reached[stage]) for stage in reached}),
         "Open opportunities by stage": by("stage", dict(it.open_opportunities(reps))),
     }
     return {key: Expected(series) for key, series in _first("funnel", single).items()}

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from grafana.boards.sla import ALLOWED
 from schemas.errors import Reason
+from schemas.views import UNASSIGNED
 from tests.grafana.expected import Expected, Series, Target, by, one, ratio
 from tests.grafana.live import BAD_TIMES, FLOW, Live
 from tests.grafana.truth import Truth, quantile
@@ -97,6 +98,12 @@ def sla(it: Programs, teams: Iterable[str]) -> dict[Target, Expected]:
     }
 
 
+def folded(live: Live) -> dict[str, float | None]:
+    """What has no series of its own: nobody makes up names here, but some reps may never have been announced."""
+    unknown = {rep for rep, (name, _) in live.truth.people.items() if rep == name} - {UNASSIGNED}
+    return {"kind": 0, "rep": len(unknown), "segment": 0, "team": 0}
+
+
 def operations(it: Programs) -> dict[Target, Expected]:
     """The board `Operations`."""
     live, own = it.live, it.live.worker_instance
@@ -118,6 +125,7 @@ def operations(it: Programs) -> dict[Target, Expected]:
         "Events a second by result": it.sent("result", results(live)),
         "Dead letters a second by reason": it.sent("reason", {reason: BAD_TIMES.get(reason, 0) for reason in Reason}),
         "Data quality, last 7 days": Expected(by("reason", quality(live))),
+        "Counted under `_other` or `_unknown`": Expected(by("label", folded(live))),
         "What workers hold": Expected(by("kind", live.truth.sizes | segments(it))),
         "Rebalances": Expected(by("instance", {own: 0.0})),
         "Recovery after an assignment": Expected(it.mean(f"{sums}_sum", f"{sums}_count")),

@@ -231,11 +231,11 @@ def _settle(
     settings: Settings, running: Worker, address: str, counted: int, truth: Truth, told: list[Json]
 ) -> list[Transition]:
     """Wait until everything has reached the board, the receiver and Prometheus, and was scraped some times more."""
-    activities = sum(truth.activities(rep, "all") for rep in truth.people)
+    activities = sum(truth.activities(rep, "30d") for rep in truth.people)
     conditions: dict[str, Callable[[], bool]] = {
         "all was counted": lambda: running.counted() == counted,
         "Prometheus knows": lambda: _number(address, f"sum({FLOW})") == counted,
-        "the board shows it": lambda: _number(address, 'sum(crm_activities{window="all"})') == activities,
+        "the board shows it": lambda: _number(address, 'sum(crm_activities{window="30d"})') == activities,
         "sizes were measured": lambda: _number(address, 'salespulse_roots{kind="facts"}') == truth.sizes["facts"],
     }
     for what, condition in conditions.items():

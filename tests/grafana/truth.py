@@ -10,7 +10,7 @@ from schemas.events import RepUpdated
 from tests.oracle.oracle import opened
 
 SECOND_US = 1_000_000
-BOUNDS_SECONDS = (300, 900, 1800, 3600, 14400, 28800, 86400, 259200)
+BOUNDS_SECONDS = (300, 900, 3600, 14400, 28800, 86400)
 AGES = ("lt1h", "1h_24h", "gt24h")
 
 _OPEN_OPPORTUNITIES = """

@@ -18,7 +18,7 @@ from tests.rules.programs import RULE_FILES
 
 REPS = {"r1": ("Ann", "east", 1), "r2": ('Böb \\"B\\"', "east", 2), "r3": ("王伟", "west", 3)}
 """By id: name (escaped), team, and a weight that makes their numbers differ."""
-WINDOWS = ("today", "7d", "30d", "90d", "365d", "all")
+WINDOWS = ("today", "7d", "30d")
 STAGES = {"prospecting": (40, 20), "qualified": (20, 10), "demo": (10, 2)}
 """Reached and advanced, times the weight."""
 ENDLESS = "+Inf"
@@ -74,7 +74,6 @@ def _windowed(labels: Mapping[str, object], weight: int) -> Iterator[Line]:
     for stage, (reached, advanced) in STAGES.items():
         place = {**labels, "pipeline": "default", "stage": stage}
         yield "crm_stage_entered", place, reached * weight
-        yield "crm_stage_visited", place, reached * weight / 2
         yield "crm_stage_advanced", place, advanced * weight
     if labels["window"] == "7d":
         for bound, below in ((300, 2), (3600, 8), (86400, 10), (ENDLESS, 10)):
@@ -88,6 +87,8 @@ def _company() -> Iterator[Line]:
         yield "crm_customer_cost_amount", {"segment": segment}, 200
     for window in WINDOWS:
         yield "crm_data_quality", {"reason": "duplicate", "window": window}, 4
+    for label in ("kind", "rep", "segment", "team"):
+        yield "salespulse_folded", {"label": label}, 3
     yield "salespulse_read_model_timestamp_seconds", {"partition": "crm.events/0"}, time.time() - 2
 
 

@@ -1,15 +1,29 @@
 """`salespulse check` looks at everything, and says for what is wrong how to mend it."""
 
+import asyncio
 import io
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
+from config.clock import wall_us
 from config.settings import KafkaSettings, PolicySettings, RedisSettings, Settings
-from processors.ingest.check import Check, all_checks, kafka_checks, policy_is_right, redis_answers, run_checks
+from processors.core.instants import DAY_US
+from processors.ingest.check import (
+    Check,
+    all_checks,
+    kafka_checks,
+    keys_are_customers,
+    policy_is_right,
+    redis_answers,
+    run_checks,
+)
 from processors.ingest.topics import ensure_topics
+from processors.sinks.read_model import ReadModel
+from processors.sinks.redis_client import connect
 from schemas.errors import ConfigError, Unavailable
+from schemas.views import Changes
 
 
 def outcome(*checks: Check) -> tuple[int, list[str]]:
@@ -29,15 +43,46 @@ def test_a_right_stack_is_said_to_be_right(settings: Settings) -> None:
     ensure_topics(settings)
     code, lines = outcome(*all_checks(settings))
     assert code == 0
-    assert [line.split()[:2] for line in lines[:6]] == [
-        ["ok", name] for name in ("policy", "board", "worker", "kafka", "topics", "redis")
+    assert [line.split()[:2] for line in lines[:7]] == [
+        ["ok", name] for name in ("policy", "board", "worker", "kafka", "topics", "redis", "keys")
     ]
     assert "levels 1h, 24h; pipelines default" in lines[0]
     assert lines[1].endswith("127.0.0.1:8080: everybody may write")
     assert lines[2].endswith(str(settings.worker.data_dir))
     assert settings.kafka.bootstrap in lines[3]
     assert settings.redis.url in lines[5]
-    assert lines[6] == "everything is in place"
+    assert "all records of the last 7 days have their customer as key" in lines[6]
+    assert lines[7] == "everything is in place"
+
+
+def test_records_with_another_key_than_their_customer_are_warned_of(settings: Settings) -> None:
+    """Everything is there, and numbers may be wrong all the same: so the last line does not say that all is well."""
+    today = wall_us() // DAY_US
+    publish_quality(settings, {today: 2, today - 6: 3, today - 7: 100}, "customer 'c1' without a key in crm.events/0")
+    code, lines = outcome(*[check for check in all_checks(settings) if check.name in ("redis", "keys")])
+    assert code == 0
+    assert lines[1].startswith("warns keys     5 records of the last 7 days have no key, or another one than their")
+    assert "such as customer 'c1' without a key in crm.events/0: one customer's records may be" in lines[1]
+    assert lines[2] == "everything is in place, 1 warning"
+
+
+def test_wrong_keys_of_long_ago_are_no_warning(settings: Settings) -> None:
+    publish_quality(settings, {wall_us() // DAY_US - 7: 100}, "customer 'c1' without a key")
+    assert "as far as workers have read" in str(keys_are_customers(settings))
+
+
+def publish_quality(settings: Settings, days: dict[int, int], example: str) -> None:
+    """What a worker says of keys."""
+    encode = msgspec.msgpack.encode
+    quality = {str(day): encode({"key_mismatch": count, "duplicate": 1}) for day, count in days.items()}
+    changes = Changes({"quality": quality, "examples": {"key_mismatch": encode(example)}}, {})
+
+    async def publish() -> None:
+        model = ReadModel(connect(settings.redis), settings.redis.prefix)
+        await model.publish("crm.events/0", 9, changes, whole=True)
+        await model.close()
+
+    asyncio.run(publish())
 
 
 def test_missing_topics_are_told_with_the_mend(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """CSV files to events: exact events for good rows, exact accounts of bad ones, clear words for bad files."""
 
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -438,6 +439,83 @@ def test_marks_of_amounts_may_be_any_and_without_a_group_there_is_none(run: Run)
         assert won.amount == Decimal("1234.50")
     _, report = run(HEADER + GOOD.replace("1.234,50", "1,234"), MAPPING.replace('decimal = ","\ngroup = "."\n', ""))
     assert report.skipped == {"value is no amount written with '.' before the decimals": 1}
+
+
+NAMED_ZONE = """
+source = "t"
+identity = ["id"]
+[columns.at]
+kind = "instant"
+format = "%Y-%m-%d %H:%M:%S %Z"
+[[events]]
+name = "c"
+type = "opportunity.created"
+[events.fields]
+occurred_at = "{at}"
+customer_id = "{id}"
+opportunity_id = "{id}"
+rep_id = "r"
+"""
+
+
+def test_a_zones_name_is_read_where_it_is_that_of_utc_and_nothing_else_is_taken_for_it(run: Run) -> None:
+    cells = ("2024-03-05 10:00:00 UTC", "2024-03-05 10:00:00 gmt", "2024-03-05 10:00:00 EST")
+    rows = "".join(f"{number},{cell}\n" for number, cell in enumerate((*cells, "2024-03-05 10:00:00")))
+    messages, report = run("id,at\n" + rows, NAMED_ZONE)
+    assert [message.occurred_at for message in messages] == [datetime(2024, 3, 5, 10, tzinfo=UTC)] * 2
+    assert report.skipped == {"at names no zone that %Z may read, which are UTC and GMT": 2}
+
+
+def test_the_machines_own_zone_is_not_taken_for_the_cells(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`strptime` knows the names of the machine's own zone, and drops them like all others."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        messages, report = run("id,at\n1,2024-03-05 10:00:00 EST\n", NAMED_ZONE)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert (messages, sum(report.skipped.values())) == ([], 1)
+
+
+OPTIONAL = MAPPING.replace('name = "won"\n', 'name = "won"\noptional = true\n')
+
+
+def test_a_row_loses_only_the_optional_event_whose_cell_is_empty(run: Run) -> None:
+    content = HEADER + GOOD.replace("O1", "O0") + GOOD.replace("2026-07-03 09:30:00", "")
+    messages, report = run(content, OPTIONAL)
+    assert [message.event_id for message in messages if not isinstance(message, RepUpdated)] == [
+        *("crm/O0/created", "crm/O0/won", "crm/O1/created"),
+    ]
+    assert (report.left_out, report.skipped) == ({"won: closed is empty": 1}, {})
+    assert list(report_lines(report))[-3:-1] == ["1 optional events left out", "  1: won: closed is empty"]
+
+
+def test_an_optional_event_with_a_cell_that_cannot_be_read_still_voids_its_row(run: Run) -> None:
+    messages, report = run(HEADER + GOOD.replace("2026-07-03 09:30:00", "someday"), OPTIONAL)
+    assert (messages, report.left_out) == ([], {})
+    assert list(report.skipped) == ["closed is no instant written as ISO 8601"]
+
+
+def test_a_row_of_which_nothing_but_empty_optional_events_is_left_is_skipped(run: Run) -> None:
+    both = OPTIONAL.replace('name = "created"\n', 'name = "created"\noptional = true\n')
+    _, report = run(HEADER + GOOD.replace("2026-07-03 09:30:00", "").replace("Ada", ""), both)
+    lacking = "created: owner is empty, won: closed is empty"
+    assert list(report.skipped) == [f"no rule of the mapping applies, as its optional events lack a cell: {lacking}"]
+
+
+def test_a_row_that_lacks_a_cell_is_told_with_the_mend(run: Run) -> None:
+    _, report = run(HEADER + GOOD + GOOD.replace("O1", "O2").replace("2026-07-03 09:30:00", ""))
+    assert report.skipped == {"closed is empty": 1}
+    (line,) = [line for line in report_lines(report) if "optional = true" in line]
+    assert line.startswith("  1 of them lack a cell that an event needs")
+
+
+def test_most_rows_are_skipped_when_they_are_more_than_those_with_events(run: Run) -> None:
+    bad = GOOD.replace("O1", "O9").replace("1.234,50", "?")
+    for content, mostly in ((GOOD, False), (GOOD + bad, False), (GOOD + bad + bad, True), (bad, True), ("", False)):
+        _, report = run(HEADER + content)
+        assert report.is_mostly_skipped == mostly
 
 
 def test_an_amount_column_without_its_kind_is_held_to_the_contract_too(run: Run) -> None:

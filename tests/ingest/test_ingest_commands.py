@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner, Result
 
 from config.settings import ClockSettings, Settings
+from processors.cli import main
 from processors.core.instants import DAY_US, SECOND_US, instant_us, moment, rfc3339
 from processors.core.ledger import SKEW_US
 from processors.ingest.clients import admin_client, consumer
@@ -86,6 +88,29 @@ def test_an_import_writes_oldest_first_with_reps_before_all(tmp_path: Path) -> N
     assert [event.event_id for event in written[2:]] == ["crm/2/call", "crm/1/call"]
     assert report.rows == 3
     assert report.skipped == {"at is no instant written as ISO 8601": 1}
+
+
+def import_with(tmp_path: Path, rows: str, *options: str) -> Result:
+    (tmp_path / "m.toml").write_text(MAPPING, encoding="utf-8")
+    (tmp_path / "rows.csv").write_text(rows, encoding="utf-8")
+    arguments = ("import", "csv", str(tmp_path / "rows.csv"), "--mapping", str(tmp_path / "m.toml"), *options)
+    return CliRunner().invoke(main, arguments)
+
+
+def test_an_import_of_which_most_rows_are_skipped_sends_nothing_and_fails(tmp_path: Path) -> None:
+    header, first, _, bad = ROWS.splitlines(keepends=True)
+    rows = header + first + bad + bad.replace("3,", "4,")
+    result = import_with(tmp_path, rows)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[-1].startswith("nothing was sent, as most rows were skipped: mend the mapping")
+    allowed = import_with(tmp_path, rows, "--allow-skipped")
+    assert (allowed.exit_code, len(allowed.stdout.splitlines())) == (0, 2)
+
+
+def test_an_import_ends_with_the_data_quality_of_its_events(tmp_path: Path) -> None:
+    result = import_with(tmp_path, ROWS)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[-1] == "data quality of 4 records: nothing was wrong"
 
 
 def test_a_file_that_is_named_twice_is_refused_before_anything_is_sent(tmp_path: Path) -> None:

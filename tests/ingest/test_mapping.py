@@ -93,6 +93,29 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, me
     assert str(caught.value).startswith(f"{tmp_path / 'm.toml'}: ")
 
 
+ZONED = GOOD.replace('kind = "date"', 'kind = "instant"\nformat = "%Y-%m-%d %H:%M %Z"')
+
+
+@pytest.mark.parametrize("zone", ["UTC", "GMT"])
+def test_a_zones_name_in_cells_may_be_read_where_it_means_utc(tmp_path: Path, zone: str) -> None:
+    assert load_mapping(write(tmp_path, ZONED.replace('zone = "UTC"', f'zone = "{zone}"'))).events
+    assert load_mapping(write(tmp_path, ZONED.replace('zone = "UTC"', ""))).events
+
+
+def test_a_zones_name_in_cells_of_a_column_of_another_zone_is_refused_with_line_key_and_mend(tmp_path: Path) -> None:
+    path = write(tmp_path, ZONED.replace('zone = "UTC"', 'zone = "America/New_York"'))
+    with pytest.raises(ConfigError) as caught:
+        load_mapping(path)
+    assert str(caught.value).startswith(f"{path}:6: columns.day.format = '%Y-%m-%d %H:%M %Z': %Z ")
+    assert "write zone = 'UTC' if all cells say so" in str(caught.value)
+
+
+@pytest.mark.parametrize("letters", ["%%Z", "%z (%Z)"])
+def test_what_only_looks_like_a_zones_name_or_comes_with_its_offset_is_no_matter(tmp_path: Path, letters: str) -> None:
+    text = ZONED.replace('zone = "UTC"', 'zone = "America/New_York"').replace("%Z", letters)
+    assert load_mapping(write(tmp_path, text)).events
+
+
 def test_two_rules_of_one_name_are_refused(tmp_path: Path) -> None:
     rule = GOOD[GOOD.index("[[events]]") :]
     with pytest.raises(ConfigError, match="several rules have this name"):

@@ -1,6 +1,8 @@
 """Topics are created as they should be, left alone when they exist, and told about when they are wrong."""
 
 import io
+import os
+import time
 from typing import Any
 
 import msgspec
@@ -178,6 +180,66 @@ def test_a_broker_that_refuses_a_topic_is_quoted_with_the_topic() -> None:
     specs = wanted_topics(KafkaSettings(replication_factor=3), RetentionSettings())
     with pytest.raises(Unavailable, match=r"^crm.events cannot be created: Unable to replicate 3 times: only 1 broker"):
         create_missing(Refusing(), specs)
+
+
+def test_timestamps_of_events_are_bounded_by_retention_and_an_hour_ahead() -> None:
+    specs = {spec.name: spec for spec in all_topics(Settings())}
+    events, reps = specs["crm.events"], specs["crm.reps"]
+    assert events.bounds == {
+        "message.timestamp.after.max.ms": "3600000",
+        "message.timestamp.before.max.ms": events.configs["retention.ms"],
+    }
+    # An entry of the directory is kept for ever, however old it is.
+    assert reps.bounds == {"message.timestamp.after.max.ms": "3600000"}
+    assert {name for name, spec in specs.items() if spec.bounds} == {"crm.events", "crm.reps"}
+
+
+@pytest.mark.parametrize("code", [40, 42])
+def test_a_broker_that_does_not_know_bounds_of_timestamps_gets_its_topics_all_the_same(code: int) -> None:
+    class Older:
+        """Refuses what it does not know, as Apache Kafka before 3.6."""
+
+        def __init__(self) -> None:
+            self.asked: list[dict[str, str]] = []
+
+        def create_topics(self, topics: dict[str, dict[str, Any]], *, raise_errors: bool) -> dict[str, object]:
+            """Refuse unknown configurations."""
+            assert not raise_errors
+            ((name, options),) = topics.items()
+            self.asked.append(options["configs"])
+            unknown = any(key.startswith("message.timestamp.") for key in options["configs"])
+            refusal = {"error_code": code if unknown else 0, "error_message": "Unknown topic config name"}
+            return {"topics": [{"name": name, **refusal}]}
+
+        def list_topics(self) -> list[str]:
+            """None."""
+            return []
+
+        def wait_for_topics(self, names: list[str], *, timeout_ms: int) -> None:
+            """They are there at once."""
+            assert names == ["crm.events"]
+            assert timeout_ms > 0
+
+    broker: Any = Older()
+    specs = wanted_topics(KafkaSettings(), RetentionSettings())[:1]
+    assert create_missing(broker, specs) == ["crm.events"]
+    assert [len(configs) for configs in broker.asked] == [len(specs[0].configs) + 3, len(specs[0].configs) + 1]
+
+
+@pytest.mark.skipif(
+    os.environ.get("SALESPULSE_TEST_BROKER") != "kafka",
+    reason="the embedded broker knows no bounds of timestamps: SALESPULSE_TEST_BROKER=kafka",
+)
+def test_a_record_stamped_far_from_now_is_refused_to_its_sender(settings: Settings) -> None:
+    ensure_topics(settings)
+    now_ms, day_ms = int(time.time() * 1000), 86_400_000
+    name = settings.kafka.events_topics[0]
+    for timestamp_ms in (now_ms + 2 * 3_600_000, now_ms - 500 * day_ms):
+        with pytest.raises(Unavailable, match="InvalidTimestampError"), producer(settings.kafka) as sending:
+            sending.send(name, key=b"c", value=b"v", timestamp_ms=timestamp_ms).get(timeout=30)
+    with producer(settings.kafka) as sending:
+        for timestamp_ms in (now_ms, now_ms - 300 * day_ms):
+            assert sending.send(name, key=b"c", value=b"v", timestamp_ms=timestamp_ms).get(timeout=30).offset >= 0
 
 
 def test_a_broker_that_is_not_there_is_told_with_its_address() -> None:

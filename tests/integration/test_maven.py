@@ -42,7 +42,7 @@ def page(at_the_end: Settings, tmp_path: Path) -> Iterator[Page]:
     run_import_csv([DATA / "sales_teams.csv"], MAPPINGS / "maven-crm-reps.toml", target)
     run_import_csv([DATA / "sales_pipeline.csv"], MAPPINGS / "maven-crm.toml", target)
     port = free_port()
-    own = msgspec.structs.replace(at_the_end.board, port=port)
+    own = msgspec.structs.replace(at_the_end.board, port=port, metrics_pipeline_windows=("all",))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SALESPULSE_")}
     environment |= as_environment(msgspec.structs.replace(at_the_end, board=own))
     command = [sys.executable, "-m", "processors.cli", "board"]

@@ -95,6 +95,8 @@ def write_properties(
         "controller.quorum.voters": ",".join(f"{n}@{LOOPBACK}:{port}" for n, (_, port) in enumerate(ports, 1)),
         "listeners": f"PLAINTEXT://{LOOPBACK}:{broker},CONTROLLER://{LOOPBACK}:{controller}",
         "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{broker}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT",
         "log.dirs": directory / f"node-{node}" / "data",
         "default.replication.factor": replicas,
         "offsets.topic.replication.factor": replicas,

@@ -1,6 +1,7 @@
 """Acknowledgements and snoozes in a real Redis, each recorded before it takes effect."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -106,14 +107,17 @@ def test_what_cannot_take_effect_is_not_recorded() -> None:
     assert record.events == []
 
 
-def test_a_damaged_hold_is_told_with_the_mend(redis_url: str) -> None:
+def test_a_foreign_field_is_named_once_and_costs_no_hold(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
     async def steps(acks: Acks) -> None:
-        with pytest.raises(Unavailable, match=r"p:acks in Redis has a field b'x' that is no hold .* HDEL p:acks"):
-            await acks.all()
+        await acks.acknowledge("c1", "r1", 1, "alice")
+        for _ in range(2):
+            assert list(await acks.all()) == [TurnKey("c1", "r1", 1)]
 
     with redis.Redis.from_url(redis_url) as server:
-        server.hset("p:acks", "x", "{}")
+        server.hset("p:acks", mapping={b"x": "{}", b"\xff|r|1": "{}", "c|r|one": "{}", "c1|r2|1": "["})
     with_acks(redis_url, Record(), steps)
+    assert re.search(r"p:acks in Redis has a field b'x' that is no hold .* HDEL p:acks", caplog.text)
+    assert len(caplog.records) == 4
 
 
 def test_many_are_dropped_at_once(redis_url: str) -> None:

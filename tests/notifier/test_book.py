@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processors.core.instants import HOUR_US
 from processors.notifier.acks import Hold, TurnKey
 from processors.notifier.book import REMEMBERED_ENDED, Book
 from processors.notifier.notices import Habits, Notice, Place, Word
@@ -112,10 +113,52 @@ def test_the_same_breach_of_another_owner_or_at_another_instant_is_news() -> Non
 def test_after_a_restart_of_both_a_repetition_is_known() -> None:
     """The notifier reads its topic from the beginning: what it is done with, it knows from there."""
     told = Told(EVERY)
-    told.book.recall(same(state="fired"), None)
-    told.book.recall(same(state="resolved", facts=2), None)
+    told.book.recall(same(state="fired"), Place(0, 0), None)
+    told.book.recall(same(state="resolved", facts=2), Place(0, 1), None)
     assert told.take(same(state="resolved", facts=3)) == "duplicate"
     assert told.tell() == []
+
+
+def test_a_breach_after_a_warning_that_was_answered_in_time_is_news() -> None:
+    """The answer is retracted and a late one comes, both in one batch: nobody was told of the breach before."""
+    for restart in (False, True):
+        told = Told(EVERY)
+        steps = [same(state="at_risk"), same(state="resolved", facts=2, at_us=OPENED_US + HOUR_US - 1)]
+        for step in steps:
+            told.take(step)
+        assert told.tell() == ["at_risk", "resolved"]
+        if restart:
+            told = Told(EVERY)
+            for offset, step in enumerate(steps):
+                told.book.recall(step, Place(0, offset), None)
+        told.take(same(state="fired", facts=4, reason="ended_overdue"))
+        told.take(same(state="resolved", facts=4, at_us=OPENED_US + HOUR_US + 1))
+        assert told.tell() == ["fired", "resolved"]
+
+
+def test_a_breach_whose_record_is_compacted_away_is_a_repetition() -> None:
+    """The topic keeps the newest record of an alert: its end, which tells by its instant that there was a breach."""
+    told = Told(EVERY)
+    told.book.recall(same(state="resolved", facts=2, at_us=OPENED_US + HOUR_US + 1), Place(0, 0), None)
+    assert told.take(same(state="fired", facts=3, reason="ended_overdue")) == "duplicate"
+    assert told.take(same(state="resolved", facts=3, at_us=OPENED_US + HOUR_US + 1)) == "duplicate"
+
+
+def test_the_record_of_an_end_stays_until_its_offset_is_committed() -> None:
+    """Whoever reads everything again before that finds what was sent, and sends nothing twice."""
+    steps = [transition(state="fired"), transition(state="resolved", facts=2)]
+    first = Told(EVERY)
+    for step in steps:
+        first.take(step)
+    assert first.tell() == ["fired", "resolved"]
+    record = first.book.log[-1]
+    for _ in range(3):
+        again = Told(EVERY)
+        for step in steps:
+            again.take(step, record)
+        assert again.tell() == []
+        assert again.book.over({0: 1}) == []
+    assert again.book.over({0: 2}) == [record.alert_id]
 
 
 def test_a_receiver_of_every_transition_gets_also_what_is_over() -> None:
@@ -255,7 +298,7 @@ def test_after_a_restart_what_was_held_is_told_when_the_hold_has_ended() -> None
     (word,) = before.book.log
     for hold, wanted in ((HOLD, []), ({}, ["fired"])):
         after = Told(PEOPLE)
-        after.book.recall(transition(state="fired"), word)
+        after.book.recall(transition(state="fired"), Place(0, 0), word)
         after.book.hold(hold, 9)
         assert after.tell() == wanted
 
@@ -275,8 +318,8 @@ def test_words_go_when_the_end_is_committed_and_stay_for_an_alert_that_fired_aga
 def test_recalling_an_end_does_not_forget_the_word_on_what_followed_it() -> None:
     told = Told(PEOPLE)
     word = Word(alert_id="c1/r1/1/1h", revision=13, result="sent", told="fired")
-    told.book.recall(transition(state="retracted", facts=2), word)
-    told.book.recall(transition(state="fired", facts=3), word)
+    told.book.recall(transition(state="retracted", facts=2), Place(0, 0), word)
+    told.book.recall(transition(state="fired", facts=3), Place(0, 1), word)
     assert told.book.over({0: 99}) == []
     told.take(transition(state="resolved", facts=4))
     assert told.tell() == ["resolved"]
@@ -285,7 +328,7 @@ def test_recalling_an_end_does_not_forget_the_word_on_what_followed_it() -> None
 def test_memory_of_ended_alerts_has_a_limit() -> None:
     book = Book(PEOPLE)
     for number in range(REMEMBERED_ENDED + 10):
-        book.recall(transition(f"r{number}", "resolved", 2), None)
+        book.recall(transition(f"r{number}", "resolved", 2), Place(0, number), None)
     assert len(book._ended) == REMEMBERED_ENDED
     assert book.alert_ids() == []
 

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import ssl
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from processors.notifier.notices import Habits, Notice
 from processors.notifier.receiver import Rejected, TryAgain
 from schemas.errors import ConfigError
 from tests.notifier.smtp_server import Mailbox, smtp_server
-from tests.notifier.world import transition
+from tests.notifier.world import self_signed, transition
 
 
 def mail_settings(port: int = 25, **keys: Any) -> NotifierSettings:
@@ -41,12 +40,7 @@ def send(mailbox: Mailbox, *requests: str, **keys: Any) -> Any:
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A key and a certificate for 127.0.0.1 in one file."""
-    path = tmp_path / "server.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-days", "1", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command, "-keyout", tmp_path / "key", "-out", tmp_path / "crt"], check=True, capture_output=True)
-    path.write_bytes((tmp_path / "key").read_bytes() + (tmp_path / "crt").read_bytes())
-    return path
+    return self_signed(tmp_path)
 
 
 def test_a_rep_gets_a_message_with_what_is_needed_to_act() -> None:
@@ -133,7 +127,7 @@ def test_an_id_that_makes_no_address_is_refused_and_not_sent_elsewhere(rep: str)
 def test_ids_with_line_ends_make_no_headers() -> None:
     message = compose([Notice(transition=transition(customer="c\r\nBcc: all@example.com"))], mail_settings())
     assert message["Bcc"] is None
-    assert message["Subject"].startswith("c Bcc: all@example.com has waited")
+    assert message["Subject"].startswith("c\\r\\nBcc: all@example.com has waited")
 
 
 def test_requests_of_nobody_go_to_an_address_of_their_own_or_are_refused() -> None:

@@ -9,7 +9,7 @@ from config.clock import wall_us
 from processors.core.instants import SECOND_US
 from processors.notifier.book import Book
 from processors.notifier.mirror import Mirror
-from processors.notifier.notices import Habits, Parcel
+from processors.notifier.notices import Habits, Parcel, Place
 from schemas.alerts import Transition
 from tests.notifier.world import transition
 
@@ -38,7 +38,7 @@ class Screen:
 def test_a_clock_that_steps_does_not_let_alerts_end(minutes: int) -> None:
     screen, book, offset_us = Screen(), Book(Habits(mirrors=True)), 0
     for request in ("r1", "r2"):
-        book.recall(transition(request), None)
+        book.recall(transition(request), Place(0, 0), None)
     mirror = Mirror(screen, book, lambda: wall_us() + offset_us)
 
     def looks() -> int:

@@ -4,8 +4,11 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
+import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,18 +16,20 @@ import pytest
 from aiohttp import web
 
 from config.clock import Clock, wall_us
+from config.notifier_settings import NotifierSettings
 from config.settings import ClockSettings
 from config.values import Secret
 from processors.core.instants import HOUR_US, SECOND_US, instant_us
 from processors.notifier.acks import Hold
 from processors.notifier.alertmanager import LIFE_US, Alertmanager, AlertWords, labels
 from processors.notifier.http import Poster
+from processors.notifier.main import receivers_of
 from processors.notifier.notices import Habits, Notice
 from processors.notifier.parcels import parcels
 from processors.notifier.receiver import Rejected, TryAgain
-from processors.notifier.slack import digest_of, message_of
+from processors.notifier.slack import WORD_JOINER, digest_of, message_of
 from processors.notifier.webhook import Webhook, signature
-from tests.notifier.world import hook, transition
+from tests.notifier.world import hook, self_signed, transition
 
 BOARD = "https://sales.example.com/"
 
@@ -131,8 +136,27 @@ def test_slack_finds_no_markup_in_ids() -> None:
     text = message_of(Notice(transition=transition("<!channel>|x&", customer="<@U1>")), BOARD)
     assert "<!" not in text
     assert "<@" not in text
-    assert "*&lt;@U1&gt; has waited 1h for an answer*" in text
+    assert f"*&lt;@{WORD_JOINER}U1&gt; has waited 1h for an answer*" in text
     assert "<https://sales.example.com/?request=%3C%21channel%3E%7Cx%26|Open>" in text
+
+
+@pytest.mark.parametrize(
+    ("customer", "forbidden"),
+    [
+        ("@channel", "@channel"),
+        ("@here and @all", "@here"),
+        ("[Open](http://evil.example)", "](http://"),
+        ("![x](http://evil.example/pixel.png)", "](http"),
+        ("```", "``"),
+        ("http://evil.example", "http://evil"),
+        ("www.evil.example", "www."),
+    ],
+)
+def test_mattermost_finds_no_mention_link_or_code_in_ids(customer: str, forbidden: str) -> None:
+    notices = [Notice(transition=transition(customer, customer=customer, rep_id=customer)) for _ in range(2)]
+    for text in (message_of(notices[0], BOARD), digest_of(notices, BOARD)):
+        assert forbidden not in re.sub(r"<https://sales[^|]*\|", "", text)
+        assert "<https://sales.example.com/?re" in text
 
 
 def test_a_slack_digest_names_twenty_alerts_and_counts_the_rest() -> None:
@@ -249,6 +273,54 @@ def test_one_bad_alert_of_a_batch_is_refused_alone() -> None:
             with pytest.raises(Rejected):
                 await alertmanager.send(parcel[1:2])
             await alertmanager.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "retry_after", ["nan", "-1", "1e999", "Thu, 99 Foo 99999 99:99:99 GMT", "\N{ARABIC-INDIC DIGIT ONE}", ""]
+)
+def test_a_strange_retry_after_is_a_pause_that_ends(retry_after: str) -> None:
+    with pytest.raises(TryAgain) as caught:
+        post(429, {"Retry-After": retry_after.encode("latin-1", "replace").decode("latin-1")})
+    assert caught.value.after_seconds is None or 0 <= caught.value.after_seconds <= 300
+
+
+def test_what_goes_wrong_on_the_way_hides_the_address() -> None:
+    async def scenario() -> None:
+        async with hook() as receiver:
+            host = receiver.url.removesuffix("/hook")
+        poster = Poster(f"{host}/services/T0/B0/hush", 2.0)
+        with pytest.raises(TryAgain) as caught:
+            await poster.post(b"{}", {})
+        assert "hush" not in str(caught.value)
+        with pytest.raises(TryAgain, match="UnicodeError"):
+            await Poster(f"http://{'a' * 70}.example/hush", 2.0).post(b"{}", {})
+        await poster.close()
+
+    asyncio.run(scenario())
+
+
+def test_alertmanager_is_told_who_we_are_over_a_certificate_of_an_authority_of_ours(tmp_path: Path) -> None:
+    certificate = self_signed(tmp_path)
+
+    async def scenario() -> None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate)
+        async with hook(tls=tls) as receiver:
+            keys: dict[str, Any] = {"alertmanager_urls": (receiver.url,), "cafile": certificate}
+            for more, wanted in (
+                ({"alertmanager_token": Secret("hush")}, "Bearer hush"),
+                ({"alertmanager_username": "sp", "alertmanager_password": Secret("hush")}, "Basic c3A6aHVzaA=="),
+            ):
+                (alertmanager,) = receivers_of(NotifierSettings(**keys, **more), Clock(ClockSettings()))
+                await alertmanager.send([Notice(transition=transition())])
+                await alertmanager.close()
+                assert receiver.seen[-1][0]["Authorization"] == wanted
+            (stranger,) = receivers_of(NotifierSettings(alertmanager_urls=(receiver.url,)), Clock(ClockSettings()))
+            with pytest.raises(TryAgain, match="CERTIFICATE_VERIFY_FAILED"):
+                await stranger.send([Notice(transition=transition())])
+            await stranger.close()
 
     asyncio.run(scenario())
 

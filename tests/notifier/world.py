@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import os
+import ssl
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -137,16 +139,18 @@ class Hook:
 
 
 @contextlib.asynccontextmanager
-async def hook(answer: Callable[[dict[str, Any]], int | Awaitable[int]] = lambda _: 200) -> AsyncIterator[Hook]:
+async def hook(
+    answer: Callable[[dict[str, Any]], int | Awaitable[int]] = lambda _: 200, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Hook]:
     """A receiver for the length of a block."""
     receiver = Hook(answer)
     application = web.Application(client_max_size=2**24)
     application.router.add_post("/{rest:.*}", receiver.handle)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
-    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    receiver.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{runner.addresses[0][1]}/hook"
     try:
         yield receiver
     finally:
@@ -167,6 +171,16 @@ async def notifying(settings: Settings, clock: Clock | None = None) -> AsyncIter
     finally:
         stop.set()
         await running
+
+
+def self_signed(directory: Path) -> Path:
+    """A key and a certificate for 127.0.0.1 in one file."""
+    path = directory / "server.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-days", "1", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command, "-keyout", directory / "key", "-out", directory / "crt"], check=True, capture_output=True)
+    path.write_bytes((directory / "key").read_bytes() + (directory / "crt").read_bytes())
+    return path
 
 
 def started(settings: Settings, directory: Path, number: int = 1) -> ChildProcess:

@@ -81,21 +81,30 @@ SELECT stream, rep_id, at_us, 'visited', pipeline, stage, 1 FROM (
     QUALIFY row_number() OVER (PARTITION BY stream, customer_id, opportunity_id, upto ORDER BY entry.place) = 1);
 
 -- From the first follow-up to the close (S24): an activity of this opportunity, or of the customer without naming one.
+-- A close before the creation has a cycle of 0 on the creation's own day (policy zone), and none on an earlier one.
 CREATE OR REPLACE TEMP TABLE cycle AS
-SELECT close.stream, close.rep_id, close.at_us, replace(close.type, 'opportunity.', '') AS outcome, created.at_us AS created_at,
-    min(activity.at_us) AS first_follow_up
+SELECT close.stream, close.rep_id, close.at_us, replace(close.type, 'opportunity.', '') AS outcome,
+    min(activity.at_us) AS first_follow_up,
+    CASE WHEN close.at_us >= created.at_us THEN close.at_us - coalesce(first_follow_up, created.at_us)
+        WHEN local_day(close.at_us, config.zone) = local_day(created.at_us, config.zone) THEN 0
+        END AS length_us
 FROM close
 JOIN created ON created.stream = close.stream AND created.customer_id = close.customer_id
-    AND created.opportunity_id = close.opportunity_id AND created.at_us <= close.at_us
+    AND created.opportunity_id = close.opportunity_id
+CROSS JOIN config
 LEFT JOIN fact AS activity ON activity.type = 'activity.logged'
     AND activity.stream = close.stream AND activity.customer_id = close.customer_id
     AND coalesce(activity.opportunity_id, close.opportunity_id) = close.opportunity_id
     AND created.at_us <= activity.at_us AND activity.at_us <= close.at_us
-GROUP BY close.stream, close.customer_id, close.opportunity_id, close.rep_id, close.at_us, close.type, created.at_us;
+GROUP BY close.stream, close.customer_id, close.opportunity_id, close.rep_id, close.at_us, close.type, created.at_us,
+    config.zone;
 
 INSERT INTO credit
-SELECT stream, rep_id, at_us, 'cycle_' || outcome, NULL, NULL, 1 FROM cycle
+SELECT stream, rep_id, at_us, 'cycle_' || outcome, NULL, NULL, 1 FROM cycle WHERE length_us IS NOT NULL
 UNION ALL
-SELECT stream, rep_id, at_us, 'cycle_' || outcome || '_us', NULL, NULL, at_us - coalesce(first_follow_up, created_at) FROM cycle
+SELECT stream, rep_id, at_us, 'cycle_' || outcome || '_us', NULL, NULL, length_us FROM cycle WHERE length_us IS NOT NULL
 UNION ALL
-SELECT stream, rep_id, at_us, 'cycle_fallbacks', NULL, NULL, 1 FROM cycle WHERE first_follow_up IS NULL;
+SELECT stream, rep_id, at_us, 'cycle_negative', NULL, NULL, 1 FROM cycle WHERE length_us IS NULL
+UNION ALL
+SELECT stream, rep_id, at_us, 'cycle_fallbacks', NULL, NULL, 1 FROM cycle
+WHERE first_follow_up IS NULL AND length_us IS NOT NULL;

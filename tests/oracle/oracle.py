@@ -127,7 +127,7 @@ class _Oracle:
         for row in self.rows("FROM moment"):
             found[row["stream"]]["as_of"] = instant(row["as_of"])
         self._fill_subjects(found)
-        for row in self.rows("FROM segment ORDER BY segment"):
+        for row in self.rows("FROM bounded_segment ORDER BY segment"):
             found[row["stream"]]["segments"][row["segment"]] = _segment(row)
         for row in self.rows("FROM open_request ORDER BY opened_at, customer_id, request_id"):
             found[row["stream"]]["open_requests"].append(_open_request(row))
@@ -142,7 +142,7 @@ class _Oracle:
 
     def _fill_subjects(self, found: list[dict[str, Any]]) -> None:
         amounts: dict[_Place, dict[_Key, int]] = defaultdict(dict)
-        for row in self.rows("FROM number"):
+        for row in self.rows("FROM bounded_number"):
             amounts[_place(row)][row["measure"], row["key"], row["subkey"]] = int(row["amount"])
         waits = {_place(row): (row["p50"] / SECOND_US, row["p90"] / SECOND_US) for row in self.rows("FROM quantile")}
         for row in self.rows(_SUBJECTS):
@@ -205,6 +205,7 @@ def _opportunity_numbers(amounts: _Amounts) -> dict[str, Any]:
         "sales_cycle_won_seconds": _cycle(amounts, "cycle_won"),
         "sales_cycle_lost_seconds": _cycle(amounts, "cycle_lost"),
         "cycle_fallbacks": _plain(amounts, "cycle_fallbacks"),
+        "cycle_negative": _plain(amounts, "cycle_negative"),
     }
 
 
@@ -218,10 +219,10 @@ def _stage(amounts: _Amounts, pipeline: str, stage: str) -> dict[str, Any]:
 
 
 def _segment(row: _Row) -> dict[str, Any]:
-    revenue, cost = int(row["revenue"]), int(row["cost"])
-    mean = (Decimal(revenue - cost) / row["customers"]).to_integral_value(ROUND_HALF_EVEN)
+    customers, revenue, cost = (int(row[name]) for name in ("customers", "revenue", "cost"))
+    mean = (Decimal(revenue - cost) / customers).to_integral_value(ROUND_HALF_EVEN)
     return {
-        "customers": row["customers"],
+        "customers": customers,
         "revenue": _money(revenue),
         "cost": _money(cost),
         "lifetime_value": _money(int(mean)),

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from processors.board.families import MAX_REP_SERIES
+from tests.grafana.catalogue import BUSINESS
 from tests.rules.programs import PROMETHEUS, ROOT, RULE_FILES, RULE_TESTS, program, run
 
 Rule = dict[str, Any]
@@ -32,6 +34,7 @@ CATALOGUE = {
     "ConsumerLagHigh": "warning",
     "NoEvents": "warning",
     "DeadLetters": "warning",
+    "KeyMismatch": "warning",
     "RebalanceLoop": "warning",
     "ReadModelStale": "critical",
     "AlertLagHigh": "warning",
@@ -41,6 +44,7 @@ CATALOGUE = {
     "RestartLoop": "critical",
     "RecordsLost": "critical",
     "ScrapeSlow": "warning",
+    "NamesFolded": "warning",
     "Watchdog": "none",
 }
 
@@ -61,6 +65,19 @@ def test_promtool_finds_no_fault_in_rules_and_configuration() -> None:
     """The linter knows duplicate rules and files that are missing."""
     run("promtool", "check", "rules", "--lint=all", *RULE_FILES)
     run("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
+
+
+@pytest.mark.parametrize("job", ["board", "workers", "notifier"])
+def test_no_program_can_grow_a_scrape_without_limit(job: str) -> None:
+    """And no limit is in the way of what the programs export: ids have 128 characters of up to 4 bytes."""
+    config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
+    (scraped,) = (one for one in config["scrape_configs"] if one["job_name"] == job)
+    reps = 12_000 if job == "board" else 0
+    assert MAX_REP_SERIES * reps < scraped["sample_limit"] <= 1_000_000
+    assert (
+        max(len(labels) for labels in BUSINESS.values()) + len(("__name__", "job", "instance")) < scraped["label_limit"]
+    )
+    assert 4 * 128 < scraped["label_value_length_limit"] < 1000
 
 
 def test_a_rule_that_never_fires_fails_its_test(tmp_path: Path) -> None:

@@ -79,9 +79,11 @@ async def writing(url: str) -> AsyncIterator[ReadModel]:
 
 
 @asynccontextmanager
-async def following(reader: Connection, view: Mirror) -> AsyncIterator[Follower]:
+async def following(
+    reader: Connection, view: Mirror, wall_us: Callable[[], int] = lambda: 77
+) -> AsyncIterator[Follower]:
     """A follower that runs, and stops at the end."""
-    follower = Follower(reader, PREFIX, view, lambda: 77)
+    follower = Follower(reader, PREFIX, view, wall_us)
     task = asyncio.create_task(follower.run())
     try:
         yield follower

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from processors.dev.redis_server import EmbeddedRedis
+from processors.sinks.follower import SILENT_US
 from processors.sinks.publication import Outcome
 from processors.sinks.read_model import ReadModel
 from processors.sinks.redis_client import Connection, Entry
+from schemas.errors import Unavailable
 from schemas.events import RepUpdated
 from schemas.views import Section
 from tests.sinks.mirror import PREFIX, Mirror, changes, connection, following, partials, until, writing
@@ -423,3 +426,76 @@ async def play(
     if outcome is Outcome.EMPTY:
         everything = changes({"partials": truth[partition]})
         assert await model.publish(partition, offset, everything, whole=True) is Outcome.ACCEPTED
+
+
+class Wall:
+    """What the wall's clock shows."""
+
+    now_us = 10**15
+
+    def __call__(self) -> int:
+        return self.now_us
+
+
+def test_a_partition_that_nobody_publishes_any_more_is_silent_until_it_is_published_again(redis_url: str) -> None:
+    async def scene() -> None:
+        view, wall = Mirror(), Wall()
+        began_us = wall.now_us
+        async with writing(redis_url) as model, following(connection(redis_url), view, wall) as follower:
+            for partition in (ONE, TWO):
+                await model.publish(partition, 1, partials(a="1"), whole=True)
+            await until(lambda: len(view.offsets) == 2)
+            assert follower.status.stale_since_us is None
+            wall.now_us += SILENT_US + 1
+            await model.publish(TWO, 2, partials(a="2"), whole=False)
+            await until(lambda: follower.status.silent)
+            await until(lambda: set(follower.status.silent) == {ONE})
+            assert began_us - 5_000_000 < (follower.status.stale_since_us or 0) <= began_us
+            assert follower.status.why_stale == f"no worker publishes {ONE}"
+            await model.publish(ONE, 2, partials(a="2"), whole=False)
+            await until(lambda: not follower.status.silent)
+            assert follower.status.stale_since_us is None
+
+    asyncio.run(scene())
+
+
+def test_a_board_that_starts_while_nobody_publishes_knows_since_when(redis_url: str, server: Any) -> None:
+    async def scene() -> None:
+        view, wall = Mirror(), Wall()
+        async with writing(redis_url) as model:
+            await model.publish(ONE, 1, partials(a="1"), whole=True)
+        [(entry_id, fields)] = server.xrange(f"{PREFIX}:changes")
+        server.delete(f"{PREFIX}:changes")
+        long_ago = int(entry_id.split(b"-")[0]) - 60_000
+        server.xadd(f"{PREFIX}:changes", fields, id=f"{long_ago}-0")
+        async with following(connection(redis_url), view, wall) as follower:
+            await until(lambda: follower.status.loaded)
+            since_us = follower.status.stale_since_us
+            assert since_us is not None
+            assert 60_000_000 <= wall.now_us - since_us < 120_000_000
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("refusal", ["REPLICAOF 127.0.0.1 1", "CONFIG SET maxmemory 1"])
+def test_a_redis_that_takes_nothing_makes_what_is_shown_stale(redis_url: str, server: Any, refusal: str) -> None:
+    async def scene() -> None:
+        view, wall = Mirror(), Wall()
+        async with writing(redis_url) as model, following(connection(redis_url), view, wall) as follower:
+            await model.publish(ONE, 1, partials(a="1"), whole=True)
+            await until(lambda: view.offsets)
+            try:
+                server.execute_command(*refusal.split())
+                with pytest.raises(Unavailable, match="refuses"):
+                    await model.publish(ONE, 2, partials(a="2"), whole=False)
+                wall.now_us += SILENT_US + 1
+                await until(lambda: follower.status.stale_since_us is not None)
+                assert follower.status.down_since_us is None
+            finally:
+                server.execute_command(
+                    *(("REPLICAOF", "NO", "ONE") if "REPLICA" in refusal else ("CONFIG", "SET", "maxmemory", "0"))
+                )
+            await model.publish(ONE, 3, partials(a="3"), whole=True)
+            await until(lambda: follower.status.stale_since_us is None)
+
+    asyncio.run(scene())

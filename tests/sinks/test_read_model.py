@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 
@@ -300,28 +301,38 @@ def test_a_password_is_used_and_a_wrong_one_is_unavailable(tmp_path: Path) -> No
     assert "wrong-guess" not in str(caught.value)
 
 
-def test_a_missing_certificate_authority_is_named(tmp_path: Path) -> None:
-    settings = RedisSettings(url="rediss://127.0.0.1:1/0", tls_cafile=tmp_path / "none.pem")
-    with pytest.raises(Unavailable, match=r"none\.pem"):
+@pytest.mark.parametrize("key", ["tls_cafile", "tls_certfile", "tls_keyfile"])
+def test_a_missing_file_for_tls_is_named(tmp_path: Path, key: str) -> None:
+    settings = msgspec.structs.replace(RedisSettings(url="rediss://127.0.0.1:1/0"), **{key: tmp_path / "none.pem"})
+    with pytest.raises(Unavailable, match=rf"redis\.{key} = .*none\.pem"):
         connect(settings)
 
 
 @pytest.mark.skipif(
     not (shutil.which("redis-server") and shutil.which("openssl")), reason="needs redis-server and openssl"
 )
-def test_tls_with_a_private_authority_works_and_without_it_fails(tmp_path: Path) -> None:
-    certificate, port = self_signed(tmp_path), free_port()
+@pytest.mark.parametrize("asks", ["no", "yes"])
+def test_tls_with_a_private_authority_works_and_without_it_fails(tmp_path: Path, asks: str) -> None:
+    certificate, key, port = self_signed(tmp_path), tmp_path / "key.pem", free_port()
     program = str(shutil.which("redis-server"))
-    tls = ["--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(tmp_path / "key.pem")]
-    common = [program, "--port", "0", "--bind", "127.0.0.1", "--save", "", "--tls-auth-clients", "no"]
+    tls = ["--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+    tls += ["--tls-ca-cert-file", str(certificate), "--tls-auth-clients", asks]
+    common = [program, "--port", "0", "--bind", "127.0.0.1", "--save", ""]
     process = subprocess.Popen([*common, *tls], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         assert any("Ready to accept" in line for line in process.stdout)
         url = f"rediss://127.0.0.1:{port}/0"
-        assert asyncio.run(publish_once(RedisSettings(url=url, tls_cafile=certificate))) is Outcome.ACCEPTED
+        ours = RedisSettings(url=url, tls_cafile=certificate, tls_certfile=certificate, tls_keyfile=key)
+        assert asyncio.run(publish_once(ours)) is Outcome.ACCEPTED
         with pytest.raises(Unavailable, match="certificate"):
             asyncio.run(publish_once(RedisSettings(url=url)))
+        stranger = RedisSettings(url=url, tls_cafile=certificate)
+        if asks == "no":
+            assert asyncio.run(publish_once(stranger)) is Outcome.ACCEPTED
+        else:
+            with pytest.raises(Unavailable):
+                asyncio.run(publish_once(stranger))
     finally:
         process.terminate()
         process.communicate(timeout=20)

@@ -8,6 +8,7 @@ import pytest
 from config.settings import ClockSettings, Settings
 from processors.core.instants import DAY_US, instant_us
 from processors.core.retention import Retention
+from processors.tools.dead_letters import as_json
 from processors.tools.kept import Kept
 from processors.tools.published import Place, equal
 from processors.tools.refold import Refold
@@ -51,6 +52,25 @@ def test_a_refused_entry_of_the_directory_counts_once_on_the_day_on_which_it_cam
 
     quality = {place: value for place, value in refold.fields(CLOCK_US).items() if place[1] == "quality"}
     assert quality == {("crm.events/0", "quality", str(TODAY)): msgspec.msgpack.encode({"malformed": 1})}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"reason": "malformed", "topic": "crm.reps"},
+        HEADERS | {"partition": "abc"},
+        HEADERS | {"timestamp_ms": "9" * 5000},
+        HEADERS | {"topic": "crm.events", "offset": ""},
+        {"reason": "orphan", "topic": "crm.events", "partition": "0", "next_offsets": "["},
+        {"reason": "orphan", "topic": "crm.events", "partition": "0", "next_offsets": '{"crm.events": 1}'},
+    ],
+)
+def test_a_letter_that_no_worker_wrote_says_nothing(headers: dict[str, str]) -> None:
+    refold = Refold(Settings())
+    refold.leave_out(TopicRecord("crm.dead-letters", 0, 9, b"ann", b"{", headers, AT_MS))
+    assert refold.foreign_letters == 1
+    assert refold.fields(CLOCK_US) == {}
+    assert msgspec.json.decode(as_json([TopicRecord("crm.dead-letters", 0, 9, None, None, headers, -1)]))
 
 
 SETTINGS = Settings()

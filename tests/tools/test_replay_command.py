@@ -79,8 +79,32 @@ def test_replay_prints_the_report_as_json(tmp_path: Path) -> None:
     assert report["events"] | {"read": 9, "applied": 8, "duplicate": 1, "malformed": 0} == report["events"]
     assert report["reps"]["alice"]["all"]["response_seconds_sum"] == 70 * 60
     assert set(report) == {
-        *("as_of", "events", "reps", "teams", "company", "segments", "open_requests", "alerts"),
+        *("as_of", "events", "reps", "teams", "company", "segments", "open_requests", "alerts", "quality"),
     }
+    assert report["quality"]["all"] == {"duplicate": 1}
+
+
+def test_s29_replay_counts_what_was_wrong_as_the_board_does(tmp_path: Path) -> None:
+    """On the day of the event, where the board has that on which the record came."""
+    wrong: list[Message] = [
+        answered(0, request=None, customer="unlinked"),
+        answered(0, "bob", "never opened", customer="orphan"),
+        won(0, customer="early"),
+        created(24 * 60, customer="early"),
+        won(20 * 24 * 60, customer="euro", amount=5, currency="EUR"),
+        opened(20 * 24 * 60, customer="twice", event_id="same"),
+        opened(20 * 24 * 60 + 1, customer="twice", event_id="same"),
+        opened(20 * 24 * 60 + 2, customer="twice", event_id="same"),
+        answered(20 * 24 * 60 + 3, "bob", "still to be opened", customer="waiting"),
+    ]
+    result = run("replay", write(tmp_path, *wrong, extra=b"{\n"))
+    quality = json.loads(result.stdout)["quality"]
+    folded = {"cycle_negative": 1, "orphan": 1, "unlinked": 1}
+    assert quality["all"] == folded | {"conflict": 2, "malformed": 1, "unknown_currency": 1}
+    assert quality["today"] == {"conflict": 2, "malformed": 1, "unknown_currency": 1}
+    table = run("replay", write(tmp_path, *wrong, extra=b"{\n"), "--format", "table").stdout
+    assert table.endswith("  1 unknown_currency (10.0 %)\n  1 unlinked (10.0 %)\n")
+    assert "data quality of 10 records\n" in table
 
 
 def test_replay_reads_standard_input_and_stops_at_an_instant() -> None:
