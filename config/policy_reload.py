@@ -51,8 +51,12 @@ class PolicyReload:
             )
         else:
             logger.info("SIGHUP: %s has changed: beginning anew with it", self._path)
-            self.anew = True
-            self._stop.set()
+            self.restart()
+
+    def restart(self) -> None:
+        """End the program in good order, and begin anew."""
+        self.anew = True
+        self._stop.set()
 
 
 def ignore_hangup() -> None:

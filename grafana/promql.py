@@ -57,3 +57,15 @@ def mean_seconds(metric: str, by: str) -> str:
 def quantile(share: float, metric: str) -> str:
     """A quantile of a histogram over the last moments; no value, rather than NaN, when nothing was observed."""
     return f"histogram_quantile({share}, {rate(f'{metric}_bucket', 'le')}) >= 0"
+
+
+def customers(measure: str) -> str:
+    """Distinct customers of the chosen teams in the chosen window.
+
+    Those of several teams cannot be added up. So it is the company's count when nobody outside the chosen teams has
+    any, a team's when no other chosen one has any, and else there is no value.
+    """
+    team, company = f"team_window:crm_team_{measure}:max", f"window:crm_company_{measure}:max"
+    chosen = f"{team}{{{TEAM}, {WINDOW}}}"
+    is_all = f"count({chosen} > 0) == count({team}{{{WINDOW}}} > 0)"
+    return f"(max({company}{{{WINDOW}}}) and {is_all} or max({chosen}) and count({chosen} > 0) == 1)"

@@ -193,15 +193,28 @@ def dead_letters(limit: int, reason: str | None, mended: str | None, form: str, 
 
 @main.command()
 @click.option("--check", "only_check", is_flag=True, help="create nothing; exit 1 if a topic is missing or wrong")
+@click.option("--accept-new-log", is_flag=True, help="workers stopped: go on with a topic made anew or truncated")
+@click.option("--grow", type=click.IntRange(1), metavar="N", help="all stopped: copy events to topics of N partitions")
 @CONFIG
-def topics(only_check: bool, config_file: Path | None) -> None:
+def topics(only_check: bool, accept_new_log: bool, grow: int | None, config_file: Path | None) -> None:
     """Create what topics are missing, and check them all.
 
     What exists stays as it is: a topic with wrong partitions or cleanup policy is told with its mend.
     """
+    if only_check + accept_new_log + (grow is not None) > 1:
+        raise click.UsageError("--check, --accept-new-log and --grow exclude one another")
+    settings = settings_of(config_file)
+    if accept_new_log:
+        from processors.tools import new_log  # noqa: PLC0415
+
+        raise SystemExit(new_log.accept_new_log(settings, output()))
+    if grow is not None:
+        from processors.tools import growth  # noqa: PLC0415
+
+        raise SystemExit(growth.grow(settings, grow, output()))
     from processors.ingest.topics import run_topics  # noqa: PLC0415
 
-    raise SystemExit(run_topics(settings_of(config_file), output(), create=not only_check))
+    raise SystemExit(run_topics(settings, output(), create=not only_check))
 
 
 @main.command()

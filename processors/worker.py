@@ -24,7 +24,9 @@ from processors.agents.app import Given, WorkerApp, build_app
 from processors.agents.hearing import Hearing
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.startup import wait_for_topics
+from processors.agents.topic_watch import TopicChanged
 from processors.agents.waiting import BEAT_SECONDS, Waiting
+from processors.agents.watching import watch_topics
 from processors.sinks.read_model import ReadModel
 from processors.sinks.redis_client import connect
 from processors.sinks.redis_probe import warn_of_cluster
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 CANCEL_SECONDS = 5.0
 STOP_SECONDS = 20.0
 """A stop that takes longer is cut short: what is acknowledged stays, and the rest is read again."""
+SCRAPED_SECONDS = 40.0
+"""A worker that stops for a topic stays so long, doing nothing: Prometheus is to see why, and restarts come slowly."""
 GC_THRESHOLDS = (100_000, 20, 100)
 """The state is millions of objects without cycles: garbage collection looks at each once, while it is young."""
 
@@ -104,14 +108,19 @@ async def _run(settings: Settings, given: Given, signals: Signals) -> int:
     given.metrics.input_partitions.set(checking.result())
     warning = asyncio.create_task(warn_of_cluster(settings.redis))
     app = build_app(settings, given)
+    watching = asyncio.create_task(watch_topics(app, reload.restart))
     await _live(app, stopping)
     warning.cancel()
+    watching.cancel()
     failure = await stop_within(app.stop(), STOP_SECONDS)
     if app.crash_reason is not None:
         _tell(app.crash_reason)
     if failure is not None:
         logger.error("%s: ending at once; what was not acknowledged is read again", failure)
         _end_at_once(1)
+    if isinstance(app.crash_reason, TopicChanged):
+        app.metrics.topic_faults.labels(app.crash_reason.topic, app.crash_reason.fault).set(1)
+        await asyncio.wait([stopping], timeout=SCRAPED_SECONDS)
     if app.crash_reason is None:
         logger.info("stopped")
     return 0 if app.crash_reason is None else 1

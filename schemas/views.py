@@ -4,17 +4,19 @@ A source partition owns six sections, each a Redis hash of field to msgpack byte
 
 | section | field | value |
 |---|---|---|
-| partials | `rep|<rep_id>|<day>`, `team|<team>|<day>`, `company||<day>` | Partial |
+| partials | `rep|<rep_id>|<day>`, `team|<team>|<zones>|<day>`, `company||<zones>|<day>` (`pooled_subject`) | Partial |
 | open | `<customer_id>|<request_id>` (`open_field`) | OpenRequest |
 | standing | `<rep_id>` | Standing |
 | segments | `<segment>` | Segment |
 | quality | `<day>` | dict of reason to count |
 | examples | `<reason>` | an example of what was wrong, for people |
 
-A day is the number of days since 1970-01-01, in the rep's zone. Team and company partials carry only the
-distinct counts (`customers_answered`, `recontactable_customers`): everything else is the sum over their reps. Distinct
-counts are attributed to the *last* day on which a customer qualified, so that a sum over the days of any window that
-reaches to the present counts every customer once.
+A day is the number of days since 1970-01-01, in the rep's zone. Team and company partials carry only the distinct
+counts (`customers_answered`, `recontactable_customers`): everything else is the sum over their reps. Distinct counts
+are attributed to the *last* day on which a customer qualified, so that a sum over the days of any window that reaches
+to the present counts every customer once. A team's window is the union of its reps' own windows, which end on different
+days in different zones. So its partials are kept by the zones whose clocks count their days (`core.last_days`), and a
+team's number is the sum over all of them, each up to the today of its zones.
 """
 
 from typing import Literal
@@ -118,6 +120,17 @@ def open_field(customer_id: str, request_id: str) -> str:
 
 def _quoted(text: str) -> str:
     return text.replace("%", "%25").replace("|", "%7C")
+
+
+def pooled_subject(subject: str, zones: str) -> str:
+    """The subject of a partial of a team, or of the company (`""`), by the clocks of zones."""
+    return f"{_quoted(subject)}|{zones}"
+
+
+def split_pooled_subject(pooled: str) -> tuple[str, str]:
+    """Team (or `""`) and zones. Without zones, which versions before did not write, these are empty."""
+    subject, _, zones = pooled.partition("|")
+    return subject.replace("%7C", "|").replace("%25", "%"), zones
 
 
 def partial_field(scope: Scope, subject: str, day: int) -> str:

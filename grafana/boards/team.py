@@ -34,7 +34,7 @@ def _answer(board: Board) -> None:
     board.stat("within_1h", q.ratio(f"sum({MET})", f"sum({DUE})"), Look("percentunit", 4, 5, SHARE))
     per_turn = q.ratio(SECONDS, q.summed("team_window:crm_responses:sum"))
     board.stat("per_turn", per_turn, Look("s", 4, 5, WAIT))
-    per_customer = q.ratio(SECONDS, q.summed("team_window:crm_customers_answered:sum"))
+    per_customer = q.ratio(SECONDS, q.customers("customers_answered"))
     board.stat("per_customer", per_customer, Look("s", 4, 5, WAIT))
     board.stat("activities", q.summed("team_kind_window:crm_activities:sum"), Look(width=4, height=5))
 

@@ -18,6 +18,7 @@ from processors.agents.changelog import JournalTable
 from processors.agents.checkpoints import Checkpoints, OutputTopics
 from processors.agents.dead_letters import DeadLetters
 from processors.agents.directory import DirectoryTable
+from processors.agents.directory_log import DirectoryLog
 from processors.agents.hearing import Word
 from processors.agents.intake import Intake, LostRecords
 from processors.agents.metrics import WorkerMetrics
@@ -25,8 +26,10 @@ from processors.agents.outgoing import Outgoing
 from processors.agents.parts import Parts
 from processors.agents.publishing import Publisher
 from processors.agents.read_model import ReadModel
+from processors.agents.recovery import AssignedTables
 from processors.agents.refusals import Refusals
 from processors.agents.timers import SIZES_SECONDS, Timers
+from processors.agents.topic_watch import TopicWatch
 from processors.agents.transport import BatchTransport
 from processors.core.directory import Directory, directory_of
 from processors.core.instants import SECOND_US
@@ -64,6 +67,9 @@ class WorkerApp(faust.App):
     parts: Parts
     checkpoints: Checkpoints
     journal: JournalTable
+    reps: DirectoryTable
+    watch: TopicWatch
+    directory_log: DirectoryLog
     metrics: WorkerMetrics
     clock: Clock
 
@@ -127,6 +133,17 @@ class WorkerApp(faust.App):
         offsets = await self.consumer.earliest_offsets(tp)
         return int(offsets[tp])
 
+    async def listed_end(self, tp: TP) -> int:
+        """The end of a partition as its leader names it."""
+        consumer: Any = self.consumer
+        end: int = await consumer.listed_end(tp)
+        return end
+
+    async def check_topics(self) -> None:
+        """Raise TopicChanged when a topic is not the one that the state was made from."""
+        await self.watch.refresh()
+        await self.watch.check_ends(self.last_words())
+
     def last_words(self) -> Mapping[TP, Word]:
         """What the broker last said of the partitions that are assigned now."""
         consumer: Any = self.consumer
@@ -146,10 +163,12 @@ def build_app(settings: Settings, given: Given) -> WorkerApp:
     outgoing = Outgoing(lambda: _started_producer(app))
     app.parts, app.clock, app.metrics = parts, given.clock, given.metrics
     app.checkpoints = Checkpoints(parts, outgoing, topics, given.metrics, app.crash)
-    journal = JournalTable(app, name="journal", topic=topics.journal, parts=parts, metrics=given.metrics)
+    app.watch = TopicWatch(kafka, parts, given.metrics, app.listed_end)
+    journal = JournalTable(app, topics, parts, app.watch, given.metrics)
     refusals = Refusals(parts, kafka.reps_topic, dead_letters, given.metrics)
     reps = DirectoryTable(app, topic=kafka.reps_topic, directory=directory, refusals=refusals, metrics=given.metrics)
-    app.journal = journal
+    app.journal, app.reps = journal, reps
+    app.directory_log = DirectoryLog(parts, app.watch, reps, given.read_model)
     app.tables.add(journal)
     app.tables.add(reps)
     publisher = Publisher(parts, directory, given.read_model, given.metrics)
@@ -193,6 +212,7 @@ def _new_app(settings: Settings) -> WorkerApp:
         stream_buffer_maxsize=STREAM_BUFFER,
         stream_wait_empty=True,
         worker_redirect_stdouts=False,
+        TableManager=AssignedTables,
     )
 
 

@@ -14,8 +14,13 @@ from typing import Any
 import faust
 from faust.types import TP
 
+from processors.agents.checkpoints import OutputTopics
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.parts import NOWHERE, Parts
+from processors.agents.parts import NOWHERE, Part, Parts
+from processors.agents.refusals import RefusedEntry
+from processors.agents.segments import ForeignRecord
+from processors.agents.topic_watch import TopicChanged, TopicWatch
+from schemas.errors import BadRecord, Reason
 
 logger = logging.getLogger(__name__)
 
@@ -28,17 +33,18 @@ class JournalTable(faust.Table[bytes, bytes]):
 
     logger = logging.getLogger("faust.tables.journal")
 
-    def __init__(self, app: Any, *, name: str, topic: str, parts: Parts, metrics: WorkerMetrics) -> None:
+    def __init__(self, app: Any, topics: OutputTopics, parts: Parts, watch: TopicWatch, metrics: WorkerMetrics) -> None:
         super().__init__(
             app,
-            name=name,
+            name="journal",
             key_type=bytes,
             value_type=bytes,
             recovery_buffer_size=RECOVERY_BUFFER,
             beacon=app.tables.beacon,
         )
-        self._topic_name = topic
+        self._topic_name, self._dead_letters = topics.journal, topics.dead_letters
         self._parts = parts
+        self._watch = watch
         self._metrics = metrics
         self._assigned_at = 0.0
         self.replayed = 0
@@ -67,26 +73,40 @@ class JournalTable(faust.Table[bytes, bytes]):
         try:
             for event in batch:
                 part = self._parts.get(event.message.partition)
-                if part is not None:
-                    self.replayed += part.restore(event.key, event.value, event.message.offset)
+                # A buffer may outlive the assignment that filled it.
+                if part is not None and event.message.generation_id == self._parts.generation:
+                    self._restore(part, event)
         except Exception as error:
             self.crash_app(error)
             raise
 
-    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Open the recovered parts for business."""
+    def _restore(self, part: Part, event: Any) -> None:
+        """Take a changelog record. One that no worker has written is a dead letter, and leaves the journal."""
         try:
-            app: Any = self.app
-            fresh = [part for part in self._parts if not part.recovered]
-            for part in fresh:
-                part.begin(app.clock.now_us())
-                await asyncio.sleep(0)
-            # Those that were kept as well: in a rebalance, time stands still.
-            for part in self._parts:
-                part.watched_us = app.clock.now_us()
+            self.replayed += part.restore(event.key, event.value, event.message.offset)
+        except ForeignRecord as foreign:
+            message = event.message
+            source = (self._topic_name, message.partition)
+            logger.error("%s/%d offset %d: %s; it is passed over", *source, message.offset, foreign)  # noqa: TRY400
+            record = RefusedEntry.of(event, BadRecord(Reason.MALFORMED, str(foreign)))
+            part.unsent.append(self._dead_letters.of_record(source, record, record.why))
+            self._metrics.dead_letter(Reason.MALFORMED)
+            if event.key is not None:
+                part.journal.withdraw(event.key)
+                part.spoken = True
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """Open the recovered parts for business, unless a later assignment has taken their place."""
+        try:
+            complete = await self._open()
+        except TopicChanged as changed:
+            self.crash_app(changed)
+            return
         except Exception as error:
             self.crash_app(error)
             raise
+        if not complete:
+            return
         # What was recovered stays: garbage collection need not look at it again and again.
         gc.collect()
         gc.freeze()
@@ -94,6 +114,21 @@ class JournalTable(faust.Table[bytes, bytes]):
         self._metrics.recovery_seconds.observe(seconds)
         logger.info("owns %s: %d events replayed in %.1f s", self._owned(), self.replayed, seconds)
         await super().on_recovery_completed(active_tps, standby_tps)
+
+    async def _open(self) -> bool:
+        """Begin with every part; false when a rebalance came before the end, and its recovery will."""
+        app: Any = self.app
+        for part in self._parts:
+            if not self._parts.are_read:
+                return False
+            if not part.recovered:
+                part.begin(app.clock.now_us())
+                self._watch.adopt(part)
+                await asyncio.sleep(0)
+        # Those that were kept as well: in a rebalance, time stands still.
+        for part in self._parts:
+            part.watched_us = app.clock.now_us()
+        return self._parts.are_read
 
     def crash_app(self, error: Exception) -> None:
         """Stop the worker."""

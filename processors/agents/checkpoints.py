@@ -62,7 +62,7 @@ class Checkpoints:
         part.journal.forget(event.event_id for event, bad in rejected if bad.reason is Reason.ORPHAN)
         for event, bad in rejected:
             self._metrics.dead_letter(bad.reason)
-            yield self._topics.dead_letters.of_event(source, event, bad, part.next_offsets)
+            yield self._topics.dead_letters.of_event(source, event, bad, part.counted_offsets())
 
     async def flush(self, part: Part, now_us: int) -> None:
         """Make the part durable up to where it is now."""
@@ -86,7 +86,7 @@ class Checkpoints:
         await asyncio.gather(*outbox)
         offset = await self._outgoing.write(self._topics.journal, part.number, entries)
         part.changelog_offset = max(part.changelog_offset, offset)
-        part.durable = mark.next_offsets
+        part.durable = part.broker_offsets(mark)
         self._metrics.changelog_seconds.observe(time.perf_counter() - started)
 
     def _alert(self, transition: Transition) -> Message:

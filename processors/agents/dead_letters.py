@@ -25,10 +25,15 @@ class DeadLetters:
     topic: str
     group: str
 
-    def of_record(self, source: tuple[str, int], record: Record, bad: BadRecord) -> Message:
-        """The dead letter of a record from a source topic and partition: key and value as they were."""
+    def of_record(self, source: tuple[str, int], record: Record, bad: BadRecord, base: int = 0) -> Message:
+        """The dead letter of a record from a source topic and partition: key and value as they were.
+
+        The header `log_base` tells offsets of a topic that was made anew from those of its earlier logs.
+        """
         at_ms = str(record.timestamp or 0).encode()
         headers = (*self._headers(bad, source, record.offset), ("timestamp_ms", at_ms))
+        if base:
+            headers = (*headers, ("log_base", str(base).encode()))
         key, cut_key = _cut("key_bytes", record.key, MOST_KEY_BYTES)
         value, cut_value = _cut("value_bytes", record.value, MOST_BYTES)
         return Message(self.topic, key, value, (*headers, *cut_key, *cut_value))

@@ -75,6 +75,15 @@ class DirectoryTable(faust.GlobalTable):
             except BadRecord as bad:
                 self._refuse(event, bad)
 
+    def repeat(self) -> None:
+        """All entries are new again, for a read model that has lost them."""
+        self._changed |= self.offsets.keys()
+
+    @property
+    def reached(self) -> int:
+        """The offset after the newest entry that was read."""
+        return max(self.offsets.values(), default=NOWHERE) + 1
+
     def take_changed(self) -> set[str]:
         """The reps whose entries say something new since the last call."""
         changed, self._changed = self._changed, set()
@@ -98,8 +107,7 @@ class DirectoryTable(faust.GlobalTable):
         # An earlier version may have taken and published it: what stays is published as of it, be it nothing.
         self._mark(_rep_of(event.key), message.offset)
         self._metrics.events(KIND, bad.reason, 1)
-        at_ms = round(message.timestamp * 1000)
-        self.refusals.add(RefusedEntry(message.partition, message.offset, event.key, event.value, at_ms, bad))
+        self.refusals.add(RefusedEntry.of(event, bad))
 
     def _put(self, value: bytes, offset: int) -> None:
         rep = codec.decode_rep(value)

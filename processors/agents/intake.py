@@ -11,6 +11,7 @@ from collections.abc import AsyncIterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol, get_args
 
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from processors.agents.dead_letters import DeadLetters
@@ -20,6 +21,7 @@ from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import Part, Parts
 from processors.core.batches import Misplaced, Refused, apply_messages
 from processors.core.quality import day_of
+from processors.sinks.kafka_client import line
 from schemas.errors import Reason, SalespulseError
 from schemas.events import Event
 
@@ -45,6 +47,9 @@ class Broker(Protocol):
 
     async def crash(self, reason: BaseException) -> None:
         """Stop the worker."""
+
+    async def check_topics(self) -> None:
+        """Raise TopicChanged when a topic is not the one that the state was made from."""
 
     def now_us(self) -> int:
         """What the clock says."""
@@ -82,6 +87,8 @@ class Intake:
         expected = part.next_offsets.get(tp.topic)
         if expected is not None and fetched.start > expected:
             await self._explain_gap(tp, expected, fetched.start)
+        if expected is not None and fetched.start < expected:
+            await self._explain_repetition(tp, expected, fetched.start)
         records = fetched.records(expected or 0)
         while self._take_some(part, tp, records):
             # Timers have their turn within a large batch, too; and meanwhile the part may leave.
@@ -116,11 +123,19 @@ class Intake:
         logger.error("%s/%d: offsets %d to %d left the topic before they were read", *tp, expected, start - 1)
         self._metrics.lost.inc(start - expected)
 
+    async def _explain_repetition(self, tp: TP, expected: int, start: int) -> None:
+        """What was applied comes again after a rebalance; or another log has come in the place of this one."""
+        try:
+            await self._broker.check_topics()
+        except (KafkaError, OSError) as error:
+            # It cannot be asked just now. Whoever watches the topics all the time asks again.
+            logger.warning("%s/%d: from offset %d to %d once more (%s)", *tp, start, expected - 1, line(error))
+
     def _refuse(self, part: Part, tp: TP, refused: Refused[Record]) -> None:
         """What did not count is noted, and is a dead letter unless it is a duplicate or a tombstone."""
         record, bad, kind = refused
         if bad.reason not in HARMLESS:
-            part.unsent.append(self._dead_letters.of_record((tp.topic, tp.partition), record, bad))
+            part.unsent.append(self._dead_letters.of_record((tp.topic, tp.partition), record, bad, part.base(tp.topic)))
             self._metrics.dead_letter(bad.reason)
         part.ledger.note(bad.reason, day_of(record.timestamp))
         self._metrics.events("none" if kind is None else TAGS[kind], bad.reason, 1)

@@ -77,19 +77,24 @@ class Journal:
     def restore(self, key: bytes, value: bytes | None, replay: Replay) -> int:
         """Take a changelog record while recovering; gives the number of events replayed. Raises JournalError."""
         ordinal, _ = decode_key(key)
-        self._ordinal = max(self._ordinal, ordinal + 1)
         if value is None:
+            self._ordinal = max(self._ordinal, ordinal + 1)
             withdrawn = self._segments.pop(key, None)
             if withdrawn is not None:
                 self._left_over.update(withdrawn.ids)
             self._held.pop(key, None)
             return 0
         segment = decode_segment(value)
+        self._ordinal = max(self._ordinal, ordinal + 1)
         self._held[key] = segment
         if not segment.last:
             return 0
         self._reach(segment)
         return sum(self._replay(ready, replay) for ready in self._ready())
+
+    def withdraw(self, key: bytes) -> None:
+        """Take out a record that no worker has written: the next flush but one does."""
+        self._superseded.append(key)
 
     def take_left_over(self) -> set[str]:
         """After a recovery: events that were replayed from segments which were withdrawn, and that no other has."""
@@ -170,7 +175,8 @@ class Journal:
         offsets = segment.next_offsets
         if sum(offsets.values()) >= sum(known.values()):
             advanced_us = max(segment.advanced_us, self.mark.advanced_us)
-            self.mark = Mark(offsets, advanced_us, segment.quality, segment.places, segment.told, segment.examples)
+            more = (segment.places, segment.told, segment.examples, segment.logs)
+            self.mark = Mark(offsets, advanced_us, segment.quality, *more)
         self.mark = replace(self.mark, next_offsets=_highest(known, offsets))
 
     def _ready(self) -> list[bytes]:

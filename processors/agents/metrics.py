@@ -75,6 +75,12 @@ class WorkerMetrics:
         self.partitions_owned = Gauge(
             "salespulse_partitions_owned", "Partitions with complete state here.", registry=registry
         )
+        self.topic_faults = Gauge(
+            "salespulse_topic_fault",
+            "1: the topic is no longer the one that the state was made from, for which the worker has stopped.",
+            ["topic", "fault"],
+            registry=registry,
+        )
         self.input_partitions = Gauge(
             "salespulse_input_partitions", "Partitions of each events topic.", registry=registry
         )

@@ -1,13 +1,15 @@
 """The partitions that this worker owns: their ledgers, journals, and how far each is applied and durable."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from processors.agents.journal import Entry, Journal
 from processors.agents.outgoing import Message
-from processors.agents.segments import Mark
+from processors.agents.segments import Log, Mark
 from processors.core.instants import LONG_AGO_US
 from processors.core.ledger import Ledger
 from schemas import codec
@@ -28,7 +30,9 @@ class Part:
     ledger: Ledger
     journal: Journal
     next_offsets: dict[str, int] = field(default_factory=dict)
-    """Events topic to the offset that is applied next."""
+    """Events topic to the broker's offset that is applied next."""
+    logs: dict[str, Log] = field(default_factory=dict)
+    """Topic to the log that it is."""
     durable: dict[str, int] = field(default_factory=dict)
     """The same, of what the broker has acknowledged in the changelog: what may be committed."""
     told: dict[int, int] = field(default_factory=dict)
@@ -53,22 +57,39 @@ class Part:
     @property
     def position(self) -> int:
         """How many source offsets are applied: it only grows, and fences the read model."""
-        return sum(self.next_offsets.values())
+        return sum(self.counted_offsets().values())
+
+    def base(self, topic: str) -> int:
+        """How many records of earlier logs of a topic count as applied."""
+        log = self.logs.get(topic)
+        return 0 if log is None else log.base
+
+    def counted_offsets(self) -> dict[str, int]:
+        """The next offsets as the journal counts them: they only grow, also when a topic begins a new log."""
+        return {topic: self.base(topic) + offset for topic, offset in self.next_offsets.items()}
+
+    def broker_offsets(self, mark: Mark) -> dict[str, int]:
+        """The next offsets of a mark as the broker counts them."""
+        return {topic: offset - self.base(topic) for topic, offset in mark.next_offsets.items()}
+
+    def adopt_ids(self, ids: Mapping[str, str | None]) -> None:
+        """Take the ids of topics whose log was not known; they become durable with the next flush."""
+        for topic, topic_id in ids.items():
+            log = self.logs.get(topic, Log())
+            if log.topic_id is None and topic_id is not None:
+                self.logs[topic] = replace(log, topic_id=topic_id)
+                self.spoken = True
 
     def restore(self, key: bytes, value: bytes | None, offset: int) -> int:
-        """Take a changelog record; gives the number of events in it that are new. Raises JournalError.
-
-        A recovered part has what it wrote itself. Anything else comes from a former owner that did not know yet that it
-        was one: the part reads, or has read, the same events from their topic.
-        """
         self.changelog_offset = max(self.changelog_offset, offset)
         return 0 if self.recovered else self.journal.restore(key, value, self._replay)
 
     def begin(self, clock_us: int) -> None:
         """Recovery is complete: go on where the changelog ends. From here on, facts are held against the clock."""
         mark = self.journal.mark
-        self.next_offsets = dict(mark.next_offsets)
-        self.durable = dict(mark.next_offsets)
+        self.logs = dict(mark.logs)
+        self.next_offsets = self.broker_offsets(mark)
+        self.durable = dict(self.next_offsets)
         self.told = dict(mark.told)
         for event_id in self.journal.take_left_over():
             self.ledger.forget(event_id)
@@ -86,12 +107,13 @@ class Part:
         self.spoken = False
         ledger, quality = self.ledger, self.ledger.data_quality
         mark = Mark(
-            dict(self.next_offsets),
+            self.counted_offsets(),
             ledger.advanced_us,
             quality.noted(),
             ledger.desks.places,
             dict(self.told),
             dict(quality.examples),
+            dict(self.logs),
         )
         return mark, self.journal.cut(mark)
 
@@ -131,6 +153,7 @@ class Parts:
         self._new_writer = new_writer
         self._parts: dict[int, Part] = {}
         self._generation = NOWHERE
+        self._read_generation = NOWHERE
 
     def __iter__(self) -> Iterator[Part]:
         return iter(list(self._parts.values()))
@@ -142,6 +165,20 @@ class Parts:
     def assigned(self) -> bool:
         """Whether there was an assignment, even if it was of nothing."""
         return self._generation != NOWHERE
+
+    @property
+    def generation(self) -> int:
+        """The generation of the consumer group whose assignment this is."""
+        return self._generation
+
+    @property
+    def are_read(self) -> bool:
+        """Whether the changelogs of the present assignment were read to their ends."""
+        return self._read_generation == self._generation
+
+    def set_read(self, generation: int) -> None:
+        """The changelogs of this generation's assignment were read to their ends."""
+        self._read_generation = generation
 
     def get(self, number: int) -> Part | None:
         """The part of a partition number, if this worker owns it."""

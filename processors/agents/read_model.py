@@ -32,6 +32,12 @@ class ReadModel(Protocol):
     async def reset(self, partition: str) -> None:
         """Forget what is published of a partition."""
 
+    async def reset_reps(self) -> None:
+        """Forget the directory, and as of which offsets it was."""
+
+    async def rep_ids(self) -> set[str]:
+        """The reps that are published."""
+
     async def put_reps(self, reps: Iterable[tuple[RepUpdated, int]]) -> int:
         """Write directory entries as of offsets of the directory's topic; older ones have no effect."""
 

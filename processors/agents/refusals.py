@@ -5,7 +5,7 @@ may be said again, as with events. Whoever takes the part over reads the directo
 else has to remember any.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from processors.agents.dead_letters import DeadLetters
 from processors.agents.metrics import WorkerMetrics
@@ -18,7 +18,7 @@ SPEAKER = 0
 
 
 class RefusedEntry(NamedTuple):
-    """A record of the directory's topic that is no entry."""
+    """A record of a table's topic that is no entry."""
 
     partition: int
     offset: int
@@ -27,6 +27,13 @@ class RefusedEntry(NamedTuple):
     timestamp: int
     """Milliseconds since 1970."""
     why: BadRecord
+
+    @classmethod
+    def of(cls, event: Any, why: BadRecord) -> "RefusedEntry":
+        """What a Faust event holds."""
+        message = event.message
+        at_ms = round(message.timestamp * 1000)
+        return cls(message.partition, message.offset, event.key, event.value, at_ms, why)
 
 
 class Refusals:

@@ -4,7 +4,7 @@ The durable state of a partition is the set of events it accepted, kept in *segm
 
     key    16 bytes, big-endian: ordinal (8), writer (8)
     value  msgpack array: version, last of its flush?, next offsets, advanced, quality, events, places, told,
-           examples
+           examples, logs
            a null value withdraws the segment
 
 Only the writer that began a segment ever writes its key again, and then with more events. So a worker that lost its
@@ -26,6 +26,9 @@ TAIL_BYTES = 64 * 1024
 SEGMENT_BYTES = 256 * 1024
 """No segment is larger: every one fits a Kafka message, and recovery never holds the event loop for long."""
 
+LAST_ORDINAL = 2**63
+"""Centuries of flushes are fewer: the next ordinal must always fit."""
+
 _KEY = struct.Struct(">QQ")
 
 
@@ -33,11 +36,26 @@ class JournalError(SalespulseError):
     """A changelog record that this version cannot read."""
 
 
+class ForeignRecord(JournalError):
+    """A record that no worker has written."""
+
+
+class Log(msgspec.Struct, frozen=True, array_like=True):
+    """Which log a source topic was when its records were applied."""
+
+    topic_id: str | None = None
+    """The broker's id of the topic; None: not known."""
+    base: int = 0
+    """What the journal counts before the broker's offset 0: records of logs that came before this one."""
+    since_us: int = 0
+    """When this log was accepted in the place of another (wall, microseconds since 1970); 0: it is the first."""
+
+
 class Mark(msgspec.Struct, frozen=True):
     """How far a partition was: what its state contains, beside the events themselves."""
 
     next_offsets: dict[str, int]
-    """Source topic to the offset that is applied next: every earlier one is applied."""
+    """Source topic to the offset that is applied next, counted from `base` of its log: every earlier one is applied."""
     advanced_us: int
     """Time was advanced up to here (microseconds since 1970), and everything that followed from it was sent."""
     quality: dict[int, dict[str, int]]
@@ -48,6 +66,8 @@ class Mark(msgspec.Struct, frozen=True):
     """Partition of the directory's topic to the offset up to which its refused entries are dead letters."""
     examples: dict[str, str] = {}
     """Reason to an example of it; like `quality`, it is bounded whatever senders do."""
+    logs: dict[str, Log] = {}
+    """Topic to the log that it was."""
 
 
 class Segment(msgspec.Struct, array_like=True):
@@ -63,6 +83,7 @@ class Segment(msgspec.Struct, array_like=True):
     places: int | None = None
     told: dict[int, int] = {}
     examples: dict[str, str] = {}
+    logs: dict[str, Log] = {}
     """These three are not in what was written before they were kept."""
 
 
@@ -76,27 +97,29 @@ def encode_key(ordinal: int, writer: int) -> bytes:
 
 
 def decode_key(key: bytes) -> tuple[int, int]:
-    """Ordinal and writer of a segment; raises JournalError."""
+    """Ordinal and writer of a segment; raises ForeignRecord."""
     try:
         ordinal, writer = _KEY.unpack(key)
     except struct.error as error:
-        raise JournalError(f"changelog key {key!r}: {_KEY.size} bytes are expected; is this another topic?") from error
+        raise ForeignRecord(f"changelog key {key!r}: {_KEY.size} bytes are expected; is this another topic?") from error
+    if ordinal > LAST_ORDINAL:
+        raise ForeignRecord(f"changelog key {key!r}: no journal is so long; is this another topic?")
     return ordinal, writer
 
 
 def encode_segment(mark: Mark, events: list[bytes], *, last: bool) -> bytes:
     """The changelog value of a segment."""
     state = (mark.next_offsets, mark.advanced_us, mark.quality)
-    segment = Segment(VERSION, last, *state, events, mark.places, mark.told, mark.examples)
+    segment = Segment(VERSION, last, *state, events, mark.places, mark.told, mark.examples, mark.logs)
     return _encoder.encode(segment)
 
 
 def decode_segment(value: bytes) -> Segment:
-    """A segment from its changelog value; raises JournalError."""
+    """A segment from its changelog value; raises ForeignRecord, and JournalError for one of a later version."""
     try:
         segment = _decoder.decode(value)
     except msgspec.MsgspecError as error:
-        raise JournalError(f"changelog value of {len(value)} bytes cannot be read: {error}") from error
+        raise ForeignRecord(f"changelog value of {len(value)} bytes cannot be read: {error}") from error
     if segment.version != VERSION:
         raise JournalError(f"changelog version {segment.version} is not known: only {VERSION} is; update the worker")
     return segment

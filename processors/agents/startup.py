@@ -46,6 +46,7 @@ def check_topics(kafka: KafkaSettings, counts: Mapping[str, int]) -> int:
         shown = ", ".join(f"{topic} {count}" for topic, count in together.items())
         raise TopicsError(
             f"partitions differ ({shown}), but a customer must have one and the same partition in all of them: "
-            "create the topics anew with equal numbers"
+            "if events are in them, stop all producers and run `salespulse topics --grow N` with the number to have; "
+            "else delete the topics, set kafka.partitions and run `salespulse topics`"
         )
     return together[journal]

@@ -187,6 +187,11 @@ class BatchConsumer(Consumer):
         """The offsets after the last records that can be read."""
         return await true_ends(self._new_reader, await super().highwaters(*partitions))
 
+    async def listed_end(self, tp: TP) -> int:
+        """The end of a partition as its leader names it."""
+        ends: Mapping[TP, int] = await super().highwaters(tp)
+        return ends[tp] or 0
+
     def _new_reader(self) -> AIOKafkaConsumer:
         """A consumer outside the group."""
         conf = self.app.conf

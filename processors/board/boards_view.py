@@ -4,9 +4,9 @@ import asyncio
 
 from processors.board.choices import Choices, Context, page_of, reps_named, teams_of, window_of
 from processors.board.pools import Pools
-from processors.board.ranking import LAST, Cell, Column, Row, beside, cell, columns, rank
+from processors.board.ranking import LAST, Column, Row, beside, cell, columns, rank
 from processors.board.store import Store
-from processors.core.windows import WINDOWS, total
+from processors.core.windows import WINDOWS
 from schemas.views import UNASSIGNED, Partial
 
 ROWS = 50
@@ -34,12 +34,13 @@ class BoardsView:
         sought = ordered if found.rep_ids is None else [row for row in ordered if row.rep_id in found.rep_ids]
         page = page_of(choices, len(sought), ROWS)
         some = sought[page["first"] : page["first"] + ROWS]
-        pooled = await self._judge(some, shown, place)
+        pools = await self._judge(some, shown, place)
+        pooled = (await self._pools.company())[place] if chosen["team"] is None else pools.get(chosen["team"])
         return {
             "columns": shown,
             "rows": some,
             "ranked": len(rows),
-            "pooled": _together(pooled, chosen["team"], shown),
+            "pooled": [cell(column, pooled or Partial()) for column in shown],
             "first_level": levels[0] if levels else "",
             "windows": list(WINDOWS),
             "window": window,
@@ -73,12 +74,6 @@ class BoardsView:
             for column, one in zip(shown, row.cells, strict=True):
                 one.beside = None if team is None else beside(column, one, team)
         return pools
-
-
-def _together(pools: dict[str, Partial], team: str | None, shown: list[Column]) -> list[Cell]:
-    """One team's numbers, or everyone's; distinct customers of several teams are added up."""
-    part = total(pools.values()) if team is None else pools.get(team, Partial())
-    return [cell(column, part) for column in shown]
 
 
 def _ordered(rows: list[Row], shown: list[Column], choices: Choices) -> tuple[list[Row], Context]:

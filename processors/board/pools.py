@@ -25,36 +25,43 @@ class Pools:
         self._store = store
         self._lock = asyncio.Lock()
         self._teams: dict[str, tuple[int, Pool]] = {}
+        self._company: Pool = _nothing()
         self._fresh_until = float("-inf")
 
     async def teams(self) -> dict[str, tuple[int, Pool]]:
         """Team to the number of its reps and its sums, made not long ago."""
-        async with self._lock:
-            started = time.monotonic()
-            if started > self._fresh_until:
-                self._teams = await self._make()
-                ended = time.monotonic()
-                self._fresh_until = ended + max(FRESH_SECONDS, (ended - started) / SHARE)
-            return self._teams
+        await self._refresh()
+        return self._teams
 
     async def company(self) -> Pool:
-        """The sums of all teams."""
-        pools = [pool for _, pool in (await self.teams()).values()]
-        return self._distinct("company", "", _together(pools))
+        """The sums of all teams, made together with them."""
+        await self._refresh()
+        return self._company
 
     async def pooled(self, rep_ids: Iterable[str]) -> Pool:
-        """The plain sums over some reps, distinct counts too: for ratios of everything else."""
+        """The sums over some reps, without distinct customers: those cannot be added up."""
         into = _nothing()
         for count, rep_id in enumerate(rep_ids, 1):
             for mine, part in zip(into, self._store.sums(rep_id), strict=True):
                 add(mine, part)
             if count % REPS_AT_ONCE == 0:
                 await asyncio.sleep(0)
+        for mine in into:
+            mine.customers_answered = mine.recontactable_customers = 0
         return into
 
     def members(self, team: str) -> list[str]:
         """The reps of a team."""
         return sorted(rep_id for rep_id in self._store.known_reps() if self._store.reps.team(rep_id) == team)
+
+    async def _refresh(self) -> None:
+        async with self._lock:
+            started = time.monotonic()
+            if started > self._fresh_until:
+                self._teams = await self._make()
+                self._company = self._distinct("company", "", _together(pool for _, pool in self._teams.values()))
+                ended = time.monotonic()
+                self._fresh_until = ended + max(FRESH_SECONDS, (ended - started) / SHARE)
 
     async def _make(self) -> dict[str, tuple[int, Pool]]:
         members: dict[str, list[str]] = {}

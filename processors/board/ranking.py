@@ -46,17 +46,19 @@ class Column(msgspec.Struct, frozen=True):
     """How it is written: `count`, `span` (seconds), `share` or `amount`."""
     value: Callable[[Partial], Share | float | None]
     lowest_first: bool = False
+    is_by_customer: bool = False
+    """Whether it is by distinct customers, which cannot be added up or taken off."""
 
 
 def columns(level: str | None) -> list[Column]:
     """All columns; `level` is the one whose answers in time are shared out."""
     timely = [Column("within", "share", lambda part: _timely(part, level or ""))] if level else []
     return [
-        Column("response_per_customer", "span", _per_customer, lowest_first=True),
+        Column("response_per_customer", "span", _per_customer, lowest_first=True, is_by_customer=True),
         *timely,
         Column("responses", "count", lambda part: part.responses),
         Column("activities", "count", lambda part: sum(part.activities.values())),
-        Column("recontactable", "count", lambda part: part.recontactable_customers),
+        Column("recontactable", "count", lambda part: part.recontactable_customers, is_by_customer=True),
         Column("win_rate_created", "share", lambda part: share(part.created_won, part.opportunities_created)),
         Column("win_rate_closed", "share", lambda part: share(part.won, part.won + part.lost)),
         Column("cycle_won", "span", _cycle, lowest_first=True),

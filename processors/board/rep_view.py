@@ -55,6 +55,7 @@ class RepView:
         others = await self._pools.pooled(mates)
         trend = await self._trend(rep_id, mates)
         mine, place = store.sums(rep_id), list(WINDOWS).index(window)
+        whole = (await self._pools.teams()).get(team)
         compared = comparisons(mine[place], others[place], store.policy.pipelines)
         levels, pipelines = store.ages.levels, store.policy.pipelines
         return {
@@ -70,7 +71,7 @@ class RepView:
             "first_level": levels[0] if levels else "",
             "windows": list(WINDOWS),
             "window": window,
-            "tiles": self._tiles(mine[place], others[place]),
+            "tiles": self._tiles(mine[place], others[place], Partial() if whole is None else whole[1][place]),
             "win_rates": {"win_rate_created": compared.win_rate_created, "win_rate_closed": compared.win_rate_closed},
             "stages": compared.stages,
             "standing": store.standing(rep_id),
@@ -78,17 +79,21 @@ class RepView:
             **self._waits(rep_id),
         }
 
-    def _tiles(self, mine: Partial, others: Partial) -> list[Context]:
-        """The rep's key numbers, each with the others' (a count: with nobody's)."""
+    def _tiles(self, mine: Partial, others: Partial, team: Partial) -> list[Context]:
+        """The rep's key numbers, each with the others' (a count: with nobody's).
+
+        A number by distinct customers stands beside that of the whole team: the rep's customers may be others' too.
+        """
         result = []
         for column in _chosen(columns(next(iter(self._store.ages.levels), None))):
-            own, rest = cell(column, mine), cell(column, others)
+            own, rest = cell(column, mine), cell(column, team if column.is_by_customer else others)
             both = beside(column, own, total([mine, others]))
             result.append(
                 {
                     "column": column,
                     "mine": own.value,
-                    "others": None if column.kind == "count" else rest.value,
+                    "whose": "team" if column.is_by_customer else "others",
+                    "theirs": None if column.kind == "count" else rest.value,
                     "verdict": both.verdict if both else None,
                 }
             )

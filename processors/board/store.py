@@ -6,6 +6,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from processors.board.ages import Ages
+from processors.board.customers import Customers
 from processors.board.directory import Reps
 from processors.board.held import Held
 from processors.board.tally import EVERY_FIELD, Sums, Tally
@@ -52,7 +53,8 @@ class Store:
         self.now_us = now_us
         self.partitions: dict[str, Published] = {}
         self._numbers: dict[str, int] = {}
-        self._tallies: dict[Scope, dict[str, Tally]] = {"rep": {}, "team": {}, "company": {}}
+        self._tallies: dict[str, Tally] = {}
+        self.customers = Customers()
         self._standing: dict[str, dict[int, Standing]] = {}
         self._segments: dict[tuple[int, str], Segment] = {}
         self._quality: dict[tuple[int, str], dict[str, int]] = {}
@@ -107,31 +109,31 @@ class Store:
 
     def known_reps(self) -> set[str]:
         """All reps that have an entry or a number."""
-        return {*self.reps.ids(), *self._tallies["rep"], *self.waiting.owners(), *self._standing}
+        return {*self.reps.ids(), *self._tallies, *self.waiting.owners(), *self._standing}
 
     def knows(self, rep_id: str) -> bool:
         """Whether a rep is among `known_reps`."""
         if self.reps.get(rep_id) is not None or self.waiting.of(rep_id):
             return True
-        return rep_id in self._tallies["rep"] or rep_id in self._standing
+        return rep_id in self._tallies or rep_id in self._standing
 
     def sums(self, rep_id: str) -> Sums:
         """A rep's sums over the windows that end on its present local day; to be read at once."""
-        tally = self._tallies["rep"].get(rep_id, _NOTHING)
+        tally = self._tallies.get(rep_id, _NOTHING)
         return tally.sums(self.reps.today(rep_id, self.now_us()))
 
     def take_moved(self, rep_id: str) -> int:
         """In which fields a rep's sums may have moved since the last call, as bits; the sums are to be asked first."""
-        tally = self._tallies["rep"].get(rep_id)
+        tally = self._tallies.get(rep_id)
         return EVERY_FIELD if tally is None else tally.take_moved()
 
     def each_day(self, rep_id: str, first: int, last: int) -> list[Partial]:
         """A rep's sum of every local day from the first to the last."""
-        return self._tallies["rep"].get(rep_id, _NOTHING).each_day(first, last)
+        return self._tallies.get(rep_id, _NOTHING).each_day(first, last)
 
-    def distinct(self, scope: Scope, subject: str) -> Sums:
-        """The distinct counts of a team, or of the company, over the windows that end on the policy's present day."""
-        return self._tallies[scope].get(subject, _NOTHING).sums(self.today())
+    def distinct(self, scope: Scope, subject: str) -> list[Partial]:
+        """The distinct counts of a team, or of the company, in each window: of those who are in its reps' windows."""
+        return self.customers.sums(scope, subject, self.now_us())
 
     def today(self) -> int:
         """The present day in the policy's zone."""
@@ -186,21 +188,22 @@ class Store:
 
     def _put_partial(self, number: int, field: str, raw: bytes | None) -> None:
         scope, subject, day = split_partial_field(field)
-        tallies = self._tallies[cast("Scope", scope)]
-        tally = tallies.get(subject)
+        if scope != "rep":
+            self.version += self.customers.put(cast("Scope", scope), subject, day, number, raw)
+            return
+        tally = self._tallies.get(subject)
         if tally is None:
-            tally = tallies[subject] = Tally()
+            tally = self._tallies[subject] = Tally()
         if tally.put(number, day, raw):
-            self._touch(NUMBERS, *([subject] if scope == "rep" else []))
-            self.version += 1
+            self._touch(NUMBERS, subject)
         if not tally:
-            del tallies[subject]
+            del self._tallies[subject]
 
     def _partial_fields(self, number: int) -> Iterator[str]:
-        for scope, tallies in self._tallies.items():
-            for subject, tally in list(tallies.items()):
-                for day in tally.days(number):
-                    yield partial_field(scope, subject, day)
+        for rep_id, tally in list(self._tallies.items()):
+            for day in tally.days(number):
+                yield partial_field("rep", rep_id, day)
+        yield from self.customers.fields(number)
 
     def _put_standing(self, number: int, rep_id: str, raw: bytes | None) -> None:
         parts = self._standing.setdefault(rep_id, {})

@@ -1,6 +1,6 @@
 """The metrics that belong to no rep: rendered at every scrape."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from config.clock import Clock
 from processors.board.families import Labels, Value
@@ -8,12 +8,16 @@ from processors.board.store import Store
 from processors.board.text import family
 from processors.core.instants import SECOND_US
 from processors.core.names import OTHER
+from processors.core.windows import WINDOWS
 from processors.core.worth import add_segment
 from schemas.errors import Reason
-from schemas.views import Segment
+from schemas.views import Partial, Segment
 
 MOST_SEGMENTS = 100
 """Segments are free words: the largest so many are told, the others together as `_other`."""
+
+DISTINCT = {"customers_answered": "answered", "recontactable_customers": "won for a second contact"}
+"""The fields of Partial that count distinct customers, and what was done with them."""
 
 
 def totals(store: Store, clock: Clock) -> str:
@@ -21,6 +25,7 @@ def totals(store: Store, clock: Clock) -> str:
     return "".join(
         (
             family("crm_currency_info", "The currency of every amount.", [((("currency", store.policy.currency),), 1)]),
+            *_customers(store),
             *_money(largest_segments(store)),
             family("crm_data_quality", "Records by what was wrong with them.", _quality(store)),
             family(
@@ -35,6 +40,21 @@ def totals(store: Store, clock: Clock) -> str:
             ),
         )
     )
+
+
+def _customers(store: Store) -> Iterator[str]:
+    """Distinct customers of teams and of the company: those of their reps cannot be added up (S11)."""
+    teams = {team: store.distinct("team", team) for team in store.customers.teams()}
+    company = store.distinct("company", "")
+    for field, what in DISTINCT.items():
+        by_team = [((("team", team), *label), value) for team in teams for label, value in _windows(teams[team], field)]
+        meaning = f"Distinct customers {what}, each in the window of any of the reps."
+        yield family(f"crm_team_{field}", meaning, by_team)
+        yield family(f"crm_company_{field}", meaning, _windows(company, field))
+
+
+def _windows(sums: Sequence[Partial], field: str) -> list[tuple[Labels, Value]]:
+    return [((("window", window),), getattr(part, field)) for window, part in zip(WINDOWS, sums, strict=True)]
 
 
 def _money(segments: dict[str, Segment]) -> Iterator[str]:

@@ -4,14 +4,14 @@ A desk is where one rep's numbers of one source partition lie: a Partial per loc
 posts to a desk with a sign: +1 when a root begins to say something, -1 when it no longer does.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Final, TypeVar
 
 from processors.core.directory import Directory
 from processors.core.instants import DAY_US, LONG_AGO_US, SECOND_US
 from processors.core.zones import ZoneDays, zone_days
-from schemas.views import RESPONSE_BUCKETS_SECONDS, Partial, Scope, Standing
+from schemas.views import RESPONSE_BUCKETS_SECONDS, Partial, Scope, Standing, pooled_subject
 
 K = TypeVar("K")
 
@@ -112,8 +112,7 @@ class Desks:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self.reps: dict[str, Desk] = {}
-        self._teams: dict[str, Desk] = {}
-        self._company: dict[str, Desk] = {}
+        self._pooled: dict[tuple[Scope, str], dict[str, Desk]] = {}
         self.places = 0
         """A fingerprint of where the reps are: it changes when one of them moves, or is new."""
 
@@ -125,29 +124,24 @@ class Desks:
             self.places ^= _fingerprint(desk)
         return desk
 
-    def team(self, team: str) -> Desk:
-        """The desk of a team: distinct counts only."""
-        desk = self._teams.get(team)
+    def pooled(self, scope: Scope, subject: str, zones: str) -> Desk:
+        """The distinct counts of a team, or of the company (`""`), by the clocks of zones (`last_days`)."""
+        by_zones = self._pooled.get((scope, subject))
+        if by_zones is None:
+            by_zones = self._pooled[scope, subject] = {}
+        desk = by_zones.get(zones)
         if desk is None:
-            desk = self._teams[team] = Desk("team", team, zone_days("UTC"))
+            desk = by_zones[zones] = Desk(scope, pooled_subject(subject, zones), zone_days("UTC"))
         return desk
 
-    def company(self) -> Desk:
-        """The desk of the whole company: distinct counts only."""
-        desk = self._company.get("")
-        if desk is None:
-            desk = self._company[""] = Desk("company", "", zone_days("UTC"))
-        return desk
-
-    def find(self, scope: Scope, subject: str) -> Desk | None:
-        """A desk, if there is one."""
-        scopes: dict[Scope, dict[str, Desk]] = {"rep": self.reps, "team": self._teams, "company": self._company}
-        return scopes[scope].get(subject)
+    def by_zones(self, scope: Scope, subject: str) -> Mapping[str, Desk]:
+        """All distinct counts of a team, or of the company: a desk for each `zones`."""
+        return self._pooled.get((scope, subject), {})
 
     def __iter__(self) -> Iterator[Desk]:
         yield from self.reps.values()
-        yield from self._teams.values()
-        yield from self._company.values()
+        for by_zones in self._pooled.values():
+            yield from by_zones.values()
 
     def moved(self, rep_ids: Iterable[str]) -> list[Desk]:
         """The desks of those reps who have another zone or team by now."""

@@ -9,6 +9,7 @@ import msgspec
 from processors.core.desks import EMPTY, Desk
 from processors.core.directory import Directory
 from processors.core.instants import SECOND_US, rfc3339
+from processors.core.last_days import today_in
 from processors.core.ledger import Ledger
 from processors.core.numbers import Quantiles, numbers_of, segment_of
 from processors.core.windows import WINDOWS, add, in_window, sums
@@ -32,7 +33,6 @@ class Report:
         self._policy = policy
         self._as_of_us = as_of_us
         self._levels = policy.level_names
-        self._today = zone_days(policy.time_zone).day(as_of_us)
         self._waits = _waits(ledgers)
 
     def build(self, events: dict[str, int]) -> dict[str, Any]:
@@ -61,15 +61,22 @@ class Report:
 
     def _rep_sums(self, rep_id: str) -> Sums:
         today = zone_days(self._directory.zone(rep_id)).day(self._as_of_us)
-        return self._sum_desks("rep", rep_id, today)
-
-    def _sum_desks(self, scope: Scope, subject: str, today: int) -> Sums:
         days: dict[int, list[Partial]] = defaultdict(list)
         for ledger in self._ledgers:
-            desk: Desk | None = ledger.desks.find(scope, subject)
+            desk = ledger.desks.reps.get(rep_id)
             for day, partial in desk.days.items() if desk is not None else ():
                 days[day].append(partial)
         return sums(days, today)
+
+    def _customers(self, scope: Scope, subject: str) -> Sums:
+        """The distinct counts of a team, or of the company: every window ends on the today of the zones that count."""
+        total: Sums = {window: Partial() for window in WINDOWS}
+        for ledger in self._ledgers:
+            for zones, desk in ledger.desks.by_zones(scope, subject).items():
+                days = {day: [partial] for day, partial in desk.days.items()}
+                for window, part in sums(days, today_in(zones, self._as_of_us)).items():
+                    add(total[window], part)
+        return total
 
     def _rep_waits(self, rep_id: str) -> dict[str, list[int]]:
         today = zone_days(self._directory.zone(rep_id)).day(self._as_of_us)
@@ -89,7 +96,7 @@ class Report:
         self, scope: Scope, subject: str, reps: dict[str, Sums], waits: dict[str, dict[str, list[int]]], ids: list[str]
     ) -> dict[str, Any]:
         """Sums over the reps' own windows; the distinct counts are the team's or company's own."""
-        distinct = self._sum_desks(scope, subject, self._today)
+        distinct = self._customers(scope, subject)
         pooled: Sums = {window: Partial() for window in WINDOWS}
         for window, into in pooled.items():
             for rep_id in ids:

@@ -19,6 +19,9 @@ _FIRST_SECOND: Final = -62_000_000_000
 _LAST_SECOND: Final = 253_000_000_000
 """About the years 5 and 9987: beyond, `datetime` cannot hold the local time, and the nearest offset is taken."""
 
+_LARGEST_OFFSET_US: Final = 16 * 3600 * SECOND_US
+"""No local time was ever further from UTC."""
+
 Span = tuple[int, int, int]
 """(lo_us, hi_us, offset_us): from lo to before hi, local time is UTC plus the offset."""
 
@@ -54,6 +57,23 @@ class ZoneDays:
         year = us // _YEAR_US
         starts, spans = self._years.get(year) or self._learn(year)
         return spans[bisect_right(starts, us) - 1]
+
+    def begin(self, day: int) -> tuple[int, int]:
+        """The first instant of a local date, and the one from which on no earlier date comes back.
+
+        They are the same but where clocks go back over midnight.
+        """
+        midnight = day * DAY_US
+        first, final, at = midnight + _LARGEST_OFFSET_US, midnight - _LARGEST_OFFSET_US, midnight - _LARGEST_OFFSET_US
+        while at < midnight + _LARGEST_OFFSET_US:
+            lo_us, hi_us, offset_us = self.span(at)
+            here = midnight - offset_us
+            if here < hi_us:
+                first = min(first, max(here, lo_us))
+            if here > lo_us:
+                final = max(final, min(here, hi_us))
+            at = hi_us
+        return first, final
 
     def _learn(self, year: int) -> tuple[list[int], list[Span]]:
         """The spans of 366 days, kept."""

@@ -33,8 +33,8 @@ JOURNAL = {"segment.bytes": str(64 * 1024 * 1024), "segment.ms": "3600000", "min
 """The end of the journal is written again and again: small segments let compaction drop what is superseded soon."""
 CREATE_MEND = "run `salespulse topics`"
 EVENTS_MEND = (
-    "set kafka.partitions to what the topic has; adding partitions to a topic in use would move customers away from "
-    "their history"
+    "set kafka.partitions to what the topic has if it was made so; adding partitions to a topic in use moves customers "
+    "away from their history: then stop all workers and producers, and run `salespulse topics --grow N`"
 )
 JOURNAL_MEND = "set kafka.group to another name, then run `salespulse topics`: the workers read all events anew"
 

@@ -93,6 +93,10 @@ class ReadModel:
         self._reps.clear()
         await self._connection.run("return redis.call('DEL', KEYS[1])", [self._keys.rep_offsets], [])
 
+    async def rep_ids(self) -> set[str]:
+        """The reps that are published."""
+        return {name.decode() for name in await self._connection.field_names(self._keys.reps)}
+
     async def close(self) -> None:
         """Give the connections back."""
         await self._connection.close()

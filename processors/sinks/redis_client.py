@@ -71,6 +71,11 @@ class Connection:
         with self._errors():
             return {cast("bytes", member).decode() for member in await self._redis.smembers(key)}
 
+    async def field_names(self, key: str) -> list[bytes]:
+        """The names of a hash's fields."""
+        with self._errors():
+            return cast("list[bytes]", await self._redis.hkeys(key))
+
     async def fields(self, key: str, names: Sequence[str]) -> list[bytes | None]:
         """Fields of a hash, None for those that it lacks."""
         with self._errors():

@@ -20,6 +20,7 @@ from processors.core.replay import Replay
 from processors.tools.kept import read_kept
 from processors.tools.legible import legible
 from processors.tools.lines import BadLine, Line
+from processors.tools.new_log import read_logs
 from processors.tools.refold import Refold
 from processors.tools.replay import span
 from processors.tools.topic import TopicRecord, read_topics
@@ -110,7 +111,11 @@ def explain(lines: Iterable[Line], policy: Policy, wanted: str, *, opportunity: 
 
 def explain_live(settings: Settings, wanted: str, *, opportunity: bool) -> Explanation:
     """Account for one id from the live topics and their dead letters, as of now. Raises Unavailable, UsageError."""
-    kafka, refold, search = settings.kafka, Refold(settings), _Search(wanted, opportunity=opportunity)
+    kafka, refold, search = (
+        settings.kafka,
+        Refold(settings, read_logs(settings.kafka)),
+        _Search(wanted, opportunity=opportunity),
+    )
     for letter in filter(refold.concerns, read_topics(kafka, (kafka.dead_letters_topic,))):
         refold.leave_out(letter)
         if letter.value is not None and search.mentioned(letter.value):

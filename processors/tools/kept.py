@@ -5,10 +5,11 @@ of a customer who stays; and workers drop what is past retention, also when some
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from config.settings import KafkaSettings
 from processors.agents.journal import Journal
-from processors.agents.segments import JournalError
+from processors.agents.segments import ForeignRecord, JournalError
 from processors.core.instants import instant_us
 from processors.tools.topic import read_topics
 from schemas.codec import parse_kept
@@ -29,7 +30,9 @@ class Kept:
 
     def take(self, key: bytes, value: bytes | None) -> None:
         """Take a record of the journal. Raises JournalError."""
-        self._journal.restore(key, value, self._replay)
+        # Workers pass over what none of them has written.
+        with suppress(ForeignRecord):
+            self._journal.restore(key, value, self._replay)
 
     def finish(self) -> None:
         """That was all."""

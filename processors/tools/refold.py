@@ -13,6 +13,7 @@ from config.clock import Clock
 from config.load_policy import load_policy
 from config.settings import Settings
 from processors.agents.refusals import SPEAKER
+from processors.agents.segments import Log
 from processors.core.directory import directory_of
 from processors.core.instants import DAY_MS, FOREVER_US
 from processors.core.ledger import Ledger
@@ -30,7 +31,9 @@ _next_offsets = msgspec.json.Decoder(dict[str, int])
 class Refold:
     """One ledger for each partition number, over all events topics, as in the workers."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, logs: Mapping[int, Mapping[str, Log]] | None = None) -> None:
+        """`logs`: of each partition, the logs of its topics that the workers' journal knows."""
+        self._logs = logs or {}
         self._policy = load_policy(settings.policy.path)
         self._settings = settings
         self._directory = directory_of(self._policy)
@@ -85,7 +88,8 @@ class Refold:
         headers = letter.headers
         part = self._part(int(headers["partition"]))
         if "offset" in headers:
-            part.refuse((headers["topic"], int(headers["offset"])), reason)
+            if int(headers.get("log_base", 0)) == part.base(headers["topic"]):
+                part.refuse((headers["topic"], int(headers["offset"])), reason)
         elif reason is Reason.ORPHAN and "next_offsets" in headers and letter.value is not None:
             part.orphans[decode_event(letter.value).event_id].append(_next_offsets.decode(headers["next_offsets"]))
 
@@ -136,7 +140,9 @@ class Refold:
         part = self._parts.get(number)
         if part is None:
             label = f"{self._settings.kafka.events_topics[0]}/{number}"
-            part = self._parts[number] = RefoldedPart(label, Ledger(self._policy, self._directory), self._expiry_us)
+            part = self._parts[number] = RefoldedPart(
+                label, Ledger(self._policy, self._directory), self._expiry_us, self._logs.get(number, {})
+            )
         return part
 
     def _take_rep(self, record: TopicRecord) -> None:

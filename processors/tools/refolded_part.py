@@ -1,12 +1,13 @@
 """One partition folded again: its ledger, and what the workers noted and left out of it."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import msgspec
 
 from config.clock import wall_us
+from processors.agents.segments import Log
 from processors.core.desks import bump
 from processors.core.instants import DAY_MS, DAY_US, instant_us, moment
 from processors.core.ledger import SKEW_US, Ledger
@@ -35,10 +36,13 @@ Source = tuple[str, int]
 class RefoldedPart:
     """One partition number: its ledger, and what the workers noted and left out of it."""
 
-    def __init__(self, label: str, ledger: Ledger, expiry_us: int) -> None:
+    def __init__(self, label: str, ledger: Ledger, expiry_us: int, logs: Mapping[str, Log]) -> None:
+        """`logs`: topic to the log that it is, as the journal has it."""
         self.label = label
         self.ledger = ledger
         self.next_offsets: dict[str, int] = {}
+        """As the journal counts them, over all logs of a topic."""
+        self._logs = logs
         self.orphans: dict[str, list[dict[str, int]]] = defaultdict(list)
         """event_id to the partition's next offsets each time that it was dropped as an orphan."""
         self._doubtful: set[Place] = set()
@@ -48,7 +52,7 @@ class RefoldedPart:
         """Whether timestamps cannot say on which day each record came."""
         self._oldest_sure = 0
         """Days before it may be among those that a worker drops about now, or counts older records on."""
-        self._first_ms = 0
+        self._first_ms = max((log.since_us // 1000 for log in logs.values()), default=0)
         """When the first record came that the topics still have, if they have lost any."""
         self._fresh_ms = wall_us() // 1000 - FRESH_MS
         self._expiry_us = expiry_us
@@ -64,6 +68,10 @@ class RefoldedPart:
         """The latest records that counted: event_id and the day on which they came."""
         self._copies: dict[str, tuple[Source, int]] = {}
         """event_id to the last record that was a duplicate of one of them, and the day on which it came."""
+
+    def base(self, topic: str) -> int:
+        """How many records of earlier logs of a topic count as applied."""
+        return self._logs.get(topic, Log()).base
 
     def refuse(self, source: Source, reason: Reason) -> None:
         """A worker has put this record into the dead letters; if it counted here meanwhile, it no longer does."""
@@ -107,7 +115,7 @@ class RefoldedPart:
             self._first_ms = max(self._first_ms, record.timestamp_ms)
         self._watch_stamp(record.timestamp_ms)
         source, day = (record.topic, record.offset), day_of(record.timestamp_ms)
-        self.next_offsets[record.topic] = record.offset + 1
+        self.next_offsets[record.topic] = self.base(record.topic) + record.offset + 1
         try:
             reason = self._refused.get(source) or self._apply(record, source, day)
         except BadRecord as bad:
@@ -168,7 +176,7 @@ class RefoldedPart:
         # What this version refuses, and no dead letter names, an earlier version has counted.
         event = decode_kept(record.value)
         if event.event_id in self.orphans:
-            self._drop_orphan(event.event_id, {record.topic: record.offset})
+            self._drop_orphan(event.event_id, {record.topic: self.base(record.topic) + record.offset})
         if record.timestamp_ms >= self._fresh_ms and event.occurred_at < self._old:
             self._fresh.add(event.event_id)
         if self.ledger.apply(event) == "duplicate":

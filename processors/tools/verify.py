@@ -18,6 +18,7 @@ from config.settings import Settings
 from processors.ingest.clients import consumer
 from processors.tools.kept import read_kept
 from processors.tools.legible import legible
+from processors.tools.new_log import read_logs
 from processors.tools.published import Fields, Place, equal, read_clocks, read_fields, read_positions, readable
 from processors.tools.refold import Refold
 from processors.tools.topic import TopicReader
@@ -57,7 +58,7 @@ class Verification(NamedTuple):
 
 def verify(settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> Verification:
     """Compare until the differences are none, or have stayed; raises Unavailable, UsageError."""
-    kafka, clock, refold = settings.kafka, Clock(settings.clock), Refold(settings)
+    kafka, clock, refold = settings.kafka, Clock(settings.clock), Refold(settings, read_logs(settings.kafka))
     seen: dict[Difference, int] = {}
     fields = 0
     with consumer(kafka) as client, consumer(kafka) as letters_client:

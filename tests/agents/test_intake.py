@@ -244,3 +244,12 @@ def test_s28_what_lies_in_the_future_is_told_by_the_clock_of_its_arrival() -> No
     desk.take(msgspec.structs.replace(late, event_id="again"))
     assert desk.value("salespulse_dead_letters_total", reason="clock_skew") == 1
     assert "again" in desk.part.ledger.facts
+
+
+def test_records_that_come_again_make_it_ask_whether_the_topic_is_the_same() -> None:
+    desk = Desk()
+    desk.take(activity(1, event_id="a"), activity(2, event_id="b"))
+    assert desk.checks == 0
+    desk.take(activity(2, event_id="b"), activity(3, event_id="c"), start=1)
+    assert desk.checks == 1
+    assert desk.part.next_offsets == {TOPIC: 3}

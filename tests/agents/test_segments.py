@@ -5,6 +5,7 @@ import pytest
 
 from processors.agents.segments import (
     JournalError,
+    Log,
     Mark,
     chunks,
     covers,
@@ -81,6 +82,13 @@ def test_a_mark_is_written_as_it_ever_was_with_examples_at_its_end() -> None:
     mark = msgspec.structs.replace(MARK, places=42, told={0: 3}, examples={"key_mismatch": "a by key"})
     assert encode_segment(mark, [b"{}"], last=True) == WITH_EXAMPLES
     assert decode_segment(WITH_EXAMPLES).examples == mark.examples
+
+
+def test_the_bytes_of_a_segment_stay_as_they_are() -> None:
+    mark = Mark({"e": 7}, 5, {20_000: {"late": 1}}, 9, {0: 3}, {"e": Log("id", 4, 6)})
+    written = encode_segment(mark, [b"{}"], last=True)
+    assert written.hex() == ("9901c381a165070581cd4e2081a46c6174650191c4027b7d0981000381a16593a269640406")
+    assert decode_segment(written).logs == {"e": Log("id", 4, 6)}
 
 
 def test_chunks_hold_every_event_once_in_order_within_the_limit() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from faust.types import TP
 from prometheus_client import CollectorRegistry
@@ -52,7 +53,7 @@ class Bench:
 
 def event(value: bytes | None, *, key: bytes = b"k", offset: int = 0, partition: int = 0) -> Any:
     """A Faust event of a table's topic."""
-    message = SimpleNamespace(partition=partition, offset=offset, timestamp=CLOCK_US / 1_000_000)
+    message = SimpleNamespace(partition=partition, offset=offset, timestamp=CLOCK_US / 1_000_000, generation_id=1)
     return SimpleNamespace(key=key, value=value, message=message)
 
 
@@ -72,6 +73,7 @@ def test_an_assignment_makes_room_and_recovery_fills_it() -> None:
         old = activity(-500 * DAY, event_id="old")
         value = segment(activity(1, event_id="new"), old, next_offset=9)
         bench.journal.apply_changelog_batch([event(value, key=encode_key(0, 5), offset=4, partition=2)])
+        bench.app.parts.set_read(1)
         await bench.journal.on_recovery_completed(set(), set())
         return bench
 
@@ -93,6 +95,7 @@ def test_from_recovery_on_the_clock_decides_what_is_too_early() -> None:
     async def recover() -> Bench:
         bench = Bench()
         await bench.journal.on_rebalance(assigned(0), set(), assigned(0), 1)
+        bench.app.parts.set_read(1)
         await bench.journal.on_recovery_completed(set(), set())
         return bench
 
@@ -102,12 +105,39 @@ def test_from_recovery_on_the_clock_decides_what_is_too_early() -> None:
         part.ledger.apply(activity((CLOCK_US - instant_us(at(0))) / 60_000_000 + 6))
 
 
-def test_a_changelog_that_cannot_be_read_stops_the_worker() -> None:
+@pytest.mark.parametrize("key", [b"key", encode_key(0, 5), bytes([255]) * 16], ids=["key", "value", "ordinal"])
+def test_a_record_that_no_worker_has_written_is_a_dead_letter_and_leaves_the_journal(key: bytes) -> None:
+    async def recover() -> Bench:
+        bench = Bench()
+        await bench.journal.on_rebalance(assigned(0), set(), assigned(0), 1)
+        good = event(segment(activity(1, event_id="one"), next_offset=9), key=encode_key(7, 5))
+        bench.journal.apply_changelog_batch([event(b"nonsense", key=key, offset=3), good])
+        bench.app.parts.set_read(1)
+        await bench.journal.on_recovery_completed(set(), set())
+        return bench
+
+    bench = asyncio.run(recover())
+    (part,) = bench.app.parts
+    assert part.ledger.facts.keys() == {"one"}
+    (letter,) = part.unsent
+    assert (letter.topic, letter.key, letter.value) == ("crm.dead-letters", key, b"nonsense")
+    headers = dict(letter.headers)
+    assert (headers["topic"], headers["offset"]) == (JOURNAL.encode(), b"3")
+    assert bench.value("salespulse_dead_letters_total", reason="malformed") == 1
+    part.cut()
+    part.next_offsets[TOPIC] = 10
+    _, entries = part.cut()
+    assert (key, None) in entries
+
+
+def test_a_changelog_of_a_later_version_stops_the_worker() -> None:
+    later = msgspec.msgpack.encode([2, True, {}, 0, {}, []])
+
     async def recover() -> Bench:
         bench = Bench()
         await bench.journal.on_rebalance(assigned(0), set(), assigned(0), 1)
         with pytest.raises(JournalError):
-            bench.journal.apply_changelog_batch([event(b"nonsense", key=encode_key(0, 5))])
+            bench.journal.apply_changelog_batch([event(later, key=encode_key(0, 5))])
         await asyncio.wait_for(bench.app.failed(), 5)
         return bench
 

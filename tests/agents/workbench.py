@@ -86,6 +86,7 @@ class Desk:
         self.part = open_part(self.parts)
         self.crashed: list[BaseException] = []
         self.first_offset = 0
+        self.checks = 0
         self.clock_us = CLOCK_US
         letters = DeadLetters("crm.dead-letters", "salespulse")
         self.intake = Intake(self.parts, letters, self.metrics, self, most=BATCH_RECORDS)
@@ -95,6 +96,9 @@ class Desk:
 
     async def crash(self, reason: BaseException) -> None:
         self.crashed.append(reason)
+
+    async def check_topics(self) -> None:
+        self.checks += 1
 
     def now_us(self) -> int:
         return self.clock_us
@@ -189,6 +193,14 @@ class Shelf:
     async def reset(self, partition: str) -> None:
         self._answer()
         self.fences.pop(partition)
+
+    async def reset_reps(self) -> None:
+        self._answer()
+        self.reps.clear()
+
+    async def rep_ids(self) -> set[str]:
+        self._answer()
+        return set(self.reps)
 
     async def put_reps(self, reps: Iterable[tuple[RepUpdated, int]]) -> int:
         self._answer()

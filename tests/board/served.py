@@ -14,7 +14,7 @@ from processors.board.app import DESK, EXPOSITION, FOLLOWER, STORE, build_board
 from processors.sinks.read_model import ReadModel
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
-from schemas.views import Changes, OpenRequest, Partial, Section, Segment, Standing, partial_field
+from schemas.views import Changes, OpenRequest, Partial, Section, Segment, Standing, partial_field, pooled_subject
 from tests.board.scene import HOUR_US, NOW_US, TODAY
 from tests.sinks.mirror import PREFIX, connection, until
 
@@ -100,8 +100,8 @@ async def furnish(board: Served) -> None:
         partials={
             partial_field("rep", "ann", TODAY): day,
             partial_field("rep", "bob", TODAY - 8): less,
-            partial_field("team", "east", TODAY): Partial(customers_answered=2),
-            partial_field("company", "", TODAY): Partial(customers_answered=2),
+            partial_field("team", pooled_subject("east", "UTC"), TODAY): Partial(customers_answered=2),
+            partial_field("company", pooled_subject("", "UTC"), TODAY): Partial(customers_answered=2),
         },
         open={f"c|{n}": waiting(f"r{n}", "ann", 10 * n) for n in (1, 2, 12)},
         standing={"ann": Standing({"default": {"demo": 3}})},

@@ -13,10 +13,10 @@ from processors.core.instants import rfc3339
 from processors.core.numbers import Numbers, numbers_of
 from processors.core.windows import WINDOWS
 from processors.dev.redis_server import EmbeddedRedis
-from schemas.views import Partial
-from tests.board.scene import HOUR_US, NOW_US
+from schemas.views import Partial, Scope, partial_field, pooled_subject
+from tests.board.scene import HOUR_US, NOW_US, TODAY
 from tests.board.served import HOSTILE_ID, ONE, Served, furnish, served
-from tests.sinks.mirror import until
+from tests.sinks.mirror import PREFIX, until
 
 
 def on_board(redis_url: str, scene: Callable[[Served], Awaitable[None]]) -> None:
@@ -139,6 +139,30 @@ def test_teams_are_sums_of_their_reps_but_customers_are_counted_once(redis_url: 
         assert body["company"]["windows"]["all"]["lost"] == 39
         assert body["company"]["windows"]["all"]["response_seconds_per_customer"] == 4.5
         assert [item["team"] for item in body["items"]] == ["east", "west"]
+
+    on_board(redis_url, scene)
+
+
+def test_s11_what_a_version_before_published_counts_no_customers_of_teams_until_it_is_replaced(redis_url: str) -> None:
+    async def scene(board: Served) -> None:
+        rep = {partial_field("rep", "ann", TODAY): Partial(responses=3, customers_answered=2)}
+        before = {
+            f"team|east|{TODAY}": Partial(customers_answered=9),
+            f"company||{TODAY}": Partial(customers_answered=9),
+        }
+        after = {
+            partial_field("team", pooled_subject("east", "UTC"), TODAY): Partial(customers_answered=2),
+            partial_field("company", pooled_subject("", "UTC"), TODAY): Partial(customers_answered=2),
+        }
+        for pooled, customers in ((before, 0), (after, 2)):
+            await board.publish(ONE, partials=rep | pooled)
+            assert set(board.store.fields(ONE, "partials")) == rep.keys() | (after.keys() & pooled.keys())
+            subjects: tuple[tuple[Scope, str], ...] = (("team", "east"), ("company", ""))
+            for scope, team in subjects:
+                counted = board.store.distinct(scope, team)
+                assert {part.customers_answered for part in counted} == {customers}
+        with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+            assert set(client.hkeys(f"{PREFIX}:{ONE}:partials")) == rep.keys() | after.keys()
 
     on_board(redis_url, scene)
 

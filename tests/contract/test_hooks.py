@@ -17,10 +17,11 @@ from faust.tables import recovery
 from faust.tables.base import Collection
 from faust.transport.drivers import aiokafka as driver
 from mode.services import Service
-from mode.utils.queues import FlowControlEvent
+from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
 from processors.agents.changelog import JournalTable
 from processors.agents.directory import DirectoryTable
+from processors.agents.recovery import AssignedRecovery, ChangelogQueue
 from processors.agents.transport import BatchConsumer, BatchConsumerThread, BatchTransport
 
 
@@ -63,6 +64,11 @@ OVERRIDDEN = [
     (JournalTable, Collection, "apply_changelog_batch"),
     (JournalTable, Collection, "on_recovery_completed"),
     (JournalTable, Collection, "_changelog_topic_name"),
+    (AssignedRecovery, recovery.Recovery, "on_recovery_completed"),
+    (AssignedRecovery, recovery.Recovery, "_build_highwaters"),
+    (AssignedRecovery, recovery.Recovery, "_wait"),
+    (ChangelogQueue, ThrowableQueue, "get"),
+    (ChangelogQueue, ThrowableQueue, "clear"),
     (DirectoryTable, Collection, "apply_changelog_batch"),
     (DirectoryTable, Collection, "_changelog_topic_name"),
 ]
@@ -135,6 +141,16 @@ def test_the_last_word_of_the_broker_on_a_partition_is_kept_with_its_time() -> N
         assert step in answered
     assert "assignment.state_value(partition).timestamp" in source(consumer.AIOKafkaConsumer.last_poll_timestamp)
     assert "self._subscription.subscription.assignment" in source(consumer.AIOKafkaConsumer.last_poll_timestamp)
+
+
+def test_a_recovery_is_overtaken_by_a_signal_and_completes_where_it_is_hooked() -> None:
+    begun = source(recovery.Recovery._restart_recovery)
+    assert "self.on_recovery_completed)(generation_id)" in begun
+    assert "self.signal_recovery_start.clear()" in begun
+    assert "except RebalanceAgain" in begun
+    assert "self.signal_recovery_start.set()" in source(recovery.Recovery.on_rebalance)
+    assert "return WaitResults([], [], True)" in source(Service.wait_first)
+    assert "self.tables.changelog_queue" in source(recovery.Recovery._slurp_changelogs)
 
 
 def test_recovery_asks_the_table_how_far_it_is_and_where_the_topic_ends() -> None:

@@ -57,7 +57,7 @@ def handed_over(minute: float, to: str) -> OpportunityAssigned:
 def day_of(ledger: Ledger, rep_id: str, day: int = TODAY) -> Partial:
     """A rep's partial of a day."""
     ledger.settle()
-    desk = ledger.desks.find("rep", rep_id)
+    desk = ledger.desks.reps.get(rep_id)
     return desk.days.get(day, Partial()) if desk is not None else Partial()
 
 

@@ -1,6 +1,5 @@
 """Distinct customers (S11, S19): on their last days with a rep, a team and the company, whenever that is settled."""
 
-from collections import Counter
 from typing import NamedTuple
 
 from hypothesis import given
@@ -9,9 +8,23 @@ from hypothesis import strategies as st
 from processors.core.desks import Desk, Desks
 from processors.core.directory import Directory
 from processors.core.distinct import Days, Distinct
+from processors.core.last_days import today_in
+from processors.core.zones import zone_days
 from schemas.events import RepUpdated
+from schemas.views import Scope
 
-TEAMS = {"alice": "north", "bob": "north", "carol": "south"}
+DAY_US = 86_400_000_000
+TEAMS = {
+    "alice": ("north", "Europe/Berlin"),
+    "bob": ("north", "America/New_York"),
+    "carol": ("south", "Pacific/Pago_Pago"),
+    "dave": ("south", "Pacific/Chatham"),
+}
+INSTANTS_US = [day * DAY_US + hour * DAY_US // 24 for day in range(-3, 5) for hour in range(0, 24, 3)]
+
+Counts = dict[tuple[str, str, int], int]
+"""Scope, subject and instant to customers of that local day, or of later ones."""
+POOLED: tuple[tuple[Scope, str], ...] = (("team", "north"), ("team", "south"), ("company", ""))
 
 
 class Meeting(NamedTuple):
@@ -30,8 +43,8 @@ class Bench:
 
     def __init__(self) -> None:
         directory = Directory()
-        for rep, team in TEAMS.items():
-            directory.put(RepUpdated(rep_id=rep, name=rep, team=team))
+        for rep, (team, zone) in TEAMS.items():
+            directory.put(RepUpdated(rep_id=rep, name=rep, team=team, time_zone=zone))
         self.desks = Desks(directory)
         self.distinct = Distinct("recontactable_customers", self.desks)
         self.customers: list[dict[str, Days]] = [{} for _ in range(3)]
@@ -45,23 +58,34 @@ class Bench:
         meeting = self.met.pop(index % len(self.met))
         self.distinct.post(self.customers[meeting.customer], meeting.rep, meeting.day, -1)
 
-    def counted(self) -> dict[tuple[str, str, int], int]:
-        """Scope, subject and day to what the partials say."""
-        return {
-            (desk.scope, desk.subject, day): partial.recontactable_customers
-            for desk in self.desks
-            for day, partial in desk.days.items()
-            if partial.recontactable_customers
-        }
+    def counted(self) -> Counts:
+        """What the partials say."""
+        counts: Counts = {}
+        for desk in self.desks.reps.values():
+            self._count(counts, desk, desk.subject, desk.zone.name)
+        for scope, subject in POOLED:
+            for zones, desk in self.desks.by_zones(scope, subject).items():
+                self._count(counts, desk, subject, zones)
+        return counts
 
-    def expected(self) -> dict[tuple[str, str, int], int]:
-        """The same, counted anew from the facts."""
-        last: dict[tuple[str, str, int], int] = {}
+    def _count(self, counts: Counts, desk: Desk, subject: str, zones: str) -> None:
+        for at_us in INSTANTS_US:
+            today = today_in(zones, at_us)
+            found = sum(partial.recontactable_customers for day, partial in desk.days.items() if day >= today)
+            if found:
+                key = (desk.scope, subject, at_us)
+                counts[key] = counts.get(key, 0) + found
+
+    def expected(self) -> Counts:
+        """The same, counted anew from the facts: who was met on the today of the rep, or later."""
+        met: dict[tuple[str, str, int], set[int]] = {}
         for customer, rep, day in self.met:
-            for scope, subject in (("rep", rep), ("team", TEAMS[rep]), ("company", "")):
-                key = (scope, subject, customer)
-                last[key] = max(day, last.get(key, day))
-        return dict(Counter((scope, subject, day) for (scope, subject, _), day in last.items()))
+            team, zone = TEAMS[rep]
+            for at_us in INSTANTS_US:
+                if day >= zone_days(zone).day(at_us):
+                    for scope, subject in (("rep", rep), ("team", team), ("company", "")):
+                        met.setdefault((scope, subject, at_us), set()).add(customer)
+        return {key: len(customers) for key, customers in met.items()}
 
 
 @given(st.lists(st.one_of(meetings, st.integers(0, 99), st.none()), max_size=30))
@@ -99,7 +123,6 @@ def test_a_team_that_changes_meanwhile_is_a_matter_of_folding_anew() -> None:
     directory.put(RepUpdated(rep_id="alice", name="Alice", team="south"))
     distinct.post(by_rep, "alice", 2, 1)
     distinct.settle()
-    north, south = desks.find("team", "north"), desks.find("team", "south")
-    assert isinstance(north, Desk)
+    north = desks.by_zones("team", "north")["UTC"]
     assert {day: partial.customers_answered for day, partial in north.days.items()} == {1: 0, 2: 1}
-    assert south is None
+    assert not desks.by_zones("team", "south")

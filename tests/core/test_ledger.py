@@ -9,7 +9,7 @@ from processors.core.ledger import Ledger
 from processors.core.retention import Retention
 from schemas.events import Event
 from schemas.policy import DEFAULT_POLICY, CalendarSpec, Level, Policy, TeamPolicy
-from schemas.views import Changes, OpenRequest, Partial, partial_field
+from schemas.views import Changes, OpenRequest, Partial, partial_field, pooled_subject
 from tests.effort import cpu_seconds
 from tests.story import (
     DAY,
@@ -208,8 +208,8 @@ def test_a_rep_in_another_team_or_zone_takes_all_numbers_along() -> None:
     changes = ledger.take_changes()
     moved = msgspec.msgpack.decode(changes.puts["partials"][partial_field("rep", "alice", TODAY + 1)], type=Partial)
     assert (moved.activities, moved.responses, moved.won) == ({"call": 1}, 1, 1)
-    assert partial_field("team", "north", TODAY + 1) in changes.puts["partials"]
-    assert partial_field("team", "unknown", TODAY) in changes.deletes["partials"]
+    assert partial_field("team", pooled_subject("north", "Asia/Tokyo"), TODAY + 1) in changes.puts["partials"]
+    assert partial_field("team", pooled_subject("unknown", "UTC"), TODAY) in changes.deletes["partials"]
 
 
 def test_a_rep_who_moves_leaves_the_others_alone() -> None:

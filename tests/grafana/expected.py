@@ -115,6 +115,14 @@ class Business:
         reps = list(reps)
         return ratio(self.total("response_us", reps) / SECOND_US, self.total(per, reps))
 
+    def wait_of_teams(self) -> float | None:
+        """Seconds waited by customer of the chosen teams, which can be known of one team and of all."""
+        window, known = self.choice.window, self.truth.customers_answered
+        answered = {team for team in self.truth.teams() if known(team, window)}
+        chosen = answered & set(self.choice.teams)
+        customers = known("", window) if chosen == answered else known(min(chosen), window) if len(chosen) == 1 else 0
+        return ratio(self.total("response_us", self.reps) / SECOND_US, customers)
+
     def closed(self, rep: str) -> float | None:
         """Won by won and lost."""
         won = self.total("won", [rep])
@@ -184,7 +192,7 @@ def team(it: Business) -> dict[Target, Expected]:
         "Waiting > 1 h": one(it.waiting(reps, OVER_1H)),
         "Answered within 1 h": one(it.within_1h(reps)),
         "Response time per turn": one(it.wait(reps, "responses")),
-        "Response time per customer": one(it.wait(reps, "customers_answered")),
+        "Response time per customer": one(it.wait_of_teams()),
         "Activities": one(sum(activities.values())),
         "Answered within 1 h by team": by("team", {name: it.within_1h(numbers.of(name)) for name in it.choice.teams}),
         "Activities by kind": by("kind", dict(activities)),

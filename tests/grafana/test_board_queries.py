@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from grafana.promql import customers
 from tests.grafana.prometheus import Ask, instant, wait_for
 from tests.grafana.queries import BOARDS, Json, expressions, panels
 from tests.grafana.world import scraped
@@ -68,7 +69,7 @@ def test_every_query_finds_numbers(ask: Ask, board: str, expression: str) -> Non
         ("team", "Waiting > 1 h", "", {"": 18}),
         ("team", "Answered within 1 h", "", {"": 0.8}),
         ("team", "Response time per turn", "", {"": 1800}),
-        ("team", "Response time per customer", "", {"": 3600}),
+        ("team", "Response time per customer", "", {"": 5400}),
         ("team", "Activities", "", {"": 60}),
         ("team", "Open requests by age", "age", {"lt1h": 30}),
         ("team", "Reps, several numbers side by side", "rep_name", {"Ann": 3, 'Böb "B"': 6, "王伟": 9}),
@@ -99,6 +100,19 @@ def test_every_query_finds_numbers(ask: Ask, board: str, expression: str) -> Non
 def test_panels_show_what_is_true(ask: Ask, board: str, title: str, label: str, wanted: dict[str, float]) -> None:
     """Two boards export everything twice, and nothing counts twice."""
     assert values(ask(query_of(board, title)), label) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("teams", "wanted"),
+    [
+        *((".*", {"": 20}), ("east|west|south", {"": 20}), ("east", {"": 12}), ("east|north", {"": 12})),
+        *(("east|west", {}), ("north", {}), ("nobody", {})),
+    ],
+)
+def test_s11_distinct_customers_of_some_teams_are_not_added_up(ask: Ask, teams: str, wanted: dict[str, float]) -> None:
+    """They are known of one team, and of all that have any."""
+    query = customers("customers_answered").replace("$team", teams).replace("$window", "7d")
+    assert values(ask(query), "") == wanted
 
 
 def test_a_rep_is_compared_with_the_team_without_the_rep(ask: Ask) -> None:

@@ -80,6 +80,10 @@ class Truth:
             for row in ask("SELECT rep_id, team FROM subject"):
                 self.people.setdefault(row["rep_id"], (row["rep_id"], row["team"]))
             self._numbers = {_key(row): int(row["amount"]) for row in ask("FROM number WHERE scope = 'reps'")}
+            self._pooled = {
+                (row["subject"], row["window_name"], row["measure"]): int(row["amount"])
+                for row in ask("FROM number WHERE scope <> 'reps' AND measure = 'customers_answered'")
+            }
             self.waiting = ask("FROM open_request")
             self.segments = {row["segment"]: row for row in ask("FROM segment")}
             self.open_opportunities = Counter((row["rep_id"], row["stage"]) for row in ask(_OPEN_OPPORTUNITIES))
@@ -115,6 +119,10 @@ class Truth:
     def number(self, rep: str, window: str, measure: str, key: str | None = None, subkey: str | None = None) -> int:
         """One number: a count, microseconds or cents."""
         return self._numbers.get(Key(rep, window, measure, key, subkey), 0)
+
+    def customers_answered(self, team: str, window: str) -> int:
+        """Distinct customers of a team, or of the company (`""`)."""
+        return self._pooled.get((team, window, "customers_answered"), 0)
 
     def activities(self, rep: str, window: str) -> int:
         """Activities of every kind."""

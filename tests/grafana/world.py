@@ -21,6 +21,8 @@ REPS = {"r1": ("Ann", "east", 1), "r2": ('Böb \\"B\\"', "east", 2), "r3": ("王
 WINDOWS = ("today", "7d", "30d")
 STAGES = {"prospecting": (40, 20), "qualified": (20, 10), "demo": (10, 2)}
 """Reached and advanced, times the weight."""
+CUSTOMERS = {"east": (12, 8), "west": (15, 9), "south": (1, 0), "north": (0, 0)}
+"""Distinct customers of each team, answered and won for a second contact; of the company: 20 and 15."""
 ENDLESS = "+Inf"
 
 WINDOWED: Mapping[str, int] = {
@@ -86,6 +88,11 @@ def _company() -> Iterator[Line]:
         yield "crm_customer_revenue_amount", {"segment": segment}, 1000
         yield "crm_customer_cost_amount", {"segment": segment}, 200
     for window in WINDOWS:
+        for team, (answered, recontactable) in CUSTOMERS.items():
+            yield "crm_team_customers_answered", {"team": team, "window": window}, answered
+            yield "crm_team_recontactable_customers", {"team": team, "window": window}, recontactable
+        yield "crm_company_customers_answered", {"window": window}, 20
+        yield "crm_company_recontactable_customers", {"window": window}, 15
         yield "crm_data_quality", {"reason": "duplicate", "window": window}, 4
     for label in ("kind", "rep", "segment", "team"):
         yield "salespulse_folded", {"label": label}, 3

@@ -22,7 +22,7 @@ from processors.ingest.produce import produce
 from processors.ingest.topics import ensure_topics
 from processors.sinks.keys import Keys
 from schemas.events import Message, RepUpdated
-from schemas.views import Partial, split_partial_field
+from schemas.views import Partial, split_partial_field, split_pooled_subject
 
 DEADLINE_SECONDS = 90.0
 POLL_SECONDS = 0.05
@@ -157,6 +157,8 @@ class ReadModel:
         for fields in self.section("partials"):
             for name, value in fields.items():
                 scope, subject, _ = split_partial_field(name)
+                if scope != "rep":
+                    subject, _ = split_pooled_subject(subject)
                 found[scope, subject].update(_flat(msgspec.msgpack.decode(value, type=Partial)))
         return found
 

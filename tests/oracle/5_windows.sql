@@ -10,7 +10,7 @@ SELECT stream, rep_id FROM encounter;
 
 CREATE OR REPLACE TEMP TABLE subject AS
 SELECT stream, rep_id, coalesce(team, 'unknown') AS team, coalesce(rep.zone, config.zone) AS zone,
-    local_day(as_of, coalesce(rep.zone, config.zone)) AS today, local_day(as_of, config.zone) AS default_today
+    local_day(as_of, coalesce(rep.zone, config.zone)) AS today
 FROM credited
 JOIN moment USING (stream)
 LEFT JOIN rep USING (stream, rep_id), config;
@@ -23,11 +23,13 @@ JOIN subject USING (stream, rep_id)
 JOIN time_window ON days IS NULL OR local_day(at_us, zone) > today - days
 GROUP BY ALL;
 
+-- Who was met in which window of the rep. The customers of a team are the distinct ones of the very encounters that
+-- are in the windows of its reps (S11).
 CREATE OR REPLACE TEMP TABLE met AS
-SELECT stream, rep_id, team, measure, customer_id, max(local_day(at_us, zone)) AS day, today, default_today
+SELECT DISTINCT encounter.stream, rep_id, team, window_name, measure, customer_id
 FROM encounter
 JOIN subject USING (stream, rep_id)
-GROUP BY ALL;
+JOIN time_window ON days IS NULL OR local_day(at_us, zone) > today - days;
 
 CREATE OR REPLACE TEMP TABLE number AS
 SELECT stream, 'reps' AS scope, rep_id AS subject, window_name, measure, key, subkey, amount FROM covered
@@ -36,17 +38,11 @@ SELECT stream, 'teams', team, window_name, measure, key, subkey, sum(amount) FRO
 UNION ALL
 SELECT stream, 'company', '', window_name, measure, key, subkey, sum(amount) FROM covered GROUP BY ALL
 UNION ALL
-SELECT stream, 'reps', rep_id, window_name, measure, NULL, NULL, count(DISTINCT customer_id)
-FROM met JOIN time_window ON days IS NULL OR day > today - days
-GROUP BY ALL
+SELECT stream, 'reps', rep_id, window_name, measure, NULL, NULL, count(DISTINCT customer_id) FROM met GROUP BY ALL
 UNION ALL
-SELECT stream, 'teams', team, window_name, measure, NULL, NULL, count(DISTINCT customer_id)
-FROM met JOIN time_window ON days IS NULL OR day > default_today - days
-GROUP BY ALL
+SELECT stream, 'teams', team, window_name, measure, NULL, NULL, count(DISTINCT customer_id) FROM met GROUP BY ALL
 UNION ALL
-SELECT stream, 'company', '', window_name, measure, NULL, NULL, count(DISTINCT customer_id)
-FROM met JOIN time_window ON days IS NULL OR day > default_today - days
-GROUP BY ALL;
+SELECT stream, 'company', '', window_name, measure, NULL, NULL, count(DISTINCT customer_id) FROM met GROUP BY ALL;
 
 -- p50 and p90 of the waits, interpolated linearly between the two nearest.
 CREATE OR REPLACE TEMP TABLE quantile AS

@@ -168,6 +168,44 @@ def test_case_11_no_clock_runs_on_after_a_close(ask: Ask) -> None:
     assert numbers(answer)["breaches"] == {"1h": 0, "24h": 0}
 
 
+def in_team(rep_id: str, zone: str) -> Message:
+    return ev.RepUpdated(rep_id=rep_id, name=rep_id, team="sales", time_zone=zone)
+
+
+@pytest.mark.parametrize(
+    ("hours", "responses", "customers", "per_customer"),
+    [(1, 3, 2, 2400.0), (5.99, 3, 2, 2400.0), (6, 1, 1, 600.0), (21.99, 1, 1, 600.0), (22, 0, 0, None)],
+    ids=["morning", "before midnight in Tokyo", "after it", "before midnight in Los Angeles", "after it too"],
+)
+def test_case_12_a_teams_customers_are_those_of_the_answers_in_its_sum_whatever_the_hour(
+    ask: Ask, hours: float, responses: int, customers: int, per_customer: float | None
+) -> None:
+    """At 9:00 UTC it is 2:00 in Los Angeles and 18:00 in Tokyo; c1 is answered by both, c2 in Tokyo."""
+    story = [in_team("ann", "America/Los_Angeles"), in_team("bob", "Asia/Tokyo"), opened(0), answered(10)]
+    for number, customer in (("q2", "c1"), ("q3", "c2")):
+        own = {"request_id": number, "customer_id": customer, "rep_id": "bob"}
+        story += [opened(0, **own), answered(35, **own)]
+    answer = ask(*story, at=hours * 60)
+    for windows in (answer["teams"]["sales"], answer["company"]):
+        today = windows["today"]
+        assert (today["responses"], today["customers_answered"]) == (responses, customers)
+        assert today["response_seconds_per_customer"] == per_customer
+        assert (windows["7d"]["responses"], windows["7d"]["customers_answered"]) == (3, 2)
+
+
+def test_s11_the_last_evening_of_los_angeles_counts_beside_the_new_morning_of_london(ask: Ask) -> None:
+    """Eleven customers are answered in 10 minutes each, ten of them before midnight UTC (at 22:00 in Los Angeles)."""
+    story = [in_team("ann", "America/Los_Angeles"), in_team("bob", "Europe/London")]
+    for number in range(11):
+        own = {"request_id": f"q{number}", "customer_id": f"c{number}", "rep_id": "bob" if number == 0 else "ann"}
+        minutes = 16 * 60 if number == 0 else 14 * 60
+        story += [opened(minutes, **own), answered(minutes + 10, **own)]
+    answer = ask(*story, at=16 * 60 + 30)
+    for today in (answer["teams"]["sales"]["today"], answer["company"]["today"]):
+        assert (today["responses"], today["customers_answered"]) == (11, 11)
+        assert today["response_seconds_per_customer"] == 600.0
+
+
 def test_s04_an_automated_message_of_the_customer_opens_no_turn(ask: Ask) -> None:
     assert ask(opened(0, automated=True), at=600)["open_requests"] == []
 

@@ -43,6 +43,7 @@ CATALOGUE = {
     "KafkaDown": "critical",
     "RestartLoop": "critical",
     "RecordsLost": "critical",
+    "TopicChanged": "critical",
     "ScrapeSlow": "warning",
     "NamesFolded": "warning",
     "Watchdog": "none",

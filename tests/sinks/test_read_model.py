@@ -232,6 +232,7 @@ def test_a_directory_made_anew_counts_from_its_beginning(redis_url: str, server:
     async def scene() -> None:
         async with writing(redis_url) as model:
             await model.put_rep(RepUpdated(rep_id="ann", name="Ann"), 800)
+            assert await model.rep_ids() == {"ann"}
             await model.reset_reps()
             assert await model.put_rep(RepUpdated(rep_id="ann", name="Anna"), 0) == 1
 

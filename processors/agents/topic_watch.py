@@ -1,0 +1,159 @@
+"""Whether the topics are still those that this worker's state was made from.
+
+Kafka says nothing when a topic is made anew under its old name, loses its end, or gets more partitions: offsets that
+are read already come again with other records, and a consumer passes over them in silence. So a worker compares the
+topics' ids, ends and numbers of partitions with what it knows, at its start and all the time, and stops when they
+differ.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from faust.types import TP
+
+from config.settings import KafkaSettings
+from processors.agents.hearing import Word
+from processors.agents.metrics import WorkerMetrics
+from processors.agents.parts import Part, Parts
+from processors.sinks.topic_identity import TopicDescription, describe_topics
+from schemas.errors import SalespulseError
+
+Fault = Literal["made_anew", "truncated", "partitions", "missing"]
+
+MISSING_CHECKS = 3
+"""A node that has just joined the cluster may not know every topic yet."""
+ACCEPT_MEND = (
+    "stop all workers, find out what happened to the topic, and run `salespulse topics --accept-new-log` to keep all "
+    "facts and to read the new log from its beginning"
+)
+
+
+class TopicChanged(SalespulseError):
+    """A topic is no longer the one that the state was made from: going on would count wrongly in silence."""
+
+    def __init__(self, topic: str, fault: Fault, detail: str) -> None:
+        super().__init__(f"{topic} {detail}")
+        self.topic = topic
+        self.fault: Fault = fault
+
+
+@dataclass
+class TopicWatch:
+    """Compares what the broker says of the topics with what the parts know."""
+
+    kafka: KafkaSettings
+    parts: Parts
+    metrics: WorkerMetrics
+    listed_ends: Callable[[TP], Awaitable[int]]
+    """Asks the leader where a partition ends, as it names it (the embedded broker may name too low an offset)."""
+    found: dict[str, TopicDescription] = field(default_factory=dict)
+    """What the broker last said of each topic."""
+    _counts: dict[str, int] = field(default_factory=dict)
+    """Partitions of each topic when the worker began."""
+    _directory_id: str | None = None
+    _missed: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def _partitioned(self) -> tuple[str, ...]:
+        return (*self.kafka.events_topics, self.kafka.journal_topic)
+
+    async def refresh(self) -> None:
+        """Ask the broker once more; raises TopicChanged, and KafkaError, OSError when it does not answer."""
+        topics = (*self._partitioned, self.kafka.reps_topic)
+        described = await describe_topics(self.kafka, topics)
+        self._check_present(described, topics)
+        self.found |= described
+        self._check_counts()
+        for part in self.parts.recovered():
+            self.adopt(part)
+
+    def adopt(self, part: Part) -> None:
+        """Check the topics' ids against those that a part was made from; raises TopicChanged."""
+        for topic in self._partitioned:
+            known, found = part.logs.get(topic), self.found.get(topic)
+            if known is None or found is None or None in (known.topic_id, found.topic_id):
+                continue
+            if known.topic_id != found.topic_id:
+                raise self._changed(topic, found.topic_id, known.topic_id)
+        part.adopt_ids({topic: self.found[topic].topic_id for topic in self._partitioned if topic in self.found})
+        self._begin_directory(part)
+
+    def _begin_directory(self, part: Part) -> None:
+        """Of another log of the directory, nothing is a dead letter yet."""
+        known, found = part.logs.get(self.kafka.reps_topic), self.found.get(self.kafka.reps_topic)
+        if known is not None and found is not None and known.topic_id != found.topic_id:
+            part.told.clear()
+
+    async def check_ends(self, words: Mapping[TP, Word]) -> None:
+        """Check that no source partition ends before what was applied of it; raises TopicChanged, KafkaError."""
+        for tp, applied, end in list(self._short(words)):
+            # A new leader may tell less for a moment; asked for its end, it waits until it knows.
+            listed = await self.listed_ends(tp)
+            part = self.parts.get(tp.partition)
+            if part is None or part.next_offsets.get(tp.topic, 0) < applied or max(listed, end) >= applied:
+                continue
+            raise TopicChanged(
+                tp.topic,
+                "truncated",
+                f"ends at offset {max(listed, end)} in partition {tp.partition}, but everything before {applied} was "
+                f"applied: it was made anew or has lost its end; {ACCEPT_MEND}",
+            )
+
+    async def directory_is_another(self, reached: int, words: Mapping[TP, Word]) -> bool:
+        """Whether the directory's topic is no longer the one whose first `reached` records were read.
+
+        Raises KafkaError.
+        """
+        found = self.found.get(self.kafka.reps_topic)
+        if found is not None and self._directory_id is None:
+            self._directory_id = found.topic_id
+        if found is not None and found.topic_id != self._directory_id:
+            return True
+        tp = TP(self.kafka.reps_topic, 0)
+        word = words.get(tp)
+        return word is not None and word.end < reached and await self.listed_ends(tp) < reached
+
+    def _short(self, words: Mapping[TP, Word]) -> Iterator[tuple[TP, int, int]]:
+        """Source partitions that seem to end before what was applied: the offset, and the end."""
+        for part in self.parts.recovered():
+            for topic, applied in part.next_offsets.items():
+                tp = TP(topic, part.number)
+                word = words.get(tp)
+                if word is not None and word.end < applied:
+                    yield tp, applied, word.end
+
+    def _check_present(self, described: Mapping[str, TopicDescription], topics: tuple[str, ...]) -> None:
+        self._missed = {topic: self._missed.get(topic, 0) + 1 for topic in topics if topic not in described}
+        for topic, times in self._missed.items():
+            if times >= MISSING_CHECKS:
+                raise TopicChanged(
+                    topic,
+                    "missing",
+                    "is gone: stop all workers, restore it or create it with `salespulse topics`, and then, if it is "
+                    "an events topic, run `salespulse topics --accept-new-log`",
+                )
+
+    def _check_counts(self) -> None:
+        for topic in self._partitioned:
+            found = self.found.get(topic)
+            if found is None:
+                continue
+            began = self._counts.setdefault(topic, found.partitions)
+            if found.partitions != began:
+                raise TopicChanged(
+                    topic,
+                    "partitions",
+                    f"has {found.partitions} partitions, and had {began} when this worker began: customers would move "
+                    "away from their history; stop all producers and workers, and run `salespulse topics --grow "
+                    f"{found.partitions}`, which copies the events to a topic of that many",
+                )
+
+    def _changed(self, topic: str, found: str | None, known: str | None) -> TopicChanged:
+        mend = ACCEPT_MEND
+        if topic == self.kafka.journal_topic:
+            mend = (
+                "the workers' state is lost with it: restore it, or stop all workers, set kafka.group to another name "
+                "and run `salespulse topics`, and the workers read all events anew"
+            )
+        return TopicChanged(topic, "made_anew", f"has the id {found}, but the state was made from {known}: {mend}")
