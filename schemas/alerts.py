@@ -1,11 +1,14 @@
 """Alert transitions on `crm.sla.alerts`, keyed by alert_id, and the word for each state (S17)."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from schemas.events import Id, Word
+
+TAKEOVER: Final = "owner"
 
 State = Literal["at_risk", "fired", "resolved", "retracted"]
 
@@ -38,10 +41,43 @@ class Transition(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag
     """Why: `overdue`, `ended_overdue` (found only with the end of the turn, which is said next), `at_risk`, `answered`,
     `closed`, `answered_in_time`, `withdrawn`, `spam`, `corrected`."""
     topic: Word | None = None
+    partition: int | None = None
+    """The partition of the events topics that it is about; absent in what was said before owners had epochs."""
+    epoch: int | None = None
+    """Which owner of that partition says it: a later one has a higher number."""
 
 
 decode_transition = msgspec.json.Decoder(Transition).decode
 """A transition from its topic; raises one of `schemas.codec.UNREADABLE`, also for ids and words of any length."""
+
+
+class Takeover(NamedTuple):
+    """A new owner's word that transitions of owners before it do not count any more, from this record on."""
+
+    partition: int
+    epoch: int
+    logs: str = ""
+    """The identity of the logs that the owner reads; with others, epochs begin anew."""
+
+    @property
+    def key(self) -> bytes:
+        """The record's key, which no alert has; the record has no value."""
+        return f"{TAKEOVER}/{self.partition}".encode()
+
+    @property
+    def headers(self) -> tuple[tuple[str, bytes], ...]:
+        """What the record says."""
+        return (("epoch", str(self.epoch).encode()), ("logs", self.logs.encode()))
+
+
+def takeover_of(key: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Takeover | None:
+    """What a record without a value says; None: it is no take-over."""
+    kind, _, partition = (key or b"").partition(b"/")
+    found = dict(headers)
+    epoch = found.get("epoch", b"")
+    if kind != TAKEOVER.encode() or not (partition.isdigit() and epoch.isdigit()):
+        return None
+    return Takeover(int(partition), int(epoch), found.get("logs", b"").decode("utf-8", "replace"))
 
 
 def alert_id_of(customer_id: str, request_id: str, turn: int, level: str) -> str:

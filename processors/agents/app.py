@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import faust
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faust.types import TP
 from yarl import URL
 
@@ -21,13 +21,17 @@ from processors.agents.directory import DirectoryTable
 from processors.agents.directory_log import DirectoryLog
 from processors.agents.hearing import Word
 from processors.agents.intake import Intake, LostRecords
+from processors.agents.lease import Lease
+from processors.agents.messenger import MAX_BATCH_BYTES, Messenger
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.outgoing import Outgoing
+from processors.agents.ownership import BrokerLogs, Ownership
 from processors.agents.parts import Parts
 from processors.agents.publishing import Publisher
 from processors.agents.read_model import ReadModel
 from processors.agents.recovery import AssignedTables
 from processors.agents.refusals import Refusals
+from processors.agents.takeover import LOOK_SECONDS, Takeover
 from processors.agents.timers import SIZES_SECONDS, Timers
 from processors.agents.topic_watch import TopicWatch
 from processors.agents.transport import BatchTransport
@@ -35,6 +39,7 @@ from processors.core.directory import Directory, directory_of
 from processors.core.instants import SECOND_US
 from processors.core.ledger import Ledger
 from processors.core.retention import Retention
+from processors.sinks.kafka_client import connection
 from schemas.policy import Policy
 
 STREAM_BUFFER = 4
@@ -72,6 +77,8 @@ class WorkerApp(faust.App):
     directory_log: DirectoryLog
     metrics: WorkerMetrics
     clock: Clock
+    lease: Lease
+    messenger: Messenger
 
     @property
     def delivery(self) -> "WorkerApp":
@@ -128,6 +135,18 @@ class WorkerApp(faust.App):
         """A commit took so long."""
         self.metrics.commit_seconds.observe(seconds)
 
+    async def on_stop(self) -> None:
+        """Give the connections back."""
+        await super().on_stop()
+        await self.messenger.stop()
+
+    async def source_end(self, number: int) -> int:
+        """Where a source partition ends, over all events topics, as its position counts; raises KafkaError."""
+        ends = await self.consumer.highwaters(*(TP(topic, number) for topic in self.parts.topics))
+        part = self.parts.get(number)
+        bases = 0 if part is None else sum(map(part.base, self.parts.topics))
+        return sum(ends.values()) + bases
+
     async def earliest(self, tp: TP) -> int:
         """The first offset that a partition still holds."""
         offsets = await self.consumer.earliest_offsets(tp)
@@ -160,9 +179,11 @@ def build_app(settings: Settings, given: Given) -> WorkerApp:
     parts = Parts(kafka.events_topics, new_ledger, lambda: secrets.randbits(64))
     dead_letters = DeadLetters(kafka.dead_letters_topic, kafka.group)
     topics = OutputTopics(kafka.journal_topic, dead_letters, kafka.alerts_topic)
-    outgoing = Outgoing(lambda: _started_producer(app))
+    app.lease, app.messenger = Lease(kafka.session_timeout_seconds), Messenger(kafka)
+    outgoing = Outgoing(lambda: _started_producer(app), app.messenger.started)
+    ownership = Ownership(app.lease, BrokerLogs(kafka, app.source_end))
     app.parts, app.clock, app.metrics = parts, given.clock, given.metrics
-    app.checkpoints = Checkpoints(parts, outgoing, topics, given.metrics, app.crash)
+    app.checkpoints = Checkpoints(parts, outgoing, topics, given.metrics, app.crash, ownership)
     app.watch = TopicWatch(kafka, parts, given.metrics, app.listed_end)
     journal = JournalTable(app, topics, parts, app.watch, given.metrics)
     refusals = Refusals(parts, kafka.reps_topic, dead_letters, given.metrics)
@@ -171,10 +192,12 @@ def build_app(settings: Settings, given: Given) -> WorkerApp:
     app.directory_log = DirectoryLog(parts, app.watch, reps, given.read_model)
     app.tables.add(journal)
     app.tables.add(reps)
-    publisher = Publisher(parts, directory, given.read_model, given.metrics)
-    timers = Timers(parts, app.checkpoints, publisher, reps, given.metrics)
+    publisher = Publisher(parts, directory, given.read_model, given.metrics, ownership)
+    timers = Timers(parts, app.checkpoints, publisher, reps, given.metrics, app.lease)
     _add_intake(app, Intake(parts, dead_letters, given.metrics, app, settings.worker.max_batch_records))
     _add_timers(app, timers, settings)
+    takeover = Takeover(parts, topics.alerts, app.lease, lambda: _new_reader(kafka), kafka.session_timeout_seconds)
+    app.task(_every(app, LOOK_SECONDS, takeover.look))
     return app
 
 
@@ -208,7 +231,7 @@ def _new_app(settings: Settings) -> WorkerApp:
         broker_heartbeat_interval=kafka.session_timeout_seconds / 6,
         broker_request_timeout=30.0,
         producer_request_timeout=120.0,
-        producer_max_batch_size=900_000,
+        producer_max_batch_size=MAX_BATCH_BYTES,
         stream_buffer_maxsize=STREAM_BUFFER,
         stream_wait_empty=True,
         worker_redirect_stdouts=False,
@@ -233,6 +256,10 @@ def _started_producer(app: WorkerApp) -> AIOKafkaProducer:
     return producer._ensure_producer()  # noqa: SLF001 -- Faust's own interface cannot send batches
 
 
+def _new_reader(kafka: KafkaSettings) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(**connection(kafka), auto_offset_reset="earliest")
+
+
 def _add_intake(app: WorkerApp, intake: Intake) -> None:
     topic = app.topic(*app.parts.topics, key_serializer="raw", value_serializer="raw", allow_empty=True)
 
@@ -249,6 +276,7 @@ def _add_timers(app: WorkerApp, timers: Timers, settings: Settings) -> None:
         timers.pass_time(app.clock.now_us(), app.last_words())
 
     async def publish() -> None:
+        await timers.checkpoints.claim_all()
         await timers.publisher.publish()
 
     async def checkpoint() -> None:

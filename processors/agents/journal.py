@@ -111,6 +111,13 @@ class Journal:
         self.mark = mark
         return [*self._withdrawals(), *self._grow(events, ids)]
 
+    def claim(self) -> Entry:
+        """A changelog record that says nothing new: its offset is the epoch of the owner that writes it."""
+        key = encode_key(self._ordinal, self._writer)
+        self._ordinal += 1
+        self._segments[key] = Written()
+        return key, encode_segment(self.mark, [], last=True)
+
     def forget(self, ids: Iterable[str]) -> None:
         """These events must not come back at a recovery: the next `wear` writes their segments anew without them."""
         self._forgotten.update(ids)
@@ -175,7 +182,7 @@ class Journal:
         offsets = segment.next_offsets
         if sum(offsets.values()) >= sum(known.values()):
             advanced_us = max(segment.advanced_us, self.mark.advanced_us)
-            more = (segment.places, segment.told, segment.examples, segment.logs)
+            more = (segment.places, segment.told, segment.examples, segment.logs, segment.alerts)
             self.mark = Mark(offsets, advanced_us, segment.quality, *more)
         self.mark = replace(self.mark, next_offsets=_highest(known, offsets))
 

@@ -29,7 +29,7 @@ async def true_ends(new_reader: Callable[[], AIOKafkaConsumer], ends: Mapping[TP
         if unread:
             last |= await _read_from(reader, unread)
     finally:
-        await _stop(reader)
+        await stop_reader(reader)
     return found | {TP(*tp): last.get(tp, -1) + 1 for tp in filled}
 
 
@@ -42,11 +42,12 @@ async def _read_from(reader: AIOKafkaConsumer, starts: Mapping[TopicPartition, i
     while waiting:
         for tp, records in (await reader.getmany(*waiting, timeout_ms=POLL_MS)).items():
             last[tp] = records[-1].offset
-        waiting = {tp for tp in waiting if not await _is_read(reader, tp)}
+        waiting = {tp for tp in waiting if not await is_read(reader, tp)}
     return last
 
 
-async def _is_read(reader: AIOKafkaConsumer, tp: TopicPartition) -> bool:
+async def is_read(reader: AIOKafkaConsumer, tp: TopicPartition) -> bool:
+    """Whether a partition was read up to its end as the broker last told it."""
     highwater = reader.highwater(tp)
     if highwater is None:
         return False
@@ -58,6 +59,6 @@ def readable_end(highwater: int, stable: int | None) -> int:
     return highwater if stable is None or stable < 0 else min(stable, highwater)
 
 
-async def _stop(reader: AIOKafkaConsumer) -> None:
+async def stop_reader(reader: AIOKafkaConsumer) -> None:
     """Stop it. Right after a start, aiokafka 0.14 raises CancelledError from `stop`, which would cancel our caller."""
     await asyncio.wait([asyncio.create_task(reader.stop())])

@@ -1,10 +1,13 @@
 """What a worker writes to Kafka: single messages to other topics, and changelog records in batches."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
+
+Ends = dict[int, int]
+"""Partition to the offset after the last record that was acknowledged there."""
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -19,20 +22,33 @@ class Message(NamedTuple):
 
 
 class Outgoing:
-    """Writes through the app's producer, and returns when the broker has acknowledged (all in-sync replicas)."""
+    """Writes to Kafka, and returns when the broker has acknowledged (all in-sync replicas)."""
 
-    def __init__(self, producer: Callable[[], AIOKafkaProducer]) -> None:
-        """`producer`: gives the started producer."""
+    def __init__(
+        self, producer: Callable[[], AIOKafkaProducer], messenger: Callable[[], Awaitable[AIOKafkaProducer]]
+    ) -> None:
+        """`producer`: gives the started one for changelogs; `messenger`: the one for all else, which gives up soon."""
         self._producer = producer
+        self._messenger = messenger
 
-    async def send(self, messages: Iterable[Message]) -> None:
-        """Send messages, and wait for all acknowledgements; raises KafkaError."""
-        producer = self._producer()
+    async def send(self, messages: Iterable[Message], ends_of: str) -> Ends:
+        """Send messages, and wait for all acknowledgements; gives the ends on one topic. Raises KafkaError."""
+        producer = await self._messenger()
         sent = [
             await producer.send(message.topic, message.value, message.key, headers=list(message.headers))
             for message in messages
         ]
-        await asyncio.gather(*sent)
+        return _ends(await asyncio.gather(*sent), ends_of)
+
+    async def send_everywhere(self, message: Message) -> Ends:
+        """Send a message to every partition of its topic; raises KafkaError."""
+        producer = await self._messenger()
+        topic, key, value, headers = message
+        sent = [
+            await producer.send(topic, value, key, partition=number, headers=list(headers))
+            for number in sorted(await producer.partitions_for(topic))
+        ]
+        return _ends(await asyncio.gather(*sent), topic)
 
     async def write(self, topic: str, partition: int, entries: Iterable[tuple[bytes, bytes | None]]) -> int:
         """Append records to one partition, in order; gives the last one's offset. Raises KafkaError."""
@@ -49,3 +65,11 @@ class Outgoing:
         acknowledged = [(await future, count) for future, count in sent]
         last, count = acknowledged[-1]
         return int(last.offset) + count - 1
+
+
+def _ends(acknowledged: Iterable[Any], topic: str) -> Ends:
+    ends: Ends = {}
+    for record in acknowledged:
+        if record.topic == topic:
+            ends[record.partition] = max(record.offset + 1, ends.get(record.partition, 0))
+    return ends

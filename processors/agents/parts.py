@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from processors.agents.former import Former
 from processors.agents.journal import Entry, Journal
 from processors.agents.outgoing import Message
 from processors.agents.segments import Log, Mark
@@ -50,6 +51,16 @@ class Part:
     """Dead letters and alert transitions."""
     outbox: "list[asyncio.Task[None]]" = field(default_factory=list)
     """Those on their way. They are acknowledged before the part becomes durable."""
+    sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """They go out in order, one after the other."""
+    awaited: "list[asyncio.Task[None]]" = field(default_factory=list)
+    """Those that the cut waits for."""
+    owed: "tuple[Mark, list[Entry]] | None" = None
+    """A cut whose changelog records are not written yet: what was to be sent before them is not acknowledged."""
+    epoch: int | None = None
+    """Which owner this is: later ones have higher numbers. None: it has not claimed the part in the changelog yet."""
+    former: Former = field(default_factory=Former)
+    """What former owners sent, and this state may not know of."""
     spoken: bool = False
     """Something was sent that the mark in the changelog does not know of."""
     flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -96,6 +107,7 @@ class Part:
         self.next_offsets = self.broker_offsets(mark)
         self.durable = dict(self.next_offsets)
         self.told = dict(mark.told)
+        self.former = Former(dict(mark.alerts))
         for event_id in self.journal.take_left_over():
             self.ledger.forget(event_id)
         self.ledger.set_clock(clock_us)
@@ -105,7 +117,8 @@ class Part:
 
     def is_durable(self) -> bool:
         """Whether the changelog says all that there is to say."""
-        return not self.spoken and self.journal.owes_nothing and self.next_offsets == self.durable
+        settled = self.journal.owes_nothing and self.next_offsets == self.durable
+        return settled and not self.spoken and self.owed is None
 
     def cut(self) -> tuple[Mark, list[Entry]]:
         """Where the part is now, and the changelog records that make it durable."""
@@ -119,6 +132,7 @@ class Part:
             dict(self.told),
             dict(quality.examples),
             dict(self.logs),
+            self.former.known_up_to(),
         )
         return mark, self.journal.cut(mark)
 

@@ -1,4 +1,7 @@
-"""Publishing: what changed goes to the read model, again and again until it is there. Kafka never waits for it."""
+"""Publishing: what changed goes to the read model, again and again until it is there. Kafka never waits for it.
+
+Only the owner publishes: it claims each part first, and stops when its lease ends. Another one may have it then.
+"""
 
 import logging
 import math
@@ -8,8 +11,9 @@ from dataclasses import dataclass
 from itertools import chain
 
 from processors.agents.metrics import WorkerMetrics
+from processors.agents.ownership import Ownership
 from processors.agents.parts import Part, Parts
-from processors.agents.read_model import ACCEPTED, EMPTY, ReadModel
+from processors.agents.read_model import ACCEPTED, EMPTY, FORMER, ReadModel
 from processors.core.directory import Directory
 from processors.core.instants import SECOND_US
 from schemas.errors import Unavailable
@@ -21,6 +25,7 @@ HEARTBEAT_SECONDS = 1.0
 """A part that does not change is published this often all the same: so an emptied read model is noticed."""
 RETRY_SECONDS = 1.0
 """Pause after the read model did not answer, or had a newer state."""
+REMIND_SECONDS = 60.0
 LAGGING_SECONDS = 5.0
 """A part that reads history is published this often: it needs no live view."""
 HISTORY_US = 10 * SECOND_US
@@ -28,6 +33,12 @@ HISTORY_US = 10 * SECOND_US
 
 FIELDS_AT_ONCE = 1000
 """A portion of so many fields holds the event loop for some 10 ms; between two of them, alerts fall due."""
+
+
+BEHIND = (
+    "everything is read up to %d, but %d is published, and the broker does not say that the topic was made anew: "
+    "the read model stays as it is"
+)
 
 
 @dataclass
@@ -43,6 +54,12 @@ class Publication:
     """By this at the latest, though nothing has changed (monotonic seconds)."""
     history: bool = False
     """It is due late, because history is read; no longer, once that is over."""
+    announced_at: float | None = None
+    """The claim waits for the coordinator to confirm the ownership after this (monotonic seconds)."""
+    claimed: bool = False
+    """Older owners are refused."""
+    reminded_at: float = -math.inf
+    """When it was last said why it is not published (monotonic seconds)."""
 
     def is_due(self) -> bool:
         """Whether to publish now."""
@@ -52,8 +69,11 @@ class Publication:
 class Publisher:
     """Publishes the parts and the directory."""
 
-    def __init__(self, parts: Parts, directory: Directory, model: ReadModel, metrics: WorkerMetrics) -> None:
+    def __init__(
+        self, parts: Parts, directory: Directory, model: ReadModel, metrics: WorkerMetrics, ownership: Ownership
+    ) -> None:
         self._parts = parts
+        self._ownership = ownership
         self._directory = directory
         self._model = model
         self._metrics = metrics
@@ -66,7 +86,9 @@ class Publisher:
         self._reps |= offsets
 
     async def publish(self) -> None:
-        """Bring the read model up to date, as far as it answers."""
+        """Bring the read model up to date, as far as it answers, and as long as nobody else can own our parts."""
+        if not self._ownership.lease.holds:
+            return
         what = "reps"
         try:
             for part in self._parts.recovered():
@@ -94,7 +116,9 @@ class Publisher:
         """Write what is new; everything, once the part has come as far as what is published already."""
         part, now = publication.part, time.monotonic()
         publication.due, publication.history = now + RETRY_SECONDS, False
-        if publication.whole and not await self._has_passed(part):
+        if publication.whole and not (await self._is_claimed(publication) and await self._has_passed(publication)):
+            return
+        if not self._ownership.lease.holds:
             return
         whole = publication.whole
         if whole:
@@ -108,7 +132,10 @@ class Publisher:
                 about, chain(() if first is None else (first,), portions), whole
             )
             publication.whole = outcome != ACCEPTED
+            if outcome == FORMER:
+                self._supersede(publication)
             publication.heartbeat = now + HEARTBEAT_SECONDS
+            publication.claimed = outcome not in (EMPTY, FORMER)
             if outcome == ACCEPTED:
                 self._went(part.label)
             elif outcome != EMPTY:
@@ -116,15 +143,60 @@ class Publisher:
         publication.history = _reads_history(part)
         publication.due = now + LAGGING_SECONDS if publication.history else 0.0
 
-    async def _has_passed(self, part: Part) -> bool:
+    async def _is_claimed(self, publication: Publication) -> bool:
+        """Claim the part in the read model: announce it, and wait until the coordinator confirms that it is ours."""
+        part = publication.part
+        if publication.claimed or part.epoch is None:
+            return publication.claimed
+        if publication.announced_at is None:
+            await self._announce(publication, part.epoch)
+        elif self._ownership.lease.confirmed_after(publication.announced_at):
+            publication.announced_at = None
+            outcome = await self._model.claim(part.label)
+            publication.claimed = outcome == ACCEPTED
+        else:
+            publication.due = 0.0
+        return publication.claimed
+
+    async def _announce(self, publication: Publication, epoch: int) -> None:
+        part = publication.part
+        logs = await self._ownership.logs.identity()
+        if logs is None:
+            return
+        outcome = await self._model.announce(part.label, epoch, logs)
+        if outcome == ACCEPTED:
+            publication.announced_at, publication.due = self._ownership.lease.now(), 0.0
+        else:
+            self._supersede(publication)
+
+    def _supersede(self, publication: Publication) -> None:
+        """A newer owner is there; if we are one all the same, a new claim in the changelog makes us the newest."""
+        part = publication.part
+        self._remind(publication, "owner %d has lost it to a newer one, and claims it anew if it is ours", part.epoch)
+        part.epoch = None
+
+    async def _has_passed(self, publication: Publication) -> bool:
+        """Whether what is published is no further than the part; a log that is gone is forgotten, and no other."""
+        part = publication.part
         fence = await self._model.fence(part.label)
-        if fence is None or part.position >= fence:
+        if fence is None or part.position >= fence[0]:
             return True
         if not part.caught_up:
             return False
-        logger.warning("%s ends at %d, but %d is published: the topic was made anew", part.label, part.position, fence)
-        await self._model.reset(part.label)
-        return True
+        if await self._ownership.made_anew(part.number, *fence):
+            logger.warning(
+                "%s ends at %d, but %d is published: the topic was made anew", part.label, part.position, fence[0]
+            )
+            return await self._model.reset(part.label) == ACCEPTED
+        self._remind(publication, BEHIND, part.position, fence[0])
+        return False
+
+    def _remind(self, publication: Publication, what: str, *values: object) -> None:
+        """Say once in a while why a part is not published."""
+        now = time.monotonic()
+        if now - publication.reminded_at >= REMIND_SECONDS:
+            publication.reminded_at = now
+            logger.warning("%s: %s", publication.part.label, what % values)
 
     async def _publish_reps(self) -> None:
         """Write new directory entries; they are tried again until they are written."""

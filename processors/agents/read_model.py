@@ -9,10 +9,11 @@ from schemas.views import Changes
 ACCEPTED: Literal["accepted"] = "accepted"
 STALE: Literal["stale"] = "stale"
 EMPTY: Literal["empty"] = "empty"
+FORMER: Literal["former"] = "former"
 
 
 class ReadModel(Protocol):
-    """The boards' view. Every value is absolute; a fence keeps an older state from overwriting a newer one.
+    """The boards' view. Every value is absolute; a fence keeps older owners, and older states, from overwriting it.
 
     Every method raises Unavailable when the read model does not answer.
     """
@@ -22,15 +23,25 @@ class ReadModel(Protocol):
 
         Each portion is asked for when the one before it was written: values may be newer than the offset.
 
-        `accepted`; `stale`: a later state is there; `empty`: what was written before is gone. After any other answer
-        than the first, and after Unavailable, everything is to be published next.
+        `accepted`; `stale`: a later state is there; `empty`: what was written before, or claimed, is gone; `former`:
+        a newer owner has claimed the partition. After any other answer than the first, and after Unavailable,
+        everything is to be published next.
         """
 
-    async def fence(self, partition: str) -> int | None:
-        """The source offset of what is published of a partition; None: nothing is."""
+    async def announce(self, partition: str, epoch: int, logs: str) -> str:
+        """Say that the owner of this epoch, which reads these logs, is about to claim: `accepted` or `former`."""
 
-    async def reset(self, partition: str) -> None:
-        """Forget what is published of a partition."""
+    async def claim(self, partition: str) -> str:
+        """Refuse all older owners. To be called once the ownership was confirmed after the announcement.
+
+        `accepted`; `former`; `empty`: the announcement is gone.
+        """
+
+    async def fence(self, partition: str) -> tuple[int, str] | None:
+        """The source offset of what is published of a partition, and the identity of its logs; None: nothing is."""
+
+    async def reset(self, partition: str) -> str:
+        """Forget what is published of a partition that was claimed: `accepted`, `former` or `empty`."""
 
     async def reset_reps(self) -> None:
         """Forget the directory, and as of which offsets it was."""

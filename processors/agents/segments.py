@@ -4,7 +4,7 @@ The durable state of a partition is the set of events it accepted, kept in *segm
 
     key    16 bytes, big-endian: ordinal (8), writer (8)
     value  msgpack array: version, last of its flush?, next offsets, advanced, quality, events, places, told,
-           examples, logs
+           examples, logs, alerts
            a null value withdraws the segment
 
 Only the writer that began a segment ever writes its key again, and then with more events. So a worker that lost its
@@ -68,6 +68,8 @@ class Mark(msgspec.Struct, frozen=True):
     """Reason to an example of it; like `quality`, it is bounded whatever senders do."""
     logs: dict[str, Log] = {}
     """Topic to the log that it was."""
+    alerts: dict[int, int] = {}
+    """Partition of the alerts' topic to the offset up to which its transitions are known to this state."""
 
 
 class Segment(msgspec.Struct, array_like=True):
@@ -84,7 +86,8 @@ class Segment(msgspec.Struct, array_like=True):
     told: dict[int, int] = {}
     examples: dict[str, str] = {}
     logs: dict[str, Log] = {}
-    """These three are not in what was written before they were kept."""
+    alerts: dict[int, int] = {}
+    """The last five are not in what was written before they were kept."""
 
 
 _decoder = msgspec.msgpack.Decoder(Segment)
@@ -109,8 +112,19 @@ def decode_key(key: bytes) -> tuple[int, int]:
 
 def encode_segment(mark: Mark, events: list[bytes], *, last: bool) -> bytes:
     """The changelog value of a segment."""
-    state = (mark.next_offsets, mark.advanced_us, mark.quality)
-    segment = Segment(VERSION, last, *state, events, mark.places, mark.told, mark.examples, mark.logs)
+    segment = Segment(
+        VERSION,
+        last,
+        mark.next_offsets,
+        mark.advanced_us,
+        mark.quality,
+        events,
+        mark.places,
+        mark.told,
+        mark.examples,
+        mark.logs,
+        mark.alerts,
+    )
     return _encoder.encode(segment)
 
 

@@ -10,6 +10,7 @@ from faust.types import TP
 from processors.agents.checkpoints import Checkpoints
 from processors.agents.directory import DirectoryTable
 from processors.agents.hearing import Word
+from processors.agents.lease import Lease
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import Part, Parts
 from processors.agents.publishing import Publisher
@@ -35,6 +36,7 @@ class Timers:
     publisher: Publisher
     reps: DirectoryTable
     metrics: WorkerMetrics
+    lease: Lease
     moving: set[str] = field(default_factory=set)
     """Reps whose entries are new, and who may not have moved yet."""
 
@@ -45,12 +47,13 @@ class Timers:
         lags: dict[Part, Lag] = {}
         for part in self.parts.recovered():
             lag = lags[part] = _lag(part, self.parts.topics, words)
-            part.caught_up = not any(records is None or records for records in lag.values())
+            owned = self.lease.holds
+            part.caught_up = owned and not any(records is None or records for records in lag.values())
             part.ledger.set_clock(clock_us)
-            if None in lag.values():
+            if None in lag.values() or not owned:
                 # Answers may wait, and nobody knows: time stands still, by no fault of ours.
                 part.watched_us = clock_us
-            if self._is_due(part):
+            if owned and self._is_due(part):
                 self._advance(part, clock_us)
         self.metrics.lag(
             {(topic, part.number): n for part, lag in lags.items() for topic, n in lag.items() if n is not None}

@@ -24,6 +24,7 @@ from faust.types import TP, ConsumerMessage
 
 from processors.agents.fetching import Fetched, drain
 from processors.agents.hearing import Word, last_words
+from processors.agents.lease import Lease, watched
 from processors.agents.log_ends import true_ends
 
 FETCH_WAIT_MS = 100
@@ -53,11 +54,22 @@ class Delivery(Protocol):
     def committed(self, seconds: float) -> None:
         """A commit took so long."""
 
+    @property
+    def lease(self) -> Lease:
+        """What the coordinator's answers renew."""
+
 
 class BatchConsumerThread(AIOKafkaConsumerThread):
     """Fetches in its own thread and event loop."""
 
     logger = logging.getLogger("faust.transport.thread")
+
+    async def on_start(self) -> None:
+        """Connect, and let the coordinator's answers renew the lease."""
+        await super().on_start()
+        app: Any = self.consumer.app
+        coordinator: Any = self._ensure_consumer()._coordinator
+        coordinator._send_req = watched(coordinator._send_req, app.delivery.lease)
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)

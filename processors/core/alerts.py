@@ -149,6 +149,33 @@ class Alerts:
                 return turn.ending is not None or since_us < self.now_us
         return False
 
+    def adopt(self, request: Request, said: Transition) -> bool:
+        """Take over what a former owner said of an alert; whether the request's turns have to bear it out.
+
+        What was said here later stands. What was said here before is said again if it is something else.
+        """
+        key = (said.turn, said.level)
+        known = request.alerts.get(key) if request.alerts is not None else None
+        if known is None:
+            if said.state not in ACTIVE:
+                return False
+            if request.alerts is None:
+                request.alerts = {}
+            request.alerts[key] = said
+            return True
+        if known.revision <= said.revision:
+            if known.state == said.state and known.due_us == said.due_us:
+                known.revision = said.revision
+            else:
+                self._keep(request, key, msgspec.structs.replace(known, revision=said.revision + 1))
+        return False
+
+    def disown(self, said: Transition) -> None:
+        """Take back what a former owner said of a request of which nothing is known."""
+        if said.state in ACTIVE:
+            revision = said.revision + 1
+            self._said.append(msgspec.structs.replace(_taken_back(said, self.now_us), revision=revision))
+
     def passed_deadlines(self, customer: Customer, copy: Request, as_of_us: int) -> Iterator[Transition]:
         """The last word on each deadline of a request, whatever was said before; the request is walked."""
         for turn in copy.walk(customer.unlinked):

@@ -224,6 +224,21 @@ class Ledger:
         self._fold()
         return self.alerts.take()
 
+    def reconcile(self, former: Iterable[Transition]) -> None:
+        """What a former owner said last of alerts, and these facts may not know of: all that is untrue is taken back.
+
+        To be called when all facts are there, and time is as far as they are.
+        """
+        self._fold()
+        for said in former:
+            customer = self.customers.get(said.customer_id)
+            request = (customer.requests or {}).get(said.request_id) if customer is not None else None
+            if customer is None or request is None:
+                self.alerts.disown(said)
+            elif self.alerts.adopt(request, said):
+                self.waiting.walk_again(customer, request)
+        self._fold()
+
     def take_outcomes(self) -> dict[tuple[str, str, str], int]:
         """(team, level, met or missed) to how many more turns came to it since the last call.
 

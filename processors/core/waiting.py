@@ -96,6 +96,10 @@ class Waiting(Folder):
                     self._gone.add((customer.customer_id, request.request_id))
         self._ring()
 
+    def walk_again(self, customer: Customer, request: Request) -> None:
+        """Let the next `settle` look at all of a request: what was said of it has changed."""
+        self._withdraw(customer, request)
+
     def unpost(self, customer: Customer, at_us: int, fact: RequestFact) -> None:
         """Withdraw the request of a fact, or all of them, if the fact names none."""
         del at_us

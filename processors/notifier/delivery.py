@@ -17,6 +17,7 @@ from processors.notifier.holds import Holds
 from processors.notifier.metrics import NotifierMetrics
 from processors.notifier.mirror import Mirror
 from processors.notifier.notices import Place, Word
+from processors.notifier.owners import FORMER, Owners
 from processors.notifier.receiver import Receiver
 from processors.notifier.teller import Teller
 from processors.notifier.told import DeadLetters, ToldLog
@@ -56,6 +57,7 @@ class Delivery:
         self._mirror = Mirror(receiver, self._teller.book)
         self._feed = Feed(kafka, f"{kafka.group}-notifier-{receiver.name}", self._let_go)
         self._words: dict[str, Word] = {}
+        self._owners = Owners()
         self._present = False
         self._commit_at = 0.0
         self._round_lock = asyncio.Lock()
@@ -105,6 +107,7 @@ class Delivery:
         if memory.unreadable:
             self._given.metrics.unreadable.labels(self._receiver.name).inc(memory.unreadable)
         self._words = self._teller.begin_again(memory)
+        self._owners = Owners()
         self._mirror = Mirror(self._receiver, self._teller.book)
         self._present = False
 
@@ -121,11 +124,15 @@ class Delivery:
 
     async def _take(self, record: ConsumerRecord) -> None:
         if record.value is None:
+            self._owners.learn(record)
             return
         try:
             transition = decode_transition(record.value)
         except UNREADABLE as error:
             await self._refuse(record, error)
+            return
+        if not self._owners.hears(record.partition, transition):
+            self._given.metrics.skipped.labels(self._receiver.name, FORMER).inc()
             return
         word = self._words.get(transition.alert_id)
         place = Place(record.partition, record.offset, record.timestamp)

@@ -27,7 +27,7 @@ class Keys:
         self._prefix = prefix
 
     def fence(self, partition: str) -> str:
-        """The hash that says up to which source offset a partition is published, and by whom."""
+        """The hash that says who owns a partition, and up to which source offset of which logs it is published."""
         return f"{self._prefix}:{partition}:fence"
 
     def section(self, partition: str, section: Section) -> str:

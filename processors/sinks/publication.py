@@ -16,6 +16,8 @@ BYTES_AT_ONCE = 512 * 1024
 """Limits of one step, so that Redis is never held up for long."""
 
 NOTHING = Changes({}, {})
+UNOWNED = 0
+"""The epoch of a writer that never claimed, and of what a version without epochs published."""
 
 _PUBLISH = (Path(__file__).parent / "publish.lua").read_text(encoding="utf-8")
 
@@ -24,6 +26,8 @@ class Outcome(StrEnum):
     """What became of a publication."""
 
     ACCEPTED = "accepted"
+    FORMER = "former"
+    """A newer owner has claimed the partition: nothing of this one is published any more."""
     STALE = "stale"
     """The read model is newer than this offset: another worker has read further. Publish everything once past it."""
     EMPTY = "empty"
@@ -32,12 +36,16 @@ class Outcome(StrEnum):
 
 
 class Writer(msgspec.Struct):
-    """Who writes a partition, by which clock, and how many steps it took: Redis counts with it."""
+    """Who writes a partition, by which clock, as which owner, and how many steps it took: Redis counts with it."""
 
     name: str
     clock: str
     lock: asyncio.Lock
     count: int = 0
+    epoch: int = UNOWNED
+    """The owner's epoch: the fence lets in the one that was claimed last."""
+    logs: str = ""
+    """The identity of the logs that the owner reads; empty: not known."""
 
 
 class Publication:
@@ -67,13 +75,22 @@ class Publication:
             outcome = await self._take("part", body=_body(step))
         return await self._take("finish") if outcome is Outcome.ACCEPTED else outcome
 
-    async def reset(self) -> None:
+    async def announce(self) -> Outcome:
+        """The owner is about to claim, once its ownership was confirmed after this."""
+        return await self._take("announce")
+
+    async def claim(self) -> Outcome:
+        """From now on, older owners are refused. EMPTY: the announcement is gone."""
+        return await self._take("claim")
+
+    async def reset(self) -> Outcome:
         """Away with all of it."""
-        await self._take("reset")
+        return await self._take("reset")
 
     async def _take(self, step: str, names: bytes = b"", body: bytes = b"") -> Outcome:
-        self._writer.count += 1
-        by = (self._writer.name, self._writer.count, self._writer.clock)
+        writer = self._writer
+        writer.count += 1
+        by = (writer.name, writer.count, writer.clock, writer.epoch, writer.logs)
         answer = await self._connection.run(_PUBLISH, self._keys, (step, *self._about, *by, names, KEPT_ENTRIES, body))
         return Outcome(str(answer, "ascii"))
 

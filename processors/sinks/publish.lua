@@ -3,14 +3,21 @@
 -- A delta goes straight into the live hashes. A whole read model is written beside them (begin, part...) and takes
 -- their place at its end, so that no reader sees half of it and leftovers vanish.
 --
+-- The fence lets in one owner: the one whose epoch it holds. An owner gets it there in two steps, `announce` and
+-- `claim`, between which the group's coordinator confirms that it is the owner. So an owner that lost the partition
+-- cannot claim, not even in a Redis that was emptied and knows of no epoch: its announcement is gone, or was made
+-- before the successor's claim, which is newer.
+--
 -- KEYS: fence, changes stream, sequence, partitions, live hashes..., hashes being loaded... (as many)
--- ARGV: step (delta, begin, part, finish, reset), partition, offset, event time in us, writer, the writer's count of
---       steps, its clock, names of the changed fields for readers, entries to keep in the stream, values by section
--- Answers: accepted, stale (the live state is newer), empty (what this writer put there before is not there)
+-- ARGV: step (announce, claim, delta, begin, part, finish, reset), partition, offset, event time in us, writer, the
+--       writer's count of steps, its clock, the owner's epoch, the identity of the logs that it reads, names of the
+--       changed fields for readers, entries to keep in the stream, values by section
+-- Answers: accepted, former (a newer owner has claimed), stale (the live state is newer), empty (what this writer put
+--       there before is not there)
 
 local fence, stream, sequence, partitions = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local step, partition, offset, stream_us, writer, count, clock = unpack(ARGV, 1, 7)
-local names, keep, values = ARGV[8], ARGV[9], ARGV[10]
+local epoch, logs, names, keep, values = tonumber(ARGV[8]), ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local sections = (#KEYS - 4) / 2
 local FIELDS_AT_ONCE = 1000
 
@@ -50,13 +57,43 @@ local function drop(first_key)
   end
 end
 
-local live = redis.call('HGET', fence, 'offset')
-local newer = live and tonumber(live) > tonumber(offset)
+local held = redis.call('HMGET', fence, 'offset', 'epoch', 'logs')
+local newer = held[1] and tonumber(held[1]) > tonumber(offset)
+local owner = tonumber(held[2] or 0)  -- 0: published by a version that knew of no epochs
+local other_logs = held[3] and logs ~= '' and held[3] ~= '' and held[3] ~= logs
+
+if step == 'announce' then
+  if owner > epoch and not other_logs then
+    return 'former'
+  end
+  redis.call('HSET', fence, 'announced', writer .. '/' .. count)
+  return 'accepted'
+end
+
+if step == 'claim' then
+  if owner > epoch and not other_logs then
+    return 'former'
+  end
+  if redis.call('HGET', fence, 'announced') ~= writer .. '/' .. (tonumber(count) - 1) then
+    return 'empty'
+  end
+  redis.call('HSET', fence, 'epoch', epoch)
+  redis.call('HDEL', fence, 'announced', 'loader', 'load')
+  return 'accepted'
+end
+
+if owner > epoch then
+  return 'former'
+end
+if owner < epoch then
+  return 'empty'
+end
 
 if step == 'reset' then
   drop(5)
   drop(5 + sections)
   redis.call('DEL', fence)
+  redis.call('HSET', fence, 'epoch', epoch)
   redis.call('SREM', partitions, partition)
   say('reset')
   return 'accepted'
@@ -104,6 +141,7 @@ else
   step = 'whole'
 end
 
-redis.call('HSET', fence, 'offset', offset, 'stream_us', stream_us, 'writer', writer, 'count', count, 'clock', clock)
+redis.call('HSET', fence, 'offset', offset, 'stream_us', stream_us, 'writer', writer, 'count', count, 'clock', clock,
+  'logs', logs)
 say(step)
 return 'accepted'

@@ -1,4 +1,4 @@
-"""Publishing the read model: absolute values, fenced by the source offset, never half of it.
+"""Publishing the read model: absolute values, fenced by owner and source offset, never half of it.
 
 A partition's first publication by a writer is always the whole read model. Later ones are the changed fields. Redis
 says when the live state is not the one that this writer left there: then everything is published again.
@@ -58,19 +58,32 @@ class ReadModel:
             await self._put_reps(self._reps)
         return outcome
 
-    async def fence(self, partition: str) -> int | None:
-        """The source offset of the published state; None: nothing is published.
-
-        One beyond the end of the source partition means that the topic was made anew: see `reset`.
-        """
-        raw = (await self._connection.fields(self._keys.fence(partition), ["offset"]))[0]
-        return None if raw is None else int(raw)
-
-    async def reset(self, partition: str) -> None:
-        """Forget all that is published of a partition, fence included."""
+    async def announce(self, partition: str, epoch: int, logs: str) -> Outcome:
+        """Say that an owner is about to claim a partition. FORMER: a newer one has."""
         writer = self._writer(partition)
         async with writer.lock:
-            await self._steps(writer, partition, -1, 0).reset()
+            writer.epoch, writer.logs = epoch, logs
+            return await self._steps(writer, partition, -1, 0).announce()
+
+    async def claim(self, partition: str) -> Outcome:
+        """Refuse all older owners from now on: for whoever was confirmed as the owner after its announcement.
+
+        EMPTY: the announcement is gone, or another one came after it: announce again.
+        """
+        writer = self._writer(partition)
+        async with writer.lock:
+            return await self._steps(writer, partition, -1, 0).claim()
+
+    async def fence(self, partition: str) -> tuple[int, str] | None:
+        """The source offset of the published state, and the identity of its logs; None: nothing is published."""
+        offset, logs = await self._connection.fields(self._keys.fence(partition), ["offset", "logs"])
+        return None if offset is None else (int(offset), (logs or b"").decode())
+
+    async def reset(self, partition: str) -> Outcome:
+        """Forget all that is published of a partition, but for its owner's epoch. FORMER, EMPTY: nothing happened."""
+        writer = self._writer(partition)
+        async with writer.lock:
+            return await self._steps(writer, partition, -1, 0).reset()
 
     async def put_rep(self, rep: RepUpdated, offset: int) -> int:
         """Publish one entry of the directory with its offset on crm.reps; returns how many entries changed."""

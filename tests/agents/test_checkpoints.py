@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from processors.agents.checkpoints import Checkpoints, OutputTopics
 from processors.agents.dead_letters import DeadLetters
 from processors.agents.outgoing import Outgoing
 from processors.core.instants import DAY_US, instant_us
 from processors.core.retention import Retention
-from schemas.alerts import Transition
+from schemas.alerts import Takeover, Transition, takeover_of
 from schemas.events import Event
 from tests.agents.workbench import CLOCK_US, TOPIC, Desk, Sent, new_parts
 from tests.story import DAY, HOUR, activity, answered, at, created, opened, reopened, revenue, won
@@ -28,7 +28,7 @@ class Counter:
         self.desk.part.ledger.retention = retention
         self.sent = Sent()
         self.checkpoints = Checkpoints(
-            self.desk.parts, as_outgoing(self.sent), TOPICS, self.desk.metrics, self.desk.crash
+            self.desk.parts, as_outgoing(self.sent), TOPICS, self.desk.metrics, self.desk.crash, self.desk.ownership
         )
 
     def run(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -120,16 +120,105 @@ def test_a_failed_journal_stops_the_worker_and_commits_nothing() -> None:
     assert [type(reason) for reason in counter.desk.crashed] == [KafkaTimeoutError]
 
 
-def test_a_failed_dead_letter_stops_the_worker_and_commits_nothing() -> None:
+def test_a_refused_dead_letter_stops_the_worker_and_commits_nothing() -> None:
     counter = Counter()
     counter.desk.take(b"bad")
-    counter.sent.fails = KafkaTimeoutError
+    counter.sent.fails = MessageSizeTooLargeError
 
-    with pytest.raises(KafkaTimeoutError):
+    with pytest.raises(MessageSizeTooLargeError):
         counter.flush()
 
     assert counter.desk.part.durable == {}
     assert counter.sent.on("journal") == []
+
+
+def test_what_is_not_acknowledged_in_time_is_sent_again_before_anything_is_durable() -> None:
+    counter = Counter()
+    counter.desk.take(b"bad")
+    failures = iter([KafkaTimeoutError(), KafkaTimeoutError()])
+    counter.sent.fails = lambda: next(failures, None)
+
+    counter.flush()
+
+    assert [topic for topic, _ in counter.sent.log] == ["crm.dead-letters", "journal"]
+    assert counter.desk.crashed == []
+
+
+def test_without_a_lease_nothing_is_sent_written_or_committed_and_it_goes_out_once_when_it_holds_again() -> None:
+    counter = Counter()
+    counter.desk.take(b"bad", opened(1))
+    counter.desk.lease.silent = True
+
+    counter.flush()
+    assert counter.sent.log == []
+    assert counter.desk.part.durable == {}
+
+    counter.desk.lease.silent = False
+    counter.flush()
+    assert [topic for topic, _ in counter.sent.log] == ["crm.dead-letters", "journal"]
+    assert counter.desk.part.durable == {TOPIC: 2}
+
+
+def test_what_waits_when_a_part_leaves_is_dropped() -> None:
+    counter = Counter()
+    counter.desk.take(b"bad")
+
+    async def lose() -> None:
+        counter.sent.fails = KafkaTimeoutError
+        flushing = asyncio.create_task(counter.checkpoints.flush(counter.desk.part, 0))
+        while not counter.sent.attempts:
+            await asyncio.sleep(0)
+        counter.desk.lease.silent = True
+        counter.desk.parts.assign([], generation=9)
+        await flushing
+        await asyncio.gather(*counter.desk.part.awaited)
+
+    counter.run(lose)
+
+    assert counter.sent.log == []
+    assert counter.desk.crashed == []
+
+
+def test_a_new_owner_claims_in_the_changelog_and_in_every_partition_of_the_alerts_before_it_sends() -> None:
+    counter = Counter()
+    part = counter.desk.part
+    part.epoch = None
+    counter.sent.offset = 40
+    counter.desk.take(b"bad")
+
+    counter.flush()
+
+    assert part.epoch == 41
+    assert [topic for topic, _ in counter.sent.log] == ["journal", "alerts", "crm.dead-letters", "journal"]
+    (takeover,) = counter.sent.on("alerts")
+    assert takeover_of(takeover.key, takeover.headers) == Takeover(0, 41, "ids")
+
+
+def test_a_claim_that_is_acknowledged_after_the_lease_makes_no_owner() -> None:
+    counter = Counter()
+    part = counter.desk.part
+    part.epoch = None
+
+    def lapse() -> None:
+        counter.desk.lease.silent = len(counter.sent.log) == 1
+
+    counter.sent.fails = lapse
+    counter.flush()
+
+    assert part.epoch is None
+    assert part.durable == {}
+
+
+def test_transitions_name_their_partition_and_owner() -> None:
+    counter = Counter()
+    counter.desk.part.epoch = 7
+    counter.desk.take(opened(1))
+    counter.desk.part.ledger.advance(instant_us(at(2 * HOUR)))
+
+    counter.flush()
+
+    said = [msgspec.json.decode(message.value, type=Transition) for message in counter.sent.on("alerts")]
+    assert {(transition.partition, transition.epoch) for transition in said} == {(0, 7)}
 
 
 def test_what_comes_while_a_flush_is_under_way_belongs_to_the_next_one() -> None:

@@ -10,6 +10,8 @@ import pytest
 import redis
 
 from processors.agents import publishing
+from processors.agents.lease import Lease
+from processors.agents.ownership import Ownership
 from processors.agents.publishing import Publisher
 from processors.sinks.read_model import ReadModel
 from schemas.views import Changes
@@ -27,10 +29,13 @@ class Press:
         self.desk = Desk()
         self.desk.part.caught_up = True
         self.shelf = Shelf()
-        self.publisher = Publisher(self.desk.parts, DIRECTORY, self.shelf, self.desk.metrics)
+        self.publisher = Publisher(self.desk.parts, DIRECTORY, self.shelf, self.desk.metrics, self.desk.ownership)
 
     def publish(self) -> None:
+        """Until a claim is made, if there is one to make."""
         asyncio.run(self.publisher.publish())
+        if self.shelf.announced:
+            asyncio.run(self.publisher.publish())
 
 
 @pytest.fixture
@@ -177,6 +182,84 @@ def test_a_fence_beyond_the_end_of_the_topic_is_from_a_topic_that_is_gone(
     assert "made anew" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("published_by", "read_by", "end"),
+    [("ids", "ids", 1), ("other", "ids", 900), ("other", None, 1), ("other", "ids", None), ("", "", 900)],
+    ids=["the same topics", "an end that goes further", "no ids told", "no end told", "without ids, far end"],
+)
+def test_a_fence_beyond_the_end_stays_unless_the_broker_says_that_the_topic_is_another(
+    press: Press, caplog: pytest.LogCaptureFixture, published_by: str, read_by: str | None, end: int | None
+) -> None:
+    label = press.desk.part.label
+    press.shelf.fences[label], press.shelf.logs[label] = 900, published_by
+    press.desk.take(activity(1))
+    press.publish()
+    press.shelf.fences[label] = 900
+    press.desk.part.ledger.mark_everything()
+    press.shelf.published.clear()
+    press.shelf.known.clear()
+    press.desk.logs.ids, press.desk.logs.ends[0] = read_by, end
+
+    press.publish()
+    press.publish()
+
+    assert press.shelf.fences[label] == 900
+    assert press.shelf.published == []
+    assert caplog.text.count("the read model stays as it is") <= 1
+
+
+def test_without_a_lease_nothing_is_asked_or_published(press: Press) -> None:
+    press.desk.take(activity(1))
+    press.desk.lease.silent = True
+    press.publisher.reps_changed({"zoe": 4})
+
+    press.publish()
+
+    assert press.shelf.asked == 0
+    press.desk.lease.silent = False
+    press.publish()
+    assert press.shelf.wholes() == ["crm.events/0"]
+
+
+def test_a_claim_waits_until_the_coordinator_has_confirmed_it(press: Press) -> None:
+    lease = Lease(6.0)
+    press.publisher = Publisher(
+        press.desk.parts, DIRECTORY, press.shelf, press.desk.metrics, Ownership(lease, press.desk.logs)
+    )
+    lease.renew(lease.now())
+    press.desk.take(activity(1))
+
+    press.publish()
+    press.publish()
+    assert press.shelf.announced == {"crm.events/0": 1}
+    assert press.shelf.published == []
+
+    lease.renew(lease.now())
+    press.publish()
+    assert press.shelf.wholes() == ["crm.events/0"]
+
+
+def test_a_part_that_is_not_claimed_in_the_changelog_is_not_announced(press: Press) -> None:
+    press.desk.part.epoch = None
+    press.publish()
+    assert press.shelf.asked == 0
+
+
+def test_an_owner_that_a_newer_one_has_overtaken_must_claim_anew(press: Press) -> None:
+    press.desk.take(activity(1))
+    press.publish()
+    press.shelf.epochs["crm.events/0"] = 2
+    press.desk.take(activity(2))
+
+    press.publish()
+
+    assert press.desk.part.epoch is None
+    assert len(press.shelf.published) == 1
+    press.desk.part.epoch = 3
+    press.publish()
+    assert press.shelf.wholes() == ["crm.events/0"] * 2
+
+
 def test_a_part_that_returns_is_published_whole(press: Press) -> None:
     press.desk.take(activity(1))
     press.publish()
@@ -184,6 +267,7 @@ def test_a_part_that_returns_is_published_whole(press: Press) -> None:
     fresh = press.desk.parts.get(0)
     assert fresh is not None
     fresh.begin(CLOCK_US)
+    fresh.epoch = 2
     fresh.next_offsets = {"crm.events": 5}
 
     press.publish()
@@ -222,7 +306,10 @@ def test_a_redis_that_is_read_and_not_written_is_down_until_something_is_written
 
     async def run() -> list[float]:
         model = ReadModel(connection(redis_url), PREFIX)
-        publisher, seen = Publisher(press.desk.parts, DIRECTORY, model, press.desk.metrics), []
+        desk = press.desk
+        publisher, seen = Publisher(desk.parts, DIRECTORY, model, desk.metrics, desk.ownership), []
+        for _ in range(3):  # announced, confirmed, claimed
+            await publisher.publish()
         with redis.Redis.from_url(redis_url) as server:
             try:
                 for commands in ((), begin, end):

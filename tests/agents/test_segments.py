@@ -62,8 +62,8 @@ BEFORE_EXAMPLES = bytes.fromhex(
 )
 """A segment as the version before wrote it: quality, the places of reps, and how far the directory is told."""
 WITH_EXAMPLES = bytes.fromhex(
-    "9901c381aa63726d2e6576656e747307cf00060a24181e400081cd4e2081a96475706c69636174650291c4027b7d2a810003"
-    "81ac6b65795f6d69736d61746368a861206279206b6579"
+    "9b01c381aa63726d2e6576656e747307cf00060a24181e400081cd4e2081a96475706c69636174650291c4027b7d2a810003"
+    "81ac6b65795f6d69736d61746368a861206279206b65798080"
 )
 
 
@@ -85,10 +85,13 @@ def test_a_mark_is_written_as_it_ever_was_with_examples_at_its_end() -> None:
 
 
 def test_the_bytes_of_a_segment_stay_as_they_are() -> None:
-    mark = Mark({"e": 7}, 5, {20_000: {"late": 1}}, 9, {0: 3}, {"e": Log("id", 4, 6)})
+    mark = Mark({"e": 7}, 5, {20_000: {"late": 1}}, 9, {0: 3}, {"late": "x"}, {"e": Log("id", 4, 6)}, {2: 8})
     written = encode_segment(mark, [b"{}"], last=True)
-    assert written.hex() == ("9901c381a165070581cd4e2081a46c6174650191c4027b7d0981000381a16593a269640406")
+    assert written.hex() == (
+        "9b01c381a165070581cd4e2081a46c6174650191c4027b7d0981000381a46c617465a17881a16593a269640406810208"
+    )
     assert decode_segment(written).logs == {"e": Log("id", 4, 6)}
+    assert decode_segment(written).alerts == {2: 8}
 
 
 def test_chunks_hold_every_event_once_in_order_within_the_limit() -> None:

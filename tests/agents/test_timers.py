@@ -57,7 +57,9 @@ class Clockwork:
         self.reps, self.posted = Announcements(), Posted()
         self.reps.refusals = Refusals(self.desk.parts, "crm.reps", TOPICS.dead_letters, self.desk.metrics)
         parts: Any = (self.reps, self.posted)
-        self.timers = Timers(self.desk.parts, self.counter.checkpoints, parts[1], parts[0], self.desk.metrics)
+        self.timers = Timers(
+            self.desk.parts, self.counter.checkpoints, parts[1], parts[0], self.desk.metrics, self.desk.lease
+        )
 
     def beat(self, minute: float, end: int | None, age_seconds: float = 0.1) -> None:
         """`end`: the last word of the broker, if there was one, so long ago."""
@@ -272,6 +274,20 @@ def test_of_many_reps_only_some_move_at_a_time() -> None:
         moved.append([name for name in names if reps[name].team == "west"])
     assert moved == [names[:MOVED_REPS], names[: 2 * MOVED_REPS], names]
     assert clockwork.timers.moving == set()
+
+
+def test_without_a_lease_time_stands_still_and_a_part_is_not_caught_up() -> None:
+    clock = Clockwork()
+    clock.desk.take(opened(OWNED))
+    clock.desk.lease.silent = True
+
+    clock.beat(OWNED + 61, end=1)
+
+    assert not clock.desk.part.caught_up
+    assert clock.counter.sent.on("alerts") == []
+    clock.desk.lease.silent = False
+    clock.beat(OWNED + 61, end=1)
+    assert len(clock.counter.sent.on("alerts")) == 2
 
 
 def test_sizes_are_counted_over_all_parts() -> None:

@@ -12,8 +12,10 @@ from prometheus_client import CollectorRegistry
 from processors.agents.dead_letters import DeadLetters
 from processors.agents.fetching import Fetched
 from processors.agents.intake import Intake
+from processors.agents.lease import Lease
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.outgoing import Message
+from processors.agents.outgoing import Ends, Message
+from processors.agents.ownership import Ownership
 from processors.agents.parts import Part, Parts
 from processors.core.directory import Directory, directory_of
 from processors.core.instants import instant_us
@@ -73,7 +75,38 @@ def open_part(parts: Parts, number: int = 0) -> Part:
     part = parts.get(number)
     assert part is not None
     part.begin(CLOCK_US)
+    part.epoch = 1
     return part
+
+
+class FakeLogs:
+    """Stands for what the broker says of the logs."""
+
+    def __init__(self) -> None:
+        self.ids: str | None = "ids"
+        self.ends: dict[int, int | None] = {}
+
+    async def identity(self) -> str | None:
+        return self.ids
+
+    async def end(self, number: int) -> int | None:
+        return self.ends.get(number, 0)
+
+
+class Renewed(Lease):
+    """A lease that holds, and is renewed whenever somebody asks, until the coordinator is silent."""
+
+    def __init__(self) -> None:
+        super().__init__(6.0)
+        self.silent = False
+        self.renew(self.now())
+
+    @property
+    def holds(self) -> bool:
+        return not self.silent
+
+    def confirmed_after(self, instant: float) -> bool:
+        return self.holds
 
 
 class Desk:
@@ -88,6 +121,8 @@ class Desk:
         self.first_offset = 0
         self.checks = 0
         self.clock_us = CLOCK_US
+        self.lease, self.logs = Renewed(), FakeLogs()
+        self.ownership = Ownership(self.lease, self.logs)
         letters = DeadLetters("crm.dead-letters", "salespulse")
         self.intake = Intake(self.parts, letters, self.metrics, self, most=BATCH_RECORDS)
 
@@ -117,11 +152,16 @@ class Sent:
     def __init__(self) -> None:
         self.log: list[tuple[str, Any]] = []
         self.offset = 0
+        self.attempts = 0
         self.fails: Callable[[], BaseException | None] = lambda: None
 
-    async def send(self, messages: Iterable[Message]) -> None:
+    async def send(self, messages: Iterable[Message], ends_of: str) -> Ends:
         await self._pass()
         self.log += [(message.topic, message) for message in messages]
+        return {0: len(self.on(ends_of))}
+
+    async def send_everywhere(self, message: Message) -> Ends:
+        return await self.send([message], message.topic)
 
     async def write(self, topic: str, partition: int, entries: Iterable[tuple[bytes, bytes | None]]) -> int:
         await self._pass()
@@ -131,6 +171,7 @@ class Sent:
         return self.offset - 1
 
     async def _pass(self) -> None:
+        self.attempts += 1
         await asyncio.sleep(0)
         failure = self.fails()
         if failure is not None:
@@ -155,7 +196,12 @@ class Shelf:
 
     def __init__(self) -> None:
         self.up = True
+        self.asked = 0
         self.fences: dict[str, int] = {}
+        self.logs: dict[str, str] = {}
+        self.announced: dict[str, int] = {}
+        self.epochs: dict[str, int] = {}
+        self.owners: dict[str, int] = {}
         self.known: set[str] = set()
         self.published: list[tuple[str, int, Changes, bool]] = []
         self.reps: dict[str, int] = {}
@@ -164,6 +210,8 @@ class Shelf:
 
     def empty(self) -> None:
         self.fences.clear()
+        self.announced.clear()
+        self.epochs.clear()
         self.known.clear()
         self.published.clear()
         self.reps.clear()
@@ -176,6 +224,10 @@ class Shelf:
         partition, offset, _ = about
         if partition in self.refused:
             raise Unavailable("Redis refuses")
+        if partition not in self.epochs:
+            return "empty"
+        if self.epochs[partition] > self.owners[partition]:
+            return "former"
         changes = _together(portions)
         if self.fences.get(partition, -1) > offset:
             return "stale"
@@ -186,13 +238,29 @@ class Shelf:
         self.published.append((partition, offset, changes, whole))
         return "accepted"
 
-    async def fence(self, partition: str) -> int | None:
+    async def announce(self, partition: str, epoch: int, logs: str) -> str:
         self._answer()
-        return self.fences.get(partition)
+        if epoch < self.epochs.get(partition, 0):
+            return "former"
+        self.announced[partition] = self.owners[partition] = epoch
+        return "accepted"
 
-    async def reset(self, partition: str) -> None:
+    async def claim(self, partition: str) -> str:
+        self._answer()
+        if partition not in self.announced:
+            return "empty"
+        self.epochs[partition] = self.announced.pop(partition)
+        return "accepted"
+
+    async def fence(self, partition: str) -> tuple[int, str] | None:
+        self._answer()
+        offset = self.fences.get(partition)
+        return None if offset is None else (offset, self.logs.get(partition, ""))
+
+    async def reset(self, partition: str) -> str:
         self._answer()
         self.fences.pop(partition)
+        return "accepted"
 
     async def reset_reps(self) -> None:
         self._answer()
@@ -212,5 +280,6 @@ class Shelf:
         return 0 if self.reps.pop(rep_id, None) is None else 1
 
     def _answer(self) -> None:
+        self.asked += 1
         if not self.up:
             raise Unavailable("Redis at redis://nowhere does not answer: refused")

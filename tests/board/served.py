@@ -51,7 +51,7 @@ class Served:
         puts: dict[Section, dict[str, bytes]] = {}
         for section, fields in sections.items():
             puts[section] = {name: msgspec.msgpack.encode(value) for name, value in fields.items()}  # type: ignore[index]
-        offset = (await self.model.fence(partition) or 0) + 1
+        offset = (await self.model.fence(partition) or (0, ""))[0] + 1
         await self.model.publish(partition, offset, Changes(puts, {}), whole=True, stream_us=NOW_US - HOUR_US)
         await until(lambda: partition in self.store.partitions and self.store.partitions[partition].offset == offset)
 

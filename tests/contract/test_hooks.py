@@ -11,6 +11,7 @@ import aiokafka.consumer.fetcher as fetching
 import faust.transport.consumer as consuming
 import pytest
 from aiokafka.consumer import consumer
+from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
 from faust.app.base import App
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables import recovery
@@ -44,6 +45,7 @@ def test_the_versions_are_those_that_are_hooked(package: str, wanted: str) -> No
 
 OVERRIDDEN = [
     (BatchConsumerThread, driver.AIOKafkaConsumerThread, "_create_worker_consumer"),
+    (BatchConsumerThread, driver.AIOKafkaConsumerThread, "on_start"),
     (BatchConsumerThread, driver.AIOKafkaConsumerThread, "_fetch_records"),
     (BatchConsumer, driver.Consumer, "_new_consumer_thread"),
     (BatchConsumer, consuming.Consumer, "getmany"),
@@ -78,6 +80,15 @@ OVERRIDDEN = [
 def test_every_override_overrides_a_method_with_the_same_parameters(ours: type, theirs: type, name: str) -> None:
     assert parameters(getattr(ours, name)) == parameters(getattr(theirs, name))
     assert inspect.iscoroutinefunction(getattr(ours, name)) == inspect.iscoroutinefunction(getattr(theirs, name))
+
+
+def test_heartbeats_and_assignments_go_through_the_hooked_sending() -> None:
+    assert parameters(GroupCoordinator._send_req) == ["self", "request"]
+    assert "HeartbeatRequest(" in source(GroupCoordinator._do_heartbeat)
+    assert "self._send_req(" in source(GroupCoordinator._do_heartbeat)
+    assert "SyncGroupRequest(" in source(CoordinatorGroupRebalance._on_join_leader)
+    assert "self._coordinator._send_req(" in source(CoordinatorGroupRebalance._send_sync_group_request)
+    assert "self._coordinator = GroupCoordinator(" in source(consumer.AIOKafkaConsumer.start)
 
 
 def test_commits_go_through_the_hooked_methods() -> None:

@@ -33,7 +33,7 @@ from schemas.alerts import Transition
 from tests.grafana.prometheus import instant, running_prometheus
 from tests.grafana.queries import Json
 from tests.grafana.truth import Truth
-from tests.integration.stack import Worker, board, records, wait_until, worker
+from tests.integration.stack import Worker, alert_records, board, wait_until, worker
 
 SEED, REPS, INTENSITY = 20240301, 8, 1.2
 START_US = instant_us(moment(1_709_251_200_000_000))
@@ -240,7 +240,7 @@ def _settle(
     }
     for what, condition in conditions.items():
         wait_until(condition, what, running)
-    found = records(settings, settings.kafka.alerts_topic)
+    found = alert_records(settings)
     transitions = [msgspec.json.decode(record.value, type=Transition) for record in found]
     wait_until(lambda: len(told) == len(transitions), f"{len(transitions)} transitions were told", running)
     sent = 'salespulse_notifications_total{result="sent"}'

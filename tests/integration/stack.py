@@ -119,6 +119,11 @@ def records(settings: Settings, topic: str) -> list[Any]:
         return found
 
 
+def alert_records(settings: Settings) -> list[Any]:
+    """The transitions on the alerts' topic; records without a value are take-overs."""
+    return [record for record in records(settings, settings.kafka.alerts_topic) if record.value is not None]
+
+
 class ReadModel:
     """The read model as it is in Redis."""
 

@@ -12,7 +12,7 @@ from config.settings import Settings
 from processors.ingest.topics import ensure_topics
 from schemas.alerts import Transition
 from schemas.events import RequestOpened
-from tests.integration.stack import Worker, records, send, wait_until, worker
+from tests.integration.stack import Worker, alert_records, send, wait_until, worker
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config" / "policy.toml"
 VERSION = """
@@ -33,9 +33,7 @@ def opened(request: str) -> RequestOpened:
 
 def said(settings: Settings) -> list[tuple[str, str, str]]:
     """Request, level and state of all that was said."""
-    found = [
-        msgspec.json.decode(record.value, type=Transition) for record in records(settings, settings.kafka.alerts_topic)
-    ]
+    found = [msgspec.json.decode(record.value, type=Transition) for record in alert_records(settings)]
     return [(transition.request_id, transition.level, transition.state) for transition in found]
 
 

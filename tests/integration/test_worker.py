@@ -31,6 +31,7 @@ from tests.integration.stack import (
     DEADLINE_SECONDS,
     ReadModel,
     Worker,
+    alert_records,
     records,
     send,
     send_raw,
@@ -269,7 +270,7 @@ def test_overdue_requests_are_told_once_and_resolved_when_answered(settings: Set
     )
 
     def told() -> list[tuple[str, str]]:
-        found = records(settings, settings.kafka.alerts_topic)
+        found = alert_records(settings)
         transitions = [msgspec.json.decode(record.value, type=Transition) for record in found]
         assert [record.key.decode() for record in found] == [transition.alert_id for transition in transitions]
         return [(transition.level, transition.state) for transition in transitions]

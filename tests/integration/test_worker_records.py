@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -31,11 +32,15 @@ def run(settings: Settings, work: Work) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap, max_batch_size=MAX_BATCH_BYTES)
         await producer.start()
         try:
-            await work(Outgoing(lambda: producer), producer)
+            await work(Outgoing(lambda: producer, partial(_given, producer)), producer)
         finally:
             await producer.stop()
 
     asyncio.run(produce())
+
+
+async def _given(producer: AIOKafkaProducer) -> AIOKafkaProducer:
+    return producer
 
 
 async def ends_of(settings: Settings, topic: str) -> tuple[dict[TP, int], dict[TP, int]]:
@@ -71,7 +76,8 @@ def test_messages_for_other_topics_carry_their_headers(settings: Settings, topic
     assert topic
 
     async def send(outgoing: Outgoing, _producer: AIOKafkaProducer) -> None:
-        await outgoing.send([Message(letters, b"k", b"v", (("reason", b"malformed"),)), Message(letters, b"t", None)])
+        pair = [Message(letters, b"k", b"v", (("reason", b"malformed"),)), Message(letters, b"t", None)]
+        assert await outgoing.send(pair, letters) == {0: 2}
 
     run(settings, send)
 

@@ -48,7 +48,7 @@ def test_a_whole_and_then_changes_are_what_redis_holds(redis_url: str, server: r
             assert await whole(model, 5, a="1", b="2") is Outcome.ACCEPTED
             news = changes({"partials": {"a": b"3"}, "open": {"c|r": b"x"}}, {"partials": ["b"]})
             assert await model.publish(PARTITION, 9, news, whole=False, stream_us=123) is Outcome.ACCEPTED
-            assert await model.fence(PARTITION) == 9
+            assert await model.fence(PARTITION) == (9, "")
 
     asyncio.run(scene())
     assert server.hgetall(PARTIALS) == {b"a": b"3"}

@@ -1,0 +1,74 @@
+"""What an owner has to know before it acts as one: whether its lease holds, and which logs it reads."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from aiokafka.errors import KafkaError
+
+from config.settings import KafkaSettings
+from processors.agents.lease import Lease
+from processors.sinks.kafka_client import line
+from processors.sinks.topic_identity import topic_ids
+
+logger = logging.getLogger(__name__)
+
+UNKNOWN = ""
+"""The identity of logs to which the broker gives no ids."""
+
+
+class Logs(Protocol):
+    """The source topics and the changelog, as the broker has them now."""
+
+    async def identity(self) -> str | None:
+        """The ids of the topics; empty: the broker gives none. None: it does not answer."""
+
+    async def end(self, number: int) -> int | None:
+        """How many source offsets a partition has, over all events topics; None: the broker does not answer."""
+
+
+class Ownership(NamedTuple):
+    """What an owner asks before it acts."""
+
+    lease: Lease
+    logs: Logs
+
+    async def made_anew(self, number: int, offset: int, logs: str) -> bool:
+        """Whether the broker itself says that the log which was published up to an offset is gone.
+
+        Its end lies before that offset, and its ids are others. Where there are no ids, the end alone tells.
+        """
+        present = await self.logs.identity()
+        end = await self.logs.end(number)
+        if present is None or end is None or end >= offset:
+            return False
+        return UNKNOWN in (present, logs) or present != logs
+
+
+@dataclass(frozen=True)
+class BrokerLogs:
+    """Asks the broker."""
+
+    kafka: KafkaSettings
+    ends: Callable[[int], Awaitable[int]]
+    """How many source offsets a partition has; raises KafkaError, OSError."""
+
+    async def identity(self) -> str | None:
+        """See Logs."""
+        topics = (*self.kafka.events_topics, self.kafka.journal_topic)
+        try:
+            ids = await topic_ids(self.kafka, topics)
+        except (KafkaError, OSError) as error:
+            logger.warning("%s does not say which topics it has: %s", self.kafka.bootstrap, line(error))
+            return None
+        found = [ids.get(topic) for topic in topics]
+        return UNKNOWN if None in found else ",".join(filter(None, found))
+
+    async def end(self, number: int) -> int | None:
+        """See Logs."""
+        try:
+            return await self.ends(number)
+        except (KafkaError, OSError) as error:
+            logger.warning("%s does not say where partition %d ends: %s", self.kafka.bootstrap, number, line(error))
+            return None
