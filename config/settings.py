@@ -17,6 +17,7 @@ from config.notifier_settings import NotifierSettings, notifier_problems
 from config.reading import read_environment, read_file, variable
 from config.values import (
     MEBIBYTE,
+    BatchBytes,
     Bootstrap,
     Count,
     Days,
@@ -60,6 +61,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     session_timeout_seconds: Seconds = 6.0
     partitions: Count = 4
     replication_factor: Count = 1
+    max_batch_bytes: BatchBytes = 64 * MEBIBYTE
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     sasl_username: Text | None = None

@@ -17,6 +17,10 @@ Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from
 FetchBytes = Annotated[
     int, Meta(ge=MEBIBYTE, le=50 * MEBIBYTE, description="a number of bytes, from 1048576 (1 MiB) to 52428800 (50 MiB)")
 ]
+BatchBytes = Annotated[
+    int,
+    Meta(ge=MEBIBYTE, le=1024 * MEBIBYTE, description="a number of bytes, from 1048576 (1 MiB) to 1073741824 (1 GiB)"),
+]
 Days = Annotated[int, Meta(ge=1, le=MOST_DAYS, description=f"a whole number of days from 1 to {MOST_DAYS}")]
 Seconds = Annotated[float, Meta(gt=0, le=86_400, description="seconds, more than 0 and at most 86400")]
 Speed = Annotated[float, Meta(gt=0, le=1_000_000, description="a factor, more than 0 and at most 1000000")]

@@ -32,7 +32,10 @@ def _amount(_money: type, value: object) -> Decimal:
 
 def _any_amount(_money: type, value: object) -> Decimal:
     """An amount as it was accepted at some time, and as `encode` writes it: 1e2 as `1E+2`. Raises ValueError."""
-    return Decimal(value) if isinstance(value, str) else _number(value)
+    amount = _digits(value) if isinstance(value, str) else _number(value)
+    if not amount.is_finite():
+        raise ValueError(f"{str(amount)[:SHOWN_CHARACTERS]} is no amount")
+    return amount
 
 
 def _written_amount(money: type, value: object) -> Decimal:

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     MALFORMED = "malformed"
     UNKNOWN_TYPE = "unknown_type"
     TOO_LARGE = "too_large"
+    UNREADABLE_BATCH = "unreadable_batch"
     CONFLICT = "conflict"
     ORPHAN = "orphan"
     UNKNOWN_STAGE = "unknown_stage"

@@ -39,6 +39,7 @@ from processors.core.directory import Directory, directory_of
 from processors.core.instants import SECOND_US
 from processors.core.ledger import Ledger
 from processors.core.retention import Retention
+from processors.sinks.batch_hooks import read_safely
 from processors.sinks.kafka_client import connection
 from schemas.policy import Policy
 
@@ -173,6 +174,7 @@ class WorkerApp(faust.App):
 def build_app(settings: Settings, given: Given) -> WorkerApp:
     """The worker's Faust app, ready to start."""
     kafka = settings.kafka
+    read_safely(kafka.max_batch_bytes)
     app = _new_app(settings)
     directory = directory_of(given.policy)
     new_ledger = _new_ledgers(settings, given.policy, directory)

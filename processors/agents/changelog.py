@@ -18,11 +18,14 @@ from processors.agents.checkpoints import OutputTopics
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import NOWHERE, Part, Parts
 from processors.agents.refusals import RefusedEntry
-from processors.agents.segments import ForeignRecord
+from processors.agents.segments import ForeignRecord, JournalError
 from processors.agents.topic_watch import TopicChanged, TopicWatch
+from processors.sinks.frames import Stretch
 from schemas.errors import BadRecord, Reason
 
 logger = logging.getLogger(__name__)
+
+JOURNAL_MEND = "set kafka.group to another name, then run `salespulse topics`: the workers read all events anew"
 
 RECOVERY_BUFFER = 2
 """Segments applied in one go: it bounds how long the event loop is held."""
@@ -75,10 +78,19 @@ class JournalTable(faust.Table[bytes, bytes]):
                 part = self._parts.get(event.message.partition)
                 # A buffer may outlive the assignment that filled it.
                 if part is not None and event.message.generation_id == self._parts.generation:
+                    self._require_readable(event.message.partition, event.value)
                     self._restore(part, event)
         except Exception as error:
             self.crash_app(error)
             raise
+
+    def _require_readable(self, partition: int, value: object) -> None:
+        """Raise JournalError for what cannot be read: to pass over it would lose facts in silence."""
+        if isinstance(value, Stretch):
+            raise JournalError(
+                f"{self._topic_name}/{partition}: offsets {value.first} to {value.last} of the journal cannot be read "
+                f"({value.detail}): without them numbers would be wrong; {JOURNAL_MEND}"
+            )
 
     def _restore(self, part: Part, event: Any) -> None:
         """Take a changelog record. One that no worker has written is a dead letter, and leaves the journal."""

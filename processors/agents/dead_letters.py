@@ -7,8 +7,9 @@ import msgspec
 
 from processors.agents.fetching import Record
 from processors.agents.outgoing import Headers, Message
+from processors.sinks.frames import Stretch
 from schemas import codec
-from schemas.errors import BadRecord
+from schemas.errors import BadRecord, Reason
 from schemas.events import Event
 
 MOST_BYTES = 512 * 1024
@@ -37,6 +38,18 @@ class DeadLetters:
         key, cut_key = _cut("key_bytes", record.key, MOST_KEY_BYTES)
         value, cut_value = _cut("value_bytes", record.value, MOST_BYTES)
         return Message(self.topic, key, value, (*headers, *cut_key, *cut_value))
+
+    def of_batch(self, source: tuple[str, int], stretch: Stretch, at_ms: int, base: int = 0) -> Message:
+        """The dead letter of offsets that cannot be read: the batch as it came.
+
+        The header `last_offset` says where they end, `timestamp_ms` when they were met.
+        """
+        bad = BadRecord(Reason.UNREADABLE_BATCH, stretch.detail)
+        more: Headers = (("last_offset", str(stretch.last).encode()), ("timestamp_ms", str(at_ms).encode()))
+        if base:
+            more = (*more, ("log_base", str(base).encode()))
+        value, cut = _cut("value_bytes", stretch.raw, MOST_BYTES)
+        return Message(self.topic, None, value, (*self._headers(bad, source, stretch.first), *more, *cut))
 
     def of_event(self, source: tuple[str, int], event: Event, bad: BadRecord, offsets: Mapping[str, int]) -> Message:
         """The dead letter of an event that was accepted and turned out bad later; its offset is no longer known.

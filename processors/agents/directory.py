@@ -12,6 +12,7 @@ from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import NOWHERE
 from processors.agents.refusals import Refusals, RefusedEntry
 from processors.core.directory import Directory
+from processors.sinks.frames import Stretch
 from schemas import codec
 from schemas.errors import BadRecord, Reason
 
@@ -67,6 +68,9 @@ class DirectoryTable(faust.GlobalTable):
 
     def _take(self, batch: Iterable[Any]) -> None:
         for event in batch:
+            if isinstance(event.value, Stretch):
+                self._refuse_batch(event.message.partition, event.value)
+                continue
             if event.value is None:
                 self._remove(event.key, event.message.offset)
                 continue
@@ -108,6 +112,19 @@ class DirectoryTable(faust.GlobalTable):
         self._mark(_rep_of(event.key), message.offset)
         self._metrics.events(KIND, bad.reason, 1)
         self.refusals.add(RefusedEntry.of(event, bad))
+
+    def _refuse_batch(self, partition: int, stretch: Stretch) -> None:
+        """Entries that cannot be read: the former ones stay."""
+        where = f"{self._topic_name}/{partition} offsets {stretch.first} to {stretch.last}"
+        logger.error("%s cannot be read: %s; the former entries stay", where, stretch.detail)
+        bad = BadRecord(Reason.UNREADABLE_BATCH, stretch.detail)
+        at_ms = self._now_us() // 1000
+        self.refusals.add(RefusedEntry(partition, stretch.first, None, stretch.raw, at_ms, bad, stretch))
+
+    def _now_us(self) -> int:
+        """What the clock of the app says."""
+        app: Any = self.app
+        return int(app.now_us())
 
     def _put(self, value: bytes, offset: int) -> None:
         rep = codec.decode_rep(value)

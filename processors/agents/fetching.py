@@ -8,12 +8,17 @@ Hooks into `aiokafka.consumer.fetcher` of the pinned version below its public AP
 import asyncio
 import time
 from collections.abc import Container, Iterator
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
-from aiokafka.errors import CorruptRecordException
 from faust.types import TP
+
+from processors.sinks.batches import Report
+from processors.sinks.frames import Stretch
+
+PORTION_BYTES = 8 * 1024 * 1024
+"""What is applied in one go ends with the batch that reaches it: a compressed one may have become very large."""
 
 
 class Record(Protocol):
@@ -37,18 +42,18 @@ class Record(Protocol):
 
 
 class Batch(Protocol):
-    """A record batch as aiokafka's C extension reads it: its records come into being one by one, and only once."""
+    """A record batch: its records come into being some at a time, and only once."""
 
     @property
     def base_offset(self) -> int:
         """The offset of its first record."""
 
     @property
-    def next_offset(self) -> int:
-        """The offset after its last record."""
+    def opened_bytes(self) -> int:
+        """How large it became when it was read."""
 
-    def __iter__(self) -> Iterator[Record]:
-        """Its records, in order."""
+    def chunks(self, report: Report) -> Iterator[list[Any]]:
+        """Its records, in order; stretches of it that cannot be read are reported."""
 
 
 class Fetched(NamedTuple):
@@ -60,18 +65,60 @@ class Fetched(NamedTuple):
     end: int
     """... to before this one is here. Offsets without a record (compacted ones, markers) are included."""
 
-    def records(self, start: int = 0) -> Iterator[Record]:
-        """The records, from an offset on. They can be read once, and are made only then: memory stays warm."""
-        return chain.from_iterable(_records(batch, max(self.start, start)) for batch in self.batches)
 
+class Reading:
+    """The records of what was fetched, from an offset on. They are made only now: memory stays warm."""
 
-def _records(batch: Batch, start: int) -> Iterator[Record]:
-    """A batch's records from an offset on: it comes whole, even if it was asked for from its middle."""
-    # A batch refuses a second `iter`; a slice of it does not.
-    records = islice(batch, None)
-    if batch.base_offset >= start:
-        return records
-    return (record for record in records if record.offset >= start)
+    def __init__(self, fetched: Fetched, start: int = 0) -> None:
+        self._batches = iter(fetched.batches)
+        self._start = max(fetched.start, start)
+        self._end = fetched.end
+        self._chunks: Iterator[list[Record]] = iter(())
+        self._batch: Batch | None = None
+        self._unreadable: list[Stretch] = []
+        self.is_over = False
+        """Whether there is no more."""
+
+    def portion(self, most: int) -> Iterator[Record]:
+        """The next records: up to so many and a few more, and no more batches than take up PORTION_BYTES."""
+        return chain.from_iterable(self._portion(most))
+
+    def records(self) -> Iterator[Record]:
+        """All that are left."""
+        while not self.is_over:
+            yield from self.portion(1)
+
+    def take_unreadable(self) -> list[Stretch]:
+        """The stretches of offsets that could not be read since the last call."""
+        unreadable, self._unreadable = self._unreadable, []
+        return unreadable
+
+    def _portion(self, most: int) -> Iterator[list[Record]]:
+        count = opened = 0
+        while count < most and opened < PORTION_BYTES:
+            chunk = next(self._chunks, None)
+            if chunk is not None:
+                count += len(chunk)
+                yield chunk
+                continue
+            opened += 0 if self._batch is None else self._batch.opened_bytes
+            self._batch = next(self._batches, None)
+            if self._batch is None:
+                self.is_over = True
+                return
+            self._chunks = self._wanted(self._batch)
+
+    def _wanted(self, batch: Batch) -> Iterator[list[Record]]:
+        """A batch's records from where we begin: it comes whole, even if it was asked for from its middle."""
+        chunks = batch.chunks(self._report)
+        if batch.base_offset >= self._start:
+            return chunks
+        return ([record for record in chunk if record.offset >= self._start] for chunk in chunks)
+
+    def _report(self, stretch: Stretch) -> None:
+        first = max(stretch.first, self._start)
+        if first <= stretch.last:
+            self._unreadable.append(stretch._replace(first=first))
 
 
 async def drain(fetcher: Fetcher, wanted: Container[Any] | None, timeout: float, most: int) -> dict[TP, Fetched]:
@@ -127,15 +174,15 @@ def _read(result: Any, most: int) -> Fetched:
     source = result._partition_records
     # Its own way of reading is a generator that holds it: a circle, and garbage collection comes late to megabytes.
     source._records_iterator = None
+    # Whoever reads the batches hears of what is unreadable, in its turn.
+    source._records.report = _later
     start = source.next_fetch_offset
     batches: list[Batch] = []
     while source.next_fetch_offset - start < most and source._records.has_next():
         batch = source._records.next_batch()
-        if source._check_crcs and not batch.validate_crc():
-            raise CorruptRecordException(f"Invalid CRC - {result._topic_partition}")
-        if _counts(source, batch):
+        if batch.why is not None or _counts(source, batch):
             batches.append(batch)
-        source.next_fetch_offset = max(start, batch.next_offset)
+        source.next_fetch_offset = max(source.next_fetch_offset, batch.next_offset)
     result._update_position()
     if not source._records.has_next():
         result._partition_records = None
@@ -150,6 +197,10 @@ def _counts(source: Any, batch: Any) -> bool:
             source._aborted_producers.discard(batch.producer_id)
         return False
     return not (batch.is_transactional and batch.producer_id in source._aborted_producers)
+
+
+def _later(_stretch: Stretch) -> None:
+    """Nothing yet."""
 
 
 def _pop(fetcher: Fetcher, tp: Any) -> Any:

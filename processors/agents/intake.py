@@ -7,20 +7,22 @@ batch whose processing failed, and its events would silently be gone.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import AsyncIterable, Sequence
 from typing import Any, Protocol, get_args
 
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from processors.agents.dead_letters import DeadLetters
-from processors.agents.fetching import Fetched, Record
+from processors.agents.fetching import Fetched, Reading, Record
 from processors.agents.garbage import state_grows
 from processors.agents.metrics import WorkerMetrics
+from processors.agents.outgoing import Message
 from processors.agents.parts import Part, Parts
 from processors.core.batches import Misplaced, Refused, apply_messages
+from processors.core.instants import DAY_US
 from processors.core.quality import day_of
+from processors.sinks.frames import Stretch
 from processors.sinks.kafka_client import line
 from schemas.errors import Reason, SalespulseError
 from schemas.events import Event
@@ -33,6 +35,10 @@ HARMLESS = frozenset({Reason.DUPLICATE, Reason.TOMBSTONE})
 """Nothing is lost with them: they are counted, and are no dead letters."""
 MAX_KEY_SHOWN = 64
 """Bytes of a wrong key in an example."""
+
+
+LETTERS_BYTES = 16 * 1024 * 1024
+"""So much of dead letters may wait in memory: a compressed batch of bad records can hold a hundred times its size."""
 
 
 class LostRecords(SalespulseError):
@@ -54,6 +60,9 @@ class Broker(Protocol):
     def now_us(self) -> int:
         """What the clock says."""
 
+    async def settle(self) -> None:
+        """Make everything durable."""
+
 
 class Intake:
     """The worker's one agent."""
@@ -67,6 +76,7 @@ class Intake:
         self._metrics = metrics
         self._broker = broker
         self._most = most
+        self._letters_bytes = 0
 
     async def run(self, events: AsyncIterable[Any]) -> None:
         """Take batches until the stream ends. `events`: Faust events whose value is a Fetched."""
@@ -89,22 +99,29 @@ class Intake:
             await self._explain_gap(tp, expected, fetched.start)
         if expected is not None and fetched.start < expected:
             await self._explain_repetition(tp, expected, fetched.start)
-        records = fetched.records(expected or 0)
-        while self._take_some(part, tp, records):
+        reading = Reading(fetched, expected or 0)
+        while self._take_some(part, tp, reading):
+            await self._send_letters()
             # Timers have their turn within a large batch, too; and meanwhile the part may leave.
             await asyncio.sleep(0)
             if not self._parts.owns(part):
                 return
         part.next_offsets[tp.topic] = max(expected or 0, fetched.end)
 
-    def _take_some(self, part: Part, tp: TP, records: Iterator[Record]) -> bool:
-        """Apply the next records; false when there were fewer than a batch may hold: then there are no more."""
+    async def _send_letters(self) -> None:
+        """Wait until dead letters are sent when there are very many."""
+        if self._letters_bytes > LETTERS_BYTES:
+            self._letters_bytes = 0
+            await self._broker.settle()
+
+    def _take_some(self, part: Part, tp: TP, reading: Reading) -> bool:
+        """Apply the next records; false when there are no more."""
         started = time.perf_counter()
         # What is in the future is so by the clock of now: a scaled one has gone far since the last timer.
         part.ledger.set_clock(self._broker.now_us())
         journal = part.journal
         with state_grows():
-            taken = apply_messages(part.ledger, islice(records, self._most), journal.pending, journal.pending_ids)
+            taken = apply_messages(part.ledger, reading.portion(self._most), journal.pending, journal.pending_ids)
         for kind, count in taken.kinds.items():
             self._metrics.events(TAGS[kind], "applied", count)
         for refused in taken.refused:
@@ -114,7 +131,9 @@ class Intake:
         if taken.last is not None:
             part.next_offsets[tp.topic] = taken.last.offset + 1
             self._metrics.batch(time.perf_counter() - started)
-        return taken.messages == self._most
+        for stretch in reading.take_unreadable():
+            self._refuse_batch(part, tp, stretch)
+        return not reading.is_over
 
     async def _explain_gap(self, tp: TP, expected: int, start: int) -> None:
         """Records that the topic no longer holds are lost, which is loud; otherwise, a restart reads them again."""
@@ -135,7 +154,8 @@ class Intake:
         """What did not count is noted, and is a dead letter unless it is a duplicate or a tombstone."""
         record, bad, kind = refused
         if bad.reason not in HARMLESS:
-            part.unsent.append(self._dead_letters.of_record((tp.topic, tp.partition), record, bad, part.base(tp.topic)))
+            letter = self._dead_letters.of_record((tp.topic, tp.partition), record, bad, part.base(tp.topic))
+            self._send(part, letter)
             self._metrics.dead_letter(bad.reason)
         part.ledger.note(bad.reason, day_of(record.timestamp))
         self._metrics.events("none" if kind is None else TAGS[kind], bad.reason, 1)
@@ -149,6 +169,20 @@ class Intake:
         example = f"customer {customer_id!r} {key} in {tp.topic}/{tp.partition} at offset {record.offset}"
         part.ledger.data_quality.show(Reason.KEY_MISMATCH, example)
         self._metrics.key_mismatches.inc(len(misplaced))
+
+    def _refuse_batch(self, part: Part, tp: TP, stretch: Stretch) -> None:
+        """Offsets that cannot be read are one dead letter together."""
+        now_us = self._broker.now_us()
+        letter = self._dead_letters.of_batch((tp.topic, tp.partition), stretch, now_us // 1000, part.base(tp.topic))
+        self._send(part, letter)
+        self._metrics.unreadable(tp.topic, stretch.last - stretch.first + 1)
+        part.ledger.note(Reason.UNREADABLE_BATCH, now_us // DAY_US)
+        part.next_offsets[tp.topic] = max(part.next_offsets.get(tp.topic, 0), stretch.last + 1)
+        logger.error("%s/%d: offsets %d to %d cannot be read: %s", *tp, *stretch[:3])
+
+    def _send(self, part: Part, letter: Message) -> None:
+        part.unsent.append(letter)
+        self._letters_bytes += len(letter.value or b"")
 
 
 def legible(key: bytes) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
 
+from processors.sinks.skipped import SKIPPED
+
 POLL_MS = 200
 
 
@@ -20,6 +22,8 @@ async def true_ends(new_reader: Callable[[], AIOKafkaConsumer], ends: Mapping[TP
     found = {TP(*tp): end or 0 for tp, end in ends.items()}
     if not filled:
         return found
+    for tp in filled:
+        SKIPPED.forget(tp.topic, tp.partition)
     reader = new_reader()
     await reader.start()
     try:
@@ -30,7 +34,13 @@ async def true_ends(new_reader: Callable[[], AIOKafkaConsumer], ends: Mapping[TP
             last |= await _read_from(reader, unread)
     finally:
         await stop_reader(reader)
-    return found | {TP(*tp): last.get(tp, -1) + 1 for tp in filled}
+    return found | {TP(*tp): max(last.get(tp, -1), _unreadable_end(tp)) + 1 for tp in filled}
+
+
+def _unreadable_end(tp: TopicPartition) -> int:
+    """The last offset of a stretch that cannot be read: it is handed out as one message."""
+    stretch = SKIPPED.latest(tp.topic, tp.partition)
+    return -1 if stretch is None else stretch.last
 
 
 async def _read_from(reader: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:

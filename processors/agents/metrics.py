@@ -48,6 +48,9 @@ class WorkerMetrics:
         )
         for reason in Reason:
             self._dead_letters.labels(reason)
+        self._unreadable_records = Counter(
+            "salespulse_unreadable_records", "Offsets in batches that could not be read.", ["topic"], registry=registry
+        )
         self.lost = Counter(
             "salespulse_records_lost", "Records that left their topic before they were read.", registry=registry
         )
@@ -163,6 +166,11 @@ class WorkerMetrics:
         """Count a batch that took so long."""
         self._batches.inc()
         self._batch_seconds.observe(seconds)
+
+    def unreadable(self, topic: str, offsets: int) -> None:
+        """Count a stretch of offsets that cannot be read: one dead letter."""
+        self.dead_letter(Reason.UNREADABLE_BATCH)
+        self._unreadable_records.labels(topic).inc(offsets)
 
     def dead_letter(self, reason: str) -> None:
         """Count a dead letter."""

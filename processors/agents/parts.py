@@ -1,6 +1,7 @@
 """The partitions that this worker owns: their ledgers, journals, and how far each is applied and durable."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +18,10 @@ from schemas import codec
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event
 
+logger = logging.getLogger(__name__)
+
+NOBODY = ""
+"""The id that no event has."""
 NOWHERE = -1
 """The changelog offset of a part into which nothing was read or written yet."""
 
@@ -144,7 +149,12 @@ class Part:
         return event_id in self.ledger.facts
 
     def _replay(self, raw: bytes) -> str:
-        event = codec.parse_kept(raw)
+        try:
+            event = codec.parse_kept(raw)
+        except codec.UNREADABLE as error:
+            # It has no id any more, so nothing holds it: its segment wears out by and by.
+            logger.error("%s: an event of the journal cannot be read and is left out: %s", self.label, error)  # noqa: TRY400
+            return NOBODY
         # What was good when it was journalled may be bad by a newer policy. Its segment wears out by and by.
         with suppress(BadRecord):
             self._restore_event(event)

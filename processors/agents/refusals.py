@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 from processors.agents.dead_letters import DeadLetters
 from processors.agents.metrics import WorkerMetrics
+from processors.agents.outgoing import Message
 from processors.agents.parts import Part, Parts
 from processors.core.quality import day_of
+from processors.sinks.frames import Stretch
 from schemas.errors import BadRecord
 
 SPEAKER = 0
@@ -27,6 +29,13 @@ class RefusedEntry(NamedTuple):
     timestamp: int
     """Milliseconds since 1970."""
     why: BadRecord
+    stretch: Stretch | None = None
+    """Of a batch that cannot be read: its offsets, of which `offset` is the first."""
+
+    @property
+    def next_offset(self) -> int:
+        """The offset after it."""
+        return (self.offset if self.stretch is None else self.stretch.last) + 1
 
     @classmethod
     def of(cls, event: Any, why: BadRecord) -> "RefusedEntry":
@@ -72,8 +81,16 @@ class Refusals:
                 self._tell(part, entry)
 
     def _tell(self, part: Part, entry: RefusedEntry) -> None:
-        source = (self._reps_topic, entry.partition)
-        part.told[entry.partition] = entry.offset + 1
-        part.unsent.append(self._dead_letters.of_record(source, entry, entry.why))
+        part.told[entry.partition] = entry.next_offset
+        part.unsent.append(self._letter(entry))
         part.ledger.note(entry.why.reason, day_of(entry.timestamp))
-        self._metrics.dead_letter(entry.why.reason)
+        if entry.stretch is None:
+            self._metrics.dead_letter(entry.why.reason)
+        else:
+            self._metrics.unreadable(self._reps_topic, entry.next_offset - entry.offset)
+
+    def _letter(self, entry: RefusedEntry) -> Message:
+        source = (self._reps_topic, entry.partition)
+        if entry.stretch is not None:
+            return self._dead_letters.of_batch(source, entry.stretch, entry.timestamp)
+        return self._dead_letters.of_record(source, entry, entry.why)

@@ -22,7 +22,7 @@ from faust.transport.drivers.aiokafka import (
 )
 from faust.types import TP, ConsumerMessage
 
-from processors.agents.fetching import Fetched, drain
+from processors.agents.fetching import Fetched, Reading, drain
 from processors.agents.hearing import Word, last_words
 from processors.agents.lease import Lease, watched
 from processors.agents.log_ends import true_ends
@@ -34,6 +34,10 @@ else: with Faust's 1500 ms, one quiet topic (the directory of reps) held up the 
 
 REBALANCING_SECONDS = 0.1
 """How long a fetch waits during a rebalance, when it is not for the partitions that may be wanted next."""
+
+
+PORTION_RECORDS = 64
+"""So many changelog records are read at a time."""
 
 
 class Delivery(Protocol):
@@ -152,8 +156,13 @@ class BatchConsumer(Consumer):
     def _messages(self, tp: TP, batch: Fetched) -> Iterator[ConsumerMessage]:
         generation = self.app.consumer_generation_id
         if self._is_changelog_tp(tp):
-            for record in batch.records():
-                yield _message(tp, record, record.value, generation)
+            reading = Reading(batch)
+            while not reading.is_over:
+                for record in reading.portion(PORTION_RECORDS):
+                    yield _message(tp, record, record.value, generation)
+                # What cannot be read is for the table to judge.
+                for stretch in reading.take_unreadable():
+                    yield _message(tp, _Marker(stretch.last), stretch, generation)
         else:
             yield _message(tp, _Marker(batch.end - 1), batch, generation)
 

@@ -68,6 +68,10 @@ class Reps:
         team = self.team(rep_id)
         return OTHER if team in self._without else team
 
+    def is_named(self, team: str) -> bool:
+        """Whether metrics name a team, rather than count it under `_other`."""
+        return team not in self._without
+
     def without_team(self) -> int:
         """How many reps are in teams that metrics do not name."""
         return sum(len(self._members[team]) for team in self._without)

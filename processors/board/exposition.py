@@ -15,7 +15,7 @@ from math import inf
 from config.clock import Clock
 from processors.board.ages import NEVER_US
 from processors.board.chunks import Chunks
-from processors.board.families import DEFAULT_WINDOWS, Windows
+from processors.board.families import DEFAULT_WINDOWS, Span, Windows
 from processors.board.rendering import HEADS, Rendering
 from processors.board.shard import WHOLE, Shard
 from processors.board.store import IDENTITY, NUMBERS, WAITING, Store
@@ -55,6 +55,7 @@ class Exposition:
         self._clock = clock
         self._is_loaded = is_loaded
         self._shard = shard
+        self._windows = windows[Span.DAILY]
         self._rendering = Rendering(store, clock, windows)
         self._unknown = UnknownReps(store, self._rendering)
         self._unknown_slot: int | None = None
@@ -86,7 +87,8 @@ class Exposition:
         self._render_unknown()
         texts = [text for family in self._families for text in family.texts()]
         if self._shard.number == 0:  # what belongs to no rep is told once
-            texts.append((totals(self._store, self._clock) + folded(self._store, self._folded())).encode())
+            shown = totals(self._store, self._clock, self._windows)
+            texts.append((shown + folded(self._store, self._folded())).encode())
         return texts
 
     async def run(self) -> None:

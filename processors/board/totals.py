@@ -1,14 +1,15 @@
 """The metrics that belong to no rep: rendered at every scrape."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from config.clock import Clock
-from processors.board.families import Labels, Value
+from processors.board.directory import MAX_TEAMS
+from processors.board.families import DEFAULT_WINDOWS, Labels, Span, Value, in_windows
 from processors.board.store import Store
 from processors.board.text import family
 from processors.core.instants import SECOND_US
 from processors.core.names import OTHER
-from processors.core.windows import WINDOWS
 from processors.core.worth import add_segment
 from schemas.errors import Reason
 from schemas.views import Partial, Segment
@@ -20,12 +21,12 @@ DISTINCT = {"customers_answered": "answered", "recontactable_customers": "won fo
 """The fields of Partial that count distinct customers, and what was done with them."""
 
 
-def totals(store: Store, clock: Clock) -> str:
-    """What belongs to no rep."""
+def totals(store: Store, clock: Clock, windows: Sequence[str] = DEFAULT_WINDOWS[Span.DAILY]) -> str:
+    """What belongs to no rep; `windows`: those of `board.metrics_windows`."""
     return "".join(
         (
             family("crm_currency_info", "The currency of every amount.", [((("currency", store.policy.currency),), 1)]),
-            *_customers(store),
+            *_customers(store, windows),
             *_money(largest_segments(store)),
             family("crm_data_quality", "Records by what was wrong with them.", _quality(store)),
             family(
@@ -42,19 +43,27 @@ def totals(store: Store, clock: Clock) -> str:
     )
 
 
-def _customers(store: Store) -> Iterator[str]:
-    """Distinct customers of teams and of the company: those of their reps cannot be added up (S11)."""
-    teams = {team: store.distinct("team", team) for team in store.customers.teams()}
-    company = store.distinct("company", "")
+def _customers(store: Store, windows: Sequence[str]) -> Iterator[str]:
+    """Distinct customers of teams and of the company: those of their reps cannot be added up (S11).
+
+    Nor can those of teams: the teams beyond the cap, which share `_other` elsewhere, have no count here.
+    """
+    named = (team for team in store.customers.teams() if store.reps.is_named(team))
+    teams = {team: in_windows(store.distinct("team", team), windows) for team in islice(named, MAX_TEAMS)}
+    company = in_windows(store.distinct("company", ""), windows)
     for field, what in DISTINCT.items():
-        by_team = [((("team", team), *label), value) for team in teams for label, value in _windows(teams[team], field)]
+        by_team = [
+            ((("team", team), *label), value)
+            for team in teams
+            for label, value in _windows(teams[team], windows, field)
+        ]
         meaning = f"Distinct customers {what}, each in the window of any of the reps."
         yield family(f"crm_team_{field}", meaning, by_team)
-        yield family(f"crm_company_{field}", meaning, _windows(company, field))
+        yield family(f"crm_company_{field}", meaning, _windows(company, windows, field))
 
 
-def _windows(sums: Sequence[Partial], field: str) -> list[tuple[Labels, Value]]:
-    return [((("window", window),), getattr(part, field)) for window, part in zip(WINDOWS, sums, strict=True)]
+def _windows(sums: Sequence[Partial], windows: Sequence[str], field: str) -> list[tuple[Labels, Value]]:
+    return [((("window", window),), getattr(part, field)) for window, part in zip(windows, sums, strict=True)]
 
 
 def _money(segments: dict[str, Segment]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from config.settings import Settings, exposed_files
 from processors.core.instants import DAY_US
 from processors.ingest.clients import DEFAULT_TIMEOUT_SECONDS, admin_client
 from processors.ingest.topics import all_topics, examine, problems
+from processors.sinks.codecs import MEND, NAMES, missing
 from processors.sinks.keys import Keys
 from processors.sinks.redis_client import connect
 from processors.sinks.redis_probe import probe_redis
@@ -69,6 +70,7 @@ def all_checks(settings: Settings) -> tuple[Check, ...]:
         Check("policy", lambda: policy_is_right(settings)),
         Check("board", lambda: board_is_guarded(settings)),
         Check("worker", lambda: worker_may_write(settings)),
+        Check("codecs", lambda: codecs_are_installed(settings)),
         *kafka_checks(settings),
         Check("redis", lambda: redis_answers(settings)),
         Check("keys", lambda: keys_are_customers(settings), needs="redis"),
@@ -104,6 +106,15 @@ def worker_may_write(settings: Settings) -> str:
     """Where a worker keeps its files; raises ConfigError when it may not write there."""
     require_data_dir(settings.worker.data_dir)
     return f"keeps its files in {settings.worker.data_dir}"
+
+
+def codecs_are_installed(settings: Settings) -> str:
+    """Which compressed batches can be read, and up to which size; raises Unavailable for what is not installed."""
+    absent = missing()
+    if absent:
+        raise Unavailable(f"batches compressed with {', '.join(absent)} cannot be read: {MEND}")
+    largest = settings.kafka.max_batch_bytes
+    return f"reads {', '.join(NAMES.values())}; a batch may have {largest} bytes when decompressed"
 
 
 def redis_answers(settings: Settings) -> str:

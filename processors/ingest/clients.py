@@ -9,6 +9,7 @@ from kafka.errors import KafkaError
 
 from config.settings import KafkaSettings
 from config.tls import kafka_ssl_context
+from processors.sinks.batch_hooks import read_safely
 from schemas.errors import Unavailable
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
@@ -16,6 +17,7 @@ DEFAULT_TIMEOUT_SECONDS = 10.0
 
 def client_options(kafka: KafkaSettings, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> dict[str, Any]:
     """What every client needs to reach the broker. A secret is in it: never log it."""
+    read_safely(kafka.max_batch_bytes)
     options: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap.split(","),
         "security_protocol": kafka.security_protocol,

@@ -23,7 +23,9 @@ T = TypeVar("T")
 DEAD_LETTER_DAYS = 30
 DELETE, COMPACT = frozenset({"delete"}), frozenset({"compact"})
 LARGE = {"max.message.bytes": str(8 * 1024 * 1024)}
-"""A record that is far too large must reach the dead letters, so these topics take it."""
+"""A record that is far too large must reach the dead letters, so these topics take it; nothing honest needs more."""
+SMALL = {"max.message.bytes": str(1024 * 1024)}
+"""What is written to the other topics has a few hundred bytes."""
 AHEAD = {"message.timestamp.after.max.ms": str(3600 * 1000)}
 """A record stamped further ahead is refused to its sender: it would outlive retention, and be news for ever."""
 NO_BOUNDS: dict[str, str] = {}
@@ -87,9 +89,9 @@ def wanted_topics(kafka: KafkaSettings, retention: RetentionSettings) -> tuple[T
             for name in kafka.events_topics
         ),
         partitioned(kafka.journal_topic, "the workers' state", COMPACT, LARGE | JOURNAL, exact=JOURNAL_MEND),
-        _spec(kafka, kafka.reps_topic, "directory of reps", COMPACT, {}, AHEAD),
+        _spec(kafka, kafka.reps_topic, "directory of reps", COMPACT, SMALL, AHEAD),
         _spec(kafka, kafka.dead_letters_topic, "dead letters", DELETE, LARGE | kept),
-        _spec(kafka, kafka.alerts_topic, "alert transitions", DELETE | COMPACT, kept),
+        _spec(kafka, kafka.alerts_topic, "alert transitions", DELETE | COMPACT, SMALL | kept),
     )
 
 
@@ -100,8 +102,8 @@ def all_topics(settings: Settings) -> tuple[TopicSpec, ...]:
     letters = {"retention.ms": str(DEAD_LETTER_DAYS * DAY_MS)}
     return (
         *wanted_topics(kafka, retention),
-        _spec(kafka, notifier.log_topic, "what receivers were told", DELETE | COMPACT, kept),
-        _spec(kafka, notifier.acks_topic, "acknowledged and snoozed turns", DELETE | COMPACT, kept),
+        _spec(kafka, notifier.log_topic, "what receivers were told", DELETE | COMPACT, SMALL | kept),
+        _spec(kafka, notifier.acks_topic, "acknowledged and snoozed turns", DELETE | COMPACT, SMALL | kept),
         _spec(kafka, notifier.dead_letters_topic, "refused notifications", DELETE, LARGE | letters),
     )
 

@@ -6,12 +6,14 @@ from aiokafka.client import AIOKafkaClient
 
 from config.settings import KafkaSettings
 from config.tls import kafka_ssl_context
+from processors.sinks.batch_hooks import read_safely
 
 REQUEST_MS = 10_000
 
 
 def connection(kafka: KafkaSettings) -> dict[str, Any]:
     """What an aiokafka client needs to reach the broker. A secret is in it: never log it."""
+    read_safely(kafka.max_batch_bytes)
     options: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap.split(","),
         "security_protocol": kafka.security_protocol,

@@ -64,6 +64,7 @@ def _fields(record: TopicRecord) -> dict[str, str | int | None]:
         "topic": headers.get("topic"),
         "partition": _number(headers.get("partition")),
         "offset": _number(headers.get("offset")),
+        "last_offset": _number(headers.get("last_offset")),
         "group": headers.get("group"),
         "reason": headers.get("reason"),
         "detail": headers.get("detail"),

@@ -111,11 +111,8 @@ def explain(lines: Iterable[Line], policy: Policy, wanted: str, *, opportunity: 
 
 def explain_live(settings: Settings, wanted: str, *, opportunity: bool) -> Explanation:
     """Account for one id from the live topics and their dead letters, as of now. Raises Unavailable, UsageError."""
-    kafka, refold, search = (
-        settings.kafka,
-        Refold(settings, read_logs(settings.kafka)),
-        _Search(wanted, opportunity=opportunity),
-    )
+    kafka, search = settings.kafka, _Search(wanted, opportunity=opportunity)
+    refold = Refold(settings, read_logs(kafka))
     for letter in filter(refold.concerns, read_topics(kafka, (kafka.dead_letters_topic,))):
         refold.leave_out(letter)
         if letter.value is not None and search.mentioned(letter.value):

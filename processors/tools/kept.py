@@ -9,10 +9,11 @@ from contextlib import suppress
 
 from config.settings import KafkaSettings
 from processors.agents.journal import Journal
+from processors.agents.parts import NOBODY
 from processors.agents.segments import ForeignRecord, JournalError
 from processors.core.instants import instant_us
 from processors.tools.topic import read_topics
-from schemas.codec import parse_kept
+from schemas.codec import UNREADABLE, parse_kept
 from schemas.errors import Unavailable
 from schemas.events import Event
 
@@ -40,7 +41,11 @@ class Kept:
             self.events.pop(event_id, None)
 
     def _replay(self, raw: bytes) -> str:
-        event = parse_kept(raw)
+        try:
+            event = parse_kept(raw)
+        except UNREADABLE:
+            # The workers leave it out as well, and say so.
+            return NOBODY
         if instant_us(event.occurred_at) < self.before_us:
             self.events[event.event_id] = event
         return event.event_id

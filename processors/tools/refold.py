@@ -87,9 +87,13 @@ class Refold:
     def _leave_out_event(self, letter: TopicRecord, reason: Reason) -> None:
         headers = letter.headers
         part = self._part(int(headers["partition"]))
-        if "offset" in headers:
-            if int(headers.get("log_base", 0)) == part.base(headers["topic"]):
-                part.refuse((headers["topic"], int(headers["offset"])), reason)
+        if "offset" in headers and int(headers.get("log_base", 0)) != part.base(headers["topic"]):
+            return  # of an earlier log of the topic
+        if reason is Reason.UNREADABLE_BATCH:
+            day = int(headers["timestamp_ms"]) // DAY_MS
+            part.note_unreadable((headers["topic"], int(headers["offset"])), int(headers["last_offset"]), day)
+        elif "offset" in headers:
+            part.refuse((headers["topic"], int(headers["offset"])), reason)
         elif reason is Reason.ORPHAN and "next_offsets" in headers and letter.value is not None:
             part.orphans[decode_event(letter.value).event_id].append(_next_offsets.decode(headers["next_offsets"]))
 

@@ -47,6 +47,8 @@ class RefoldedPart:
         """event_id to the partition's next offsets each time that it was dropped as an orphan."""
         self._doubtful: set[Place] = set()
         """Fields that retention changes about now: nobody can say whether a worker has done so already."""
+        self._begins: dict[str, int] = {}
+        """Topic to its first offset that can be read, if it is not 0."""
         self._newest_ms = 0
         self._stamps_lie = False
         """Whether timestamps cannot say on which day each record came."""
@@ -90,6 +92,16 @@ class RefoldedPart:
         elif self.ledger.forget(event_id):
             self.note(day, reason)
 
+    def note_unreadable(self, source: Source, last_offset: int, day: int) -> None:
+        """A worker could not read these offsets, and we cannot either."""
+        if source in self._refused:
+            return
+        self._refused[source] = Reason.UNREADABLE_BATCH
+        self.note(day, Reason.UNREADABLE_BATCH)
+        topic, offset = source
+        if offset <= self._begins.get(topic, 0):
+            self._begins[topic] = max(self._begins.get(topic, 0), last_offset + 1)
+
     def old_us(self) -> int | None:
         """Before which instant facts are old enough to ask the journal about them; None: there are none."""
         if self._first_ms:
@@ -111,7 +123,7 @@ class RefoldedPart:
 
     def take(self, record: TopicRecord) -> None:
         """Fold a record."""
-        if record.topic not in self.next_offsets and record.offset:
+        if record.topic not in self.next_offsets and record.offset > self._begins.get(record.topic, 0):
             self._first_ms = max(self._first_ms, record.timestamp_ms)
         self._watch_stamp(record.timestamp_ms)
         source, day = (record.topic, record.offset), day_of(record.timestamp_ms)

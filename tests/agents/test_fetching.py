@@ -8,18 +8,21 @@ from typing import Any
 
 import pytest
 from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
-from aiokafka.errors import CorruptRecordException, TopicAuthorizationFailedError
+from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
-from processors.agents.fetching import Fetched, drain
+from processors.agents.fetching import Fetched, Reading, drain
+from processors.sinks.batches import RecordSet
+from processors.sinks.frames import Stretch
 
 PARTITION = TopicPartition("crm.events", 2)
 CONTROL = 0x20
+ZSTD = 4
 LARGEST_BATCH = 4
+COMMIT_MARKER = b"\0\0\0\1"
 CRC_AT, ATTRIBUTES_AT = 17, 21
 
 
@@ -27,7 +30,8 @@ def wire_batch(base: int, count: int, *, control: bool = False, intact: bool = T
     """A Kafka record batch of `count` values from an offset on."""
     builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1_000_000)
     for n in range(count):
-        builder.append(n, timestamp=1000 + n, key=b"k%d" % (base + n), value=b"v%d" % (base + n), headers=[])
+        key = COMMIT_MARKER if control else b"k%d" % (base + n)
+        builder.append(n, timestamp=1000 + n, key=key, value=b"v%d" % (base + n), headers=[])
     raw = bytearray(builder.build())
     raw[0:8] = base.to_bytes(8, "big")
     if control:
@@ -36,6 +40,13 @@ def wire_batch(base: int, count: int, *, control: bool = False, intact: bool = T
     if not intact:
         raw[-1] ^= 0xFF
     return bytes(raw)
+
+
+def compressed(value: bytes) -> bytes:
+    """A batch of one value, compressed."""
+    builder = DefaultRecordBatchBuilder(2, ZSTD, 0, -1, -1, -1, 2_000_000)
+    builder.append(0, timestamp=1000, key=None, value=value, headers=[])
+    return bytes(builder.build())
 
 
 class Assignment:
@@ -84,7 +95,7 @@ class Fetching:
 
     def put(self, *batches: bytes, start: int, tp: TopicPartition = PARTITION) -> Assignment:
         assignment = Assignment(start)
-        records = PartitionRecords(tp, MemoryRecords(b"".join(batches)), [], start, None, None, True, 0)
+        records = PartitionRecords(tp, RecordSet(b"".join(batches)), [], start, None, None, True, 0)
         self._records[tp] = FetchResult(tp, partition_records=records, assignment=assignment, backoff=0)
         return assignment
 
@@ -94,7 +105,7 @@ class Fetching:
 
 
 def offsets(fetched: Fetched) -> list[int]:
-    return [record.offset for record in fetched.records()]
+    return [record.offset for record in Reading(fetched).records()]
 
 
 def test_records_come_with_offset_time_key_and_value() -> None:
@@ -103,7 +114,7 @@ def test_records_come_with_offset_time_key_and_value() -> None:
 
     fetched = fetching.drain()[TP(*PARTITION)]
 
-    assert [(r.offset, r.timestamp, r.key, r.value) for r in fetched.records()] == [
+    assert [(r.offset, r.timestamp, r.key, r.value) for r in Reading(fetched).records()] == [
         (5, 1000, b"k5", b"v5"),
         (6, 1001, b"k6", b"v6"),
     ]
@@ -186,12 +197,44 @@ def test_a_gap_left_by_compaction_belongs_to_the_batch_around_it() -> None:
     assert (offsets(fetched), fetched.start, fetched.end) == ([3, 9], 0, 10)
 
 
-def test_a_damaged_batch_is_an_error() -> None:
+def test_a_damaged_batch_is_a_stretch_of_offsets_and_what_follows_is_read() -> None:
     fetching = Fetching()
-    fetching.put(wire_batch(0, 2, intact=False), start=0)
+    damaged = wire_batch(2, 3, intact=False)
+    fetching.put(wire_batch(0, 2), damaged, wire_batch(5, 1), start=0)
 
-    with pytest.raises(CorruptRecordException):
-        fetching.drain()
+    fetched = fetching.drain()[TP(*PARTITION)]
+    reading = Reading(fetched)
+
+    assert [record.offset for record in reading.records()] == [0, 1, 5]
+    assert reading.take_unreadable() == [Stretch(2, 4, "its checksum is wrong", damaged)]
+    assert reading.take_unreadable() == []
+    assert (fetched.start, fetched.end) == (0, 6)
+
+
+def test_a_damaged_batch_alone_moves_the_position() -> None:
+    fetching = Fetching()
+    assignment = fetching.put(wire_batch(7, 2, intact=False), start=8)
+
+    reading = Reading(fetching.drain()[TP(*PARTITION)])
+
+    assert list(reading.records()) == []
+    assert [stretch[:2] for stretch in reading.take_unreadable()] == [(8, 8)]
+    assert assignment.position == 9
+
+
+def test_a_portion_ends_with_the_batch_that_is_large_enough() -> None:
+    """Many small batches that each become a megabyte are not opened at once."""
+    fetching = Fetching()
+    blank = compressed(b" " * 1_000_000)
+    fetching.put(*(n.to_bytes(8, "big") + blank[8:] for n in range(100)), start=0)
+    reading = Reading(fetching.drain()[TP(*PARTITION)])
+
+    portions = []
+    while not reading.is_over:
+        portions.append(len(list(reading.portion(4000))))
+
+    assert sum(portions) == 100
+    assert max(portions) == 9  # of a megabyte each: the eight first are less than 8 MiB
 
 
 def test_what_was_fetched_before_a_seek_is_dropped() -> None:

@@ -14,9 +14,11 @@ from processors.agents.intake import LostRecords
 from processors.core.instants import DAY_US, moment
 from processors.core.quality import MAX_DAYS, MAX_EXAMPLE
 from processors.core.retention import Retention
+from processors.sinks.batches import RecordSet
 from schemas import codec
 from schemas.errors import Reason
 from tests.agents.workbench import CLOCK_US, SOURCE, TOPIC, Desk, Record, RecordBatch, batch, new_parts
+from tests.hostile import wire
 from tests.story import activity, opened, revenue
 
 NEVER_DECODED = b'{"type":"activity.logged"'
@@ -66,6 +68,42 @@ def test_a_bad_record_is_a_dead_letter_and_the_stream_goes_on(value: bytes, reas
     assert desk.part.next_offsets == {TOPIC: 2}
     assert desk.value("salespulse_dead_letters_total", reason=reason) == 1
     assert [reason in counts for counts in desk.part.ledger.quality.values()] == [True]
+
+
+def test_a_batch_that_cannot_be_read_is_one_dead_letter_with_its_offsets_and_what_follows_is_read() -> None:
+    desk = Desk()
+    records = RecordSet(wire.batch(b"garbage", 3) + (3).to_bytes(8, "big") + wire.batch(good_one(), 1)[8:])
+    batches = [records.next_batch(), records.next_batch()]
+
+    asyncio.run(desk.intake.take(SOURCE, Fetched(batches, 0, 4)))
+
+    (letter,) = desk.part.unsent
+    headers = dict(letter.headers)
+    assert (headers["reason"], headers["offset"], headers["last_offset"]) == (b"unreadable_batch", b"0", b"2")
+    assert (headers["topic"], headers["partition"]) == (b"crm.events", b"0")
+    assert letter.value == wire.batch(b"garbage", 3)
+    assert set(desk.part.ledger.facts) == {"good"}
+    assert desk.part.next_offsets == {TOPIC: 4}
+    assert desk.part.ledger.quality == {CLOCK_US // DAY_US: {"unreadable_batch": 1}}
+    assert desk.value("salespulse_dead_letters_total", reason="unreadable_batch") == 1
+    assert desk.value("salespulse_unreadable_records_total", topic=TOPIC) == 3
+
+
+def good_one() -> bytes:
+    return wire.body([wire.Sent(codec.encode(activity(1, event_id="good")), b"c1")])
+
+
+def test_very_many_dead_letters_are_sent_before_more_are_read() -> None:
+    """A fetch of 100 MB of blanks, as compressed batches become: at most a portion waits in memory."""
+    desk = Desk()
+    blanks = batch([b" " * 1_000_000] * 100)
+    parts = [RecordBatch([record]) for record in next(blanks.batches[0].chunks(print))]
+
+    asyncio.run(desk.intake.take(SOURCE, blanks._replace(batches=list(parts))))
+
+    assert desk.settled >= 2
+    assert desk.value("salespulse_dead_letters_total", reason="too_large") == 100
+    assert desk.part.next_offsets == {TOPIC: 100}
 
 
 def test_a_tombstone_is_counted_and_ignored() -> None:

@@ -1,5 +1,7 @@
 """Parts come and go with the assignment, and go on where their changelog ends."""
 
+import pytest
+
 from processors.agents.parts import NOWHERE, Part, Parts
 from processors.core.directory import directory_of
 from processors.core.instants import instant_us
@@ -138,3 +140,16 @@ def test_a_part_that_stayed_reads_from_the_topic_what_a_former_owner_wrote_late(
     desk.take(late)
     assert desk.part.ledger.facts.keys() == {before.event_id, late.event_id}
     assert desk.part.ledger.quality == {}
+
+
+def test_an_event_of_the_journal_that_cannot_be_read_is_left_out_aloud(caplog: pytest.LogCaptureFixture) -> None:
+    """As an earlier version may have kept one: the worker starts, and the others count."""
+    desk = Desk()
+    desk.take(activity(1, event_id="good"))
+    desk.part.journal.pending.insert(0, b'{"type":"customer.revenue","amount":"sNaN"}')
+    desk.part.journal.pending_ids.insert(0, "odd")
+
+    part = restored(desk)
+
+    assert set(part.ledger.facts) == {"good"}
+    assert "an event of the journal cannot be read and is left out" in caplog.text

@@ -5,6 +5,7 @@ import msgspec
 from processors.agents.dead_letters import DeadLetters
 from processors.agents.refusals import Refusals, RefusedEntry
 from processors.agents.segments import VERSION, encode_key
+from processors.sinks.frames import Stretch
 from schemas.errors import BadRecord, Reason
 from tests.agents.test_checkpoints import Counter
 from tests.agents.workbench import CLOCK_US
@@ -55,6 +56,24 @@ def test_a_refused_entry_is_a_dead_letter_as_it_came_and_counts_on_the_day_on_wh
     }
     assert reader.desk.part.ledger.quality == {AT_MS // DAY_MS: {"malformed": 1}}
     assert reader.desk.value("salespulse_dead_letters_total", reason="malformed") == 1
+
+
+def test_a_batch_of_entries_that_cannot_be_read_is_one_dead_letter_and_is_not_told_again() -> None:
+    reader = Reader()
+    why = BadRecord(Reason.UNREADABLE_BATCH, "its checksum is wrong")
+    stretch = Stretch(3, 6, "its checksum is wrong", b"raw")
+    entry = RefusedEntry(0, 3, None, b"raw", AT_MS, why, stretch)
+
+    reader.read(entry)
+    reader.read(entry, refused(7))
+
+    batch, other = reader.counter.sent.on(LETTERS)
+    headers = dict(batch.headers)
+    assert (batch.key, batch.value) == (None, b"raw")
+    assert (headers["reason"], headers["offset"], headers["last_offset"]) == (b"unreadable_batch", b"3", b"6")
+    assert dict(other.headers)["offset"] == b"7"
+    assert reader.desk.value("salespulse_dead_letters_total", reason="unreadable_batch") == 1
+    assert reader.desk.value("salespulse_unreadable_records_total", topic="crm.reps") == 4
 
 
 def test_an_entry_that_is_read_again_is_not_told_again_and_a_new_one_is() -> None:

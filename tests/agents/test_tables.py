@@ -17,6 +17,7 @@ from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import NOWHERE
 from processors.agents.segments import JournalError, Mark, encode_key, encode_segment
 from processors.core.instants import instant_us
+from processors.sinks.frames import Stretch
 from schemas import codec
 from schemas.errors import BadRecord
 from schemas.events import Event
@@ -142,6 +143,30 @@ def test_a_changelog_of_a_later_version_stops_the_worker() -> None:
         return bench
 
     assert isinstance(asyncio.run(recover()).app.crash_reason, JournalError)
+
+
+def test_a_stretch_of_the_journal_that_cannot_be_read_stops_the_worker_with_the_mend() -> None:
+    async def recover() -> Bench:
+        bench = Bench()
+        await bench.journal.on_rebalance(assigned(0), set(), assigned(0), 1)
+        stretch: Any = Stretch(3, 5, "its checksum is wrong", b"raw")
+        with pytest.raises(JournalError, match=r"offsets 3 to 5 of the journal cannot be read .*set kafka.group"):
+            bench.journal.apply_changelog_batch([event(stretch, offset=5)])
+        await asyncio.wait_for(bench.app.failed(), 5)
+        return bench
+
+    assert isinstance(asyncio.run(recover()).app.crash_reason, JournalError)
+
+
+def test_a_stretch_of_the_directory_leaves_the_former_entries_in_place(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    stretch: Any = Stretch(1, 4, "compression codec 6 is unknown", b"raw")
+
+    bench.reps.apply_changelog_batch([event(codec.encode(rep("ann", "north")), key=b"ann")])
+    bench.reps.apply_changelog_batch([event(stretch, offset=4)])
+
+    assert bench.reps.take_changed() == {"ann"}
+    assert "crm.reps/0 offsets 1 to 4 cannot be read: compression codec 6 is unknown" in caplog.text
 
 
 def test_the_directory_takes_entries_and_says_who_changed() -> None:

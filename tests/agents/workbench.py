@@ -3,7 +3,7 @@
 # ruff: noqa: ARG002 -- stand-ins take what the real ones take
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from faust.types import TP
@@ -20,6 +20,7 @@ from processors.agents.parts import Part, Parts
 from processors.core.directory import Directory, directory_of
 from processors.core.instants import instant_us
 from processors.core.ledger import Ledger
+from processors.sinks.batches import Report
 from schemas import codec
 from schemas.errors import Unavailable
 from schemas.events import Event, RepUpdated
@@ -52,8 +53,12 @@ class RecordBatch(list[Record]):
         return self[0].offset if self else 0
 
     @property
-    def next_offset(self) -> int:
-        return self[-1].offset + 1 if self else 0
+    def opened_bytes(self) -> int:
+        return sum(len(record.value or b"") for record in self)
+
+    def chunks(self, report: Report) -> Iterator[list[Record]]:
+        assert callable(report)
+        return iter([list(self)] if self else [])
 
 
 def batch(values: Iterable[Event | bytes | None], start: int = 0) -> Fetched:
@@ -123,6 +128,7 @@ class Desk:
         self.clock_us = CLOCK_US
         self.lease, self.logs = Renewed(), FakeLogs()
         self.ownership = Ownership(self.lease, self.logs)
+        self.settled = 0
         letters = DeadLetters("crm.dead-letters", "salespulse")
         self.intake = Intake(self.parts, letters, self.metrics, self, most=BATCH_RECORDS)
 
@@ -137,6 +143,10 @@ class Desk:
 
     def now_us(self) -> int:
         return self.clock_us
+
+    async def settle(self) -> None:
+        self.part.unsent.clear()
+        self.settled += 1
 
     def take(self, *values: Event | bytes | None, start: int | None = None) -> None:
         first = self.part.next_offsets.get(TOPIC, 0) if start is None else start

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from processors.board.boards_view import BoardsView
+from processors.board.directory import MAX_TEAMS
 from processors.board.pools import Pools
 from processors.board.rep_view import RepView
 from processors.board.store import Store
@@ -85,9 +86,20 @@ def test_s11_teams_and_the_company_are_exported_as_counts_of_their_own(scene: Sc
     text = totals(scene.store, scene.clock).splitlines()
     assert 'crm_team_customers_answered{team="east",window="7d"} 0' in text
     assert 'crm_team_customers_answered{team="east",window="30d"} 2' in text
-    assert 'crm_team_recontactable_customers{team="we\\"st",window="all"} 1' in text
+    assert 'crm_team_recontactable_customers{team="we\\"st",window="30d"} 1' in text
     assert 'crm_company_customers_answered{window="30d"} 2' in text
     assert 'crm_company_recontactable_customers{window="today"} 0' in text
+    assert not [line for line in text if 'window="all"' in line and line.startswith(("crm_team", "crm_company"))]
+    more = totals(scene.store, scene.clock, ("7d", "all")).splitlines()
+    assert 'crm_team_recontactable_customers{team="we\\"st",window="all"} 1' in more
+
+
+def test_teams_beyond_the_cap_have_no_count_of_customers(scene: Scene) -> None:
+    for number in range(MAX_TEAMS + 5):
+        name = field("team", f"team-{number:04}", "UTC", TODAY)
+        scene.put(PARTITIONS[0], "partials", name, Partial(customers_answered=2))
+    text = totals(scene.store, scene.clock)
+    assert text.count("\ncrm_team_customers_answered{") == 3 * MAX_TEAMS
 
 
 SHARED: Mapping[str, Partial] = {

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiokafka.consumer.fetcher as fetching
 import faust.transport.consumer as consuming
+import kafka.consumer.fetcher as kafka_fetching
 import pytest
 from aiokafka.consumer import consumer
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
@@ -24,6 +25,7 @@ from processors.agents.changelog import JournalTable
 from processors.agents.directory import DirectoryTable
 from processors.agents.recovery import AssignedRecovery, ChangelogQueue
 from processors.agents.transport import BatchConsumer, BatchConsumerThread, BatchTransport
+from processors.sinks.batch_hooks import AsyncPartitionRecords, PartitionRecords
 
 
 def parameters(function: Any) -> list[str]:
@@ -137,13 +139,46 @@ def test_a_fetch_result_is_read_the_way_aiokafka_reads_it() -> None:
     taken = source(fetching.FetchResult)
     for name in ("_partition_records", "_update_position", "check_assignment", "_topic_partition"):
         assert name in taken
-    unpacked = source(fetching.PartitionRecords._unpack_records)
+    theirs = AsyncPartitionRecords.__bases__[0]
+    unpacked = source(theirs._unpack_records)
     for name in ("has_next", "next_batch", "validate_crc", "is_control_batch", "next_offset", "next_fetch_offset"):
         assert name in unpacked
     for name in ("_consume_aborted_up_to", "_contains_abort_marker", "_aborted_producers", "is_transactional"):
         assert name in unpacked
     assert "isolation_level=self._isolation_level" in source(consumer.AIOKafkaConsumer.start)
-    assert "self._records_iterator = self._unpack_records()" in source(fetching.PartitionRecords.__init__)
+    assert "self._records_iterator = self._unpack_records()" in source(theirs.__init__)
+
+
+def test_both_clients_walk_what_was_fetched_the_way_ours_can_be_walked() -> None:
+    """Names that the clients look up when they have fetched, and what they ask of a batch and of its records."""
+    answered = source(fetching.Fetcher._proc_fetch_request)
+    for step in ("MemoryRecords(part_data[-1])", "records.has_next()", "records.size_in_bytes()", "PartitionRecords("):
+        assert step in answered
+    parsed = source(kafka_fetching.Fetcher._parse_fetched_data)
+    for step in ("MemoryRecords(", "self.PartitionRecords(fetch_offset, tp, records,", "records.size_in_bytes()"):
+        assert step in parsed
+    assert parameters(AsyncPartitionRecords.__bases__[0].__init__)[:5] == [
+        "self",
+        "tp",
+        "records",
+        "aborted_transactions",
+        "fetch_offset",
+    ]
+
+
+def test_kafka_python_passes_over_a_batch_that_looks_like_a_marker() -> None:
+    unpacked = source(PartitionRecords.__bases__[0]._unpack_records)
+    for step in (
+        "batch.magic == 2",
+        "batch.leader_epoch",
+        "batch.has_producer_id()",
+        "batch.last_offset",
+        "if batch.is_control_batch:",
+        "self.next_fetch_offset = batch.next_offset",
+        "record.size_in_bytes",
+        "record.validate_crc()",
+    ):
+        assert step in unpacked
 
 
 def test_the_last_word_of_the_broker_on_a_partition_is_kept_with_its_time() -> None:

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 import msgspec
+import pytest
 from rich.console import Console
 
 from config.clock import wall_us
@@ -20,6 +21,7 @@ from processors.ingest.check import (
     run_checks,
 )
 from processors.ingest.topics import ensure_topics
+from processors.sinks import codecs
 from processors.sinks.read_model import ReadModel
 from processors.sinks.redis_client import connect
 from schemas.errors import ConfigError, Unavailable
@@ -43,16 +45,28 @@ def test_a_right_stack_is_said_to_be_right(settings: Settings) -> None:
     ensure_topics(settings)
     code, lines = outcome(*all_checks(settings))
     assert code == 0
-    assert [line.split()[:2] for line in lines[:7]] == [
-        ["ok", name] for name in ("policy", "board", "worker", "kafka", "topics", "redis", "keys")
+    assert [line.split()[:2] for line in lines[:8]] == [
+        ["ok", name] for name in ("policy", "board", "worker", "codecs", "kafka", "topics", "redis", "keys")
     ]
     assert "levels 1h, 24h; pipelines default" in lines[0]
     assert lines[1].endswith("127.0.0.1:8080: everybody may write")
     assert lines[2].endswith(str(settings.worker.data_dir))
-    assert settings.kafka.bootstrap in lines[3]
-    assert settings.redis.url in lines[5]
-    assert "all records of the last 7 days have their customer as key" in lines[6]
-    assert lines[7] == "everything is in place"
+    assert "reads gzip, snappy, lz4, zstd; a batch may have 67108864 bytes" in lines[3]
+    assert settings.kafka.bootstrap in lines[4]
+    assert settings.redis.url in lines[6]
+    assert "all records of the last 7 days have their customer as key" in lines[7]
+    assert lines[8] == "everything is in place"
+
+
+def test_a_codec_that_is_not_installed_is_wrong_with_its_mend(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codecs, "cramjam", None)
+
+    code, lines = outcome(*(check for check in all_checks(settings) if check.name == "codecs"))
+
+    assert code == 1
+    assert "compressed with snappy, lz4, zstd cannot be read: install the package cramjam" in lines[0]
 
 
 def test_records_with_another_key_than_their_customer_are_warned_of(settings: Settings) -> None:

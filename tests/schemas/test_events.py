@@ -1,14 +1,17 @@
 """The wire format is a promise: these bytes never change their meaning."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas import events as ev
-from schemas.codec import MAX_EVENT_BYTES, decode_event, decode_message, decode_rep, encode, parse_kept
+from schemas.codec import MAX_EVENT_BYTES, decode_event, decode_kept, decode_message, decode_rep, encode, parse_kept
 from schemas.errors import BadRecord, Reason
 
 AT = datetime(2026, 5, 1, 9, 30, 0, 250000, tzinfo=UTC)
@@ -189,6 +192,26 @@ def test_an_amount_that_an_earlier_version_kept_is_read_again(amount: bytes) -> 
     assert isinstance(event, ev.CustomerRevenue)
     assert event.amount in (1, 10)
     assert parse_kept(encode(event)) == event
+
+
+@pytest.mark.parametrize("amount", ["abc", "", "NaN", "sNaN", "-Infinity", "1E+99999999999999999999", "\ud800"])
+def test_an_amount_that_nobody_ever_kept_is_a_bad_record_and_no_arithmetic_error(amount: str) -> None:
+    raw = b'{"type":"customer.revenue","amount":' + json.dumps(amount).encode() + b"," + HEAD + b"}"
+    with pytest.raises(BadRecord) as caught:
+        decode_kept(raw)
+    assert caught.value.reason is Reason.MALFORMED
+
+
+@given(st.one_of(st.decimals(allow_nan=False, allow_infinity=False), st.integers(), st.floats(allow_nan=False)))
+def test_whatever_amount_is_accepted_is_read_again_from_the_journal(amount: object) -> None:
+    for text in (f"{amount}", f'"{amount}"'):
+        raw = b'{"type":"customer.revenue","amount":' + text.encode() + b"," + HEAD + b"}"
+        try:
+            event = decode_event(raw)
+        except BadRecord:
+            continue
+        assert parse_kept(raw) == event
+        assert parse_kept(encode(event)) == event
 
 
 @pytest.mark.parametrize("rep_id", ["  ", "\u3000", "a\u0000b", "\u0000", "ann\n", "a\u0085"])
