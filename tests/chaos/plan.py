@@ -52,5 +52,6 @@ def _step(fault: Fault, dice: random.Random, *, paired: bool) -> Step:
 
 
 def _clash(one: Fault, other: Fault) -> bool:
-    """A rolling restart waits for each worker: that needs all the others and Kafka."""
-    return "rolling restart" in (one.name, other.name) and {one.group, other.group} & {"network", "broker"} != set()
+    """A worker that is told to end ends in order only while it reaches Kafka."""
+    orderly = {"rolling restart", "3 workers, 1, and 3 again"} & {one.name, other.name}
+    return bool(orderly and {one.group, other.group} & {"network", "broker"})
