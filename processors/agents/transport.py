@@ -64,7 +64,7 @@ class Delivery(Protocol):
 
 
 class Wanted:
-    """The partitions to fetch from at this moment: during a rebalance, only the changelogs of those that were asked for.
+    """The partitions to fetch from at this moment: during a rebalance, the changelogs only.
 
     Faust resumes the source partitions first, then seeks to what is committed, and empties its queues last: a batch
     that was fetched in between would be gone, though the next one would come. A fetch that began before the rebalance
