@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from config.settings import KafkaSettings, RedisSettings, Settings, load_settings
@@ -11,9 +12,20 @@ from processors.dev.process import LOOPBACK, free_port
 from processors.ingest.clients import admin_client
 from processors.ingest.topics import all_topics, ensure_topics
 from schemas.errors import ConfigError, Unavailable
+from tests.hostile.onslaught import withstand
 from tests.integration.stack import records, send_raw, wait_until, worker
+<<<<<<< HEAD
 from tests.kafka.apache_kafka import running_nodes, write_properties
 from tests.kafka.secured import PASSWORD, USER, new_certificate, secure_properties
+=======
+from tests.kafka.apache_kafka import program, run, running_nodes, write_properties
+
+STORE_PASSWORD = "only-for-this-test"
+PASSWORD = "hunter2"
+MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
+KEYTOOL_SECONDS = 60.0
+HOSTILE_RECORDS, SEED = 5_000, 13
+>>>>>>> hostile
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("SALESPULSE_TEST_BROKER") != "kafka",
@@ -76,6 +88,18 @@ def test_a_worker_takes_and_sends_over_tls_with_a_password_that_nobody_reads_in_
         wait_until(lambda: bool(records(settings, secured.dead_letters_topic)), "it sent a dead letter", running)
         assert running.process.stop() == 0
         assert PASSWORD not in running.log()
+
+
+@pytest.mark.timeout(900)
+def test_a_worker_withstands_a_hostile_producer_over_tls_with_a_password(
+    secured: KafkaSettings, redis_url: str, tmp_path: Path
+) -> None:
+    kafka = msgspec.structs.replace(
+        secured, group="hostile", events_topics=("hostile.events",), reps_topic="hostile.reps"
+    )
+    settings = Settings(kafka=kafka, redis=RedisSettings(url=redis_url, prefix="hostile"))
+    account, _ = withstand(settings, tmp_path, SEED, HOSTILE_RECORDS)
+    assert account.offsets > HOSTILE_RECORDS // 2
 
 
 def test_a_wrong_password_is_told_without_repeating_it(secured: KafkaSettings, certificate: Path) -> None:
