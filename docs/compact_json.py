@@ -1,6 +1,6 @@
 """JSON for generated files: as few lines as a reviewer needs, one for each entry of the containers that are named.
 
-`python -m docs.compact_json FILE` shortens npm's lock of the preview: a line for each package, with what `npm ci` reads.
+`python -m docs.compact_json FILE` shortens the npm lock of the preview: a line per package, with what `npm ci` reads.
 """
 
 import json

@@ -27,7 +27,7 @@ ANNOTATION = {"titleFormat": "{{alertname}}", "textFormat": "{{team}} {{rep}}", 
 
 
 def render(board: Dashboard) -> str:
-    """The file of a dashboard: sorted JSON with one line for each panel, so that it changes only where the dashboard does."""
+    """The file of a dashboard: sorted JSON, one line per panel, so that it changes only where the dashboard does."""
     content: dict[str, Any] = json.loads(json.dumps(board, cls=JSONEncoder))
     for annotation in content["annotations"]["list"]:
         annotation.update(ANNOTATION)
