@@ -31,7 +31,7 @@ from processors.core.instants import HOUR_US, SECOND_US, moment
 from processors.dev.process import ChildProcess
 from processors.dev.scrape import Page
 from processors.ingest.outgoing import from_messages
-from processors.sinks.keys import Keys
+from processors.read_model.keys import Keys
 from schemas.alerts import Transition
 from schemas.events import RequestOpened
 

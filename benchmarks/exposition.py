@@ -37,8 +37,8 @@ from processors.board.main import GC_THRESHOLDS
 from processors.core.instants import DAY_US
 from processors.dev.process import LOOPBACK
 from processors.dev.redis_server import embedded_redis
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
+from processors.read_model.connection import connect
+from processors.read_model.writer import ReadModel
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
 from schemas.views import RESPONSE_BUCKETS_SECONDS, Changes, Partial, partial_field

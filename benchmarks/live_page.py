@@ -30,8 +30,8 @@ from processors.board.app import EXPOSITION, FOLLOWER, STORE
 from processors.board.main import GC_THRESHOLDS
 from processors.core.instants import DAY_US, HOUR_US
 from processors.dev.redis_server import embedded_redis
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
+from processors.read_model.connection import connect
+from processors.read_model.writer import ReadModel
 from schemas.views import Changes, OpenRequest, open_field
 
 VIEWS = {"waiting": "/", "leaderboards": "/leaderboards", "rep": "/reps/rep-00001", "funnel": "/funnel?team=team-1"}

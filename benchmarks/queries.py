@@ -37,8 +37,8 @@ from processors.core.instants import DAY_US
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
 from processors.dev.redis_server import embedded_redis
 from processors.dev.scrape import get
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
+from processors.read_model.connection import connect
+from processors.read_model.writer import ReadModel
 
 Json = dict[str, Any]
 DAY_SECONDS, STEP_SECONDS, SCRAPE_SECONDS = 86_400, 120, 15

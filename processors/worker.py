@@ -27,9 +27,9 @@ from processors.agents.startup import wait_for_topics
 from processors.agents.topic_watch import TopicChanged
 from processors.agents.waiting import BEAT_SECONDS, Waiting
 from processors.agents.watching import watch_topics
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
-from processors.sinks.redis_probe import warn_of_cluster
+from processors.read_model.connection import connect
+from processors.read_model.redis_probe import warn_of_cluster
+from processors.read_model.writer import ReadModel
 from processors.web.metrics_port import serve_metrics
 from schemas.errors import SalespulseError, Unavailable
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from processors.board.problems import Handler, Problem
 from processors.board.store import Store
 from processors.core.instants import rfc3339
-from processors.sinks.follower import Status
+from processors.read_model.follower import Status
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from aiohttp import web
 from processors.board.access import caller_of
 from processors.board.store import Store
 from processors.core.instants import rfc3339
-from processors.sinks.follower import Status
+from processors.read_model.follower import Status
 
 
 class Health:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from processors.notifier.acks import Hold, TurnKey
+from processors.read_model.acknowledgements import Hold, TurnKey
 from schemas.views import OpenRequest
 
 

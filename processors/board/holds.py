@@ -14,8 +14,8 @@ from aiokafka import AIOKafkaProducer
 from config.settings import KafkaSettings
 from processors.board.held import turn_key
 from processors.board.store import Store
-from processors.notifier.acks import AckEvent, Acks, Hold, TurnKey
-from processors.notifier.kafka import AckTopic, running_producer
+from processors.notifier.kafka import RecordedTopic, running_producer
+from processors.read_model.acknowledgements import Acks, Hold, TurnKey
 from schemas.errors import Unavailable
 from schemas.views import OpenRequest
 
@@ -80,8 +80,8 @@ class Desk:
             self._store.version += 1
 
 
-class LazyAckTopic:
-    """Records acknowledgements through a producer that is started by the first one."""
+class LazyRecordedTopic:
+    """Writes acknowledgements through a producer that is started by the first one."""
 
     def __init__(self, kafka: KafkaSettings, topic: str) -> None:
         self._kafka = kafka
@@ -90,12 +90,12 @@ class LazyAckTopic:
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
 
-    async def record(self, key: bytes, event: AckEvent) -> None:
+    async def record(self, key: bytes, value: bytes) -> None:
         """Return when the broker has it; raises Unavailable, also when the producer cannot start."""
         async with self._starting:
             if self._producer is None:
                 self._producer = await self._resources.enter_async_context(running_producer(self._kafka))
-        await AckTopic(self._producer, self._topic).record(key, event)
+        await RecordedTopic(self._producer, self._topic).record(key, value)
 
     async def close(self) -> None:
         """Stop the producer, if there is one."""

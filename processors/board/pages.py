@@ -26,7 +26,7 @@ from processors.board.store import Store
 from processors.board.words import ALL_WORDS, COOKIE, Language, language_of
 from processors.core.foreign_text import is_path_step, visible
 from processors.core.instants import SECOND_US, rfc3339
-from processors.sinks.follower import Status
+from processors.read_model.follower import Status
 
 STREAM_HEADERS = {
     "Content-Type": "text/event-stream",

@@ -19,7 +19,7 @@ from prometheus_client import (
 from processors.board.chunks import gzipped, portions
 from processors.board.exposition import Exposition
 from processors.board.quotas import Quota
-from processors.sinks.follower import Status
+from processors.read_model.follower import Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MADE_AT_ONCE = 2

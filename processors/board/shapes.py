@@ -13,7 +13,7 @@ from config.board_settings import Role
 from processors.board.latest import Letter
 from processors.core.comparison import Comparisons
 from processors.core.numbers import Numbers
-from processors.notifier.acks import LONGEST_NAME
+from processors.read_model.acknowledgements import LONGEST_NAME
 
 LONGEST_SNOOZE_SECONDS = 30 * 86_400
 

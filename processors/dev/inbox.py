@@ -11,7 +11,7 @@ import msgspec
 
 from config.settings import Settings
 from processors.dev.process import LOOPBACK
-from processors.notifier.webhook import Message
+from processors.notifier.receivers.webhook import Message
 
 _message = msgspec.json.Decoder(Message)
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from processors.core.instants import moment
 from processors.dev.process import LOOPBACK
 from processors.dev.scrape import Page, metrics
-from processors.notifier.webhook import Message
+from processors.notifier.receivers.webhook import Message
 from schemas.views import UNASSIGNED
 
 COUNTED = "salespulse_events_total"

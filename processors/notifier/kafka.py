@@ -1,14 +1,12 @@
-"""Producers of the notifier and the board, and the topic of acknowledgements."""
+"""Producers of the notifier and the board, and topics whose records must be durable."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from config.settings import KafkaSettings
-from processors.notifier.acks import AckEvent
 from processors.sinks.kafka_client import REQUEST_MS, connection, line
 from schemas.errors import Unavailable
 
@@ -30,16 +28,16 @@ async def running_producer(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaProduc
         await producer.stop()
 
 
-class AckTopic:
-    """Records acknowledgements on their topic, through a producer that somebody else starts and stops."""
+class RecordedTopic:
+    """Writes records that must be durable to one topic, through a producer that the caller starts and stops."""
 
     def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
         self._producer = producer
         self._topic = topic
 
-    async def record(self, key: bytes, event: AckEvent) -> None:
+    async def record(self, key: bytes, value: bytes) -> None:
         """Return when the broker has it; raises Unavailable."""
         try:
-            await self._producer.send_and_wait(self._topic, msgspec.json.encode(event), key)
+            await self._producer.send_and_wait(self._topic, value, key)
         except KafkaError as error:
             raise Unavailable(f"topic {self._topic} takes no record: {line(error)}; nothing was changed") from error

@@ -18,22 +18,22 @@ from config.notifier_settings import NotifierSettings, is_address
 from config.policy_reload import ignore_hangup
 from config.settings import Settings, exposed_files
 from config.values import Secret
-from processors.notifier.acks import Acks
-from processors.notifier.alertmanager import Alertmanager
-from processors.notifier.delivery import Delivery, Given
-from processors.notifier.faults import fault_of
-from processors.notifier.holds import Holds
-from processors.notifier.http import Poster
-from processors.notifier.kafka import AckTopic, running_producer
-from processors.notifier.mail import Mail
+from processors.notifier.active_holds import Holds
+from processors.notifier.delivery_loop import Delivery, Given
+from processors.notifier.kafka import RecordedTopic, running_producer
+from processors.notifier.kafka_probe import watch_kafka
 from processors.notifier.metrics import NotifierMetrics
-from processors.notifier.notices import Habits
-from processors.notifier.reach import watch_kafka
-from processors.notifier.receiver import Receiver
-from processors.notifier.slack import Slack
-from processors.notifier.webhook import Webhook
+from processors.notifier.notifications import Habits
+from processors.notifier.receivers.alertmanager import Alertmanager
+from processors.notifier.receivers.base import Receiver
+from processors.notifier.receivers.email import Mail
+from processors.notifier.receivers.http import Poster
+from processors.notifier.receivers.slack import Slack
+from processors.notifier.receivers.webhook import Webhook
+from processors.notifier.redacted_errors import fault_of
+from processors.read_model.acknowledgements import Acks
+from processors.read_model.connection import connect
 from processors.sinks.kafka_client import line, partition_counts
-from processors.sinks.redis_client import connect
 from processors.web.metrics_port import serve_metrics
 from schemas.errors import ConfigError, Unavailable
 
@@ -149,7 +149,7 @@ async def notify(
     redis = connect(settings.redis)
     try:
         async with running_producer(settings.kafka) as producer:
-            recorder = AckTopic(producer, settings.notifier.acks_topic)
+            recorder = RecordedTopic(producer, settings.notifier.acks_topic)
             acks = Acks(redis, settings.redis.prefix, recorder, clock.now_us)
             holds = Holds(acks, clock.now_us, settings.retention.roots_days, metrics.redis_up.set)
             await holds.refresh()

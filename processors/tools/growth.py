@@ -19,9 +19,9 @@ from config.settings import KafkaSettings, Settings
 from processors.core.instants import FOREVER_US
 from processors.ingest.clients import admin_client, consumer, producer
 from processors.ingest.topics import create_missing, wanted_topics
-from processors.sinks.keys import Keys
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
+from processors.read_model.connection import connect
+from processors.read_model.keys import Keys
+from processors.read_model.writer import ReadModel
 from processors.tools.kept import read_kept
 from processors.tools.stopped import require_no_workers
 from processors.tools.topic import TopicReader, TopicRecord

@@ -3,8 +3,8 @@
 import msgspec
 
 from config.settings import Settings
-from processors.sinks.keys import Keys
-from processors.sinks.redis_client import Connection, connect
+from processors.read_model.connection import Connection, connect
+from processors.read_model.keys import Keys
 from schemas.codec import UNREADABLE
 from schemas.errors import Reason
 from schemas.events import RepUpdated

@@ -13,10 +13,10 @@ from processors.agents import publishing
 from processors.agents.lease import Lease
 from processors.agents.ownership import Ownership
 from processors.agents.publishing import Publisher
-from processors.sinks.read_model import ReadModel
+from processors.read_model.writer import ReadModel
 from schemas.views import Changes
 from tests.agents.workbench import CLOCK_US, DIRECTORY, Desk, Shelf
-from tests.sinks.mirror import PREFIX, connection
+from tests.read_model.followed_view import PREFIX, connection
 from tests.story import activity, rep
 
 

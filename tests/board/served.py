@@ -11,12 +11,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from config.clock import Clock
 from config.settings import ClockSettings, RedisSettings, Settings
 from processors.board.app import DESK, EXPOSITION, FOLLOWER, STORE, build_board
-from processors.sinks.read_model import ReadModel
+from processors.read_model.writer import ReadModel
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
 from schemas.views import Changes, OpenRequest, Partial, Section, Segment, Standing, partial_field, pooled_subject
 from tests.board.scene import HOUR_US, NOW_US, TODAY
-from tests.sinks.mirror import PREFIX, connection, until
+from tests.read_model.followed_view import PREFIX, connection, until
 
 ONE, TWO = "crm.events/0", "crm.events/1"
 HOSTILE_ID = "a/b <script>?&%"

@@ -11,13 +11,13 @@ import redis
 from config.settings import Settings
 from processors.core.instants import rfc3339
 from processors.dev.process import free_port
-from processors.notifier.acks import AckEvent, TurnKey
+from processors.read_model.acknowledgements import AckEvent, TurnKey
 from processors.tools.topic import read_topics
 from tests.board.scene import NOW_US
 from tests.board.served import ONE, Served, furnish, served_by, waiting
 from tests.notifier.world import hook, notifying, say, transition, with_notifier
 from tests.notifier.world import until as told
-from tests.sinks.mirror import until
+from tests.read_model.followed_view import until
 
 ACK, SNOOZE = "/api/v1/requests/r1/acknowledgement", "/api/v1/requests/r1/snooze"
 SECOND_US = 1_000_000

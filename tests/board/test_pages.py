@@ -21,14 +21,14 @@ from processors.board.store import Store
 from processors.board.waiting_view import WaitingView
 from processors.board.words import CATALOGUE, LANGUAGES, Words
 from processors.core.instants import rfc3339
-from processors.notifier.acks import Hold, TurnKey
+from processors.read_model.acknowledgements import Hold, TurnKey
 from schemas.errors import ConfigError, Reason
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
 from schemas.views import OpenRequest, Partial, partial_field
 from tests.board.scene import HOSTILE, HOUR_US, NOW_US, TODAY
 from tests.board.served import HOSTILE_ID, ONE, TWO, Served, furnish, served, waiting
-from tests.sinks.mirror import until
+from tests.read_model.followed_view import until
 
 PAGES = ["/", "/leaderboards", "/reps/ann", "/funnel", "/funnel?rep=ann", "/quality"]
 EMPTY_TAGS = {"meta", "link", "input", "br", "img"}

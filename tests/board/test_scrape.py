@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from processors.board.exposition import Exposition
 from processors.board.scrape import BoardMetrics, Scrape
-from processors.sinks.follower import Status
+from processors.read_model.follower import Status
 from tests.board.scene import NOW_US, Scene
 
 

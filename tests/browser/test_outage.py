@@ -15,8 +15,8 @@ from config.settings import RedisSettings, Settings
 from processors.dev.process import free_port
 from processors.dev.redis_server import EmbeddedRedis, embedded_redis
 from processors.dev.scrape import get
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
+from processors.read_model.connection import connect
+from processors.read_model.writer import ReadModel
 from schemas.events import RepUpdated
 from tests import story
 from tests.browser.conftest import Open

@@ -21,9 +21,9 @@ from processors.ingest.check import (
     run_checks,
 )
 from processors.ingest.topics import ensure_topics
+from processors.read_model.connection import connect
+from processors.read_model.writer import ReadModel
 from processors.sinks import codecs
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
 from schemas.errors import ConfigError, Unavailable
 from schemas.views import Changes
 

@@ -20,7 +20,7 @@ from processors.ingest.clients import consumer
 from processors.ingest.outgoing import Outgoing, from_messages
 from processors.ingest.produce import produce
 from processors.ingest.topics import ensure_topics
-from processors.sinks.keys import Keys
+from processors.read_model.keys import Keys
 from schemas.events import Message, RepUpdated
 from schemas.views import Partial, split_partial_field, split_pooled_subject
 

@@ -23,7 +23,7 @@ from processors.ingest.clients import consumer, producer
 from processors.ingest.outgoing import from_messages
 from processors.ingest.simulate import Simulator
 from processors.ingest.topics import ensure_topics
-from processors.sinks.keys import Keys
+from processors.read_model.keys import Keys
 from processors.tools.dead_letters import as_json, latest, replay_mended, values
 from processors.tools.explain import explain_live
 from processors.tools.topic import read_topics

@@ -10,17 +10,17 @@ from config.clock import Clock
 from config.settings import Settings
 from processors.ingest.outgoing import Outgoing
 from processors.ingest.produce import produce
-from processors.notifier.acks import Acks
-from processors.notifier.delivery import Delivery, Given
-from processors.notifier.holds import Holds
+from processors.notifier.active_holds import Holds
+from processors.notifier.delivery_loop import Delivery, Given
 from processors.notifier.kafka import running_producer
 from processors.notifier.metrics import NotifierMetrics
-from processors.notifier.notices import Habits, Parcel
-from processors.notifier.receiver import TryAgain
-from processors.sinks.redis_client import connect
+from processors.notifier.notifications import Habits, Parcel
+from processors.notifier.receivers.base import TryAgain
+from processors.read_model.acknowledgements import Acks
+from processors.read_model.connection import connect
 from schemas.alerts import Transition
-from tests.notifier.test_acks import Record
 from tests.notifier.world import create_topics, transition, until, with_notifier
+from tests.read_model.test_acknowledgements import Record
 
 ALERTS = 100_000
 QUEUE_LIMIT = 2000

@@ -12,10 +12,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from config.notifier_settings import NotifierSettings
 from config.values import Secret
-from processors.notifier.acks import AckEvent
-from processors.notifier.alertmanager import labels
 from processors.notifier.metrics import NotifierMetrics
-from processors.notifier.webhook import AT_ONCE, Message, signature
+from processors.notifier.receivers.alertmanager import labels
+from processors.notifier.receivers.webhook import AT_ONCE, Message, signature
+from processors.read_model.acknowledgements import AckEvent
 from tests.notifier.world import transition
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "notifications.md").read_text(encoding="utf-8")

@@ -16,23 +16,22 @@ from prometheus_client import CollectorRegistry
 from config.clock import Clock
 from config.settings import Settings
 from processors.ingest.clients import producer
-from processors.notifier.acks import Acks
-from processors.notifier.book import Book
-from processors.notifier.delivery import Given
-from processors.notifier.holds import Holds
+from processors.notifier.active_holds import Holds
+from processors.notifier.delivery_log import DeadLetters, ToldLog
+from processors.notifier.delivery_loop import Given
+from processors.notifier.delivery_queue import Book
 from processors.notifier.kafka import running_producer
+from processors.notifier.keep_alive import Mirror
 from processors.notifier.main import _keep_delivering
 from processors.notifier.metrics import NotifierMetrics
-from processors.notifier.mirror import Mirror
-from processors.notifier.notices import Habits, Parcel, Place, Word
-from processors.notifier.receiver import TryAgain
-from processors.notifier.teller import MAX_FAILURES_ALONE, Teller
-from processors.notifier.told import DeadLetters, ToldLog
-from processors.notifier.webhook import AT_ONCE
-from processors.sinks.redis_client import connect
+from processors.notifier.notifications import Habits, Parcel, Place, Word
+from processors.notifier.receivers.base import TryAgain
+from processors.notifier.receivers.webhook import AT_ONCE
+from processors.notifier.sender import MAX_FAILURES_ALONE, Teller
+from processors.read_model.acknowledgements import Acks
+from processors.read_model.connection import connect
 from schemas.alerts import Transition
-from tests.notifier.smtp_server import smtp_server
-from tests.notifier.test_acks import Record
+from tests.notifier.receivers.smtp_server import smtp_server
 from tests.notifier.test_notifier import sent
 from tests.notifier.world import (
     create_topics,
@@ -45,6 +44,7 @@ from tests.notifier.world import (
     until,
     with_notifier,
 )
+from tests.read_model.test_acknowledgements import Record
 
 EVERY = Habits(every=True, at_once=AT_ONCE)
 

@@ -25,7 +25,7 @@ from processors.dev.scrape import Page, get
 from processors.ingest.outgoing import Steady, from_messages
 from processors.ingest.produce import produce
 from processors.ingest.topics import ensure_topics
-from processors.notifier.webhook import AT_ONCE
+from processors.notifier.receivers.webhook import AT_ONCE
 from schemas.events import ActivityLogged, Event, RequestAnswered, RequestOpened
 from tests.integration.stack import Worker, wait_until, worker
 from tests.notifier.world import started, with_notifier

@@ -12,13 +12,13 @@ from config.settings import Settings
 from config.values import Secret
 from processors.core.instants import SECOND_US
 from processors.notifier import main
-from processors.notifier.acks import AckEvent, Acks, TurnKey
-from processors.notifier.kafka import AckTopic, running_producer
-from processors.sinks.redis_client import connect
-from tests.notifier.smtp_server import smtp_server
-from tests.notifier.test_acks import Record
+from processors.notifier.kafka import RecordedTopic, running_producer
+from processors.read_model.acknowledgements import AckEvent, Acks, TurnKey
+from processors.read_model.connection import connect
+from tests.notifier.receivers.smtp_server import smtp_server
 from tests.notifier.test_notifier import sent, skipped
 from tests.notifier.world import create_topics, hook, notifying, records_of, say, transition, until, with_notifier
+from tests.read_model.test_acknowledgements import Record
 
 
 def slack_settings(settings: Settings, url: str, **keys: Any) -> Settings:
@@ -69,7 +69,7 @@ def test_acknowledgements_are_recorded_on_their_topic(settings: Settings) -> Non
         create_topics(mine)
         redis = connect(mine.redis)
         async with running_producer(mine.kafka) as producer:
-            acks = Acks(redis, mine.redis.prefix, AckTopic(producer, mine.notifier.acks_topic), lambda: 5)
+            acks = Acks(redis, mine.redis.prefix, RecordedTopic(producer, mine.notifier.acks_topic), lambda: 5)
             await acks.acknowledge("c1", "r1", 1, "bob")
             await acks.release("c1", "r1", 1, "ann")
         await redis.close()

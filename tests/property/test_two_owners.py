@@ -19,8 +19,8 @@ from processors.agents import publishing
 from processors.agents.lease import Lease
 from processors.agents.ownership import Ownership
 from processors.agents.publishing import Publisher
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import Connection, connect
+from processors.read_model.connection import Connection, connect
+from processors.read_model.writer import ReadModel
 from tests.agents.workbench import CLOCK_US, DIRECTORY, TOPIC, Desk
 from tests.story import activity
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 import yaml
 
-from processors.notifier.alertmanager import labels
+from processors.notifier.receivers.alertmanager import labels
 from tests.notifier.world import transition
 from tests.rules.programs import ALERTMANAGER, program, run
 from tests.rules.test_prometheus_rules import ALERTS, Rule

@@ -1,0 +1,98 @@
+"""Posting to receivers over HTTP, and what their answers mean."""
+
+import math
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+from yarl import URL
+
+from processors.notifier.receivers.base import Rejected, TryAgain
+from processors.notifier.redacted_errors import fault_of
+
+READ_BYTES = 500
+LONGEST_PAUSE_SECONDS = 300.0
+TRY_AGAIN_STATUSES = frozenset({408, 425, 429})
+
+
+class Poster:
+    """Posts to one address. Redirects are not followed: a moved receiver is a setting to mend."""
+
+    def __init__(
+        self,
+        url: str,
+        timeout_seconds: float,
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`headers` go with every message; `tls` says which certificates are good (None: the system decides)."""
+        self._url = url
+        self._headers = {"User-Agent": "Salespulse", **(headers or {})}
+        self._tls = tls
+        self._secret_part = URL(url).raw_path_qs
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """Raises TryAgain or Rejected unless the answer is 2xx."""
+        if self._session is None:
+            connector = aiohttp.TCPConnector(ssl=True if self._tls is None else self._tls)
+            self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers, connector=connector)
+        all_headers = {"Content-Type": "application/json", **headers}
+        try:
+            async with self._session.post(self._url, data=body, headers=all_headers, allow_redirects=False) as response:
+                refusal = None if 200 <= response.status < 300 else await self._refusal(response)
+        except TimeoutError as error:
+            raise TryAgain(f"no answer within {self._timeout.total:g} s") from error
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, OSError) as error:
+            raise TryAgain(self._without_address(str(error)) or type(error).__name__) from error
+        except Exception as error:
+            # The way to the receiver fails, not the message: it waits, and NotifierFailing fires.
+            raise TryAgain(fault_of(error)) from error
+        if refusal is not None:
+            raise refusal
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> TryAgain | Rejected:
+        text = self._without_address(await _text(response))
+        return _refusal(response.status, response.headers.get("Retry-After"), text)
+
+    def _without_address(self, text: str) -> str:
+        """What a receiver or a library says, without the path and the query: whoever knows those can post."""
+        for secret in (self._url, self._secret_part):
+            text = text.replace(secret, "***") if len(secret) > 1 else text
+        return text
+
+    async def close(self) -> None:
+        """Give connections back."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+async def _text(response: aiohttp.ClientResponse) -> str:
+    """The beginning of an answer, on one line."""
+    raw = await response.content.read(READ_BYTES)
+    return " ".join(raw.decode("utf-8", "replace").split())
+
+
+def _refusal(status: int, retry_after: str | None, text: str) -> TryAgain | Rejected:
+    said = f"{status} {text}".strip()
+    if status >= 500 or status in TRY_AGAIN_STATUSES:
+        return TryAgain(said, _seconds(retry_after))
+    return Rejected(said)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """`Retry-After` in seconds, as a number or as a date; None: it says nothing that we understand."""
+    if retry_after is None:
+        return None
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_PAUSE_SECONDS)

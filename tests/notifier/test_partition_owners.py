@@ -1,0 +1,82 @@
+"""Whose transitions are told: those of the newest owner, from its take-over on, and all that came before it."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from processors.notifier.partition_owners import Owners
+from schemas.alerts import Takeover, takeover_of
+from tests.notifier.world import transition
+
+
+def taken_over(owners: Owners, epoch: int, partition: int = 3, at: int = 0, logs: str = "one") -> None:
+    takeover = Takeover(partition, epoch, logs)
+    record: Any = SimpleNamespace(partition=at, key=takeover.key, headers=takeover.headers, value=None)
+    owners.learn(record)
+
+
+def by(epoch: int | None, partition: int | None = 3) -> Any:
+    return msgspec.structs.replace(transition(), epoch=epoch, partition=partition)
+
+
+def test_a_former_owner_is_heard_until_its_successor_takes_over() -> None:
+    owners = Owners()
+    taken_over(owners, 10)
+    assert owners.hears(0, by(10))
+    taken_over(owners, 20)
+    assert not owners.hears(0, by(10))
+    assert owners.hears(0, by(20))
+
+
+def test_what_was_sent_before_owners_had_epochs_is_heard() -> None:
+    owners = Owners()
+    taken_over(owners, 10)
+    assert owners.hears(0, by(None))
+    assert owners.hears(0, by(None, None))
+
+
+def test_other_partitions_have_other_owners() -> None:
+    owners = Owners()
+    taken_over(owners, 20)
+    assert owners.hears(0, by(10, partition=4))
+
+
+def test_each_partition_of_the_topic_knows_of_a_take_over_when_it_was_read_that_far() -> None:
+    owners = Owners()
+    taken_over(owners, 20, at=0)
+    assert owners.hears(1, by(10))
+    taken_over(owners, 20, at=1)
+    assert not owners.hears(1, by(10))
+
+
+def test_a_late_take_over_of_a_former_owner_changes_nothing() -> None:
+    owners = Owners()
+    taken_over(owners, 20)
+    taken_over(owners, 10)
+    assert not owners.hears(0, by(10))
+
+
+def test_where_the_logs_were_made_anew_epochs_begin_anew() -> None:
+    owners = Owners()
+    taken_over(owners, 2000, logs="one")
+    taken_over(owners, 1, logs="two")
+    assert owners.hears(0, by(1))
+
+
+@pytest.mark.parametrize(
+    ("key", "headers"),
+    [
+        (None, []),
+        (b"c1/r1/1/1h", [("epoch", b"3")]),
+        (b"owner/x", [("epoch", b"3")]),
+        (b"owner/3", []),
+        (b"owner/3", [("epoch", b"-1")]),
+        (b"owner/3", [("epoch", b"\xff")]),
+    ],
+)
+def test_records_without_a_value_that_are_no_take_over_say_nothing(
+    key: bytes | None, headers: list[tuple[str, bytes]]
+) -> None:
+    assert takeover_of(key, headers) is None
