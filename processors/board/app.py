@@ -30,7 +30,7 @@ from processors.board.security import ours_only, secure
 from processors.board.shard import parse_shard
 from processors.board.store import Store
 from processors.board.views import build_views
-from processors.read_model.acknowledgements import Acks
+from processors.read_model.acknowledgements import HoldStore
 from processors.read_model.connection import connect
 from processors.read_model.follower import Follower
 from schemas.policy import Policy
@@ -51,7 +51,7 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     connection = connect(settings.redis)
     follower = Follower(connection, settings.redis.prefix, store, wall_us)
     recorder = LazyRecordedTopic(settings.kafka, settings.notifier.acks_topic)
-    desk = Desk(Acks(connection, settings.redis.prefix, recorder, clock.now_us), store)
+    desk = Desk(HoldStore(connection, settings.redis.prefix, recorder, clock.now_us), store)
     exposition = _exposition(store, clock, follower, settings.board)
     metrics = BoardMetrics(CollectorRegistry())
     app = _guarded(settings, metrics)

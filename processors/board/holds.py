@@ -15,7 +15,7 @@ from config.settings import KafkaSettings
 from processors.board.held import turn_key
 from processors.board.store import Store
 from processors.notifier.kafka import RecordedTopic, running_producer
-from processors.read_model.acknowledgements import Acks, Hold, TurnKey
+from processors.read_model.acknowledgements import HoldStore, TurnHold, TurnKey
 from schemas.errors import Unavailable
 from schemas.views import OpenRequest
 
@@ -26,9 +26,9 @@ REMIND_SECONDS = 60.0
 
 
 class Desk:
-    """Puts holds on turns, lets go of them, and keeps the store's picture of them. Raises what `Acks` raises."""
+    """Puts holds on turns, lets go of them, and keeps the store's picture of them. Raises what `HoldStore` raises."""
 
-    def __init__(self, acks: Acks, store: Store) -> None:
+    def __init__(self, acks: HoldStore, store: Store) -> None:
         self.acks = acks
         self._store = store
         self._writes = 0
@@ -69,12 +69,12 @@ class Desk:
             logger.warning("%s: acknowledgements and snoozes are shown as they were", why)
             self._warned_at = now
 
-    def _show(self, one: OpenRequest, hold: Hold | None) -> None:
+    def _show(self, one: OpenRequest, hold: TurnHold | None) -> None:
         self._writes += 1
         known = {key: each for key, each in self._store.held.known.items() if key != turn_key(one)}
         self._replace(known if hold is None else known | {turn_key(one): hold})
 
-    def _replace(self, known: Mapping[TurnKey, Hold]) -> None:
+    def _replace(self, known: Mapping[TurnKey, TurnHold]) -> None:
         if known != self._store.held.known:
             self._store.held.known = known
             self._store.version += 1

@@ -1,11 +1,11 @@
-"""The topic of transitions as one receiver reads it: from its beginning, with the offset up to which it is done.
+"""Reads the alerts topic for one receiver: from its beginning, and up to its committed offset without sending.
 
-The topic is compacted, so its beginning holds what is active; the committed offset of the receiver's own consumer group
-says what was told. Each receiver has a group of its own: the topic is the queue of each, an hour without a receiver
-costs no memory, and none waits for another. Several notifiers share the partitions of every group.
+The topic is compacted, so reading it from the beginning yields every active alert; the committed offset of the
+receiver's consumer group says what is delivered. Each receiver has a group of its own: the topic is its queue, an hour
+without the receiver costs no memory, and none waits for another. Several notifiers share the partitions of each group.
 
-Of a topic that was made anew, or has lost its end, nothing is done: it is read from its beginning, and the log of what
-was told keeps alerts from being told twice. The topic's id stands in the metadata of the committed offset.
+A topic that was deleted and created again, or has lost its end, counts as new: it is read from its beginning, and the
+delivery log keeps alerts from being sent twice. The topic's id is kept in the metadata of the committed offset.
 """
 
 import asyncio
@@ -24,52 +24,52 @@ from processors.sinks.topic_identity import topic_ids
 
 logger = logging.getLogger(__name__)
 
-SESSION_MS = 6000
-HEARTBEAT_MS = 1000
-REBALANCE_MS = 3000
-"""How long the group waits for its members when one comes or goes: the embedded broker waits for all of it."""
-POLL_MS = 200
-MOST_RECORDS = 1000
-OWNED_SECONDS = 3.0
-"""So long after the coordinator confirmed it, the group counts us as a member: half of its session."""
-UNCONFIRMED_SECONDS = 0.5
-"""How long to wait before the coordinator is asked again."""
-CHECK_SECONDS = 10.0
-"""The topic's id is asked for so often."""
-HANDOVER_SECONDS = 2.0
-"""A receiver that hangs does not hold back the hand-over of partitions for longer: less than REBALANCE_MS."""
+SESSION_TIMEOUT_MS = 6000
+HEARTBEAT_INTERVAL_MS = 1000
+REBALANCE_TIMEOUT_MS = 3000
+"""How long the group waits for its members when one comes or goes; the embedded broker waits for all of it."""
+POLL_TIMEOUT_MS = 200
+POLL_BATCH_SIZE = 1000
+CONFIRMED_SECONDS = 3.0
+"""After the coordinator's answer, the group counts us as a member for this long: half of its session timeout."""
+RECONFIRM_SECONDS = 0.5
+"""The pause before the coordinator is asked again after a refusal."""
+TOPIC_CHECK_INTERVAL_SECONDS = 10.0
+"""How often the topic's id is compared with the known one."""
+HANDOVER_TIMEOUT_SECONDS = 2.0
+"""The longest that a receiver that hangs may delay a hand-over of partitions: less than REBALANCE_TIMEOUT_MS."""
 
 
-class Feed:
+class AlertConsumer:
     """The consumer of one receiver."""
 
-    def __init__(self, kafka: KafkaSettings, group: str, before_leaving: Callable[[], Awaitable[None]]) -> None:
-        """`before_leaving`: called while the partitions are still ours, before others get them."""
+    def __init__(self, kafka: KafkaSettings, group: str, before_revoked: Callable[[], Awaitable[None]]) -> None:
+        """`before_revoked` is called while the partitions are still ours."""
         self.reassigned = False
-        """Partitions came or went: everything that was read of them is to be read again, after `rewind`."""
+        """Partitions came or went: call `rewind`, and read everything again."""
         self._topic = kafka.alerts_topic
-        self._before_leaving = before_leaving
+        self._before_revoked = before_revoked
         self.confirmed = False
-        """The coordinator's last answer: whether we are a member of the group."""
+        """The coordinator's last answer to whether we are a member of the group."""
         self._confirm_at = 0.0
-        self._resume: dict[int, int] = {}
-        self._new: set[int] = set()
+        self._resume_offsets: dict[int, int] = {}
+        self._never_committed: set[int] = set()
         self._committed: dict[int, int] = {}
         self._kafka = kafka
         self._topic_id: str | None = None
-        self._anew: set[int] = set()
-        """Partitions of which nothing is done, whatever was committed: of another log, or without the end of theirs."""
-        self._next: dict[int, int] = {}
-        """The offset after the last record that was read of a partition."""
-        self._checked = time.monotonic()
+        self._reset: set[int] = set()
+        """Partitions whose committed offset is void: they belong to another log, or have lost their end."""
+        self._next_offsets: dict[int, int] = {}
+        """By partition, the offset after the last record read."""
+        self._topic_checked_at = time.monotonic()
         self._consumer = AIOKafkaConsumer(
             **connection(kafka),
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            session_timeout_ms=SESSION_MS,
-            heartbeat_interval_ms=HEARTBEAT_MS,
-            rebalance_timeout_ms=REBALANCE_MS,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+            rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
         )
 
     async def start(self) -> None:
@@ -82,90 +82,90 @@ class Feed:
         await self._consumer.stop()
 
     async def on_partitions_revoked(self, revoked: "set[TopicPartition]") -> None:
-        """Let what is under way come to its end, so that the next owner does not tell it again."""
+        """Let what is under way end, and commit it, so that the next owner does not send it again."""
         if revoked and not self.reassigned:
             try:
-                await asyncio.wait_for(self._before_leaving(), HANDOVER_SECONDS)
+                await asyncio.wait_for(self._before_revoked(), HANDOVER_TIMEOUT_SECONDS)
             except TimeoutError:
-                logger.warning("%s: a receiver hangs while its partitions go elsewhere", self._topic)
+                logger.warning("%s: a receiver hangs while its partitions are handed over", self._topic)
             except KafkaError as error:
-                logger.warning("%s: not committed before its partitions go elsewhere: %s", self._topic, line(error))
+                logger.warning("%s: not committed before its partitions are handed over: %s", self._topic, line(error))
         self.reassigned = True
 
     async def on_partitions_assigned(self, _assigned: "set[TopicPartition]") -> None:
-        """Everything is read anew, when the receiver's own task gets to it."""
+        """Have everything read again, by the receiver's own task."""
         self.reassigned = True
 
     async def rewind(self) -> None:
-        """Go back to the beginning, knowing what is done; raises KafkaError."""
+        """Go back to the beginning, with the committed offsets in mind; raises KafkaError."""
         self.reassigned = False
         tps = self._consumer.assignment()
-        self._next.clear()
-        self._topic_id = await self._present_id()
+        self._next_offsets.clear()
+        self._topic_id = await self._current_topic_id()
         known = {tp.partition: commit for tp, commit in (await self._commits(tps)).items() if commit.offset >= 0}
-        anew = self._anew | {number for number, commit in known.items() if self._is_of_another_log(commit)}
-        self._anew = set()
-        if anew:
-            logger.warning("%s was made anew or has lost its end: it is read from its beginning", self._topic)
-        self._resume = {number: 0 if number in anew else commit.offset for number, commit in known.items()}
-        self._committed = {number: offset for number, offset in self._resume.items() if number not in anew}
-        self._new = {tp.partition for tp in tps} - self._resume.keys()
+        void = self._reset | {number for number, commit in known.items() if self._is_of_another_log(commit)}
+        self._reset = set()
+        if void:
+            logger.warning("%s was created again or has lost its end: it is read from its beginning", self._topic)
+        self._resume_offsets = {number: 0 if number in void else commit.offset for number, commit in known.items()}
+        self._committed = {number: offset for number, offset in self._resume_offsets.items() if number not in void}
+        self._never_committed = {tp.partition for tp in tps} - self._resume_offsets.keys()
         if tps:
             await self._consumer.seek_to_beginning(*tps)
 
-    async def poll(self, room: int, timeout_ms: int = POLL_MS) -> list[ConsumerRecord]:
-        """Up to `room` records in the order of their partitions; without room the topic keeps them. Raises KafkaError.
+    async def poll(self, room: int, timeout_ms: int = POLL_TIMEOUT_MS) -> list[ConsumerRecord]:
+        """Up to `room` records in the order of their partitions; without room they stay in Kafka. Raises KafkaError.
 
-        It is to be called regularly all the same, for the group to know that we live.
+        Call it regularly even without room: otherwise the group takes us for dead.
         """
         tps = self._consumer.assignment()
         if room > 0:
             self._consumer.resume(*tps)
         else:
             self._consumer.pause(*tps)
-        batches = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=min(max(room, 1), MOST_RECORDS))
+        batches = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=min(max(room, 1), POLL_BATCH_SIZE))
         records = [record for batch in batches.values() for record in batch]
         if await self._is_another_log(records):
-            self._anew = {tp.partition for tp in tps}
+            self._reset = {tp.partition for tp in tps}
             self.reassigned = True
             return []
-        self._next |= {record.partition: record.offset + 1 for record in records}
+        self._next_offsets |= {record.partition: record.offset + 1 for record in records}
         return records
 
     async def is_owner(self) -> bool:
-        """Whether the group still counts us as a member, by the word of its coordinator from a moment ago.
+        """Whether the group still counts us as a member, by the coordinator's answer of at most CONFIRMED_SECONDS ago.
 
-        A process that was stopped, or cut off from the coordinator, keeps its partitions in memory while another one
-        already sends what is in them.
+        A process that was suspended, or cut off from the coordinator, still believes in its partitions while another
+        one already sends what is in them.
         """
         now = time.monotonic()
         if now >= self._confirm_at:
             self.confirmed = await self._consumer._coordinator._do_heartbeat()  # noqa: SLF001
-            self._confirm_at = now + (OWNED_SECONDS if self.confirmed else UNCONFIRMED_SECONDS)
+            self._confirm_at = now + (CONFIRMED_SECONDS if self.confirmed else RECONFIRM_SECONDS)
         return self.confirmed and not self.reassigned
 
-    async def at_present(self) -> bool:
+    async def is_caught_up(self) -> bool:
         """Whether everything that the topic holds was read."""
         tps = self._consumer.assignment()
         if not await at_end(self._consumer, tps):
             return False
-        self._anew = {tp.partition for tp in tps if self._ends_before(tp, self._resume.get(tp.partition, 0))}
-        if self._anew:
+        self._reset = {tp.partition for tp in tps if self._ends_before(tp, self._resume_offsets.get(tp.partition, 0))}
+        if self._reset:
             self.reassigned = True
             return False
-        self._new.clear()
+        self._never_committed.clear()
         return True
 
-    def is_done(self, record: ConsumerRecord) -> bool:
-        """Whether the receiver was done with it before we began."""
-        return bool(record.offset < self._resume.get(record.partition, 0))
+    def is_delivered(self, record: ConsumerRecord) -> bool:
+        """Whether the receiver was done with it before we started."""
+        return bool(record.offset < self._resume_offsets.get(record.partition, 0))
 
     def is_new(self, partition: int) -> bool:
-        """Whether a partition is read for the first time ever, and its end was not reached yet."""
-        return partition in self._new
+        """Whether nothing of a partition was ever committed, and its end is not reached yet."""
+        return partition in self._never_committed
 
     async def commit(self, first_waiting: Callable[[int], int | None]) -> Mapping[int, int]:
-        """Commit everything before the first transition that waits; gives what is committed. Raises KafkaError."""
+        """Commit everything before the first waiting transition; returns what is committed. Raises KafkaError."""
         moved: dict[TopicPartition, int] = {}
         for tp in self._consumer.assignment():
             waiting = first_waiting(tp.partition)
@@ -179,42 +179,42 @@ class Feed:
         return self._committed
 
     async def _commits(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
-        """What was committed, with its metadata, for which aiokafka has no public call; raises KafkaError."""
+        """The committed offsets with their metadata, for which aiokafka has no public call; raises KafkaError."""
         found: dict[TopicPartition, OffsetAndMetadata]
         found = await self._consumer._coordinator.fetch_committed_offsets(list(tps))  # noqa: SLF001
         return found
 
     def _is_of_another_log(self, commit: OffsetAndMetadata) -> bool:
-        """Whether what was committed is of another log than the present one; false if that is not known."""
+        """Whether an offset was committed for another log than the present one; False if that is not known."""
         return bool(commit.metadata and self._topic_id and commit.metadata != self._topic_id)
 
     def _ends_before(self, tp: TopicPartition, offset: int) -> bool:
-        """Whether the end that came with the last fetch lies before an offset."""
+        """Whether the end, as of the last fetch, lies before an offset."""
         highwater = self._consumer.highwater(tp)
         return highwater is not None and bool(highwater < offset)
 
     async def _is_another_log(self, records: Iterable[ConsumerRecord]) -> bool:
-        """Whether offsets begin again, or the topic has another id; that is asked for now and then."""
-        if any(record.offset < self._next.get(record.partition, 0) for record in records):
+        """Whether offsets start again, or the topic has another id, which is looked up now and then."""
+        if any(record.offset < self._next_offsets.get(record.partition, 0) for record in records):
             return True
-        if time.monotonic() - self._checked < CHECK_SECONDS:
+        if time.monotonic() - self._topic_checked_at < TOPIC_CHECK_INTERVAL_SECONDS:
             return False
-        self._checked = time.monotonic()
-        return await self._present_id() != self._topic_id
+        self._topic_checked_at = time.monotonic()
+        return await self._current_topic_id() != self._topic_id
 
-    async def _present_id(self) -> str | None:
-        """The topic's id; the one that is known while the broker does not answer, which others tell."""
+    async def _current_topic_id(self) -> str | None:
+        """The topic's id; the known one while the broker does not answer, which others report."""
         try:
             return (await topic_ids(self._kafka, [self._topic])).get(self._topic, self._topic_id)
         except OSError:
             return self._topic_id
 
     def lag(self) -> int:
-        """How many records the receiver is not done with."""
+        """How many records are not committed."""
         return sum(
             max(0, (self._consumer.highwater(tp) or 0) - self._committed.get(tp.partition, 0))
             for tp in self._consumer.assignment()
         )
 
 
-ConsumerRebalanceListener.register(Feed)  # aiokafka asks for the class, and is too untyped to inherit from
+ConsumerRebalanceListener.register(AlertConsumer)  # aiokafka asks for the class, and is too untyped to inherit from

@@ -1,8 +1,8 @@
-"""The log of what each receiver was told: what makes "once" hold across crashes.
+"""The delivery log: what each receiver was sent. It keeps alerts from being sent twice across crashes.
 
-The topic of transitions says what is true, the offset of a receiver how far it has come, and this compacted log what
-lies between: alerts beyond the offset that it was told of already, and alerts before it that are on hold. An alert's
-entry goes when the alert has ended and its offset is committed.
+The alerts topic holds what is true, the committed offset of a receiver how far it has come. This compacted log holds
+what lies between: alerts beyond the offset that were sent already, and alerts before it that are on hold. An alert's
+entry is deleted once the alert has ended and its offset is committed.
 """
 
 import asyncio
@@ -14,46 +14,42 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from config.settings import KafkaSettings
-from processors.notifier.kafka import Headers
-from processors.notifier.notifications import Notice, Word
+from processors.notifier.delivery_record import DeliveryRecord
 from processors.sinks.kafka_client import connection
 from schemas.codec import UNREADABLE
 
-POLL_MS = 200
-MAX_VALUE_BYTES = 512 * 1024
-"""A longer value is cut, so that the letter fits into a message."""
-MAX_KEY_BYTES = 64 * 1024
-MAX_DETAIL = 1000
+POLL_TIMEOUT_MS = 200
 
 logger = logging.getLogger(__name__)
 
 
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """When a rep was sent the last digest (wall, microseconds since 1970)."""
+class DigestRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """When a rep was sent the last digest (wall clock, microseconds since 1970)."""
 
     at_us: int
 
 
-class Memory(NamedTuple):
+class LogContents(NamedTuple):
     """The log of one receiver, read back."""
 
-    words: dict[str, Word]
-    paces: dict[str, int]
-    """The last digest by rep (wall, microseconds since 1970)."""
+    records: dict[str, DeliveryRecord]
+    """By alert_id."""
+    digests: dict[str, int]
+    """The last digest by rep (wall clock, microseconds since 1970)."""
     unreadable: int = 0
-    """Records of the topic that are none of ours: they are passed over, and counted."""
+    """Records that no notifier wrote: they are skipped, and counted."""
 
 
-_Key = tuple[str, Literal["alert", "rep"], str]
+_LogKey = tuple[str, Literal["alert", "rep"], str]
 """Receiver, `alert` or `rep`, and its id."""
 
-_key = msgspec.json.Decoder(_Key)
-_word = msgspec.json.Decoder(Word)
-_pace = msgspec.json.Decoder(Pace)
+_key = msgspec.json.Decoder(_LogKey)
+_record = msgspec.json.Decoder(DeliveryRecord)
+_digest = msgspec.json.Decoder(DigestRecord)
 
 
-class ToldLog:
-    """The log of one receiver."""
+class DeliveryLog:
+    """The part of the log that belongs to one receiver."""
 
     def __init__(self, kafka: KafkaSettings, topic: str, receiver: str, producer: AIOKafkaProducer) -> None:
         self._kafka = kafka
@@ -61,9 +57,9 @@ class ToldLog:
         self._receiver = receiver
         self._producer = producer
 
-    async def read(self) -> Memory:
-        """Everything that is in the log; raises KafkaError."""
-        memory, unreadable = Memory({}, {}), 0
+    async def read(self) -> LogContents:
+        """Everything in the log; raises KafkaError."""
+        contents, unreadable = LogContents({}, {}), 0
         reader = AIOKafkaConsumer(**connection(self._kafka), auto_offset_reset="earliest")
         await reader.start()
         try:
@@ -71,22 +67,22 @@ class ToldLog:
             reader.assign(tps)
             await reader.seek_to_beginning(*tps)
             while not await at_end(reader, tps):
-                for records in (await reader.getmany(timeout_ms=POLL_MS)).values():
-                    unreadable += self._remember(memory, records)
+                for records in (await reader.getmany(timeout_ms=POLL_TIMEOUT_MS)).values():
+                    unreadable += self._add_all(contents, records)
         finally:
             await reader.stop()
         if unreadable:
-            logger.warning("%s has %d records that no notifier wrote: they are passed over", self._topic, unreadable)
-        return memory._replace(unreadable=unreadable)
+            logger.warning("%s has %d records that no notifier wrote: they are skipped", self._topic, unreadable)
+        return contents._replace(unreadable=unreadable)
 
-    async def write(self, words: Iterable[Word], paces: Iterable[tuple[str, int]] = ()) -> None:
-        """Return when the broker has it; raises KafkaError."""
-        entries = [(("alert", word.alert_id), msgspec.json.encode(word)) for word in words]
-        entries += [(("rep", rep_id), msgspec.json.encode(Pace(at_us=at_us))) for rep_id, at_us in paces]
+    async def write(self, records: Iterable[DeliveryRecord], digests: Iterable[tuple[str, int]] = ()) -> None:
+        """Return when the broker has them; raises KafkaError."""
+        entries = [(("alert", record.alert_id), msgspec.json.encode(record)) for record in records]
+        entries += [(("rep", rep_id), msgspec.json.encode(DigestRecord(at_us=at_us))) for rep_id, at_us in digests]
         await self._send(entries)
 
-    async def forget(self, alert_ids: Iterable[str]) -> None:
-        """Take out alerts that have ended and are committed; raises KafkaError."""
+    async def delete(self, alert_ids: Iterable[str]) -> None:
+        """Delete alerts that have ended and are committed; raises KafkaError."""
         await self._send([(("alert", alert_id), None) for alert_id in alert_ids])
 
     async def _send(self, entries: Iterable[tuple[tuple[str, str], bytes | None]]) -> None:
@@ -97,65 +93,31 @@ class ToldLog:
             ]
         )
 
-    def _remember(self, memory: Memory, records: Iterable[ConsumerRecord]) -> int:
-        """Take records in; gives how many could not be read."""
+    def _add_all(self, contents: LogContents, records: Iterable[ConsumerRecord]) -> int:
+        """Add records; returns how many could not be read."""
         unreadable = 0
         for record in records:
             try:
-                self._remember_one(memory, record)
+                self._add(contents, record)
             except UNREADABLE:
                 unreadable += 1
         return unreadable
 
-    def _remember_one(self, memory: Memory, record: ConsumerRecord) -> None:
+    def _add(self, contents: LogContents, record: ConsumerRecord) -> None:
         receiver, kind, name = _key.decode(record.key or b"")
         if receiver != self._receiver:
             return
-        known: dict[str, Any] = memory.paces if kind == "rep" else memory.words
+        known: dict[str, Any] = contents.digests if kind == "rep" else contents.records
         if record.value is None:
             known.pop(name, None)
         elif kind == "rep":
-            known[name] = _pace.decode(record.value).at_us
+            known[name] = _digest.decode(record.value).at_us
         else:
-            known[name] = _word.decode(record.value)
-
-
-class DeadLetters:
-    """What receivers refused for good, with the reason in the headers."""
-
-    def __init__(self, producer: AIOKafkaProducer, topic: str, source: str) -> None:
-        """`source`: the topic that the transitions come from."""
-        self._producer = producer
-        self._topic = topic
-        self._source = source
-
-    async def refused(self, receiver: str, notice: Notice, detail: str) -> None:
-        """A notice that a receiver rejected; returns when the broker has it, raises KafkaError."""
-        key, value = notice.transition.alert_id.encode(), msgspec.json.encode(notice.transition)
-        place = ("", "") if notice.place is None else (str(notice.place.partition), str(notice.place.offset))
-        await self._send(key, value, (receiver, "rejected", detail[:MAX_DETAIL], *place))
-
-    async def malformed(self, receiver: str, record: ConsumerRecord, detail: str) -> None:
-        """A record that is no transition; returns when the broker has it, raises KafkaError."""
-        place = (str(record.partition), str(record.offset))
-        key, value = (record.key or b"")[:MAX_KEY_BYTES], (record.value or b"")[:MAX_VALUE_BYTES]
-        await self._send(key, value, (receiver, "malformed", detail[:MAX_DETAIL], *place))
-
-    async def _send(self, key: bytes | None, value: bytes | None, words: tuple[str, ...]) -> None:
-        receiver, reason, detail, partition, offset = (word.encode("utf-8", "replace") for word in words)
-        headers: Headers = (
-            ("receiver", receiver),
-            ("reason", reason),
-            ("detail", detail),
-            ("topic", self._source.encode()),
-            ("partition", partition),
-            ("offset", offset),
-        )
-        await self._producer.send_and_wait(self._topic, value, key, headers=list(headers))
+            known[name] = _record.decode(record.value)
 
 
 async def at_end(reader: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> bool:
-    """Whether everything was read. Fetched high watermarks tell; the embedded broker's list of offsets does not."""
+    """Whether everything was read, by the high watermarks of fetches: the embedded broker lists no end offsets."""
     for tp in tps:
         highwater = reader.highwater(tp)
         if highwater is None or await reader.position(tp) < highwater:

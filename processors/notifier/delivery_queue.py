@@ -1,31 +1,33 @@
-"""What one receiver knows and has yet to be told: pure bookkeeping, without Kafka, Redis, receivers or a clock.
+"""The queue of one receiver: pure state, without Kafka, Redis, receivers or a clock.
 
-Each alert is told in the order of its revisions; a revision that is not newer than one seen is a repetition. So is one
-that says the same as the last, or only what led to it: a worker that was killed before its state was durable says it
-again, and may know more of the customer by then, hence a newer revision. A receiver of every transition gets all of
-them; the others get what is still true when they can be told: an alert that was resolved before anybody heard of it is
-no news.
+An alert goes out in the order of its revisions. A revision that is not newer than the last one is a repetition. So is a
+newer one with the same content: a worker that was killed before its state was durable sends a transition again, and may
+know more of the customer by then (`deduplication`).
+
+A receiver of every transition gets all of them. The others get what is still true at the time of sending: an alert that
+was resolved before it could be sent is not sent at all.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from sys import intern
 from typing import NamedTuple
 
-from processors.notifier.deduplication import UNSEEN, Seen
-from processors.notifier.notifications import ACTIVE, Habits, Notice, Place, Result, Word
-from processors.read_model.acknowledgements import Hold, TurnKey, turn_of
+from processors.notifier.deduplication import NEVER_SEEN, LastSeen
+from processors.notifier.delivery_record import DeliveryRecord, DeliveryResult
+from processors.notifier.receivers.base import ACTIVE_STATES, DeliveryPolicy, Notification, RecordPosition
+from processors.read_model.acknowledgements import TurnHold, TurnKey, turn_of
 from schemas.alerts import State, Transition
 
-REMEMBERED_ENDED = 100_000
-"""So many ended alerts are remembered, to know their transitions again when a crashed worker repeats them."""
+MAX_ENDED_REMEMBERED = 100_000
+"""Ended alerts whose last transition is kept, to recognize what a crashed worker repeats."""
 
 _INTERNED = ("level", "severity", "rep_id", "team", "channel", "priority", "reason", "state")
 
 
-class Taken(StrEnum):
-    """What became of a transition."""
+class Disposition(StrEnum):
+    """What became of a transition; all but `queued` are counted as skipped."""
 
     QUEUED = "queued"
     DUPLICATE = "duplicate"
@@ -34,102 +36,105 @@ class Taken(StrEnum):
     HELD = "held"
 
 
-class Over(NamedTuple):
-    """An alert that ended, and where."""
+class EndedAlert(NamedTuple):
+    """An alert that ended, and the record that ended it."""
 
     alert_id: str
-    place: Place | None
+    position: RecordPosition | None
 
 
-class _Alert:
-    """One alert, as far as this receiver is concerned."""
+class _QueuedAlert:
+    """One alert as this receiver knows it."""
 
-    __slots__ = ("active", "logged", "queue", "seen", "told")
+    __slots__ = ("active", "known_state", "logged", "queue", "seen")
 
-    def __init__(self, seen: Seen, word: Word | None) -> None:
+    def __init__(self, seen: LastSeen, record: DeliveryRecord | None) -> None:
         self.seen = seen
-        self.told: State | None = word.told if word is not None else None
-        self.logged = word is not None
+        self.known_state: State | None = record.known_state if record is not None else None
+        self.logged = record is not None
         self.active: Transition | None = None
-        self.queue: list[Notice] = []
+        self.queue: list[Notification] = []
 
 
-class Book:
-    """The alerts of one receiver. Only its own task calls it."""
+class DeliveryQueue:
+    """The alerts of one receiver. Only the receiver's own task calls it."""
 
-    def __init__(self, habits: Habits) -> None:
-        self.skipped: dict[str, int] = {}
-        """What was not told, by reason; the caller may empty it."""
-        self.log: list[Word] = []
-        """What is to be recorded before the places it came from are committed; the caller empties it."""
-        self._over: list[Over] = []
-        self._habits = habits
-        self._alerts: dict[str, _Alert] = {}
-        self._ended: OrderedDict[str, Seen] = OrderedDict()
+    def __init__(self, policy: DeliveryPolicy) -> None:
+        self.skipped: Counter[Disposition] = Counter()
+        """Transitions that are not sent, by reason; `drain_skipped` empties it."""
+        self.unlogged: list[DeliveryRecord] = []
+        """To be written to the delivery log before offsets are committed; the caller empties it once they are."""
+        self._ended_logged: list[EndedAlert] = []
+        self._policy = policy
+        self._alerts: dict[str, _QueuedAlert] = {}
+        self._ended: OrderedDict[str, LastSeen] = OrderedDict()
         self._turns: dict[TurnKey, set[str]] = {}
-        self._waiting: OrderedDict[str, _Alert] = OrderedDict()
-        self._places: dict[int, OrderedDict[int, None]] = {}
-        self._holds: Mapping[TurnKey, Hold] = {}
+        self._waiting: OrderedDict[str, _QueuedAlert] = OrderedDict()
+        self._uncommitted: dict[int, OrderedDict[int, None]] = {}
+        self._holds: Mapping[TurnKey, TurnHold] = {}
         self._on_hold: dict[TurnKey, set[str]] = {}
 
     # -- transitions in ---------------------------------------------------------------------------
 
-    def recall(self, transition: Transition, place: Place, word: Word | None) -> None:
-        """A transition that this receiver is done with; `word` is what was recorded of the alert last.
+    def add_delivered(self, transition: Transition, position: RecordPosition, record: DeliveryRecord | None) -> None:
+        """Add a transition that the receiver is done with; `record` is the alert's last entry of the delivery log.
 
-        Done with is not committed: its offset may not be, and until then the record is all that keeps it from being
-        sent again. So an end keeps its place, and the record stays until that place is committed.
+        Being done does not mean being committed. Until the offset is committed, the log entry alone keeps the
+        transition from being sent again. So the end of an alert keeps its position, and `drain_ended` releases the
+        entry only once that position is committed.
         """
-        alert = self._alert(transition, word)
+        alert = self._alert(transition, record)
         if transition.revision <= alert.seen.revision:
             return
         alert.seen = alert.seen.after(transition)
-        alert.logged = word is not None and word.revision <= transition.revision
+        alert.logged = record is not None and record.revision <= transition.revision
         self._follow(alert, transition)
         if alert.active is None:
-            self._end(transition, alert, place)
-        elif word is not None and word.result == "held":
+            self._end(transition, alert, position)
+        elif record is not None and record.result == "held":
             self._on_hold.setdefault(turn_of(transition), set()).add(transition.alert_id)
-        elif self._habits.mirrors:
-            alert.told = transition.state
+        elif self._policy.shows_active:
+            alert.known_state = transition.state
 
-    def take(self, transition: Transition, place: Place, word: Word | None = None) -> Taken:
-        """A transition in the order of its topic. `word`: what was recorded of the alert, when it is met first."""
-        if word is not None and word.revision >= transition.revision:
-            self.recall(transition, place, word)
-            return Taken.DUPLICATE
+    def add(
+        self, transition: Transition, position: RecordPosition, record: DeliveryRecord | None = None
+    ) -> Disposition:
+        """Add a transition, in the order of its topic. `record`: the alert's entry of the delivery log, if any."""
+        if record is not None and record.revision >= transition.revision:
+            self.add_delivered(transition, position, record)
+            return Disposition.DUPLICATE
         seen = self._seen(transition.alert_id)
         if seen.covers(transition):
-            self._repeated(transition, seen)
-            return self._skip(Taken.DUPLICATE)
-        alert = self._alert(transition, word)
+            self._raise_revision(transition, seen)
+            return self._skip(Disposition.DUPLICATE)
+        alert = self._alert(transition, record)
         alert.seen = alert.seen.after(transition)
         self._follow(alert, transition)
-        return self._enqueue(alert, transition, place)
+        return self._enqueue(alert, transition, position)
 
-    def _enqueue(self, alert: _Alert, transition: Transition, place: Place) -> Taken:
+    def _enqueue(self, alert: _QueuedAlert, transition: Transition, position: RecordPosition) -> Disposition:
         turn = turn_of(transition)
         if alert.active is not None and turn in self._holds:
             self._put_on_hold(alert, transition, turn)
-            return self._skip(Taken.HELD)
-        if not self._habits.every or transition.alert_id in self._on_hold.get(turn, ()):
-            self._drop_queue(transition.alert_id, alert)
-            if alert.active is None and alert.told is None:
-                self._end(transition, alert, place)
-                return self._skip(Taken.SUPERSEDED)
-        if transition.state not in self._habits.tell:
+            return self._skip(Disposition.HELD)
+        if not self._policy.every_transition or transition.alert_id in self._on_hold.get(turn, ()):
+            self._clear_queue(transition.alert_id, alert)
+            if alert.active is None and alert.known_state is None:
+                self._end(transition, alert, position)
+                return self._skip(Disposition.SUPERSEDED)
+        if transition.state not in self._policy.states:
             if alert.active is None:
-                self._end(transition, alert, place)
-            return self._skip(Taken.UNWANTED)
-        self._append(alert, Notice(transition=transition, place=place))
-        return Taken.QUEUED
+                self._end(transition, alert, position)
+            return self._skip(Disposition.UNWANTED)
+        self._append(alert, Notification(transition=transition, position=position))
+        return Disposition.QUEUED
 
-    def _seen(self, alert_id: str) -> Seen:
+    def _seen(self, alert_id: str) -> LastSeen:
         alert = self._alerts.get(alert_id)
-        return alert.seen if alert is not None else self._ended.get(alert_id, UNSEEN)
+        return alert.seen if alert is not None else self._ended.get(alert_id, NEVER_SEEN)
 
-    def _repeated(self, transition: Transition, seen: Seen) -> None:
-        """What was known before this repetition is older than it."""
+    def _raise_revision(self, transition: Transition, seen: LastSeen) -> None:
+        """A repetition came under a newer revision: whatever has a revision up to that one is old."""
         newest = seen._replace(revision=max(seen.revision, transition.revision))
         alert = self._alerts.get(transition.alert_id)
         if alert is not None:
@@ -137,39 +142,40 @@ class Book:
         else:
             self._ended[transition.alert_id] = newest
 
-    def _alert(self, transition: Transition, word: Word | None) -> _Alert:
+    def _alert(self, transition: Transition, record: DeliveryRecord | None) -> _QueuedAlert:
         alert = self._alerts.get(transition.alert_id)
         if alert is None:
-            seen = self._ended.get(transition.alert_id, UNSEEN)
-            alert = _Alert(seen, word)
+            seen = self._ended.get(transition.alert_id, NEVER_SEEN)
+            alert = _QueuedAlert(seen, record)
             if transition.revision > seen.revision:
                 self._ended.pop(transition.alert_id, None)
                 self._alerts[transition.alert_id] = alert
         return alert
 
-    def _follow(self, alert: _Alert, transition: Transition) -> None:
-        """Note what is active now; many alerts share their words, which are kept once."""
+    def _follow(self, alert: _QueuedAlert, transition: Transition) -> None:
+        """Note what is active now. Many alerts share their short texts, which are kept once."""
         for name in _INTERNED:
             setattr(transition, name, intern(getattr(transition, name)))
-        alert.active = transition if transition.state in ACTIVE else None
+        alert.active = transition if transition.state in ACTIVE_STATES else None
         if alert.active is not None:
             self._turns.setdefault(turn_of(transition), set()).add(transition.alert_id)
         else:
             _discard(self._turns, turn_of(transition), transition.alert_id)
 
-    def _append(self, alert: _Alert, notice: Notice) -> None:
-        alert.queue.append(notice)
-        self._waiting[notice.transition.alert_id] = alert
-        if notice.place is not None:
-            self._places.setdefault(notice.place.partition, OrderedDict())[notice.place.offset] = None
+    def _append(self, alert: _QueuedAlert, notification: Notification) -> None:
+        alert.queue.append(notification)
+        self._waiting[notification.transition.alert_id] = alert
+        position = notification.position
+        if position is not None:
+            self._uncommitted.setdefault(position.partition, OrderedDict())[position.offset] = None
 
     # -- holds ------------------------------------------------------------------------------------
 
-    def hold(self, holds: Mapping[TurnKey, Hold], now_us: int) -> None:
-        """The turns that somebody takes care of now: their alerts are not told until they are let go."""
+    def apply_holds(self, holds: Mapping[TurnKey, TurnHold], now_us: int) -> None:
+        """Set the turns that somebody takes care of. Their alerts are not sent until the hold ends."""
         for turn in [turn for turn in self._on_hold if turn not in holds]:
             for alert_id in sorted(self._on_hold.pop(turn)):
-                self._tell_again(self._alerts[alert_id], now_us)
+                self._remind(self._alerts[alert_id], now_us)
         new = [turn for turn in holds if turn not in self._holds and turn in self._turns]
         self._holds = holds
         for turn in new:
@@ -178,95 +184,102 @@ class Book:
                 if alert.active is not None:
                     self._put_on_hold(alert, alert.active, turn)
 
-    def _tell_again(self, alert: _Alert, now_us: int) -> None:
-        if alert.active is not None and alert.active.state in self._habits.tell:
-            self._drop_queue(alert.active.alert_id, alert)
-            self._append(alert, Notice(transition=alert.active, again_us=now_us))
+    def _remind(self, alert: _QueuedAlert, now_us: int) -> None:
+        if alert.active is not None and alert.active.state in self._policy.states:
+            self._clear_queue(alert.active.alert_id, alert)
+            self._append(alert, Notification(transition=alert.active, reminder_us=now_us))
 
-    def _put_on_hold(self, alert: _Alert, transition: Transition, turn: TurnKey) -> None:
+    def _put_on_hold(self, alert: _QueuedAlert, transition: Transition, turn: TurnKey) -> None:
         held = self._on_hold.setdefault(turn, set())
-        known = transition.alert_id in held
+        was_held = transition.alert_id in held
         held.add(transition.alert_id)
-        if not known:
-            self._drop_queue(transition.alert_id, alert, Taken.HELD)
+        if not was_held:
+            self._clear_queue(transition.alert_id, alert, Disposition.HELD)
         self._record(alert, transition, "held")
-        if self._habits.mirrors and alert.told is not None and not known:
-            self._append(alert, Notice(transition=transition, hold=self._holds[turn]))
+        if self._policy.shows_active and alert.known_state is not None and not was_held:
+            self._append(alert, Notification(transition=transition, hold=self._holds[turn]))
 
-    # -- notices out ------------------------------------------------------------------------------
+    # -- notifications out ------------------------------------------------------------------------
 
-    def due(self, now: float) -> Iterator[Notice]:
-        """The next notice of each alert that may be tried at this instant (monotonic seconds), oldest first."""
+    def due(self, now: float) -> Iterator[Notification]:
+        """The next notification of each alert that may be tried now (monotonic seconds), oldest first."""
         for alert in self._waiting.values():
             if alert.queue[0].not_before <= now:
                 yield alert.queue[0]
 
-    def sent(self, notice: Notice) -> None:
-        """The receiver has it."""
-        alert = self._alerts[notice.transition.alert_id]
-        alert.told = None if notice.hold is not None else notice.transition.state
-        self._done(alert, notice, "sent" if notice.hold is None else "held")
+    def mark_sent(self, notification: Notification) -> None:
+        """The receiver accepted it."""
+        alert = self._alerts[notification.transition.alert_id]
+        alert.known_state = None if notification.hold is not None else notification.transition.state
+        self._finish(alert, notification, "sent" if notification.hold is None else "held")
 
-    def rejected(self, notice: Notice) -> None:
-        """The receiver will never take it."""
-        alert = self._alerts[notice.transition.alert_id]
-        self._done(alert, notice, "rejected" if notice.hold is None else "held")
+    def mark_rejected(self, notification: Notification) -> None:
+        """The receiver will never accept it."""
+        alert = self._alerts[notification.transition.alert_id]
+        self._finish(alert, notification, "rejected" if notification.hold is None else "held")
 
-    def _done(self, alert: _Alert, notice: Notice, result: Result) -> None:
+    def _finish(self, alert: _QueuedAlert, notification: Notification, result: DeliveryResult) -> None:
         alert.queue.pop(0)
-        self._leave(notice)
-        self._record(alert, notice.transition, result)
+        self._release(notification)
+        self._record(alert, notification.transition, result)
         if not alert.queue:
-            del self._waiting[notice.transition.alert_id]
+            del self._waiting[notification.transition.alert_id]
             if alert.active is None:
-                self._end(notice.transition, alert, notice.place)
+                self._end(notification.transition, alert, notification.position)
 
-    def _record(self, alert: _Alert, transition: Transition, result: Result) -> None:
+    def _record(self, alert: _QueuedAlert, transition: Transition, result: DeliveryResult) -> None:
         alert.logged = True
-        self.log.append(Word.of(transition, result, alert.told))
+        self.unlogged.append(DeliveryRecord.of(transition, result, alert.known_state))
 
-    def _drop_queue(self, alert_id: str, alert: _Alert, why: Taken = Taken.SUPERSEDED) -> None:
-        for notice in alert.queue:
-            self._leave(notice)
+    def _clear_queue(self, alert_id: str, alert: _QueuedAlert, why: Disposition = Disposition.SUPERSEDED) -> None:
+        for notification in alert.queue:
+            self._release(notification)
             self._skip(why)
         alert.queue.clear()
         self._waiting.pop(alert_id, None)
 
-    def _leave(self, notice: Notice) -> None:
-        if notice.place is not None:
-            del self._places[notice.place.partition][notice.place.offset]
+    def _release(self, notification: Notification) -> None:
+        """The record of a notification no longer holds back the commit."""
+        position = notification.position
+        if position is not None:
+            del self._uncommitted[position.partition][position.offset]
 
-    def _end(self, transition: Transition, alert: _Alert, place: Place | None) -> None:
-        """Forget an alert but for its revision."""
+    def _end(self, transition: Transition, alert: _QueuedAlert, position: RecordPosition | None) -> None:
+        """Forget an alert, except for what was seen of it last."""
         del self._alerts[transition.alert_id]
         _discard(self._on_hold, turn_of(transition), transition.alert_id)
         if alert.logged:
-            self._over.append(Over(transition.alert_id, place))
+            self._ended_logged.append(EndedAlert(transition.alert_id, position))
         self._ended[transition.alert_id] = alert.seen
-        while len(self._ended) > REMEMBERED_ENDED:
+        while len(self._ended) > MAX_ENDED_REMEMBERED:
             self._ended.popitem(last=False)
 
-    def _skip(self, taken: Taken) -> Taken:
-        self.skipped[taken] = self.skipped.get(taken, 0) + 1
-        return taken
+    def _skip(self, disposition: Disposition) -> Disposition:
+        self.skipped[disposition] += 1
+        return disposition
 
-    def over(self, committed: Mapping[int, int]) -> list[str]:
-        """Alerts that ended before the committed offset of their partition, once each: their words can go."""
-        over, self._over = self._over, []
-        gone = []
-        for one in over:
-            if one.place is not None and one.place.offset >= committed.get(one.place.partition, 0):
-                self._over.append(one)
+    def drain_skipped(self) -> Counter[Disposition]:
+        """How many transitions were not sent since the last call, by reason."""
+        skipped, self.skipped = self.skipped, Counter()
+        return skipped
+
+    def drain_ended(self, committed: Mapping[int, int]) -> list[str]:
+        """Alerts whose end lies before the committed offset of its partition, each once: their log entries can go."""
+        ended, self._ended_logged = self._ended_logged, []
+        removable = []
+        for one in ended:
+            if one.position is not None and one.position.offset >= committed.get(one.position.partition, 0):
+                self._ended_logged.append(one)
             elif one.alert_id not in self._alerts:
-                gone.append(one.alert_id)
-        return gone
+                removable.append(one.alert_id)
+        return removable
 
-    # -- how it stands ----------------------------------------------------------------------------
+    # -- state ------------------------------------------------------------------------------------
 
     @property
     def waiting(self) -> int:
-        """How many transitions of the topic have been read and not told."""
-        return sum(map(len, self._places.values()))
+        """How many transitions of the topic were read and are not delivered."""
+        return sum(map(len, self._uncommitted.values()))
 
     @property
     def active(self) -> int:
@@ -274,19 +287,23 @@ class Book:
         return sum(map(len, self._turns.values()))
 
     def first_waiting(self, partition: int) -> int | None:
-        """The offset of the first transition of a partition that is not told; None: all are."""
-        return next(iter(self._places.get(partition, ())), None)
+        """The offset of a partition's first transition that is not delivered; None: all are."""
+        return next(iter(self._uncommitted.get(partition, ())), None)
 
     def alert_ids(self) -> list[str]:
         """All alerts that have not ended."""
         return list(self._alerts)
 
     def shown(self, alert_ids: Iterable[str]) -> list[Transition]:
-        """Of these, what a mirror shows: active alerts that it was told of, and that nobody holds."""
+        """Of these, what a receiver with `shows_active` shows: active alerts that it was sent and nobody holds."""
         shown = []
         for alert in filter(None, map(self._alerts.get, alert_ids)):
             transition = alert.active
-            if transition is not None and alert.told in ACTIVE and turn_of(transition) not in self._on_hold:
+            if (
+                transition is not None
+                and alert.known_state in ACTIVE_STATES
+                and turn_of(transition) not in self._on_hold
+            ):
                 shown.append(transition)
         return shown
 

@@ -1,37 +1,38 @@
-"""Which owners of the events' partitions are heard: the newest, from the record on by which it took over.
+"""Whose transitions count: those of the newest owner of a partition, from the record of its takeover on.
 
-A worker that lost its partition without noticing may send transitions late. In each partition of the topic they come
-after the record of its successor's take-over, and do not count: the successor has the word, and takes back what it does
-not find due.
+A worker that lost its partition without noticing may send transitions late. In each partition of the alerts topic they
+come after the takeover record of its successor, and are ignored: the successor computes the same alerts, and retracts
+what it does not find due.
 """
 
 from aiokafka import ConsumerRecord
 
 from schemas.alerts import Takeover, Transition, takeover_of
 
-FORMER = "former_owner"
-"""Why a transition is skipped."""
+FORMER_OWNER = "former_owner"
+"""The reason for which a transition is skipped."""
 
 
-class Owners:
-    """The newest owner of each source partition, as far as each partition of the topic was read."""
+class PartitionOwners:
+    """The newest owner of each source partition, as far as each partition of the alerts topic was read."""
 
     def __init__(self) -> None:
         self._newest: dict[tuple[int, int], Takeover] = {}
-        """By the topic's partition and the source's."""
+        """By partition of the alerts topic and source partition."""
 
-    def learn(self, record: ConsumerRecord) -> None:
-        """Take a record without a value: of the take-overs, a late one of a former owner changes nothing."""
+    def add(self, record: ConsumerRecord) -> None:
+        """Add a record without a value. A late takeover by a former owner changes nothing."""
         takeover = takeover_of(record.key, record.headers)
         if takeover is None:
             return
-        place = (record.partition, takeover.partition)
-        known = self._newest.get(place)
+        key = (record.partition, takeover.partition)
+        known = self._newest.get(key)
+        # Logs that were made anew count their epochs anew: there, a lower epoch is the newer owner.
         if known is None or known.logs != takeover.logs or known.epoch <= takeover.epoch:
-            self._newest[place] = takeover
+            self._newest[key] = takeover
 
-    def hears(self, partition: int, transition: Transition) -> bool:
-        """Whether a transition counts, read from this partition of the topic: it does if nobody says who sent it."""
+    def accepts(self, partition: int, transition: Transition) -> bool:
+        """Whether a transition in this partition of the alerts topic counts; without a known owner it does."""
         if transition.epoch is None or transition.partition is None:
             return True
         newest = self._newest.get((partition, transition.partition))

@@ -1,4 +1,4 @@
-"""What is said of an exception that nobody foresaw: its kind and where it was raised, but not its text.
+"""What may be logged of an unforeseen exception: its type and where it was raised, but not its text.
 
 The text may hold an address that is a secret, or whatever a customer typed.
 """
@@ -7,7 +7,7 @@ from pathlib import Path
 from traceback import extract_tb
 
 
-def fault_of(error: BaseException) -> str:
+def type_and_line(error: BaseException) -> str:
     """One line: the exception's type, with the file and line that raised it."""
     frames = extract_tb(error.__traceback__)
     at = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

@@ -1,4 +1,4 @@
-"""Sending what is due to one receiver, and what follows from its answer: recorded, refused or tried again later."""
+"""Sends one receiver what is due, and acts on its answer: logged as sent, moved to the dead letters, or tried again."""
 
 import asyncio
 import logging
@@ -7,181 +7,186 @@ import time
 from collections.abc import Iterable, Mapping
 
 from config.clock import wall_us
-from processors.notifier.batching import parcels
-from processors.notifier.delivery_log import DeadLetters, Memory, ToldLog
-from processors.notifier.delivery_queue import Book
+from processors.notifier.batching import next_batches
+from processors.notifier.delivery_log import DeliveryLog, LogContents
+from processors.notifier.delivery_queue import DeliveryQueue
+from processors.notifier.delivery_record import DeliveryRecord
 from processors.notifier.metrics import NotifierMetrics
-from processors.notifier.notifications import Notice, Parcel, Word, is_newer
-from processors.notifier.receivers.base import Receiver, Rejected, TryAgain
-from processors.notifier.redacted_errors import fault_of
+from processors.notifier.notification_dead_letters import NotificationDeadLetters
+from processors.notifier.receivers.base import Notification, NotificationBatch, Receiver, Rejected, TryAgain
+from processors.notifier.redacted_errors import type_and_line
 
 logger = logging.getLogger(__name__)
 
-FIRST_PAUSE_SECONDS = 0.5
-MOST_DOUBLINGS = 16
+MIN_PAUSE_SECONDS = 0.5
+MAX_DOUBLINGS = 16
 MAX_FAILURES_ALONE = 30
-"""So often a message is tried while the receiver takes others: with the pauses that is a quarter of an hour."""
+"""A message is tried this often while the receiver accepts others: with the pauses, for a quarter of an hour."""
 
-Outcome = Mapping[str, str] | TryAgain | Rejected
-"""Keys of rejected notices with the reason, or what was raised."""
+SendOutcome = Mapping[str, str] | TryAgain | Rejected
+"""Keys of rejected notifications with the reason, or what was raised."""
+FailedBatch = tuple[NotificationBatch, TryAgain]
+Refusal = tuple[Notification, str]
+"""A notification that is given up, with the reason."""
 
 
-class Teller:
-    """Tells one receiver, a round at a time."""
+class Sender:
+    """Sends to one receiver, a round at a time."""
 
     def __init__(
         self,
         receiver: Receiver,
-        log: ToldLog,
-        dead_letters: DeadLetters,
+        log: DeliveryLog,
+        dead_letters: NotificationDeadLetters,
         metrics: NotifierMetrics,
-        longest_pause: float,
+        max_pause_seconds: float,
     ) -> None:
-        """`longest_pause`: seconds."""
-        self.book = Book(receiver.habits)
-        self.paces: dict[str, int] = {}
-        """When each rep was sent a digest last (wall, microseconds since 1970)."""
-        self._owed_paces: dict[str, int] = {}
+        """`max_pause_seconds`: the longest pause before another try."""
+        self.queue = DeliveryQueue(receiver.policy)
+        self.digests: dict[str, int] = {}
+        """When each rep was sent a digest last (wall clock, microseconds since 1970)."""
+        self._unlogged_digests: dict[str, int] = {}
         self._receiver = receiver
         self._log = log
         self._dead_letters = dead_letters
         self._metrics = metrics
-        self._longest_pause_seconds = longest_pause
+        self._max_pause_seconds = max_pause_seconds
         self._failures = 0
         self._pause_until = 0.0
 
-    def chosen(self) -> list[Parcel]:
-        """What may go out now; while the receiver takes nothing, one parcel to see whether it does."""
+    def next_batches(self) -> list[NotificationBatch]:
+        """What may go out now. While the receiver accepts nothing, a single batch probes it."""
         now = time.monotonic()
         if now < self._pause_until:
             return []
-        at_once = 1 if self._failures else self._receiver.habits.at_once
-        return parcels(self.book.due(now), self._receiver.habits, self.paces, wall_us(), at_once)
+        policy = self._receiver.policy
+        max_batches = 1 if self._failures else policy.max_in_flight
+        return next_batches(self.queue.due(now), policy, self.digests, wall_us(), max_batches)
 
-    async def tell(self) -> None:
-        """Send what may go out now, and record what became of it; raises KafkaError."""
-        chosen = self.chosen()
-        outcomes = await asyncio.gather(*map(self._send, chosen))
-        failed: list[tuple[Parcel, TryAgain]] = []
-        refused: list[tuple[Notice, str]] = []
-        taken = False
-        for parcel, outcome in zip(chosen, outcomes, strict=True):
+    async def send_due(self) -> None:
+        """Send what may go out now, and log the result; raises KafkaError."""
+        batches = self.next_batches()
+        outcomes = await asyncio.gather(*map(self._send, batches))
+        failed: list[FailedBatch] = []
+        refused: list[Refusal] = []
+        accepted = False
+        for batch, outcome in zip(batches, outcomes, strict=True):
             if isinstance(outcome, TryAgain):
-                failed.append((parcel, outcome))
+                failed.append((batch, outcome))
             else:
-                taken = True
-                refused += self._taken(parcel, outcome)
-        self._note_paces(chosen, outcomes)
-        await self.record()
-        refused += self._hopeless(failed, taken=taken)
-        for notice, why in refused:
-            await self._refuse(notice, why)
-        await self.record()
-        self._note(failed, taken=taken)
+                accepted = True
+                refused += self._mark_sent(batch, outcome)
+        self._note_digests(batches, outcomes)
+        await self.write_log()
+        refused += self._drain_hopeless(failed, accepted=accepted)
+        for notification, why in refused:
+            await self._give_up(notification, why)
+        await self.write_log()
+        self._back_off(failed, accepted=accepted)
 
-    async def record(self) -> None:
+    async def write_log(self) -> None:
         """Write what was sent; returns when the broker has it. Raises KafkaError: then it is written later."""
-        await self._log.write(self.book.log, self._owed_paces.items())
-        self.book.log.clear()
-        self._owed_paces.clear()
+        await self._log.write(self.queue.unlogged, self._unlogged_digests.items())
+        self.queue.unlogged.clear()
+        self._unlogged_digests.clear()
 
-    def begin_again(self, memory: Memory) -> dict[str, Word]:
-        """Start over with what the log holds; gives the last record of each alert, by its id.
+    def restart(self, contents: LogContents) -> dict[str, DeliveryRecord]:
+        """Start over with what the log holds; returns the last record of each alert, by its id.
 
-        What was sent while Kafka took no records is still owed to the log, and counts as sent.
+        What was sent while Kafka accepted no records is not in the log yet, and counts as sent all the same.
         """
-        words = dict(memory.words)
-        owed = [word for word in self.book.log if is_newer(word, words.get(word.alert_id))]
-        words |= {word.alert_id: word for word in owed}
-        self.book = Book(self._receiver.habits)
-        self.book.log = owed
-        self.paces = memory.paces | self._owed_paces
-        return words
+        records = dict(contents.records)
+        unlogged = [record for record in self.queue.unlogged if record.is_newer_than(records.get(record.alert_id))]
+        records |= {record.alert_id: record for record in unlogged}
+        self.queue = DeliveryQueue(self._receiver.policy)
+        self.queue.unlogged = unlogged
+        self.digests = contents.digests | self._unlogged_digests
+        return records
 
-    async def _send(self, parcel: Parcel) -> Outcome:
+    async def _send(self, batch: NotificationBatch) -> SendOutcome:
         try:
-            return await self._receiver.send(parcel)
+            return await self._receiver.send(batch)
         except (TryAgain, Rejected) as error:
             return error
         except Exception as error:  # noqa: BLE001 -- whatever one message does, it costs that message alone
-            return await self._send_halves(parcel, error)
+            return await self._send_halves(batch, error)
 
-    async def _send_halves(self, parcel: Parcel, error: Exception) -> Outcome:
-        """A message could not be composed: find the notice that it fails on, and send the others."""
-        if len(parcel) == 1:
-            return Rejected(fault_of(error))
-        middle = len(parcel) // 2
+    async def _send_halves(self, batch: NotificationBatch, error: Exception) -> SendOutcome:
+        """A message could not be composed: find the notification that it fails on, and send the others."""
+        if len(batch) == 1:
+            return Rejected(type_and_line(error))
+        middle = len(batch) // 2
         rejected: dict[str, str] = {}
-        for half in (parcel[:middle], parcel[middle:]):
+        for half in (batch[:middle], batch[middle:]):
             outcome = await self._send(half)
             if isinstance(outcome, TryAgain):
                 return outcome
             rejected |= {n.key: str(outcome) for n in half} if isinstance(outcome, Rejected) else outcome
         return rejected
 
-    def _hopeless(self, failed: list[tuple[Parcel, TryAgain]], *, taken: bool) -> list[tuple[Notice, str]]:
-        """What fails again and again while the receiver takes others; it is out of `failed` then, and refused."""
-        hopeless = [one for one in failed if taken and any(n.failures >= MAX_FAILURES_ALONE for n in one[0])]
+    def _drain_hopeless(self, failed: list[FailedBatch], *, accepted: bool) -> list[Refusal]:
+        """Take out of `failed` what fails again and again while the receiver accepts others: it is given up."""
+        hopeless = [one for one in failed if accepted and any(n.failures >= MAX_FAILURES_ALONE for n in one[0])]
         failed[:] = [one for one in failed if one not in hopeless]
-        return [(n, f"tried {n.failures + 1} times: {error}") for parcel, error in hopeless for n in parcel]
+        return [(n, f"tried {n.failures + 1} times: {error}") for batch, error in hopeless for n in batch]
 
-    def _taken(self, parcel: Parcel, outcome: Mapping[str, str] | Rejected) -> list[tuple[Notice, str]]:
-        """Note what the receiver has; gives what it refused."""
+    def _mark_sent(self, batch: NotificationBatch, outcome: Mapping[str, str] | Rejected) -> list[Refusal]:
+        """Mark what the receiver accepted; returns what it rejected."""
         if isinstance(outcome, Rejected):
-            return [(notice, str(outcome)) for notice in parcel]
-        for notice in parcel:
-            if notice.key not in outcome:
-                self.book.sent(notice)
-                self._count(notice)
-        return [(notice, outcome[notice.key]) for notice in parcel if notice.key in outcome]
+            return [(notification, str(outcome)) for notification in batch]
+        for notification in batch:
+            if notification.key not in outcome:
+                self.queue.mark_sent(notification)
+                self._count(notification)
+        return [(notification, outcome[notification.key]) for notification in batch if notification.key in outcome]
 
-    def _count(self, notice: Notice) -> None:
+    def _count(self, notification: Notification) -> None:
         self._metrics.notifications.labels(self._receiver.name, "sent").inc()
-        if notice.place is not None:
-            delay_us = wall_us() - notice.place.timestamp_ms * 1000
+        if notification.position is not None:
+            delay_us = wall_us() - notification.position.timestamp_ms * 1000
             self._metrics.delay_seconds.labels(self._receiver.name).observe(max(delay_us, 0) / 1_000_000)
 
-    def _note_paces(self, chosen: Iterable[Parcel], outcomes: Iterable[Outcome]) -> None:
-        """Note the reps whose digest went out just now."""
-        if not self._receiver.habits.digest_seconds:
+    def _note_digests(self, batches: Iterable[NotificationBatch], outcomes: Iterable[SendOutcome]) -> None:
+        """Note the reps whose digest has just gone out."""
+        if not self._receiver.policy.digest_seconds:
             return
         sent = [
-            parcel
-            for parcel, outcome in zip(chosen, outcomes, strict=True)
+            batch
+            for batch, outcome in zip(batches, outcomes, strict=True)
             if not isinstance(outcome, TryAgain | Rejected)
         ]
-        paced = {parcel[0].transition.rep_id: wall_us() for parcel in sent}
-        self.paces |= paced
-        self._owed_paces |= paced
+        digests = {batch[0].transition.rep_id: wall_us() for batch in sent}
+        self.digests |= digests
+        self._unlogged_digests |= digests
 
-    async def _refuse(self, notice: Notice, why: str) -> None:
-        """To the dead letters first: a crash in between sends it there twice rather than nowhere."""
-        await self._dead_letters.refused(self._receiver.name, notice, why)
-        self.book.rejected(notice)
+    async def _give_up(self, notification: Notification, why: str) -> None:
+        # The dead letter comes first: a crash in between writes it twice rather than not at all.
+        await self._dead_letters.add_rejected(self._receiver.name, notification, why)
+        self.queue.mark_rejected(notification)
         self._metrics.notifications.labels(self._receiver.name, "rejected").inc()
-        logger.warning("%s rejected %s: %s", self._receiver.name, notice.key, why)
+        logger.warning("%s rejected %s: %s", self._receiver.name, notification.key, why)
 
-    def _note(self, failed: list[tuple[Parcel, TryAgain]], *, taken: bool) -> None:
-        """Wait before the next try: the receiver's, if it took nothing, else that of what it did not take."""
-        if taken and self._failures:
-            logger.info("%s takes alerts again", self._receiver.name)
-        self._failures = 0 if taken else self._failures + bool(failed)
-        for parcel, error in failed:
-            self._metrics.notifications.labels(self._receiver.name, "failed").inc(len(parcel))
-            self._put_off(parcel, error, alone=taken)
+    def _back_off(self, failed: list[FailedBatch], *, accepted: bool) -> None:
+        """Pause the whole receiver if it accepted nothing, else only what it did not accept."""
+        if accepted and self._failures:
+            logger.info("%s accepts alerts again", self._receiver.name)
+        self._failures = 0 if accepted else self._failures + bool(failed)
+        for batch, error in failed:
+            self._metrics.notifications.labels(self._receiver.name, "failed").inc(len(batch))
+            self._put_off(batch, error, alone=accepted)
         if failed and self._failures == 1:
-            logger.warning("%s does not take alerts: %s; trying again", self._receiver.name, failed[0][1])
+            logger.warning("%s does not accept alerts: %s; trying again", self._receiver.name, failed[0][1])
 
-    def _put_off(self, parcel: Parcel, error: TryAgain, *, alone: bool) -> None:
+    def _put_off(self, batch: NotificationBatch, error: TryAgain, *, alone: bool) -> None:
         now = time.monotonic()
-        for notice in parcel if alone else ():
-            notice.failures += 1
-            notice.not_before = now + self._pause_seconds(notice.failures)
+        for notification in batch if alone else ():
+            notification.failures += 1
+            notification.not_before = now + self._pause_seconds(notification.failures)
         after_seconds = error.after_seconds or 0.0
         pause = after_seconds if alone else max(after_seconds, self._pause_seconds(self._failures))
         self._pause_until = max(self._pause_until, now + pause)
 
     def _pause_seconds(self, failures: int) -> float:
-        """Twice as long each time, up to a limit; a random half of it, so that not all come back at once."""
-        longest = min(self._longest_pause_seconds, FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, MOST_DOUBLINGS))
+        """Twice as long each time, up to a limit, and up to half of it cut at random to spread the tries."""
+        longest = min(self._max_pause_seconds, MIN_PAUSE_SECONDS * 2.0 ** min(failures - 1, MAX_DOUBLINGS))
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 -- nothing secret

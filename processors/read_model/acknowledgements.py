@@ -1,7 +1,7 @@
 """Acknowledged and snoozed turns: one hash in Redis, which the board writes and the notifier honours.
 
-A hold is about a turn, not about one level of it. An acknowledgement holds until it is released or the turn ends, a
-snooze until its instant. Each of them is recorded before it takes effect.
+A hold covers a turn with all its levels. An acknowledgement holds until it is released or the turn ends, a snooze until
+its instant. Each change is recorded on a topic before it takes effect.
 """
 
 import logging
@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 
 from processors.core.instants import DAY_US, rfc3339
-from processors.read_model.connection import Connection
+from processors.read_model.connection import RedisConnection
 from schemas.alerts import Transition
 from schemas.codec import UNREADABLE
 from schemas.errors import UsageError
@@ -19,14 +19,14 @@ from schemas.events import Id
 
 logger = logging.getLogger(__name__)
 
-Action = Literal["acknowledged", "snoozed", "released"]
+HoldAction = Literal["acknowledged", "snoozed", "released"]
 
-FIELDS_AT_ONCE = 500
-LONGEST_NAME = 128
-MAX_FOREIGN = 100
-"""So many fields that are no holds are named in the log."""
-KEPT_AFTER_END_US = DAY_US
-"""A snooze that has ended stays so long, for those who ask what happened."""
+SCAN_BATCH_SIZE = 500
+MAX_NAME_CHARACTERS = 128
+MAX_FOREIGN_FIELDS_LOGGED = 100
+"""The log names no more fields than this that are no holds."""
+KEEP_ENDED_SNOOZE_US = DAY_US
+"""How long a snooze that has ended is kept, for those who ask what happened."""
 
 _PUT = "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) return 1"
 _DROP = "return redis.call('HDEL', KEYS[1], unpack(ARGV))"
@@ -40,16 +40,16 @@ class TurnKey(NamedTuple):
     turn: int
 
 
-class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Somebody has taken care of a turn. Instants are microseconds since 1970, by Salespulse's clock."""
+class TurnHold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody takes care of a turn. Instants are microseconds since 1970, by Salespulse's clock."""
 
     by: str
     at_us: int
     until_us: int | None = None
     """The end of a snooze; None: an acknowledgement."""
 
-    def lasts(self, now_us: int) -> bool:
-        """Whether it holds at an instant."""
+    def is_in_force(self, now_us: int) -> bool:
+        """Whether it still holds at an instant."""
         return self.until_us is None or now_us < self.until_us
 
     def __str__(self) -> str:
@@ -58,10 +58,10 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"snoozed by {self.by} until {rfc3339(self.until_us)}"
 
 
-class AckEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="request.hold"):
-    """What somebody did about a turn, on the topic of acknowledgements, keyed as the hash's fields are."""
+class HoldEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="request.hold"):
+    """A change of a hold, on the topic of acknowledgements, under the same key as in the hash."""
 
-    action: Action
+    action: HoldAction
     customer_id: Id
     request_id: Id
     turn: int
@@ -70,14 +70,14 @@ class AckEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     until_us: int | None = None
 
 
-class Recorder(Protocol):
+class HoldRecorder(Protocol):
     """Where acknowledgements are recorded."""
 
     async def record(self, key: bytes, value: bytes) -> None:
-        """Return when the `AckEvent` is durable; raises Unavailable."""
+        """Return when the `HoldEvent` is durable; raises Unavailable."""
 
 
-_hold = msgspec.json.Decoder(Hold)
+_hold = msgspec.json.Decoder(TurnHold)
 
 
 def turn_of(transition: Transition) -> TurnKey:
@@ -91,58 +91,61 @@ def field_of(key: TurnKey) -> str:
 
 
 def key_of(field: str) -> TurnKey:
-    """The reverse of `field_of`; raises ValueError for what it never makes."""
+    """The reverse of `field_of`; raises ValueError for anything that it does not make."""
     customer_id, request_id, turn = field.split("|")
     return TurnKey(_unquoted(customer_id), _unquoted(request_id), int(turn))
 
 
-def lasting(holds: Mapping[TurnKey, Hold], now_us: int) -> dict[TurnKey, Hold]:
-    """Those that hold at an instant."""
-    return {key: hold for key, hold in holds.items() if hold.lasts(now_us)}
+def in_force(holds: Mapping[TurnKey, TurnHold], now_us: int) -> dict[TurnKey, TurnHold]:
+    """The holds that still hold at an instant."""
+    return {key: hold for key, hold in holds.items() if hold.is_in_force(now_us)}
 
 
-def outlived(holds: Mapping[TurnKey, Hold], now_us: int, kept_us: int) -> list[TurnKey]:
-    """What nobody needs any more: snoozes that ended a day ago, and acknowledgements older than requests are kept."""
+def obsolete(holds: Mapping[TurnKey, TurnHold], now_us: int, keep_us: int) -> list[TurnKey]:
+    """Holds that nobody needs any more: snoozes that ended a day ago, and any older than `keep_us`."""
     return [
         key
         for key, hold in holds.items()
-        if (hold.until_us is not None and now_us > hold.until_us + KEPT_AFTER_END_US) or now_us > hold.at_us + kept_us
+        if (hold.until_us is not None and now_us > hold.until_us + KEEP_ENDED_SNOOZE_US)
+        or now_us > hold.at_us + keep_us
     ]
 
 
-class Acks:
-    """The holds of one installation. Everything raises Unavailable when Redis, or the record, does not answer."""
+class HoldStore:
+    """The holds of one installation. Its methods raise Unavailable when Redis or the recorder does not answer."""
 
-    def __init__(self, connection: Connection, prefix: str, recorder: Recorder, now_us: Callable[[], int]) -> None:
-        """`now_us`: the present instant by Salespulse's clock."""
+    def __init__(
+        self, connection: RedisConnection, prefix: str, recorder: HoldRecorder, now_us: Callable[[], int]
+    ) -> None:
+        """`now_us` gives the present instant by Salespulse's clock."""
         self._connection = connection
         self._hash = f"{prefix}:acks"
         self._foreign: set[bytes] = set()
         self._recorder = recorder
         self._now_us = now_us
 
-    async def acknowledge(self, customer_id: str, request_id: str, turn: int, by: str) -> Hold:
-        """Hold a turn until it is released or ends. Raises UsageError for a name that is none."""
+    async def acknowledge(self, customer_id: str, request_id: str, turn: int, by: str) -> TurnHold:
+        """Hold a turn until it is released or ends. Raises UsageError for an invalid name."""
         return await self._hold(TurnKey(customer_id, request_id, turn), by, None)
 
-    async def snooze(self, customer_id: str, request_id: str, turn: int, by: str, until_us: int) -> Hold:
-        """Hold a turn until an instant. Raises UsageError for an instant that has passed, or a name that is none."""
+    async def snooze(self, customer_id: str, request_id: str, turn: int, by: str, until_us: int) -> TurnHold:
+        """Hold a turn until an instant. Raises UsageError for an instant that has passed, or an invalid name."""
         return await self._hold(TurnKey(customer_id, request_id, turn), by, until_us)
 
     async def release(self, customer_id: str, request_id: str, turn: int, by: str) -> bool:
-        """Let go of a turn: its alert is told again if it is still active. False: nothing held it."""
+        """Release a turn: its alerts are sent again if they are still active. False: it had no hold."""
         key = TurnKey(customer_id, request_id, turn)
         _check_name(by)
         if key not in await self.all():
             return False
-        await self._record("released", key, Hold(by=by, at_us=self._now_us()))
+        await self._record("released", key, TurnHold(by=by, at_us=self._now_us()))
         await self.drop([key])
         return True
 
-    async def all(self) -> dict[TurnKey, Hold]:
-        """Every hold that was not released, also snoozes that have just ended. A field that is none is passed over."""
+    async def all(self) -> dict[TurnKey, TurnHold]:
+        """Every hold that was not released, also snoozes that have just ended. Fields that are no holds are skipped."""
         holds = {}
-        async for fields in self._connection.slices(self._hash, FIELDS_AT_ONCE):
+        async for fields in self._connection.scan(self._hash, SCAN_BATCH_SIZE):
             for field, raw in fields.items():
                 try:
                     holds[key_of(field.decode())] = _hold.decode(raw)
@@ -151,37 +154,39 @@ class Acks:
         return holds
 
     def _warn(self, field: bytes, error: Exception) -> None:
-        """Say once what somebody else has written, for the first of such fields."""
-        if field not in self._foreign and len(self._foreign) < MAX_FOREIGN:
+        """Log a field that somebody else has written, once."""
+        if field not in self._foreign and len(self._foreign) < MAX_FOREIGN_FIELDS_LOGGED:
             self._foreign.add(field)
-            mend = f"delete it with HDEL {self._hash}"
-            logger.warning("%s in Redis has a field %r that is no hold (%s): %s", self._hash, field[:100], error, mend)
+            remedy = f"delete it with HDEL {self._hash}"
+            logger.warning(
+                "%s in Redis has a field %r that is no hold (%s): %s", self._hash, field[:100], error, remedy
+            )
 
     async def drop(self, keys: Iterable[TurnKey]) -> None:
-        """Forget holds without a record: their turns have ended."""
+        """Delete holds without a record, since their turns have ended."""
         fields = [field_of(key) for key in keys]
-        for first in range(0, len(fields), FIELDS_AT_ONCE):
-            await self._connection.run(_DROP, [self._hash], fields[first : first + FIELDS_AT_ONCE])
+        for first in range(0, len(fields), SCAN_BATCH_SIZE):
+            await self._connection.run_script(_DROP, [self._hash], fields[first : first + SCAN_BATCH_SIZE])
 
-    async def _hold(self, key: TurnKey, by: str, until_us: int | None) -> Hold:
+    async def _hold(self, key: TurnKey, by: str, until_us: int | None) -> TurnHold:
         _check_name(by)
         now_us = self._now_us()
         if until_us is not None and until_us <= now_us:
             raise UsageError(f"until {rfc3339(until_us)} has passed: it is {rfc3339(now_us)}")
-        hold = Hold(by=by, at_us=now_us, until_us=until_us)
-        await self._connection.fields(self._hash, [field_of(key)])  # a Redis that is away is to be noticed beforehand
+        hold = TurnHold(by=by, at_us=now_us, until_us=until_us)
+        await self._connection.fields(self._hash, [field_of(key)])  # fails before anything is recorded
         await self._record("acknowledged" if until_us is None else "snoozed", key, hold)
-        await self._connection.run(_PUT, [self._hash], [field_of(key), msgspec.json.encode(hold)])
+        await self._connection.run_script(_PUT, [self._hash], [field_of(key), msgspec.json.encode(hold)])
         return hold
 
-    async def _record(self, action: Action, key: TurnKey, hold: Hold) -> None:
-        event = AckEvent(action=action, **key._asdict(), **msgspec.structs.asdict(hold))
+    async def _record(self, action: HoldAction, key: TurnKey, hold: TurnHold) -> None:
+        event = HoldEvent(action=action, **key._asdict(), **msgspec.structs.asdict(hold))
         await self._recorder.record(field_of(key).encode(), msgspec.json.encode(event))
 
 
 def _check_name(by: str) -> None:
-    if not 1 <= len(by) <= LONGEST_NAME:
-        raise UsageError(f"by {by[:LONGEST_NAME]!r}: allowed is a name of 1 to {LONGEST_NAME} characters")
+    if not 1 <= len(by) <= MAX_NAME_CHARACTERS:
+        raise UsageError(f"by {by[:MAX_NAME_CHARACTERS]!r}: allowed is a name of 1 to {MAX_NAME_CHARACTERS} characters")
 
 
 def _quoted(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The connection to Redis: made from the settings, typed, and every failure of it is Unavailable."""
+"""The typed connection to Redis. Every failure of it raises Unavailable."""
 
 from asyncio import CancelledError, current_task
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -15,30 +15,30 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from config.settings import RedisSettings
 from schemas.errors import Unavailable
 
-Entry = tuple[bytes, Mapping[bytes, bytes]]
+StreamEntry = tuple[bytes, Mapping[bytes, bytes]]
 """An entry of a stream: its id and its fields."""
 
-TIMEOUT_SECONDS = 5.0
-"""For connecting and for each answer; longer than any blocking read asks for."""
+REDIS_TIMEOUT_SECONDS = 5.0
+"""For connecting and for each answer; longer than any blocking read waits."""
 
 
-class Refused(Unavailable):
-    """Redis answered, with an error: `answer` is its kind and what it said."""
+class RedisRefused(Unavailable):
+    """Redis answered with an error; `answer` holds its class and its text."""
 
     def __init__(self, message: str, answer: str) -> None:
         super().__init__(message)
         self.answer = answer
 
 
-class Connection:
-    """The few commands that the read model needs. All of them raise Unavailable when Redis does not do them."""
+class RedisConnection:
+    """The few commands that the read model needs. Each raises Unavailable when Redis fails."""
 
-    def __init__(self, redis: Redis, place: str) -> None:
+    def __init__(self, redis: Redis, url: str) -> None:
         self._redis = redis
-        self._place = place
+        self._url = url
 
-    async def run(self, script: str, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> bytes:
-        """Run a Lua script, which Redis keeps after the first time; its answer as bytes, whole numbers in digits."""
+    async def run_script(self, script: str, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> bytes:
+        """Run a Lua script, which Redis caches; returns its answer as bytes, integers as digits."""
         with self._errors():
             known = self._redis.register_script(script)
             answer = await known(keys=list(keys), args=list(arguments))
@@ -50,18 +50,18 @@ class Connection:
             return cast("bytes | None", await self._redis.get(key))
 
     async def now_us(self) -> int:
-        """Redis' clock, in microseconds since 1970."""
+        """The clock of Redis, in microseconds since 1970."""
         with self._errors():
             seconds, microseconds = await self._redis.time()
         return int(seconds) * 1_000_000 + int(microseconds)
 
     async def info(self) -> Mapping[str, object]:
-        """What Redis says of itself."""
+        """The answer of INFO."""
         with self._errors():
             return cast("Mapping[str, object]", await self._redis.info())
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Delete keys; those that are not there are none to be deleted."""
+        """Delete keys, whether they exist or not."""
         with self._errors():
             for key in keys:
                 await self._redis.delete(key)
@@ -77,20 +77,20 @@ class Connection:
             return cast("list[bytes]", await self._redis.hkeys(key))
 
     async def fields(self, key: str, names: Sequence[str]) -> list[bytes | None]:
-        """Fields of a hash, None for those that it lacks."""
+        """The values of a hash's fields, None for missing ones."""
         with self._errors():
             return cast("list[bytes | None]", await self._redis.hmget(key, list(names)))
 
     async def fields_of(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[list[bytes | None]]:
-        """Fields of several hashes, in one round trip."""
+        """The values of fields of several hashes, in one round trip."""
         with self._errors():
             pipeline = self._redis.pipeline(transaction=False)
             for key, names in wanted:
                 pipeline.hmget(key, list(names))
             return cast("list[list[bytes | None]]", await pipeline.execute())
 
-    async def slices(self, key: str, count: int) -> AsyncIterator[dict[bytes, bytes]]:
-        """A hash, some fields at a time; what stays throughout comes at least once."""
+    async def scan(self, key: str, count: int) -> AsyncIterator[dict[bytes, bytes]]:
+        """A hash, some fields at a time; a field that stays throughout comes at least once."""
         cursor = 0
         while True:
             with self._errors():
@@ -99,20 +99,20 @@ class Connection:
             if not cursor:
                 return
 
-    async def newest(self, stream: str) -> Entry | None:
+    async def newest_entry(self, stream: str) -> StreamEntry | None:
         """The newest entry of a stream."""
         with self._errors():
-            entries = cast("list[Entry]", await self._redis.xrevrange(stream, count=1))
+            entries = cast("list[StreamEntry]", await self._redis.xrevrange(stream, count=1))
         return entries[0] if entries else None
 
-    async def after(self, stream: str, last_id: bytes, count: int, block_ms: int | None) -> list[Entry]:
-        """Entries after an id, oldest first; without any, waits for at most `block_ms` milliseconds, if given."""
+    async def entries_after(self, stream: str, last_id: bytes, count: int, block_ms: int | None) -> list[StreamEntry]:
+        """Entries after an id, oldest first. Without any, waits for at most `block_ms` milliseconds, if given."""
         with self._errors():
             answer = await self._redis.xread({stream: last_id}, count=count, block=block_ms)
-        return cast("list[tuple[bytes, list[Entry]]]", answer)[0][1] if answer else []
+        return cast("list[tuple[bytes, list[StreamEntry]]]", answer)[0][1] if answer else []
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         with self._errors():
             await self._redis.aclose()
 
@@ -122,9 +122,9 @@ class Connection:
         try:
             yield
         except (ResponseError, AuthenticationError) as error:
-            raise Refused(f"Redis at {self._place} refuses: {error}", f"{type(error).__name__} {error}") from error
+            raise RedisRefused(f"Redis at {self._url} refuses: {error}", f"{type(error).__name__} {error}") from error
         except (RedisError, OSError) as error:
-            raise Unavailable(f"Redis at {self._place} does not answer: {error or type(error).__name__}") from error
+            raise Unavailable(f"Redis at {self._url} does not answer: {error or type(error).__name__}") from error
         finally:
             if _cancellations() > before:  # redis-py's own timeouts now and then swallow the cancellation of our task
                 raise CancelledError
@@ -135,25 +135,24 @@ def _cancellations() -> int:
     return 0 if task is None else task.cancelling()
 
 
-def connect(settings: RedisSettings) -> Connection:
+def connect(settings: RedisSettings) -> RedisConnection:
     """A connection made at its first use. Raises Unavailable when a file for TLS cannot be read."""
-    retry: Retry = Retry(
-        NoBackoff(), 1
-    )  # one: a connection that Redis closed meanwhile; more is the caller's to decide
+    # One retry covers a connection that Redis has closed meanwhile; further ones are up to the caller.
+    retry: Retry = Retry(NoBackoff(), 1)
     redis = Redis.from_url(
         settings.url,
         protocol=2,
         password=settings.password.reveal() if settings.password else None,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
         retry=retry,
         **_tls(settings),
     )
-    return Connection(redis, settings.url)
+    return RedisConnection(redis, settings.url)
 
 
 def _tls(settings: RedisSettings) -> dict[str, Any]:
-    """What `rediss://` needs beyond the URL: a private authority that signed the server's certificate, and our own."""
+    """What `rediss://` needs beyond the URL: the authority behind the server's certificate, and our certificate."""
     if not settings.url.startswith("rediss://"):
         return {}
     options: dict[str, Any] = {"ssl_min_version": TLSVersion.TLSv1_2}

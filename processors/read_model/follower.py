@@ -1,8 +1,8 @@
-"""The reading side of the read model: load everything once, then follow the changes.
+"""Reads the read model: loads everything once, then follows the changes.
 
-Entries of the changes stream are numbered without gaps; when Redis was emptied, anew from the present microsecond. A
-gap, an emptied Redis or a lost connection means: load again. A partition that is not in Redis just now keeps its last
-state, so that boards do not blink while workers publish everything again.
+Entries of the changes stream are numbered without gaps, and start from the present microsecond when Redis was emptied.
+After a gap, an emptied Redis or a lost connection everything is loaded again. A partition that is missing in Redis
+keeps its last state, so that boards do not blink while workers publish everything again.
 """
 
 import asyncio
@@ -11,49 +11,49 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from processors.read_model.connection import Connection, Entry
-from processors.read_model.keys import Keys, unpack_names
+from processors.read_model.connection import RedisConnection, StreamEntry
+from processors.read_model.keys import ReadModelKeys, unpack_names
 from schemas.errors import Unavailable
 from schemas.views import SECTIONS, Section
 
-FIELDS_AT_ONCE = 250
+SCAN_BATCH_SIZE = 250
 """How many fields are loaded before the event loop gets its turn."""
-CHANGES_AT_ONCE = 1000
-"""How many changed fields are read in one round trip; taking them in takes 5 ms."""
-ENTRIES_AT_ONCE = 64
+CHANGES_BATCH_SIZE = 1000
+"""How many changed fields are read in one round trip; applying them takes 5 ms."""
+ENTRIES_BATCH_SIZE = 64
 BLOCK_MS = 1000
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 2.0
-SILENT_US = 15 * 1_000_000
+MIN_PAUSE_SECONDS = 0.1
+MAX_PAUSE_SECONDS = 2.0
+SILENT_AFTER_US = 15 * 1_000_000
 """A worker publishes each of its partitions every second, or every 5 s while it reads history."""
 
 _START = b"0-0"
 
 
-class View(Protocol):
-    """Who holds the state that is read. Values are msgpack bytes; None: the field is gone."""
+class ReadModelView(Protocol):
+    """Holds the state that is read. Values are msgpack bytes, None for a field that is gone."""
 
     def put(self, partition: str, section: Section, field: str, raw: bytes | None) -> None:
-        """A field's present value."""
+        """Set a field to its current value."""
 
     def put_rep(self, rep_id: str, raw: bytes | None) -> None:
-        """A rep's present entry in the directory."""
+        """Set a rep's current entry in the directory."""
 
     def published(self, partition: str, offset: int, stream_us: int) -> None:
-        """Up to which source offset and event time the partition's state goes."""
+        """The partition's state is complete up to this source offset and event time."""
 
     def fields(self, partition: str, section: Section) -> Iterable[str]:
-        """The fields that are held. The caller may take out what it was just told of, and goes on."""
+        """The fields that are held. The caller may remove the one just yielded, and go on."""
 
     def rep_ids(self) -> Iterable[str]:
         """The reps whose entries are held."""
 
     def drop(self, partition: str) -> None:
-        """The partition is no more."""
+        """Forget a partition."""
 
 
-class Status(msgspec.Struct):
-    """How the follower is. Instants are microseconds of the wall's clock."""
+class FollowerStatus(msgspec.Struct):
+    """The state of the follower. Instants are microseconds of the wall clock."""
 
     loaded: bool = False
     """Whether everything was read at least once."""
@@ -61,23 +61,23 @@ class Status(msgspec.Struct):
     """Since when Redis does not answer."""
     why_down: str | None = None
     silent: dict[str, int] = {}
-    """Partitions of which nothing was published for SILENT_US, with the instant of the last time: nobody writes them,
-    or Redis takes nothing."""
+    """Partitions without a publication for SILENT_AFTER_US, with the instant of the last one: nobody writes them, or
+    Redis accepts nothing."""
     emptied: bool = False
-    """Redis answers, but what was there is gone: the last state is kept until workers publish again."""
+    """Redis answers, but its content is gone: the last state is kept until workers publish again."""
     loads: int = 0
     position: int = 0
-    """The number of the newest entry that was taken in."""
+    """The number of the newest entry that was applied."""
 
     @property
     def stale_since_us(self) -> int | None:
-        """Since when what is shown is not live; None: it is."""
+        """Since when the state is not live; None: it is."""
         known = [*self.silent.values()] + [self.down_since_us] * (self.down_since_us is not None)
         return min((at_us for at_us in known if at_us is not None), default=None)
 
     @property
     def why_stale(self) -> str | None:
-        """Why it is not live."""
+        """Why the state is not live."""
         if self.down_since_us is None and self.silent:
             first, *others = sorted(self.silent)
             return f"no worker publishes {first}{f' and {len(others)} more' if others else ''}"
@@ -87,52 +87,54 @@ class Status(msgspec.Struct):
 class Follower:
     """Keeps a view up to date, for as long as `run` runs."""
 
-    def __init__(self, connection: Connection, prefix: str, view: View, wall_us: Callable[[], int]) -> None:
-        self.status = Status()
+    def __init__(
+        self, connection: RedisConnection, prefix: str, view: ReadModelView, wall_us: Callable[[], int]
+    ) -> None:
+        self.status = FollowerStatus()
         self._connection = connection
-        self._keys = Keys(prefix)
+        self._keys = ReadModelKeys(prefix)
         self._view = view
         self._wall_us = wall_us
         self._last_id = _START
-        self._heard: dict[str, int] = {}
+        self._published_at: dict[str, int] = {}
 
     async def run(self) -> None:
         """Follow until cancelled. Redis may be away at any time."""
-        pause = FIRST_PAUSE_SECONDS
+        pause = MIN_PAUSE_SECONDS
         while True:
             try:
                 await self._load()
-                pause = FIRST_PAUSE_SECONDS
+                pause = MIN_PAUSE_SECONDS
                 while await self._follow():
-                    self._up()
+                    self._mark_up()
             except Unavailable as error:
-                self._down(str(error))
+                self._mark_down(str(error))
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
     async def read_once(self) -> None:
-        """Take in all there is, and follow no further. Raises Unavailable."""
+        """Read everything there is, and follow no further. Raises Unavailable."""
         await self._load()
         await self._next(None)
 
     async def _load(self) -> None:
-        """Everything, from a position taken before: what changes meanwhile is read again."""
+        """Load everything, from a position noted before, so that what changes meanwhile is read again."""
         number = int(await self._connection.get(self._keys.sequence) or 0)
-        newest = await self._connection.newest(self._keys.changes)
+        newest = await self._connection.newest_entry(self._keys.changes)
         self._last_id = newest[0] if newest else _START
         self.status.position = _number(newest) if newest else number
-        heard_us = await self._published_us(newest)
+        published_us = await self._published_us(newest)
         partitions = await self._connection.members(self._keys.partitions)
         for partition in sorted(partitions):
             await self._load_partition(partition)
-            self._heard[partition] = max(heard_us, self._heard.get(partition, heard_us))
+            self._published_at[partition] = max(published_us, self._published_at.get(partition, published_us))
         await self._load_reps()
         self.status.emptied = self.status.loaded and not partitions
         self.status.loaded = True
         self.status.loads += 1
-        self._up()
+        self._mark_up()
 
-    async def _published_us(self, newest: Entry | None) -> int:
+    async def _published_us(self, newest: StreamEntry | None) -> int:
         """When the newest entry was written, by our clock; its id is of Redis' clock."""
         now_us = self._wall_us()
         if newest is None:
@@ -140,11 +142,11 @@ class Follower:
         return now_us - max(await self._connection.now_us() - int(newest[0].partition(b"-")[0]) * 1000, 0)
 
     async def _load_partition(self, partition: str) -> None:
-        """The fence comes first: what is read after it is as new, or newer."""
+        """The fence is read first: whatever is read after it is as new, or newer."""
         offset, stream_us = await self._connection.fields(self._keys.fence(partition), ["offset", "stream_us"])
         for section in SECTIONS:
             seen = set()
-            async for fields in self._connection.slices(self._keys.section(partition, section), FIELDS_AT_ONCE):
+            async for fields in self._connection.scan(self._keys.section(partition, section), SCAN_BATCH_SIZE):
                 for field, raw in fields.items():
                     self._view.put(partition, section, name := field.decode(), raw)
                     seen.add(name)
@@ -154,16 +156,16 @@ class Follower:
             self._view.published(partition, int(offset), int(stream_us))
 
     async def _sweep(self, partition: str, section: Section, seen: set[str]) -> None:
-        """Take out what is no longer there."""
+        """Remove fields that are gone from Redis."""
         for count, name in enumerate(self._view.fields(partition, section)):
             if name not in seen:
                 self._view.put(partition, section, name, None)
-            if count % FIELDS_AT_ONCE == 0:
+            if count % SCAN_BATCH_SIZE == 0:
                 await asyncio.sleep(0)
 
     async def _load_reps(self) -> None:
         seen = set()
-        async for fields in self._connection.slices(self._keys.reps, FIELDS_AT_ONCE):
+        async for fields in self._connection.scan(self._keys.reps, SCAN_BATCH_SIZE):
             for rep_id, raw in fields.items():
                 self._view.put_rep(name := rep_id.decode(), raw)
                 seen.add(name)
@@ -172,25 +174,25 @@ class Follower:
             self._view.put_rep(name, None)
 
     async def _follow(self) -> bool:
-        """Take in what is new, waiting for it up to BLOCK_MS; false: entries are missing, load again."""
+        """Apply new entries, waiting for them up to BLOCK_MS; False: entries are missing, load again."""
         entries = await self._next(BLOCK_MS)
         if not entries:
             return await self._nothing_missed()
-        return await self._take(entries)
+        return await self._apply(entries)
 
-    async def _next(self, block_ms: int | None) -> list[Entry]:
-        return await self._connection.after(self._keys.changes, self._last_id, ENTRIES_AT_ONCE, block_ms)
+    async def _next(self, block_ms: int | None) -> list[StreamEntry]:
+        return await self._connection.entries_after(self._keys.changes, self._last_id, ENTRIES_BATCH_SIZE, block_ms)
 
     async def _nothing_missed(self) -> bool:
-        """After a silence: whether the numbering stands where we are, or goes on right after."""
+        """After a silence: whether the newest number is ours, or the next entry follows ours."""
         number = int(await self._connection.get(self._keys.sequence) or 0)
         if number == self.status.position:
             return True
         entries = await self._next(None)
-        return bool(entries) and await self._take(entries)
+        return bool(entries) and await self._apply(entries)
 
-    async def _take(self, entries: list[Entry]) -> bool:
-        changes = _Changes()
+    async def _apply(self, entries: list[StreamEntry]) -> bool:
+        changes = _ChangedFields()
         for entry in entries:
             if _number(entry) != self.status.position + 1:
                 return False
@@ -200,51 +202,53 @@ class Follower:
         self._last_id = entries[-1][0]
         return True
 
-    async def _read(self, changes: "_Changes") -> None:
+    async def _read(self, changes: "_ChangedFields") -> None:
         for partition in changes.resets:
             self._view.drop(partition)
-            self._heard.pop(partition, None)
+            self._published_at.pop(partition, None)
         for partition in changes.wholes:
             await self._load_partition(partition)
         for wanted in changes.portions():
             await self._read_fields(wanted)
         for partition, (offset, stream_us) in changes.published.items():
             self._view.published(partition, offset, stream_us)
-            self._heard[partition] = self._wall_us()
+            self._published_at[partition] = self._wall_us()
         self.status.emptied = self.status.emptied and not changes.wholes
 
-    async def _read_fields(self, wanted: "list[_Wanted]") -> None:
-        keys = [self._keys.section(*one.place) if one.place else self._keys.reps for one in wanted]
-        found = await self._connection.fields_of([(key, one.names) for key, one in zip(keys, wanted, strict=True)])
+    async def _read_fields(self, wanted: "list[_FieldsToRead]") -> None:
+        hashes = [self._keys.section(*one.key) if one.key else self._keys.reps for one in wanted]
+        found = await self._connection.fields_of([(name, one.names) for name, one in zip(hashes, wanted, strict=True)])
         for one, values in zip(wanted, found, strict=True):
             for name, raw in zip(one.names, values, strict=True):
-                if one.place:
-                    self._view.put(*one.place, name, raw)
+                if one.key:
+                    self._view.put(*one.key, name, raw)
                 else:
                     self._view.put_rep(name, raw)
         await asyncio.sleep(0)
 
-    def _up(self) -> None:
+    def _mark_up(self) -> None:
         self.status.down_since_us = self.status.why_down = None
-        long_ago_us = self._wall_us() - SILENT_US
-        self.status.silent = {partition: at_us for partition, at_us in self._heard.items() if at_us < long_ago_us}
+        long_ago_us = self._wall_us() - SILENT_AFTER_US
+        self.status.silent = {
+            partition: at_us for partition, at_us in self._published_at.items() if at_us < long_ago_us
+        }
 
-    def _down(self, why: str) -> None:
+    def _mark_down(self, why: str) -> None:
         if self.status.down_since_us is None:
             self.status.down_since_us = self._wall_us()
         self.status.why_down = why
 
 
-class _Wanted(NamedTuple):
+class _FieldsToRead(NamedTuple):
     """Fields to read again."""
 
-    place: tuple[str, Section] | None
+    key: tuple[str, Section] | None
     """The partition and the section; None: the directory of reps."""
     names: list[str]
 
 
-class _Changes:
-    """What some entries name, each thing once: only present values are read, however often they changed."""
+class _ChangedFields:
+    """The fields that some entries name, each once: only current values are read, however often they changed."""
 
     def __init__(self) -> None:
         self.fields: dict[tuple[str, Section], dict[str, None]] = {}
@@ -254,7 +258,7 @@ class _Changes:
         self.published: dict[str, tuple[int, int]] = {}
 
     def add(self, entry: Mapping[bytes, bytes]) -> None:
-        """Take note of one entry."""
+        """Add what one entry names."""
         kind = entry[b"kind"]
         if kind == b"reps":
             self.reps |= dict.fromkeys(msgspec.msgpack.decode(entry[b"names"], type=list[str]))
@@ -263,22 +267,22 @@ class _Changes:
         if kind == b"delta":
             self._add_names(partition, unpack_names(entry[b"names"]))
         else:
-            self._begin_anew(partition, kind)
+            self._add_replacement(partition, kind)
         if kind != b"reset":
             self.published[partition] = (int(entry[b"offset"]), int(entry[b"stream_us"]))
 
-    def portions(self) -> Iterator[list[_Wanted]]:
-        """The changed fields, CHANGES_AT_ONCE at a time."""
-        portion: list[_Wanted] = []
-        room = CHANGES_AT_ONCE
-        for place, fields in [*self.fields.items(), (None, self.reps)]:
+    def portions(self) -> Iterator[list[_FieldsToRead]]:
+        """The changed fields, CHANGES_BATCH_SIZE at a time."""
+        portion: list[_FieldsToRead] = []
+        room = CHANGES_BATCH_SIZE
+        for key, fields in [*self.fields.items(), (None, self.reps)]:
             names = list(fields)
             while names:
-                portion.append(_Wanted(place, names[:room]))
+                portion.append(_FieldsToRead(key, names[:room]))
                 names, room = names[room:], room - len(portion[-1].names)
                 if not room:
                     yield portion
-                    portion, room = [], CHANGES_AT_ONCE
+                    portion, room = [], CHANGES_BATCH_SIZE
         if portion:
             yield portion
 
@@ -286,7 +290,7 @@ class _Changes:
         for section, some in names.items():
             self.fields.setdefault((partition, section), {}).update(dict.fromkeys(some))
 
-    def _begin_anew(self, partition: str, kind: bytes) -> None:
+    def _add_replacement(self, partition: str, kind: bytes) -> None:
         for section in SECTIONS:
             self.fields.pop((partition, section), None)
         self.published.pop(partition, None)
@@ -294,5 +298,5 @@ class _Changes:
         (self.resets if kind == b"reset" else self.wholes)[partition] = None
 
 
-def _number(entry: Entry) -> int:
+def _number(entry: StreamEntry) -> int:
     return int(entry[1][b"number"])

@@ -1,4 +1,4 @@
-"""Where the read model lies in Redis, and how its entries in the changes stream look."""
+"""The keys of the read model in Redis, and the form of entries in its changes stream."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,16 +6,16 @@ import msgspec
 
 from schemas.views import SECTIONS, Section
 
-KEPT_ENTRIES = 4000
-"""The changes stream's length, roughly: a reader that falls further behind loads everything again."""
+MAX_STREAM_ENTRIES = 4000
+"""The approximate length of the changes stream: a reader that falls further behind loads everything again."""
 
-Names = list[tuple[int, list[str]]]
-"""Changed fields by the section's place in SECTIONS."""
+FieldNames = list[tuple[int, list[str]]]
+"""Changed fields by the section's index in SECTIONS."""
 
-_names = msgspec.msgpack.Decoder(Names)
+_names = msgspec.msgpack.Decoder(FieldNames)
 
 
-class Keys:
+class ReadModelKeys:
     """The keys under one prefix."""
 
     def __init__(self, prefix: str) -> None:
@@ -27,7 +27,7 @@ class Keys:
         self._prefix = prefix
 
     def fence(self, partition: str) -> str:
-        """The hash that says who owns a partition, and up to which source offset of which logs it is published."""
+        """The hash with a partition's owner, and the source offset up to which it is published, of which logs."""
         return f"{self._prefix}:{partition}:fence"
 
     def section(self, partition: str, section: Section) -> str:
@@ -52,7 +52,7 @@ def unpack_names(raw: bytes) -> dict[Section, list[str]]:
 
 
 def lua_text(value: bytes) -> msgspec.Raw:
-    """Bytes in a msgpack body for Lua, whose decoder knows the text type only, and does not mind what is in it."""
+    """Bytes as msgpack text: the decoder in Lua knows no bytes, and accepts any content in a text."""
     size = len(value)
     head = b"\xda" + size.to_bytes(2) if size < 65536 else b"\xdb" + size.to_bytes(4)
     return msgspec.Raw(head + value)

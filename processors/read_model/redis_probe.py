@@ -1,4 +1,4 @@
-"""Whether a Redis is fit for the read model: found out by writing one, under a prefix of its own, as workers do."""
+"""Checks whether a Redis is fit for the read model, by writing and reading one under a prefix of its own."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -7,11 +7,11 @@ from uuid import uuid4
 import msgspec
 
 from config.settings import RedisSettings
-from processors.read_model.connection import Connection, Refused, connect
+from processors.read_model.connection import RedisConnection, RedisRefused, connect
 from processors.read_model.follower import Follower
-from processors.read_model.keys import Keys
-from processors.read_model.publication import Outcome
-from processors.read_model.writer import ReadModel
+from processors.read_model.keys import ReadModelKeys
+from processors.read_model.publication import PublicationOutcome
+from processors.read_model.writer import ReadModelWriter
 from schemas.errors import Unavailable
 from schemas.events import RepUpdated
 from schemas.views import SECTIONS, Changes, Section
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 PARTITIONS = ("check/0", "check/1")
 CLUSTER = "is in cluster mode, which is not supported: name a server with cluster-enabled no in redis.url"
 RIGHTS = "all keys below redis.prefix and the commands +@all -@dangerous +info (ACL SETUSER)"
-MENDS = {
+REMEDIES = {
     "ReadOnlyError": "it is a replica, or read-only: name the primary in redis.url",
     "OutOfMemoryError": "it is full: raise maxmemory, or see what else it holds",
     "OOM": "it is full: raise maxmemory, or see what else it holds",
@@ -34,26 +34,26 @@ MENDS = {
     "MISCONF": 'it cannot save to its disk, and so takes nothing: mend the disk, or set save ""',
     "AuthenticationError": "set the password in redis.password_file right, and the user's name in redis.url",
 }
-"""What an error of Redis means, by its class or by words in it."""
+"""What to do about an error of Redis, by its class or by words in it."""
 
 Info = Mapping[str, object]
 
 
 async def probe_redis(settings: RedisSettings) -> None:
-    """Do with a Redis all that workers and boards do; raises Unavailable with what is wrong and the mend."""
+    """Do with a Redis all that workers and boards do; raises Unavailable with what is wrong and what to do."""
     connection = connect(settings)
     prefix = f"{settings.prefix}:check-{uuid4().hex}"
     try:
         _check_info(settings, await _info_if_allowed(connection))
         await _try_everything(connection, prefix)
-    except Refused as error:
-        raise _with_mend(error) from error
+    except RedisRefused as error:
+        raise _with_remedy(error) from error
     finally:
         await connection.close()
 
 
 async def warn_of_cluster(settings: RedisSettings) -> None:
-    """Log one line when Redis is in cluster mode; one that does not answer is somebody else's to tell."""
+    """Log one line when Redis is in cluster mode; one that does not answer is reported elsewhere."""
     connection = connect(settings)
     try:
         if _is_cluster(await connection.info()):
@@ -64,40 +64,40 @@ async def warn_of_cluster(settings: RedisSettings) -> None:
         await connection.close()
 
 
-async def _info_if_allowed(connection: Connection) -> Info:
-    """What Redis says of itself; nothing to users who may not ask."""
+async def _info_if_allowed(connection: RedisConnection) -> Info:
+    """The answer of INFO; empty for users without the right to it."""
     try:
         return await connection.info()
-    except Refused as error:
+    except RedisRefused as error:
         if "NoPermissionError" in error.answer:
             return {}
         raise
 
 
 def _check_info(settings: RedisSettings, info: Info) -> None:
-    place = f"Redis at {settings.url}"
+    server = f"Redis at {settings.url}"
     if _is_cluster(info):
-        raise Unavailable(f"{place} {CLUSTER}")
+        raise Unavailable(f"{server} {CLUSTER}")
     if info.get("role", "master") != "master":
         primary = f"{info.get('master_host')}:{info.get('master_port')}"
-        raise Unavailable(f"{place} is a replica of {primary}: name the primary in redis.url")
+        raise Unavailable(f"{server} is a replica of {primary}: name the primary in redis.url")
     policy, limit = info.get("maxmemory_policy", "noeviction"), int(str(info.get("maxmemory", 0)))
     if limit and policy != "noeviction":
-        mend = "numbers would vanish: set maxmemory-policy noeviction"
-        raise Unavailable(f"{place} evicts keys when it is full (maxmemory-policy {policy}), and {mend}")
+        remedy = "numbers would vanish: set maxmemory-policy noeviction"
+        raise Unavailable(f"{server} evicts keys when it is full (maxmemory-policy {policy}), and {remedy}")
 
 
 def _is_cluster(info: Info) -> bool:
     return str(info.get("cluster_enabled", 0)) == "1"
 
 
-async def _try_everything(connection: Connection, prefix: str) -> None:
-    model, view = ReadModel(connection, prefix), _View()
+async def _try_everything(connection: RedisConnection, prefix: str) -> None:
+    model, view = ReadModelWriter(connection, prefix), _CountingView()
     try:
         for partition in PARTITIONS:
             for offset, whole in ((1, True), (2, False)):
                 outcome = await model.publish(partition, offset, _changes(str(offset)), whole=whole)
-                if outcome is not Outcome.ACCEPTED:
+                if outcome is not PublicationOutcome.ACCEPTED:
                     raise Unavailable(f"Redis does not keep what is written: a publication to {prefix} was {outcome}")
         await model.put_rep(RepUpdated(rep_id="check", name="check"), 1)
         await Follower(connection, prefix, view, lambda: 0).read_once()
@@ -112,16 +112,16 @@ def _changes(value: str) -> Changes:
 
 
 def _keys(prefix: str) -> list[str]:
-    keys = Keys(prefix)
+    keys = ReadModelKeys(prefix)
     return [*(key for one in PARTITIONS for key in keys.publication(one)), keys.reps, keys.rep_offsets]
 
 
-def _with_mend(error: Refused) -> Unavailable:
-    mend = next((mend for word, mend in MENDS.items() if word in error.answer), None)
-    return Unavailable(str(error) if mend is None else f"{error}: {mend}")
+def _with_remedy(error: RedisRefused) -> Unavailable:
+    remedy = next((remedy for text, remedy in REMEDIES.items() if text in error.answer), None)
+    return Unavailable(str(error) if remedy is None else f"{error}: {remedy}")
 
 
-class _View:
+class _CountingView:
     """Counts the values that are read."""
 
     def __init__(self) -> None:

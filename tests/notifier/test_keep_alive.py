@@ -1,4 +1,4 @@
-"""What is active is told again every minute, and at once when the wall's clock has stepped."""
+"""What is active is sent again every minute, and at once when the wall's clock has stepped."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,9 @@ import pytest
 
 from config.clock import wall_us
 from processors.core.instants import SECOND_US
-from processors.notifier.delivery_queue import Book
-from processors.notifier.keep_alive import Mirror
-from processors.notifier.notifications import Habits, Parcel, Place
+from processors.notifier.delivery_queue import DeliveryQueue
+from processors.notifier.keep_alive import KeepAlive
+from processors.notifier.receivers.base import DeliveryPolicy, NotificationBatch, RecordPosition
 from schemas.alerts import Transition
 from tests.notifier.world import transition
 
@@ -19,12 +19,12 @@ class Screen:
 
     def __init__(self) -> None:
         self.name = "screen"
-        self.habits = Habits(mirrors=True)
+        self.policy = DeliveryPolicy(shows_active=True)
         self.shown: list[list[str]] = []
 
-    async def send(self, parcel: Parcel) -> Mapping[str, str]:
-        """It is told of changes elsewhere."""
-        raise AssertionError(parcel)
+    async def send(self, batch: NotificationBatch) -> Mapping[str, str]:
+        """It gets changes elsewhere."""
+        raise AssertionError(batch)
 
     async def keep_alive(self, active: Sequence[Transition]) -> None:
         """All that is active."""
@@ -36,14 +36,14 @@ class Screen:
 
 @pytest.mark.parametrize("minutes", [10, -10])
 def test_a_clock_that_steps_does_not_let_alerts_end(minutes: int) -> None:
-    screen, book, offset_us = Screen(), Book(Habits(mirrors=True)), 0
+    screen, queue, offset_us = Screen(), DeliveryQueue(DeliveryPolicy(shows_active=True)), 0
     for request in ("r1", "r2"):
-        book.recall(transition(request), Place(0, 0), None)
-    mirror = Mirror(screen, book, lambda: wall_us() + offset_us)
+        queue.add_delivered(transition(request), RecordPosition(0, 0), None)
+    keep_alive = KeepAlive(screen, queue, lambda: wall_us() + offset_us)
 
     def looks() -> int:
         for _ in range(3):
-            assert asyncio.run(mirror.keep_alive())
+            assert asyncio.run(keep_alive.send_due())
         return len(screen.shown)
 
     assert looks() == 1

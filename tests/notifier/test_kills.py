@@ -25,7 +25,7 @@ from processors.dev.scrape import Page, get
 from processors.ingest.outgoing import Steady, from_messages
 from processors.ingest.produce import produce
 from processors.ingest.topics import ensure_topics
-from processors.notifier.receivers.webhook import AT_ONCE
+from processors.notifier.receivers.webhook import MAX_IN_FLIGHT
 from schemas.events import ActivityLogged, Event, RequestAnswered, RequestOpened
 from tests.integration.stack import Worker, wait_until, worker
 from tests.notifier.world import started, with_notifier
@@ -114,15 +114,15 @@ def test_killed_at_random_moments_every_passed_deadline_is_told_exactly_once(
         wait_until(lambda: wanted.keys() <= heard.so_far().keys(), "every passed deadline", life.worker, seconds=240)
         wait_until(life.has_told_all, "the end of the topic", life.worker)
         assert_once(heard.so_far(), wanted)
-        assert len(box.letters) - heard.so_far().total() <= kills * AT_ONCE
+        assert len(box.letters) - heard.so_far().total() <= kills * MAX_IN_FLIGHT
 
 
 Told = Counter[tuple[str, str, str]]
-"""Request, level and state, and how often that was told."""
+"""Request, level and state, and how often that was asked."""
 
 
 def assert_once(found: Told, wanted: Told) -> None:
-    """What was to be told was told once, and nothing else; a warning before it may be left out."""
+    """What was to be told was asked once, and nothing else; a warning before it may be left out."""
     warned = {key: count for key, count in found.items() if key[2] == "at_risk"}
     assert max(warned.values()) == 1
     early = {key for key in found if key[2] == "resolved" and key not in wanted}

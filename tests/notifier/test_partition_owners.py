@@ -6,15 +6,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from processors.notifier.partition_owners import Owners
+from processors.notifier.partition_owners import PartitionOwners
 from schemas.alerts import Takeover, takeover_of
 from tests.notifier.world import transition
 
 
-def taken_over(owners: Owners, epoch: int, partition: int = 3, at: int = 0, logs: str = "one") -> None:
+def taken_over(owners: PartitionOwners, epoch: int, partition: int = 3, at: int = 0, logs: str = "one") -> None:
     takeover = Takeover(partition, epoch, logs)
     record: Any = SimpleNamespace(partition=at, key=takeover.key, headers=takeover.headers, value=None)
-    owners.learn(record)
+    owners.add(record)
 
 
 def by(epoch: int | None, partition: int | None = 3) -> Any:
@@ -22,47 +22,47 @@ def by(epoch: int | None, partition: int | None = 3) -> Any:
 
 
 def test_a_former_owner_is_heard_until_its_successor_takes_over() -> None:
-    owners = Owners()
+    owners = PartitionOwners()
     taken_over(owners, 10)
-    assert owners.hears(0, by(10))
+    assert owners.accepts(0, by(10))
     taken_over(owners, 20)
-    assert not owners.hears(0, by(10))
-    assert owners.hears(0, by(20))
+    assert not owners.accepts(0, by(10))
+    assert owners.accepts(0, by(20))
 
 
 def test_what_was_sent_before_owners_had_epochs_is_heard() -> None:
-    owners = Owners()
+    owners = PartitionOwners()
     taken_over(owners, 10)
-    assert owners.hears(0, by(None))
-    assert owners.hears(0, by(None, None))
+    assert owners.accepts(0, by(None))
+    assert owners.accepts(0, by(None, None))
 
 
 def test_other_partitions_have_other_owners() -> None:
-    owners = Owners()
+    owners = PartitionOwners()
     taken_over(owners, 20)
-    assert owners.hears(0, by(10, partition=4))
+    assert owners.accepts(0, by(10, partition=4))
 
 
 def test_each_partition_of_the_topic_knows_of_a_take_over_when_it_was_read_that_far() -> None:
-    owners = Owners()
+    owners = PartitionOwners()
     taken_over(owners, 20, at=0)
-    assert owners.hears(1, by(10))
+    assert owners.accepts(1, by(10))
     taken_over(owners, 20, at=1)
-    assert not owners.hears(1, by(10))
+    assert not owners.accepts(1, by(10))
 
 
 def test_a_late_take_over_of_a_former_owner_changes_nothing() -> None:
-    owners = Owners()
+    owners = PartitionOwners()
     taken_over(owners, 20)
     taken_over(owners, 10)
-    assert not owners.hears(0, by(10))
+    assert not owners.accepts(0, by(10))
 
 
 def test_where_the_logs_were_made_anew_epochs_begin_anew() -> None:
-    owners = Owners()
+    owners = PartitionOwners()
     taken_over(owners, 2000, logs="one")
     taken_over(owners, 1, logs="two")
-    assert owners.hears(0, by(1))
+    assert owners.accepts(0, by(1))
 
 
 @pytest.mark.parametrize(

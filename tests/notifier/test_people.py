@@ -13,11 +13,20 @@ from config.values import Secret
 from processors.core.instants import SECOND_US
 from processors.notifier import main
 from processors.notifier.kafka import RecordedTopic, running_producer
-from processors.read_model.acknowledgements import AckEvent, Acks, TurnKey
+from processors.read_model.acknowledgements import HoldEvent, HoldStore, TurnKey
 from processors.read_model.connection import connect
 from tests.notifier.receivers.smtp_server import smtp_server
 from tests.notifier.test_notifier import sent, skipped
-from tests.notifier.world import create_topics, hook, notifying, records_of, say, transition, until, with_notifier
+from tests.notifier.world import (
+    create_topics,
+    hook,
+    notifying,
+    publish_alerts,
+    records_of,
+    transition,
+    until,
+    with_notifier,
+)
 from tests.read_model.test_acknowledgements import Record
 
 
@@ -33,19 +42,19 @@ def test_a_snoozed_alert_is_told_when_the_snooze_ends_and_an_acknowledged_one_ne
         async with hook() as receiver:
             mine = slack_settings(settings, receiver.url)
             redis = connect(mine.redis)
-            acks = Acks(redis, mine.redis.prefix, Record(), wall_us)
+            acks = HoldStore(redis, mine.redis.prefix, Record(), wall_us)
             await acks.acknowledge("c1", "taken", 1, "bob")
             ends_us = wall_us() + 8 * SECOND_US
             await acks.snooze("c1", "later", 1, "bob", ends_us)
             async with notifying(mine) as registry:
-                say(mine, [transition("taken"), transition("later"), transition("now")])
+                publish_alerts(mine, [transition("taken"), transition("later"), transition("now")])
                 await until(lambda: skipped(registry, "slack", "held") == 2, "two on hold")
                 await until(lambda: len(receiver.taken) == 1, "the one that nobody holds")
                 assert wall_us() < ends_us
             async with notifying(mine):
                 await until(lambda: len(receiver.taken) == 2, "the snoozed one, after a restart")
                 assert wall_us() >= ends_us
-                say(mine, [transition("taken", "resolved", 2), transition("last")])
+                publish_alerts(mine, [transition("taken", "resolved", 2), transition("last")])
                 await until(lambda: len(receiver.taken) == 3, "the last one")
                 await until_gone(acks, TurnKey("c1", "taken", 1))
             texts = [message["text"] for message in receiver.taken]
@@ -55,7 +64,7 @@ def test_a_snoozed_alert_is_told_when_the_snooze_ends_and_an_acknowledged_one_ne
     asyncio.run(scenario())
 
 
-async def until_gone(acks: Acks, turn: TurnKey) -> None:
+async def until_gone(acks: HoldStore, turn: TurnKey) -> None:
     """Return when nothing holds a turn any more."""
     deadline = time.monotonic() + 30
     while turn in await acks.all():
@@ -69,7 +78,7 @@ def test_acknowledgements_are_recorded_on_their_topic(settings: Settings) -> Non
         create_topics(mine)
         redis = connect(mine.redis)
         async with running_producer(mine.kafka) as producer:
-            acks = Acks(redis, mine.redis.prefix, RecordedTopic(producer, mine.notifier.acks_topic), lambda: 5)
+            acks = HoldStore(redis, mine.redis.prefix, RecordedTopic(producer, mine.notifier.acks_topic), lambda: 5)
             await acks.acknowledge("c1", "r1", 1, "bob")
             await acks.release("c1", "r1", 1, "ann")
         await redis.close()
@@ -77,7 +86,7 @@ def test_acknowledgements_are_recorded_on_their_topic(settings: Settings) -> Non
 
     records = asyncio.run(scenario())
     assert [record.key for record in records] == [b"c1|r1|1"] * 2
-    events = [msgspec.json.decode(record.value, type=AckEvent) for record in records]
+    events = [msgspec.json.decode(record.value, type=HoldEvent) for record in records]
     assert [(event.action, event.by, event.at_us) for event in events] == [
         ("acknowledged", "bob", 5),
         ("released", "ann", 5),
@@ -92,7 +101,7 @@ def test_without_redis_people_are_told_and_what_was_held_stays_so(settings: Sett
             away = msgspec.structs.replace(mine.redis, url="redis://127.0.0.1:1/0")
             mine = msgspec.structs.replace(mine, redis=away)
             async with notifying(mine) as registry:
-                say(mine, [transition("r1")])
+                publish_alerts(mine, [transition("r1")])
                 await until(lambda: receiver.taken, "the message")
                 assert registry.get_sample_value("salespulse_redis_up") == 0
 
@@ -114,10 +123,10 @@ def test_a_digest_is_at_most_one_message_per_rep_also_across_a_restart(
         async with hook() as receiver:
             mine = slack_settings(settings, receiver.url, digest_minutes=1)
             async with notifying(mine) as registry:
-                say(mine, [transition("a1"), transition("b1", rep_id="bea")])
+                publish_alerts(mine, [transition("a1"), transition("b1", rep_id="bea")])
                 await until(lambda: len(receiver.taken) == 2, "one for each rep, at once")
                 first = time.monotonic()
-                say(mine, [transition(f"a{n}") for n in range(2, 30)] + [transition("a2", "resolved", 2)])
+                publish_alerts(mine, [transition(f"a{n}") for n in range(2, 30)] + [transition("a2", "resolved", 2)])
                 await until(lambda: skipped(registry, "slack", "superseded") == 2, "the one that came and went")
                 assert len(receiver.taken) == 2
             async with notifying(mine) as registry:
@@ -142,7 +151,7 @@ def test_an_e_mail_goes_to_the_rep_and_survives_an_outage(settings: Settings) ->
             )
             create_topics(mine)
             mailbox.rcpt_answer = "451 later"
-            say(mine, [transition("r1"), transition("r2", rep_id="no address")])
+            publish_alerts(mine, [transition("r1"), transition("r2", rep_id="no address")])
             async with notifying(mine) as registry:
                 await until(lambda: sent(registry, "email", "failed") >= 2, "two failures")
                 mailbox.rcpt_answer = "250 ok"

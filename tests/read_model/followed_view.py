@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager, suppress
 from itertools import repeat
 
 from config.settings import RedisSettings
-from processors.read_model.connection import Connection, connect
+from processors.read_model.connection import RedisConnection, connect
 from processors.read_model.follower import Follower
-from processors.read_model.writer import ReadModel
+from processors.read_model.writer import ReadModelWriter
 from schemas.views import SECTIONS, Changes, Section
 
 PREFIX = "t"
 DEADLINE_SECONDS = 20.0
 
 
-class Mirror:
+class FollowedView:
     """Every field as it was last told."""
 
     def __init__(self) -> None:
@@ -65,13 +65,13 @@ def partials(**fields: str) -> Changes:
     return changes({"partials": {name: value.encode() for name, value in fields.items()}})
 
 
-def connection(url: str) -> Connection:
+def connection(url: str) -> RedisConnection:
     return connect(RedisSettings(url=url))
 
 
 @asynccontextmanager
-async def writing(url: str) -> AsyncIterator[ReadModel]:
-    model = ReadModel(connection(url), PREFIX)
+async def writing(url: str) -> AsyncIterator[ReadModelWriter]:
+    model = ReadModelWriter(connection(url), PREFIX)
     try:
         yield model
     finally:
@@ -80,7 +80,7 @@ async def writing(url: str) -> AsyncIterator[ReadModel]:
 
 @asynccontextmanager
 async def following(
-    reader: Connection, view: Mirror, wall_us: Callable[[], int] = lambda: 77
+    reader: RedisConnection, view: FollowedView, wall_us: Callable[[], int] = lambda: 77
 ) -> AsyncIterator[Follower]:
     """A follower that runs, and stops at the end."""
     follower = Follower(reader, PREFIX, view, wall_us)

@@ -9,7 +9,16 @@ import pytest
 import redis
 
 from config.settings import RedisSettings
-from processors.read_model.acknowledgements import AckEvent, Acks, Hold, TurnKey, field_of, key_of, lasting, outlived
+from processors.read_model.acknowledgements import (
+    HoldEvent,
+    HoldStore,
+    TurnHold,
+    TurnKey,
+    field_of,
+    in_force,
+    key_of,
+    obsolete,
+)
 from processors.read_model.connection import connect
 from schemas.errors import Unavailable, UsageError
 
@@ -20,23 +29,23 @@ class Record:
     """A topic that remembers, or fails."""
 
     def __init__(self, *, fails: bool = False) -> None:
-        self.events: list[tuple[bytes, AckEvent]] = []
+        self.events: list[tuple[bytes, HoldEvent]] = []
         self.fails = fails
 
     async def record(self, key: bytes, value: bytes) -> None:
         """Keep an event."""
         if self.fails:
             raise Unavailable("no broker")
-        self.events.append((key, msgspec.json.decode(value, type=AckEvent)))
+        self.events.append((key, msgspec.json.decode(value, type=HoldEvent)))
 
 
-def with_acks(url: str, record: Record, steps: Callable[[Acks], Awaitable[None]], now_us: int = 1000) -> None:
+def with_acks(url: str, record: Record, steps: Callable[[HoldStore], Awaitable[None]], now_us: int = 1000) -> None:
     """Run steps against Redis."""
 
     async def run() -> None:
         connection = connect(RedisSettings(url=url, prefix="p"))
         try:
-            await steps(Acks(connection, "p", record, lambda: now_us))
+            await steps(HoldStore(connection, "p", record, lambda: now_us))
         finally:
             await connection.close()
 
@@ -44,9 +53,9 @@ def with_acks(url: str, record: Record, steps: Callable[[Acks], Awaitable[None]]
 
 
 def test_an_acknowledgement_is_kept_until_it_is_released(redis_url: str) -> None:
-    async def steps(acks: Acks) -> None:
+    async def steps(acks: HoldStore) -> None:
         hold = await acks.acknowledge("c1", "r1", 2, "alice")
-        assert hold == Hold(by="alice", at_us=1000)
+        assert hold == TurnHold(by="alice", at_us=1000)
         assert await acks.all() == {TurnKey("c1", "r1", 2): hold}
         assert await acks.release("c1", "r1", 2, "bob")
         assert not await acks.release("c1", "r1", 2, "bob")
@@ -61,11 +70,11 @@ def test_an_acknowledgement_is_kept_until_it_is_released(redis_url: str) -> None
 
 
 def test_a_snooze_lasts_until_its_instant(redis_url: str) -> None:
-    async def steps(acks: Acks) -> None:
+    async def steps(acks: HoldStore) -> None:
         hold = await acks.snooze("c1", "r1", 1, "alice", 5000)
-        assert hold.lasts(4999)
-        assert not hold.lasts(5000)
-        assert lasting(await acks.all(), 5000) == {}
+        assert hold.is_in_force(4999)
+        assert not hold.is_in_force(5000)
+        assert in_force(await acks.all(), 5000) == {}
 
     record = Record()
     with_acks(redis_url, record, steps)
@@ -73,7 +82,7 @@ def test_a_snooze_lasts_until_its_instant(redis_url: str) -> None:
 
 
 def test_a_snooze_into_the_past_and_a_name_that_is_none_are_refused(redis_url: str) -> None:
-    async def steps(acks: Acks) -> None:
+    async def steps(acks: HoldStore) -> None:
         with pytest.raises(UsageError, match="has passed"):
             await acks.snooze("c1", "r1", 1, "alice", 1000)
         with pytest.raises(UsageError, match="1 to 128 characters"):
@@ -88,7 +97,7 @@ def test_a_snooze_into_the_past_and_a_name_that_is_none_are_refused(redis_url: s
 
 
 def test_what_cannot_be_recorded_does_not_take_effect(redis_url: str) -> None:
-    async def steps(acks: Acks) -> None:
+    async def steps(acks: HoldStore) -> None:
         with pytest.raises(Unavailable):
             await acks.acknowledge("c1", "r1", 1, "alice")
         assert await acks.all() == {}
@@ -97,7 +106,7 @@ def test_what_cannot_be_recorded_does_not_take_effect(redis_url: str) -> None:
 
 
 def test_what_cannot_take_effect_is_not_recorded() -> None:
-    async def steps(acks: Acks) -> None:
+    async def steps(acks: HoldStore) -> None:
         with pytest.raises(Unavailable):
             await acks.acknowledge("c1", "r1", 1, "alice")
         with pytest.raises(Unavailable):
@@ -109,7 +118,7 @@ def test_what_cannot_take_effect_is_not_recorded() -> None:
 
 
 def test_a_foreign_field_is_named_once_and_costs_no_hold(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    async def steps(acks: Acks) -> None:
+    async def steps(acks: HoldStore) -> None:
         await acks.acknowledge("c1", "r1", 1, "alice")
         for _ in range(2):
             assert list(await acks.all()) == [TurnKey("c1", "r1", 1)]
@@ -122,7 +131,7 @@ def test_a_foreign_field_is_named_once_and_costs_no_hold(redis_url: str, caplog:
 
 
 def test_many_are_dropped_at_once(redis_url: str) -> None:
-    async def steps(acks: Acks) -> None:
+    async def steps(acks: HoldStore) -> None:
         for number in range(1200):
             await acks.acknowledge("c1", f"r{number}", 1, "alice")
         await acks.drop([TurnKey("c1", f"r{number}", 1) for number in range(1199)])
@@ -141,9 +150,9 @@ def test_every_turn_has_a_field_of_its_own(key: TurnKey) -> None:
 
 def test_what_nobody_needs_any_more_is_named() -> None:
     holds = {
-        TurnKey("c", "ended", 1): Hold(by="a", at_us=0, until_us=10),
-        TurnKey("c", "just-ended", 1): Hold(by="a", at_us=0, until_us=2 * DAY_US),
-        TurnKey("c", "lasts", 1): Hold(by="a", at_us=0),
+        TurnKey("c", "ended", 1): TurnHold(by="a", at_us=0, until_us=10),
+        TurnKey("c", "just-ended", 1): TurnHold(by="a", at_us=0, until_us=2 * DAY_US),
+        TurnKey("c", "lasts", 1): TurnHold(by="a", at_us=0),
     }
-    assert outlived(holds, 2 * DAY_US, 400 * DAY_US) == [TurnKey("c", "ended", 1)]
-    assert len(outlived(holds, 401 * DAY_US, 400 * DAY_US)) == 3
+    assert obsolete(holds, 2 * DAY_US, 400 * DAY_US) == [TurnKey("c", "ended", 1)]
+    assert len(obsolete(holds, 401 * DAY_US, 400 * DAY_US)) == 3

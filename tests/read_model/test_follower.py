@@ -14,13 +14,22 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from processors.dev.redis_server import EmbeddedRedis
-from processors.read_model.connection import Connection, Entry
-from processors.read_model.follower import SILENT_US
-from processors.read_model.publication import Outcome
-from processors.read_model.writer import ReadModel
+from processors.read_model.connection import RedisConnection, StreamEntry
+from processors.read_model.follower import SILENT_AFTER_US
+from processors.read_model.publication import PublicationOutcome
+from processors.read_model.writer import ReadModelWriter
 from schemas.errors import Unavailable
 from schemas.events import RepUpdated
-from tests.read_model.followed_view import PREFIX, Mirror, changes, connection, following, partials, until, writing
+from tests.read_model.followed_view import (
+    PREFIX,
+    FollowedView,
+    changes,
+    connection,
+    following,
+    partials,
+    until,
+    writing,
+)
 
 ONE, TWO = "crm.events/0", "crm.events/1"
 
@@ -31,7 +40,7 @@ def server(redis_url: str) -> Iterator[redis.Redis]:
         yield client
 
 
-class Gated(Connection):
+class Gated(RedisConnection):
     """A reader that is held up until its gate opens."""
 
     def __init__(self, url: str) -> None:
@@ -40,16 +49,16 @@ class Gated(Connection):
         self.gate.set()
         self.held = 0
 
-    async def after(self, stream: str, last_id: bytes, count: int, block_ms: int | None) -> list[Entry]:
+    async def entries_after(self, stream: str, last_id: bytes, count: int, block_ms: int | None) -> list[StreamEntry]:
         if not self.gate.is_set():
             self.held += 1
         await self.gate.wait()
-        return await super().after(stream, last_id, count, min(block_ms or 0, 50) or None)
+        return await super().entries_after(stream, last_id, count, min(block_ms or 0, 50) or None)
 
 
 def test_what_was_there_before_is_loaded_and_what_comes_after_is_followed(redis_url: str) -> None:
     async def scene() -> None:
-        view = Mirror()
+        view = FollowedView()
         async with writing(redis_url) as model, following(connection(redis_url), view) as follower:
             await model.put_rep(RepUpdated(rep_id="ann", name="Ann"), 1)
             await model.publish(ONE, 1, partials(a="1", b="2"), whole=True, stream_us=11)
@@ -61,7 +70,7 @@ def test_what_was_there_before_is_loaded_and_what_comes_after_is_followed(redis_
             assert view.holds(ONE, "open") == {"c|r": b"x"}
             assert msgspec.msgpack.decode(view.reps["ann"], type=RepUpdated).name == "Ann"
             assert follower.status.loaded
-        late = Mirror()
+        late = FollowedView()
         async with following(connection(redis_url), late):
             await until(lambda: late.state == view.state and late.reps == view.reps and late.offsets == view.offsets)
 
@@ -70,7 +79,7 @@ def test_what_was_there_before_is_loaded_and_what_comes_after_is_followed(redis_
 
 def test_a_whole_replaces_the_partition_and_leaves_the_others_alone(redis_url: str) -> None:
     async def scene() -> None:
-        view = Mirror()
+        view = FollowedView()
         async with writing(redis_url) as model, following(connection(redis_url), view):
             await model.publish(ONE, 1, partials(a="1"), whole=True)
             await model.publish(TWO, 1, partials(z="1"), whole=True)
@@ -87,7 +96,7 @@ def test_a_whole_replaces_the_partition_and_leaves_the_others_alone(redis_url: s
 
 def test_a_rep_that_left_the_directory_leaves_the_view(redis_url: str) -> None:
     async def scene() -> None:
-        view = Mirror()
+        view = FollowedView()
         async with writing(redis_url) as model, following(connection(redis_url), view):
             await model.put_reps([(RepUpdated(rep_id=rep, name=rep), 1) for rep in ("ann", "bob")])
             await until(lambda: set(view.reps) == {"ann", "bob"})
@@ -99,7 +108,7 @@ def test_a_rep_that_left_the_directory_leaves_the_view(redis_url: str) -> None:
 
 def test_a_gap_in_the_stream_makes_it_load_everything_again(redis_url: str, server: redis.Redis) -> None:
     async def scene() -> None:
-        view, reader = Mirror(), Gated(redis_url)
+        view, reader = FollowedView(), Gated(redis_url)
         async with writing(redis_url) as model, following(reader, view) as follower:
             await model.publish(ONE, 1, partials(a="1"), whole=True)
             await until(lambda: view.holds(ONE))
@@ -118,12 +127,12 @@ def test_a_gap_in_the_stream_makes_it_load_everything_again(redis_url: str, serv
 
 def test_a_stream_that_vanished_after_news_is_a_gap_too(redis_url: str, server: redis.Redis) -> None:
     async def scene() -> None:
-        view, reader = Mirror(), Gated(redis_url)
+        view, reader = FollowedView(), Gated(redis_url)
         async with writing(redis_url) as model:
             await model.publish(ONE, 1, partials(a="1"), whole=True)
             await vanish(model, reader, view)
 
-    async def vanish(model: ReadModel, reader: Gated, view: Mirror) -> None:
+    async def vanish(model: ReadModelWriter, reader: Gated, view: FollowedView) -> None:
         async with following(reader, view) as follower:
             await until(lambda: view.holds(ONE))
             reader.gate.clear()
@@ -149,7 +158,8 @@ def test_no_number_comes_again_after_redis_was_emptied(redis_url: str, server: r
                     await model.publish(ONE, 1, partials(a="1"), whole=True)
                 await model.put_rep(RepUpdated(rep_id="ann", name=f"Ann {rep_first}"), 1)
                 numbers += [
-                    int(entry[b"number"]) for _, entry in await reader.after(f"{PREFIX}:changes", b"0-0", 10, None)
+                    int(entry[b"number"])
+                    for _, entry in await reader.entries_after(f"{PREFIX}:changes", b"0-0", 10, None)
                 ]
         await reader.close()
         assert numbers == sorted(set(numbers))
@@ -158,22 +168,22 @@ def test_no_number_comes_again_after_redis_was_emptied(redis_url: str, server: r
     asyncio.run(scene())
 
 
-class Overtaken(Connection):
+class Overtaken(RedisConnection):
     """A reader that is overtaken by a publication right after it has read the first section."""
 
     def __init__(self, url: str, publish: Callable[[], Awaitable[object]]) -> None:
         super().__init__(Redis.from_url(url, protocol=2), url)
         self._publish: Callable[[], Awaitable[object]] | None = publish
 
-    async def slices(self, key: str, count: int) -> AsyncIterator[dict[bytes, bytes]]:
-        async for fields in super().slices(key, count):
+    async def scan(self, key: str, count: int) -> AsyncIterator[dict[bytes, bytes]]:
+        async for fields in super().scan(key, count):
             yield fields
         if self._publish is not None:
             publish, self._publish = self._publish, None
             await publish()
 
 
-class Witness(Mirror):
+class Witness(FollowedView):
     """Remembers what it held whenever it was told up to where that goes."""
 
     def __init__(self) -> None:
@@ -201,7 +211,7 @@ def test_an_offset_is_never_told_before_what_was_published_with_it(redis_url: st
 
 def test_cancelling_always_ends_it(redis_url: str) -> None:
     async def scene(turns: int) -> None:
-        async with asyncio.timeout(20), following(Gated(redis_url), Mirror()):
+        async with asyncio.timeout(20), following(Gated(redis_url), FollowedView()):
             for _ in range(turns):
                 await asyncio.sleep(0)
 
@@ -211,7 +221,7 @@ def test_cancelling_always_ends_it(redis_url: str) -> None:
 
 def test_an_emptied_redis_keeps_the_last_state_until_workers_publish_again(redis_url: str, server: redis.Redis) -> None:
     async def scene() -> None:
-        view, reader = Mirror(), Gated(redis_url)
+        view, reader = FollowedView(), Gated(redis_url)
         async with writing(redis_url) as model, following(reader, view) as follower:
             await model.put_rep(RepUpdated(rep_id="ann", name="Ann"), 1)
             await model.publish(ONE, 1, partials(a="1"), whole=True)
@@ -220,7 +230,7 @@ def test_an_emptied_redis_keeps_the_last_state_until_workers_publish_again(redis
             server.flushall()
             await until(lambda: follower.status.emptied)
             assert (view.holds(ONE), view.holds(TWO), set(view.reps)) == ({"a": b"1"}, {"z": b"1"}, {"ann"})
-            assert await model.publish(ONE, 2, partials(b="2"), whole=False) is Outcome.EMPTY
+            assert await model.publish(ONE, 2, partials(b="2"), whole=False) is PublicationOutcome.EMPTY
             await model.publish(ONE, 2, partials(b="2"), whole=True)
             await until(lambda: view.holds(ONE) == {"b": b"2"})
             assert view.holds(TWO) == {"z": b"1"}
@@ -233,7 +243,7 @@ def test_a_redis_that_dies_is_told_and_its_return_mends_everything(tmp_path: Pat
     first = EmbeddedRedis.start(tmp_path / "first")
 
     async def scene() -> None:
-        view = Mirror()
+        view = FollowedView()
         async with writing(first.url) as model, following(connection(first.url), view) as follower:
             await model.publish(ONE, 1, partials(a="1"), whole=True)
             await until(lambda: view.holds(ONE))
@@ -258,7 +268,7 @@ def test_a_follower_that_starts_before_redis_waits_for_it(tmp_path: Path) -> Non
     first.process.kill()
 
     async def scene() -> None:
-        view = Mirror()
+        view = FollowedView()
         async with following(connection(first.url), view) as follower:
             await until(lambda: follower.status.why_down)
             assert not follower.status.loaded
@@ -273,12 +283,12 @@ def test_a_follower_that_starts_before_redis_waits_for_it(tmp_path: Path) -> Non
 
 def test_a_reader_slower_than_the_writers_reads_each_field_once(redis_url: str) -> None:
     async def scene() -> None:
-        view, reader = Mirror(), Gated(redis_url)
+        view, reader = FollowedView(), Gated(redis_url)
         async with writing(redis_url) as model:
             await model.publish(ONE, 0, changes(), whole=True)
             await lag(model, reader, view)
 
-    async def lag(model: ReadModel, reader: Gated, view: Mirror) -> None:
+    async def lag(model: ReadModelWriter, reader: Gated, view: FollowedView) -> None:
         async with following(reader, view) as follower:
             await until(lambda: follower.status.loaded)
             reader.gate.clear()
@@ -295,10 +305,10 @@ def test_a_reader_slower_than_the_writers_reads_each_field_once(redis_url: str) 
 
 
 def test_more_changes_than_are_read_at_once_all_arrive(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("processors.read_model.follower.CHANGES_AT_ONCE", 3)
+    monkeypatch.setattr("processors.read_model.follower.CHANGES_BATCH_SIZE", 3)
 
     async def scene() -> None:
-        view = Mirror()
+        view = FollowedView()
         async with writing(redis_url) as model, following(Gated(redis_url), view) as follower:
             await model.publish(ONE, 1, partials(), whole=True)
             await until(lambda: ONE in view.offsets and follower.status.loaded)
@@ -332,7 +342,7 @@ def test_after_any_course_of_publications_reader_and_writer_agree(
     server.flushall()
 
     async def scene() -> None:
-        view, truth = Mirror(), {ONE: dict[str, bytes](), TWO: dict[str, bytes]()}
+        view, truth = FollowedView(), {ONE: dict[str, bytes](), TWO: dict[str, bytes]()}
         async with writing(redis_url) as model, following(Gated(redis_url), view):
             for offset, (kind, partition, some) in enumerate(course):
                 if kind == "flush":
@@ -351,7 +361,12 @@ def test_after_any_course_of_publications_reader_and_writer_agree(
 
 
 async def play(
-    model: ReadModel, truth: dict[str, dict[str, bytes]], kind: str, partition: str, offset: int, some: dict[str, bytes]
+    model: ReadModelWriter,
+    truth: dict[str, dict[str, bytes]],
+    kind: str,
+    partition: str,
+    offset: int,
+    some: dict[str, bytes],
 ) -> None:
     """One publication as a worker does it: changes first, and everything when Redis asks for it."""
     gone = [] if kind == "whole" else [name for name in truth[partition] if name not in some][:1]
@@ -360,9 +375,9 @@ async def play(
     )
     news = changes({"partials": some}, {"partials": gone})
     outcome = await model.publish(partition, offset, news, whole=kind == "whole")
-    if outcome is Outcome.EMPTY:
+    if outcome is PublicationOutcome.EMPTY:
         everything = changes({"partials": truth[partition]})
-        assert await model.publish(partition, offset, everything, whole=True) is Outcome.ACCEPTED
+        assert await model.publish(partition, offset, everything, whole=True) is PublicationOutcome.ACCEPTED
 
 
 class Wall:
@@ -376,14 +391,14 @@ class Wall:
 
 def test_a_partition_that_nobody_publishes_any_more_is_silent_until_it_is_published_again(redis_url: str) -> None:
     async def scene() -> None:
-        view, wall = Mirror(), Wall()
+        view, wall = FollowedView(), Wall()
         began_us = wall.now_us
         async with writing(redis_url) as model, following(connection(redis_url), view, wall) as follower:
             for partition in (ONE, TWO):
                 await model.publish(partition, 1, partials(a="1"), whole=True)
             await until(lambda: len(view.offsets) == 2)
             assert follower.status.stale_since_us is None
-            wall.now_us += SILENT_US + 1
+            wall.now_us += SILENT_AFTER_US + 1
             await model.publish(TWO, 2, partials(a="2"), whole=False)
             await until(lambda: follower.status.silent)
             await until(lambda: set(follower.status.silent) == {ONE})
@@ -398,7 +413,7 @@ def test_a_partition_that_nobody_publishes_any_more_is_silent_until_it_is_publis
 
 def test_a_board_that_starts_while_nobody_publishes_knows_since_when(redis_url: str, server: Any) -> None:
     async def scene() -> None:
-        view, wall = Mirror(), Wall()
+        view, wall = FollowedView(), Wall()
         async with writing(redis_url) as model:
             await model.publish(ONE, 1, partials(a="1"), whole=True)
         [(entry_id, fields)] = server.xrange(f"{PREFIX}:changes")
@@ -417,7 +432,7 @@ def test_a_board_that_starts_while_nobody_publishes_knows_since_when(redis_url: 
 @pytest.mark.parametrize("refusal", ["REPLICAOF 127.0.0.1 1", "CONFIG SET maxmemory 1"])
 def test_a_redis_that_takes_nothing_makes_what_is_shown_stale(redis_url: str, server: Any, refusal: str) -> None:
     async def scene() -> None:
-        view, wall = Mirror(), Wall()
+        view, wall = FollowedView(), Wall()
         async with writing(redis_url) as model, following(connection(redis_url), view, wall) as follower:
             await model.publish(ONE, 1, partials(a="1"), whole=True)
             await until(lambda: view.offsets)
@@ -425,7 +440,7 @@ def test_a_redis_that_takes_nothing_makes_what_is_shown_stale(redis_url: str, se
                 server.execute_command(*refusal.split())
                 with pytest.raises(Unavailable, match="refuses"):
                     await model.publish(ONE, 2, partials(a="2"), whole=False)
-                wall.now_us += SILENT_US + 1
+                wall.now_us += SILENT_AFTER_US + 1
                 await until(lambda: follower.status.stale_since_us is not None)
                 assert follower.status.down_since_us is None
             finally:

@@ -15,8 +15,8 @@ from config.settings import RedisSettings
 from config.values import Secret
 from processors.dev.redis_server import EmbeddedRedis
 from processors.read_model.connection import connect
-from processors.read_model.publication import Outcome
-from processors.read_model.writer import ReadModel
+from processors.read_model.publication import PublicationOutcome
+from processors.read_model.writer import ReadModelWriter
 from schemas.errors import Unavailable
 from schemas.events import RepUpdated
 from schemas.views import SECTIONS
@@ -34,20 +34,20 @@ def server(redis_url: str) -> Iterator[redis.Redis]:
         yield client
 
 
-async def whole(model: ReadModel, offset: int, **fields: str) -> Outcome:
+async def whole(model: ReadModelWriter, offset: int, **fields: str) -> PublicationOutcome:
     return await model.publish(PARTITION, offset, partials(**fields), whole=True)
 
 
-async def delta(model: ReadModel, offset: int, **fields: str) -> Outcome:
+async def delta(model: ReadModelWriter, offset: int, **fields: str) -> PublicationOutcome:
     return await model.publish(PARTITION, offset, partials(**fields), whole=False)
 
 
 def test_a_whole_and_then_changes_are_what_redis_holds(redis_url: str, server: redis.Redis) -> None:
     async def scene() -> None:
         async with writing(redis_url) as model:
-            assert await whole(model, 5, a="1", b="2") is Outcome.ACCEPTED
+            assert await whole(model, 5, a="1", b="2") is PublicationOutcome.ACCEPTED
             news = changes({"partials": {"a": b"3"}, "open": {"c|r": b"x"}}, {"partials": ["b"]})
-            assert await model.publish(PARTITION, 9, news, whole=False, stream_us=123) is Outcome.ACCEPTED
+            assert await model.publish(PARTITION, 9, news, whole=False, stream_us=123) is PublicationOutcome.ACCEPTED
             assert await model.fence(PARTITION) == (9, "")
 
     asyncio.run(scene())
@@ -59,7 +59,7 @@ def test_a_whole_and_then_changes_are_what_redis_holds(redis_url: str, server: r
 
 def test_the_fence_says_by_which_clock_its_writer_counts(redis_url: str, server: redis.Redis) -> None:
     async def scene() -> None:
-        model = ReadModel(connection(redis_url), PREFIX, "a fast one")
+        model = ReadModelWriter(connection(redis_url), PREFIX, "a fast one")
         await whole(model, 5, a="1")
         await model.close()
 
@@ -71,11 +71,11 @@ def test_an_older_offset_changes_nothing_and_the_same_offset_is_fine(redis_url: 
     async def scene() -> None:
         async with writing(redis_url) as model:
             await whole(model, 10, a="1")
-            assert await delta(model, 9, a="old") is Outcome.STALE
+            assert await delta(model, 9, a="old") is PublicationOutcome.STALE
         async with writing(redis_url) as other:
-            assert await whole(other, 9, a="old") is Outcome.STALE
-            assert await whole(other, 10, a="same") is Outcome.ACCEPTED
-            assert await delta(other, 10, a="again") is Outcome.ACCEPTED
+            assert await whole(other, 9, a="old") is PublicationOutcome.STALE
+            assert await whole(other, 10, a="same") is PublicationOutcome.ACCEPTED
+            assert await delta(other, 10, a="again") is PublicationOutcome.ACCEPTED
 
     asyncio.run(scene())
     assert server.hgetall(PARTIALS) == {b"a": b"again"}
@@ -85,9 +85,9 @@ def test_a_refused_change_does_not_count_and_the_next_one_goes_on(redis_url: str
     async def scene() -> None:
         async with writing(redis_url) as model:
             await whole(model, 10, a="1")
-            assert await delta(model, 9, a="old") is Outcome.STALE
-            assert await delta(model, 11, a="2") is Outcome.EMPTY
-            assert await whole(model, 11, a="2") is Outcome.ACCEPTED
+            assert await delta(model, 9, a="old") is PublicationOutcome.STALE
+            assert await delta(model, 11, a="2") is PublicationOutcome.EMPTY
+            assert await whole(model, 11, a="2") is PublicationOutcome.ACCEPTED
 
     asyncio.run(scene())
     assert server.hgetall(PARTIALS) == {b"a": b"2"}
@@ -96,7 +96,7 @@ def test_a_refused_change_does_not_count_and_the_next_one_goes_on(redis_url: str
 def test_the_first_publication_must_be_whole(redis_url: str, server: redis.Redis) -> None:
     async def scene() -> None:
         async with writing(redis_url) as model:
-            assert await delta(model, 1, a="1") is Outcome.EMPTY
+            assert await delta(model, 1, a="1") is PublicationOutcome.EMPTY
 
     asyncio.run(scene())
     assert server.keys(f"{PREFIX}:{PARTITION}:*") == []
@@ -108,9 +108,9 @@ def test_an_emptied_redis_is_noticed_and_filled_again_with_the_reps(redis_url: s
             await model.put_rep(RepUpdated(rep_id="ann", name="Ann"), 3)
             await whole(model, 1, a="1")
             server.flushall()
-            assert await delta(model, 2, b="2") is Outcome.EMPTY
+            assert await delta(model, 2, b="2") is PublicationOutcome.EMPTY
             assert server.dbsize() == 0
-            assert await whole(model, 2, a="1", b="2") is Outcome.ACCEPTED
+            assert await whole(model, 2, a="1", b="2") is PublicationOutcome.ACCEPTED
 
     asyncio.run(scene())
     assert server.hgetall(PARTIALS) == {b"a": b"1", b"b": b"2"}
@@ -122,11 +122,11 @@ def test_a_redis_restored_from_an_older_copy_is_noticed(redis_url: str, server: 
         async with writing(redis_url) as model:
             await whole(model, 1, a="1")
             copy = {key: server.dump(key) for key in (PARTIALS, FENCE)}
-            assert await delta(model, 2, b="2") is Outcome.ACCEPTED
+            assert await delta(model, 2, b="2") is PublicationOutcome.ACCEPTED
             for key, value in copy.items():
                 assert isinstance(value, bytes)
                 server.restore(key, 0, value, replace=True)
-            assert await delta(model, 3, c="3") is Outcome.EMPTY
+            assert await delta(model, 3, c="3") is PublicationOutcome.EMPTY
 
     asyncio.run(scene())
     assert server.hgetall(PARTIALS) == {b"a": b"1"}
@@ -137,8 +137,8 @@ def test_a_writer_that_lost_the_partition_cannot_change_it(redis_url: str, serve
         async with writing(redis_url) as first, writing(redis_url) as second:
             await whole(first, 10, a="first")
             await whole(second, 12, a="second")
-            assert await delta(first, 11, a="late") is Outcome.STALE
-            assert await delta(first, 13, a="late") is Outcome.EMPTY
+            assert await delta(first, 11, a="late") is PublicationOutcome.STALE
+            assert await delta(first, 13, a="late") is PublicationOutcome.EMPTY
 
     asyncio.run(scene())
     assert server.hgetall(PARTIALS) == {b"a": b"second"}
@@ -166,7 +166,7 @@ def test_readers_of_a_large_whole_see_the_old_or_the_new_and_never_a_part(redis_
             task = asyncio.create_task(model.publish(PARTITION, 2, many, whole=True))
             while not task.done():
                 seen.add(await asyncio.to_thread(server.hlen, PARTIALS))
-            assert await task is Outcome.ACCEPTED
+            assert await task is PublicationOutcome.ACCEPTED
         return {length for length in seen if isinstance(length, int)}
 
     assert asyncio.run(scene()) <= {1, 20_000}
@@ -179,7 +179,7 @@ def test_a_large_change_goes_over_in_portions_and_arrives_whole(redis_url: str, 
     async def scene() -> None:
         async with writing(redis_url) as model:
             await whole(model, 1, gone="1")
-            assert await model.publish(PARTITION, 2, many, whole=False) is Outcome.ACCEPTED
+            assert await model.publish(PARTITION, 2, many, whole=False) is PublicationOutcome.ACCEPTED
 
     asyncio.run(scene())
     assert server.hgetall(PARTIALS) == {name.encode(): raw for name, raw in many.puts["partials"].items()}
@@ -194,8 +194,8 @@ def test_a_whole_that_another_writer_overtakes_does_not_win(redis_url: str, serv
             task = asyncio.create_task(slow.publish(PARTITION, 5, many, whole=True))
             while not await asyncio.to_thread(server.hget, FENCE, "loader"):
                 assert not task.done()
-            assert await whole(quick, 6, a="quick") is Outcome.ACCEPTED
-            assert await task in (Outcome.STALE, Outcome.EMPTY)
+            assert await whole(quick, 6, a="quick") is PublicationOutcome.ACCEPTED
+            assert await task in (PublicationOutcome.STALE, PublicationOutcome.EMPTY)
 
     asyncio.run(scene())
     assert server.hgetall(PARTIALS) == {b"a": b"quick"}
@@ -207,7 +207,7 @@ def test_reset_forgets_a_topic_that_was_made_anew(redis_url: str, server: redis.
             await whole(model, 1000, a="1")
             await model.reset(PARTITION)
             assert await model.fence(PARTITION) is None
-            assert await whole(model, 3, b="2") is Outcome.ACCEPTED
+            assert await whole(model, 3, b="2") is PublicationOutcome.ACCEPTED
 
     asyncio.run(scene())
     assert server.hgetall(PARTIALS) == {b"b": b"2"}
@@ -266,14 +266,14 @@ def test_a_writer_survives_a_restart_of_redis(tmp_path: Path) -> None:
 
     async def scene() -> None:
         async with writing(first.url) as model:
-            assert await whole(model, 1, a="1") is Outcome.ACCEPTED
+            assert await whole(model, 1, a="1") is PublicationOutcome.ACCEPTED
             first.process.kill()
             with pytest.raises(Unavailable):
                 await delta(model, 2, b="2")
             second = await asyncio.to_thread(EmbeddedRedis.start, tmp_path / "second", first.port)
             try:
-                assert await delta(model, 2, b="2") is Outcome.EMPTY
-                assert await whole(model, 2, a="1", b="2") is Outcome.ACCEPTED
+                assert await delta(model, 2, b="2") is PublicationOutcome.EMPTY
+                assert await whole(model, 2, a="1", b="2") is PublicationOutcome.ACCEPTED
             finally:
                 second.stop()
 
@@ -285,16 +285,16 @@ def test_a_password_is_used_and_a_wrong_one_is_unavailable(tmp_path: Path) -> No
     with redis.Redis.from_url(server.url) as client:
         client.config_set("requirepass", "pass:word@/é")
 
-    async def scene(word: str) -> Outcome:
+    async def scene(word: str) -> PublicationOutcome:
         settings = RedisSettings(url=server.url, password=Secret(word))
-        model = ReadModel(connect(settings), PREFIX)
+        model = ReadModelWriter(connect(settings), PREFIX)
         try:
             return await whole(model, 1, a="1")
         finally:
             await model.close()
 
     try:
-        assert asyncio.run(scene("pass:word@/é")) is Outcome.ACCEPTED
+        assert asyncio.run(scene("pass:word@/é")) is PublicationOutcome.ACCEPTED
         with pytest.raises(Unavailable) as caught:
             asyncio.run(scene("wrong-guess"))
     finally:
@@ -325,12 +325,12 @@ def test_tls_with_a_private_authority_works_and_without_it_fails(tmp_path: Path,
         assert any("Ready to accept" in line for line in process.stdout)
         url = f"rediss://127.0.0.1:{port}/0"
         ours = RedisSettings(url=url, tls_cafile=certificate, tls_certfile=certificate, tls_keyfile=key)
-        assert asyncio.run(publish_once(ours)) is Outcome.ACCEPTED
+        assert asyncio.run(publish_once(ours)) is PublicationOutcome.ACCEPTED
         with pytest.raises(Unavailable, match="certificate"):
             asyncio.run(publish_once(RedisSettings(url=url)))
         stranger = RedisSettings(url=url, tls_cafile=certificate)
         if asks == "no":
-            assert asyncio.run(publish_once(stranger)) is Outcome.ACCEPTED
+            assert asyncio.run(publish_once(stranger)) is PublicationOutcome.ACCEPTED
         else:
             with pytest.raises(Unavailable):
                 asyncio.run(publish_once(stranger))
@@ -339,8 +339,8 @@ def test_tls_with_a_private_authority_works_and_without_it_fails(tmp_path: Path,
         process.communicate(timeout=20)
 
 
-async def publish_once(settings: RedisSettings) -> Outcome:
-    model = ReadModel(connect(settings), PREFIX)
+async def publish_once(settings: RedisSettings) -> PublicationOutcome:
+    model = ReadModelWriter(connect(settings), PREFIX)
     try:
         return await whole(model, 1, a="1")
     finally:
@@ -385,7 +385,7 @@ def test_the_connection_is_shared_by_many_publications_at_once(redis_url: str, s
         async with writing(redis_url) as model:
             await whole(model, 0)
             outcomes = await asyncio.gather(*(delta(model, 1, **{f"f{i}": "1"}) for i in range(20)))
-            assert set(outcomes) == {Outcome.ACCEPTED}
+            assert set(outcomes) == {PublicationOutcome.ACCEPTED}
 
     asyncio.run(scene())
     assert server.hlen(PARTIALS) == 20

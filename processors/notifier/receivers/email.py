@@ -1,44 +1,51 @@
-"""E-mail by SMTP. The library waits for its server, so each message goes out in a thread."""
+"""E-mail by SMTP. The library blocks while it waits for its server, so each message goes out in a thread."""
 
 import asyncio
 import smtplib
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from email.headerregistry import Address
 from email.message import EmailMessage
 from hashlib import sha256
 
+from config.clock import Clock
 from config.notifier_settings import NotifierSettings
-from processors.notifier.notifications import Habits, Parcel
-from processors.notifier.receivers.base import Rejected, TryAgain
+from processors.notifier.receivers.base import DeliveryPolicy, NotificationBatch, Rejected, TryAgain
+from processors.notifier.receivers.people import policy_for_people
 from processors.notifier.receivers.wording import details, digest_headline, headline, link, rep_link
-from processors.notifier.redacted_errors import fault_of
+from processors.notifier.redacted_errors import type_and_line
 from schemas.alerts import Transition
 from schemas.errors import ConfigError
 from schemas.views import UNASSIGNED
 
-SHOWN = 100
-"""So many alerts are named in a digest: the link leads to all of them."""
+MAX_ALERTS_IN_DIGEST = 100
+"""A digest names no more alerts than this; its link leads to all of them."""
 
 
-class Mail:
-    """Sends messages through one SMTP server, with a connection for each."""
+def email_receivers(settings: NotifierSettings, _clock: Clock) -> Iterator["Email"]:
+    """E-mail, if `notifier.email_host` is set; raises ConfigError for an authority file that cannot be used."""
+    if settings.email_host is not None:
+        yield Email(settings, policy_for_people(settings))
 
-    def __init__(self, settings: NotifierSettings, habits: Habits) -> None:
+
+class Email:
+    """Sends messages through one SMTP server, each over a connection of its own."""
+
+    def __init__(self, settings: NotifierSettings, policy: DeliveryPolicy) -> None:
         """Raises ConfigError for an authority file that cannot be used."""
         self.name = "email"
-        self.habits = habits
+        self.policy = policy
         self._settings = settings
         self._tls = _tls(settings)
 
-    async def send(self, parcel: Parcel) -> Mapping[str, str]:
+    async def send(self, batch: NotificationBatch) -> Mapping[str, str]:
         """Send one message; raises TryAgain or Rejected."""
-        message = compose(parcel, self._settings)
+        message = compose(batch, self._settings)
         await asyncio.to_thread(self._deliver, message)
         return {}
 
     async def keep_alive(self, active: Sequence[Transition]) -> None:
-        """People need no reminders."""
+        """A mailbox keeps what it got."""
 
     async def close(self) -> None:
         """Nothing stays open."""
@@ -50,7 +57,7 @@ class Mail:
         except smtplib.SMTPRecipientsRefused as error:
             raise _refusal(*next(iter(error.recipients.values()))) from error
         except (smtplib.SMTPHeloError, smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError) as error:
-            # It is not this message that is refused, but we: that can be mended, and the message still goes out.
+            # We are refused, not this message: once that is put right, the message still goes out.
             raise TryAgain(_line(error.smtp_code, error.smtp_error)) from error
         except smtplib.SMTPResponseException as error:
             raise _refusal(error.smtp_code, error.smtp_error) from error
@@ -59,7 +66,7 @@ class Mail:
         except (smtplib.SMTPException, OSError) as error:
             raise TryAgain(_one_line(str(error)) or type(error).__name__) from error
         except Exception as error:
-            raise TryAgain(fault_of(error)) from error
+            raise TryAgain(type_and_line(error)) from error
 
     def _connected(self) -> smtplib.SMTP:
         settings = self._settings
@@ -79,29 +86,29 @@ class Mail:
         return server
 
 
-def compose(parcel: Parcel, settings: NotifierSettings) -> EmailMessage:
-    """The message; raises Rejected when the rep's id gives no address."""
-    first, board_url = parcel[0].transition, settings.board_url
+def compose(batch: NotificationBatch, settings: NotifierSettings) -> EmailMessage:
+    """The message; raises Rejected when the rep's id makes no address."""
+    first, board_url = batch[0].transition, settings.board_url
     message = EmailMessage()
     message["From"] = settings.email_from
     message["To"] = recipient(first, settings)
-    if len(parcel) == 1:
-        still = "Still: " if parcel[0].again_us is not None else ""
+    if len(batch) == 1:
+        still = "Still: " if batch[0].reminder_us is not None else ""
         message["Subject"] = _one_line(f"{still}{headline(first)}")
         message.set_content(f"{still}{headline(first)}\n\n{details(first)}\n\n{link(board_url, first)}\n")
     else:
-        transitions = [notice.transition for notice in parcel]
+        transitions = [notification.transition for notification in batch]
         message["Subject"] = _one_line(digest_headline(transitions))
         message.set_content(_digest(transitions, board_url))
-    # The same message sent again has the same id: many mail servers then deliver it once.
-    digest = sha256("\n".join(notice.key for notice in parcel).encode()).hexdigest()[:32]
+    # The same message sent again has the same id, so that many mail servers deliver it only once.
+    digest = sha256("\n".join(notification.key for notification in batch).encode()).hexdigest()[:32]
     message["Message-ID"] = f"<{digest}@salespulse.{(settings.email_from or '').rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
     return message
 
 
 def recipient(transition: Transition, settings: NotifierSettings) -> Address:
-    """Whom to write to; raises Rejected when there is nobody."""
+    """The address of the owner, or the one for unassigned requests; raises Rejected when there is none."""
     pattern = settings.email_to or ""
     if transition.rep_id == UNASSIGNED and settings.email_unassigned_to is not None:
         pattern = settings.email_unassigned_to
@@ -111,22 +118,22 @@ def recipient(transition: Transition, settings: NotifierSettings) -> Address:
     try:
         address = Address(addr_spec=text)
     except Exception as error:
-        # The library's parser raises what its defects make it: AttributeError, IndexError, HeaderDefect, ...
+        # The library's parser may raise anything: AttributeError, IndexError, HeaderDefect, ...
         raise Rejected(f"{text!r} is no e-mail address: see notifier.email_to") from error
     return address
 
 
 def _digest(transitions: Sequence[Transition], board_url: str) -> str:
     lines = [digest_headline(transitions), ""]
-    for transition in transitions[:SHOWN]:
+    for transition in transitions[:MAX_ALERTS_IN_DIGEST]:
         lines += [f"- {headline(transition)}", f"  {details(transition)}", f"  {link(board_url, transition)}", ""]
-    if len(transitions) > SHOWN:
-        lines.append(f"and {len(transitions) - SHOWN} more")
+    if len(transitions) > MAX_ALERTS_IN_DIGEST:
+        lines.append(f"and {len(transitions) - MAX_ALERTS_IN_DIGEST} more")
     return "\n".join([*lines, rep_link(board_url, transitions[0].rep_id), ""])
 
 
 def _one_line(text: str) -> str:
-    """Ids may hold line ends, a subject may not."""
+    """Text without line ends, which ids may hold and a subject may not."""
     return " ".join(text.split())
 
 
@@ -140,10 +147,10 @@ def _tls(settings: NotifierSettings) -> ssl.SSLContext | None:
 
 
 def _refusal(code: int, text: bytes | str) -> TryAgain | Rejected:
-    """5xx is for good, 4xx for now (RFC 5321)."""
+    """5xx is final, 4xx is temporary (RFC 5321)."""
     return Rejected(_line(code, text)) if code >= 500 else TryAgain(_line(code, text))
 
 
 def _line(code: int, text: bytes | str) -> str:
-    said = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    return _one_line(f"{code} {said}")
+    decoded = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return _one_line(f"{code} {decoded}")

@@ -1,4 +1,4 @@
-"""Posting to receivers over HTTP, and what their answers mean."""
+"""Posts messages to receivers over HTTP, and sorts their answers into accepted, try again and rejected."""
 
 import math
 import ssl
@@ -9,15 +9,17 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 from yarl import URL
 
+from config.notifier_settings import NotifierSettings
 from processors.notifier.receivers.base import Rejected, TryAgain
-from processors.notifier.redacted_errors import fault_of
+from processors.notifier.redacted_errors import type_and_line
+from schemas.errors import ConfigError
 
-READ_BYTES = 500
-LONGEST_PAUSE_SECONDS = 300.0
-TRY_AGAIN_STATUSES = frozenset({408, 425, 429})
+MAX_ANSWER_BYTES = 500
+MAX_RETRY_AFTER_SECONDS = 300.0
+RETRYABLE_STATUSES = frozenset({408, 425, 429})
 
 
-class Poster:
+class HttpPoster:
     """Posts to one address. Redirects are not followed: a moved receiver is a setting to mend."""
 
     def __init__(
@@ -27,7 +29,7 @@ class Poster:
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`headers` go with every message; `tls` says which certificates are good (None: the system decides)."""
+        """`headers` go with every message; `tls` holds the trusted authorities (None: those of the system)."""
         self._url = url
         self._headers = {"User-Agent": "Salespulse", **(headers or {})}
         self._tls = tls
@@ -49,8 +51,8 @@ class Poster:
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, OSError) as error:
             raise TryAgain(self._without_address(str(error)) or type(error).__name__) from error
         except Exception as error:
-            # The way to the receiver fails, not the message: it waits, and NotifierFailing fires.
-            raise TryAgain(fault_of(error)) from error
+            # The way to the receiver fails, not the message: it waits, and the alert NotifierFailing fires.
+            raise TryAgain(type_and_line(error)) from error
         if refusal is not None:
             raise refusal
 
@@ -59,33 +61,50 @@ class Poster:
         return _refusal(response.status, response.headers.get("Retry-After"), text)
 
     def _without_address(self, text: str) -> str:
-        """What a receiver or a library says, without the path and the query: whoever knows those can post."""
+        """A text without the path and the query of our address: whoever knows those can post."""
         for secret in (self._url, self._secret_part):
             text = text.replace(secret, "***") if len(secret) > 1 else text
         return text
 
     async def close(self) -> None:
-        """Give connections back."""
+        """Release connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
 
+def http_poster(settings: NotifierSettings, url: str, headers: Mapping[str, str] | None = None) -> HttpPoster:
+    """A poster with the timeout and the authorities of the settings; raises ConfigError for an unusable `cafile`."""
+    return HttpPoster(url, settings.timeout_seconds, headers, _tls(settings))
+
+
+def _tls(settings: NotifierSettings) -> ssl.SSLContext | None:
+    """The authorities of the system and those of `cafile`; None: the system's alone."""
+    if settings.cafile is None:
+        return None
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(settings.cafile)
+    except OSError as error:
+        raise ConfigError(f"notifier.cafile = {settings.cafile}: {error}; allowed is a PEM file") from error
+    return context
+
+
 async def _text(response: aiohttp.ClientResponse) -> str:
-    """The beginning of an answer, on one line."""
-    raw = await response.content.read(READ_BYTES)
+    """The beginning of a response, on one line."""
+    raw = await response.content.read(MAX_ANSWER_BYTES)
     return " ".join(raw.decode("utf-8", "replace").split())
 
 
 def _refusal(status: int, retry_after: str | None, text: str) -> TryAgain | Rejected:
-    said = f"{status} {text}".strip()
-    if status >= 500 or status in TRY_AGAIN_STATUSES:
-        return TryAgain(said, _seconds(retry_after))
-    return Rejected(said)
+    detail = f"{status} {text}".strip()
+    if status >= 500 or status in RETRYABLE_STATUSES:
+        return TryAgain(detail, _seconds(retry_after))
+    return Rejected(detail)
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """`Retry-After` in seconds, as a number or as a date; None: it says nothing that we understand."""
+    """`Retry-After` in seconds, as a number or as a date; None if it is neither."""
     if retry_after is None:
         return None
     try:
@@ -95,4 +114,4 @@ def _seconds(retry_after: str | None) -> float | None:
             seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
         except (ValueError, TypeError, OverflowError):
             return None
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_PAUSE_SECONDS)
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)

@@ -1,29 +1,31 @@
-"""The generic webhook: every transition as one JSON object, signed, in order for each alert."""
+"""The generic webhook: every transition as one signed JSON object, in order for each alert."""
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from config.clock import Clock, wall_us
+from config.notifier_settings import NotifierSettings
 from config.values import Secret
 from processors.core.instants import rfc3339
-from processors.notifier.notifications import Habits, Notice, Parcel
-from processors.notifier.receivers.http import Poster
+from processors.notifier.receivers.base import DeliveryPolicy, Notification, NotificationBatch
+from processors.notifier.receivers.http import HttpPoster, http_poster
 from processors.notifier.receivers.wording import details, headline, link
 from processors.read_model.acknowledgements import TurnKey
 from schemas.alerts import State, Transition
 
-AT_ONCE = 16
+MAX_IN_FLIGHT = 16
 SIGNATURE_VERSION = "v1"
 
 
-class Message(msgspec.Struct, kw_only=True, frozen=True):
-    """What a webhook gets. Instants are RFC 3339 in UTC."""
+class WebhookMessage(msgspec.Struct, kw_only=True, frozen=True):
+    """The body of a webhook's request. Instants are RFC 3339 in UTC."""
 
     version: int = 1
     key: str
-    """The same when the same thing is sent again: drop what you have got already."""
+    """The same when the same thing is sent again: drop what you already have."""
     alert_id: str
     revision: int
     state: State
@@ -42,17 +44,17 @@ class Message(msgspec.Struct, kw_only=True, frozen=True):
     due_at: str
     at: str
     reminder: bool
-    """It was told before, then acknowledged or snoozed, and is still active."""
+    """It was sent before, then acknowledged or snoozed, and is still active."""
     summary: str
     description: str
     link: str
 
 
-def message_of(notice: Notice, board_url: str) -> Message:
-    """The message for one notice."""
-    t = notice.transition
-    return Message(
-        key=notice.key,
+def message_of(notification: Notification, board_url: str) -> WebhookMessage:
+    """The message for one notification."""
+    t = notification.transition
+    return WebhookMessage(
+        key=notification.key,
         alert_id=t.alert_id,
         revision=t.revision,
         state=t.state,
@@ -68,7 +70,7 @@ def message_of(notice: Notice, board_url: str) -> Message:
         opened_at=rfc3339(t.opened_us),
         due_at=rfc3339(t.due_us),
         at=rfc3339(t.at_us),
-        reminder=notice.again_us is not None,
+        reminder=notification.reminder_us is not None,
         summary=headline(t),
         description=details(t),
         link=link(board_url, t),
@@ -81,34 +83,41 @@ def signature(secret: Secret, timestamp: int, body: bytes) -> str:
     return f"{SIGNATURE_VERSION}={hmac.new(secret.reveal().encode(), signed, hashlib.sha256).hexdigest()}"
 
 
+def webhooks(settings: NotifierSettings, _clock: Clock) -> Iterator["Webhook"]:
+    """The webhook, if `notifier.webhook_url` is set."""
+    if settings.webhook_url is not None:
+        poster = http_poster(settings, settings.webhook_url)
+        yield Webhook(poster, settings.webhook_secret, settings.board_url, wall_us)
+
+
 class Webhook:
     """Posts each transition to one address."""
 
-    def __init__(self, poster: Poster, secret: Secret | None, board_url: str, wall_us: Callable[[], int]) -> None:
+    def __init__(self, poster: HttpPoster, secret: Secret | None, board_url: str, wall_us: Callable[[], int]) -> None:
         self.name = "webhook"
-        self.habits = Habits(every=True, at_once=AT_ONCE)
+        self.policy = DeliveryPolicy(every_transition=True, max_in_flight=MAX_IN_FLIGHT)
         self._poster = poster
         self._secret = secret
         self._board_url = board_url
         self._wall_us = wall_us
 
-    async def send(self, parcel: Parcel) -> Mapping[str, str]:
-        """Post them; raises TryAgain or Rejected."""
-        for notice in parcel:
-            body = msgspec.json.encode(message_of(notice, self._board_url))
-            await self._poster.post(body, self._headers(notice, body))
+    async def send(self, batch: NotificationBatch) -> Mapping[str, str]:
+        """Post each of them; raises TryAgain or Rejected."""
+        for notification in batch:
+            body = msgspec.json.encode(message_of(notification, self._board_url))
+            await self._poster.post(body, self._headers(notification, body))
         return {}
 
     async def keep_alive(self, active: Sequence[Transition]) -> None:
-        """A webhook needs no reminders."""
+        """A webhook keeps what it got."""
 
     async def close(self) -> None:
-        """Give connections back."""
+        """Release connections."""
         await self._poster.close()
 
-    def _headers(self, notice: Notice, body: bytes) -> dict[str, str]:
+    def _headers(self, notification: Notification, body: bytes) -> dict[str, str]:
         timestamp = self._wall_us() // 1_000_000
-        headers = {"Idempotency-Key": hashlib.sha256(notice.key.encode()).hexdigest()}
+        headers = {"Idempotency-Key": hashlib.sha256(notification.key.encode()).hexdigest()}
         if self._secret is not None:
             headers["X-Salespulse-Timestamp"] = str(timestamp)
             headers["X-Salespulse-Signature"] = signature(self._secret, timestamp, body)

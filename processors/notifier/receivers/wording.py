@@ -1,4 +1,4 @@
-"""What people read about alerts. Ids are whatever a CRM makes them: whoever writes markup escapes them."""
+"""What people read about alerts. Ids may hold any character of a CRM: whoever writes markup escapes them."""
 
 from collections.abc import Sequence
 from urllib.parse import quote
@@ -23,7 +23,7 @@ CORRECTIONS = {
 
 
 def headline(transition: Transition) -> str:
-    """One line: what is the matter."""
+    """One line: what happened."""
     customer, level = visible(transition.customer_id), transition.level
     match transition.state:
         case "at_risk":
@@ -38,7 +38,7 @@ def headline(transition: Transition) -> str:
 
 
 def details(transition: Transition) -> str:
-    """One line: what is needed to act."""
+    """One line: what one needs to act."""
     topic = f", topic {visible(transition.topic)}" if transition.topic else ""
     request = f"request {visible(transition.request_id)} by {visible(transition.channel)}"
     return (
@@ -48,7 +48,7 @@ def details(transition: Transition) -> str:
 
 
 def owner(transition: Transition) -> str:
-    """Who is asked to answer."""
+    """Who should answer."""
     if transition.rep_id == UNASSIGNED:
         return "nobody owns it"
     return f"owner {visible(transition.rep_id)}, team {visible(transition.team)}"

@@ -19,10 +19,10 @@ from processors.core.instants import HOUR_US
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
 from processors.dev.scrape import get
 from processors.notifier import keep_alive as mirror
-from processors.read_model.acknowledgements import Acks
+from processors.read_model.acknowledgements import HoldStore
 from processors.read_model.connection import connect
 from tests.notifier.test_notifier import sent
-from tests.notifier.world import Hook, create_topics, hook, notifying, say, transition, until, with_notifier
+from tests.notifier.world import Hook, create_topics, hook, notifying, publish_alerts, transition, until, with_notifier
 from tests.read_model.test_acknowledgements import Record
 from tests.rules.programs import program
 
@@ -85,11 +85,11 @@ def test_each_request_is_an_alert_of_its_own_and_resolves_when_it_is_answered(
         async with world(settings) as (mine, port, people):
             with alertmanager(tmp_path, port, people.url):
                 async with notifying(mine):
-                    say(mine, [transition("r1"), transition("r2"), transition("r3", "at_risk")])
+                    publish_alerts(mine, [transition("r1"), transition("r2"), transition("r3", "at_risk")])
                     await until(lambda: alerts(port).keys() == {"r1", "r2"}, "two alerts")
                     await until(lambda: messages(people, "r1") and messages(people, "r2"), "a message for each")
                     assert alerts(port)["r1"]["labels"]["rep"] == "alice"
-                    say(mine, [transition("r1", "resolved", 2)])
+                    publish_alerts(mine, [transition("r1", "resolved", 2)])
                     await until(lambda: alerts(port).keys() == {"r2"}, "only the other")
                     await until(lambda: messages(people, "r1") == ["firing", "resolved"], "both messages")
             assert messages(people, "r2") == ["firing"]
@@ -112,16 +112,18 @@ def test_down_for_an_hour_nothing_is_lost_nothing_doubled_and_the_order_is_kept(
             hour = Clock(clock)
             async with notifying(mine) as registry:
                 began_us = hour.now_us()
-                say(mine, [transition("gone", "at_risk"), *(transition(f"r{n}", "at_risk") for n in range(40))])
-                say(mine, [transition("gone"), *(transition(f"r{n}") for n in range(40))])
+                publish_alerts(
+                    mine, [transition("gone", "at_risk"), *(transition(f"r{n}", "at_risk") for n in range(40))]
+                )
+                publish_alerts(mine, [transition("gone"), *(transition(f"r{n}") for n in range(40))])
                 await until(lambda: sent(registry, "alertmanager", "failed") >= 3, "three failures")
-                say(mine, [transition("gone", "resolved", 2)])
+                publish_alerts(mine, [transition("gone", "resolved", 2)])
                 await until(lambda: other.states("gone")[-1:] == ["resolved"], "the webhook, which waits for nobody")
                 await until(lambda: hour.now_us() > began_us + HOUR_US, "an hour")
                 with alertmanager(tmp_path / "1", port, people.url):
                     await until(lambda: len(alerts(port)) == 40, "all that is active")
                     await until(lambda: all(messages(people, f"r{n}") for n in range(40)), "all messages")
-                say(mine, [transition(f"r{n}", "resolved", 2) for n in range(10)])
+                publish_alerts(mine, [transition(f"r{n}", "resolved", 2) for n in range(10)])
                 with alertmanager(tmp_path / "2", port, people.url):  # it has forgotten everything
                     await until(lambda: alerts(port).keys() == {f"r{n}" for n in range(10, 40)}, "the others again")
             assert messages(people, "gone") == []
@@ -138,10 +140,10 @@ def test_a_new_notifier_goes_on_with_what_the_old_one_showed(settings: Settings,
         async with world(settings) as (mine, port, people):
             with alertmanager(tmp_path / "1", port, people.url):
                 async with notifying(mine):
-                    say(mine, [transition("r1"), transition("r2")])
+                    publish_alerts(mine, [transition("r1"), transition("r2")])
                     await until(lambda: len(alerts(port)) == 2, "both")
             with alertmanager(tmp_path / "2", port, people.url):
-                say(mine, [transition("r2", "resolved", 2)])
+                publish_alerts(mine, [transition("r2", "resolved", 2)])
                 async with notifying(mine):
                     await until(lambda: alerts(port).keys() == {"r1"}, "what is still active")
 
@@ -154,10 +156,10 @@ def test_an_acknowledged_alert_is_taken_out_and_comes_back_when_it_is_released(
     async def scenario() -> None:
         async with world(settings) as (mine, port, people):
             redis = connect(mine.redis)
-            acks = Acks(redis, mine.redis.prefix, Record(), wall_us)
+            acks = HoldStore(redis, mine.redis.prefix, Record(), wall_us)
             with alertmanager(tmp_path, port, people.url):
                 async with notifying(mine):
-                    say(mine, [transition("r1"), transition("r2")])
+                    publish_alerts(mine, [transition("r1"), transition("r2")])
                     await until(lambda: len(alerts(port)) == 2, "both")
                     await acks.acknowledge("c1", "r1", 1, "bob")
                     await until(lambda: alerts(port).keys() == {"r2"}, "only the other")

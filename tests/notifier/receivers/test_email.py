@@ -10,9 +10,8 @@ import pytest
 
 from config.notifier_settings import NotifierSettings
 from config.values import Secret
-from processors.notifier.notifications import Habits, Notice
-from processors.notifier.receivers.base import Rejected, TryAgain
-from processors.notifier.receivers.email import Mail, compose
+from processors.notifier.receivers.base import DeliveryPolicy, Notification, Rejected, TryAgain
+from processors.notifier.receivers.email import Email, compose
 from schemas.errors import ConfigError
 from tests.notifier.receivers.smtp_server import Mailbox, smtp_server
 from tests.notifier.world import self_signed, transition
@@ -33,8 +32,8 @@ def mail_settings(port: int = 25, **keys: Any) -> NotifierSettings:
 
 def send(mailbox: Mailbox, *requests: str, **keys: Any) -> Any:
     """Send what is told of some requests."""
-    mail = Mail(mail_settings(mailbox.port, **keys), Habits())
-    return mail.send([Notice(transition=transition(request)) for request in requests])
+    mail = Email(mail_settings(mailbox.port, **keys), DeliveryPolicy())
+    return mail.send([Notification(transition=transition(request)) for request in requests])
 
 
 @pytest.fixture
@@ -121,17 +120,17 @@ def test_a_server_that_is_away_is_tried_again() -> None:
 @pytest.mark.parametrize("rep", ["a b", "x@y", "a\r\nBcc: all@example.com", "a,b", ""])
 def test_an_id_that_makes_no_address_is_refused_and_not_sent_elsewhere(rep: str) -> None:
     with pytest.raises(Rejected, match="no e-mail address"):
-        compose([Notice(transition=transition(rep_id=rep))], mail_settings())
+        compose([Notification(transition=transition(rep_id=rep))], mail_settings())
 
 
 def test_ids_with_line_ends_make_no_headers() -> None:
-    message = compose([Notice(transition=transition(customer="c\r\nBcc: all@example.com"))], mail_settings())
+    message = compose([Notification(transition=transition(customer="c\r\nBcc: all@example.com"))], mail_settings())
     assert message["Bcc"] is None
     assert message["Subject"].startswith("c\\r\\nBcc: all@example.com has waited")
 
 
 def test_requests_of_nobody_go_to_an_address_of_their_own_or_are_refused() -> None:
-    unassigned = [Notice(transition=transition(rep_id="_unassigned"))]
+    unassigned = [Notification(transition=transition(rep_id="_unassigned"))]
     assert compose(unassigned, mail_settings(email_unassigned_to="leads@example.com"))["To"] == "leads@example.com"
     assert compose(unassigned, mail_settings(email_to="all@example.com"))["To"] == "all@example.com"
     with pytest.raises(Rejected, match="email_unassigned_to"):
@@ -139,16 +138,16 @@ def test_requests_of_nobody_go_to_an_address_of_their_own_or_are_refused() -> No
 
 
 def test_the_same_message_has_the_same_id_and_a_reminder_another() -> None:
-    once = Notice(transition=transition())
-    reminder = Notice(transition=once.transition, again_us=5)
+    once = Notification(transition=transition())
+    reminder = Notification(transition=once.transition, reminder_us=5)
     first, second, third = (compose([one], mail_settings()) for one in (once, once, reminder))
     assert first["Message-ID"] == second["Message-ID"] != third["Message-ID"]
     assert third["Subject"].startswith("Still: ")
 
 
 def test_a_digest_names_a_hundred_alerts_and_counts_the_rest() -> None:
-    parcel = [Notice(transition=transition(f"r{number}")) for number in range(130)]
-    message = compose(parcel, mail_settings())
+    batch = [Notification(transition=transition(f"r{number}")) for number in range(130)]
+    message = compose(batch, mail_settings())
     assert message["Subject"] == "requests of alice: 130 waiting"
     text = message.get_content()
     assert text.count("- c1 has waited") == 100
@@ -160,4 +159,4 @@ def test_an_authority_file_that_is_none_is_an_error_of_the_settings(tmp_path: Pa
     path = tmp_path / "ca.pem"
     path.write_text("nothing")
     with pytest.raises(ConfigError, match=r"notifier.email_cafile = .*ca.pem"):
-        Mail(mail_settings(email_security="tls", email_cafile=path), Habits())
+        Email(mail_settings(email_security="tls", email_cafile=path), DeliveryPolicy())

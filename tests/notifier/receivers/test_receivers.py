@@ -20,15 +20,14 @@ from config.notifier_settings import NotifierSettings
 from config.settings import ClockSettings
 from config.values import Secret
 from processors.core.instants import HOUR_US, SECOND_US, instant_us
-from processors.notifier.batching import parcels
-from processors.notifier.main import receivers_of
-from processors.notifier.notifications import Habits, Notice
-from processors.notifier.receivers.alertmanager import LIFE_US, Alertmanager, AlertWords, labels
-from processors.notifier.receivers.base import Rejected, TryAgain
-from processors.notifier.receivers.http import Poster
+from processors.notifier.batching import next_batches
+from processors.notifier.main import configured_receivers
+from processors.notifier.receivers.alertmanager import ALERT_LIFETIME_US, Alertmanager, AlertmanagerFormat, labels
+from processors.notifier.receivers.base import DeliveryPolicy, Notification, Rejected, TryAgain
+from processors.notifier.receivers.http import HttpPoster
 from processors.notifier.receivers.slack import WORD_JOINER, digest_of, message_of
 from processors.notifier.receivers.webhook import Webhook, signature
-from processors.read_model.acknowledgements import Hold
+from processors.read_model.acknowledgements import TurnHold
 from tests.notifier.world import hook, self_signed, transition
 
 BOARD = "https://sales.example.com/"
@@ -46,7 +45,7 @@ def post(status: int, headers: dict[str, str] | None = None) -> None:
         runner = web.AppRunner(application)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        poster = Poster(f"http://127.0.0.1:{runner.addresses[0][1]}/", 5.0)
+        poster = HttpPoster(f"http://127.0.0.1:{runner.addresses[0][1]}/", 5.0)
         try:
             await poster.post(b"{}", {})
         finally:
@@ -95,7 +94,7 @@ def test_a_receiver_that_hangs_or_is_away_is_tried_again() -> None:
             return 200
 
         async with hook(hang) as receiver:
-            poster = Poster(receiver.url, 0.2)
+            poster = HttpPoster(receiver.url, 0.2)
             with pytest.raises(TryAgain, match=r"no answer within 0\.2 s"):
                 await poster.post(b"{}", {})
             forever.set()
@@ -109,9 +108,9 @@ def test_a_receiver_that_hangs_or_is_away_is_tried_again() -> None:
 def test_a_webhook_message_is_signed_and_says_everything() -> None:
     async def scenario() -> None:
         async with hook() as receiver:
-            webhook = Webhook(Poster(receiver.url, 5.0), Secret("word"), BOARD, lambda: 1_700_000_000_999_999)
+            webhook = Webhook(HttpPoster(receiver.url, 5.0), Secret("word"), BOARD, lambda: 1_700_000_000_999_999)
             step = transition("r 1", topic="price", opened_us=instant_us(datetime(2026, 3, 2, 8, tzinfo=UTC)))
-            await webhook.send([Notice(transition=step)])
+            await webhook.send([Notification(transition=step)])
             await webhook.close()
             (headers, body) = receiver.seen[0]
         assert headers["X-Salespulse-Timestamp"] == "1700000000"
@@ -133,7 +132,7 @@ def test_a_signature_depends_on_secret_time_and_body() -> None:
 
 
 def test_slack_finds_no_markup_in_ids() -> None:
-    text = message_of(Notice(transition=transition("<!channel>|x&", customer="<@U1>")), BOARD)
+    text = message_of(Notification(transition=transition("<!channel>|x&", customer="<@U1>")), BOARD)
     assert "<!" not in text
     assert "<@" not in text
     assert f"*&lt;@{WORD_JOINER}U1&gt; has waited 1h for an answer*" in text
@@ -153,52 +152,56 @@ def test_slack_finds_no_markup_in_ids() -> None:
     ],
 )
 def test_mattermost_finds_no_mention_link_or_code_in_ids(customer: str, forbidden: str) -> None:
-    notices = [Notice(transition=transition(customer, customer=customer, rep_id=customer)) for _ in range(2)]
-    for text in (message_of(notices[0], BOARD), digest_of(notices, BOARD)):
+    notifications = [
+        Notification(transition=transition(customer, customer=customer, rep_id=customer)) for _ in range(2)
+    ]
+    for text in (message_of(notifications[0], BOARD), digest_of(notifications, BOARD)):
         assert forbidden not in re.sub(r"<https://sales[^|]*\|", "", text)
         assert "<https://sales.example.com/?re" in text
 
 
 def test_a_slack_digest_names_twenty_alerts_and_counts_the_rest() -> None:
-    parcel = [Notice(transition=transition(f"r{number}")) for number in range(24)]
-    parcel.append(Notice(transition=transition("r99", "resolved", 2)))
-    text = digest_of(parcel, BOARD)
+    batch = [Notification(transition=transition(f"r{number}")) for number in range(24)]
+    batch.append(Notification(transition=transition("r99", "resolved", 2)))
+    text = digest_of(batch, BOARD)
     assert text.startswith("*requests of alice: 24 waiting, 1 settled*")
     assert text.count("has waited 1h") == 20
     assert "and 5 more" in text
 
 
 def test_a_digest_is_one_message_per_rep_and_interval() -> None:
-    habits = Habits(digest_seconds=600, together=3)
+    policy = DeliveryPolicy(digest_seconds=600, batch_size=3)
     due = [
-        Notice(transition=transition(f"r{number}", rep_id=rep)) for number in range(5) for rep in ("ann", "bea", "cid")
+        Notification(transition=transition(f"r{number}", rep_id=rep))
+        for number in range(5)
+        for rep in ("ann", "bea", "cid")
     ]
     paces = {"ann": 1000 * SECOND_US, "bea": 400 * SECOND_US, "cid": 2000 * SECOND_US}
     now_us = 1001 * SECOND_US
-    chosen = parcels(due, habits, paces, now_us, 5)
-    told = {parcel[0].transition.rep_id: len(parcel) for parcel in chosen}
-    assert told == {"bea": 3, "cid": 3}  # ann was told a second ago; cid's clock was set back
-    assert all(len({notice.transition.rep_id for notice in parcel}) == 1 for parcel in chosen)
-    assert len(parcels(due, habits, {}, now_us, 2)) == 2
+    chosen = next_batches(due, policy, paces, now_us, 5)
+    told = {batch[0].transition.rep_id: len(batch) for batch in chosen}
+    assert told == {"bea": 3, "cid": 3}  # ann was asked a second ago; cid's clock was set back
+    assert all(len({notification.transition.rep_id for notification in batch}) == 1 for batch in chosen)
+    assert len(next_batches(due, policy, {}, now_us, 2)) == 2
 
 
 def test_without_a_digest_notices_are_chunked() -> None:
-    due = [Notice(transition=transition(f"r{number}")) for number in range(10)]
-    assert [len(parcel) for parcel in parcels(due, Habits(together=4), {}, 0, 2)] == [4, 4]
-    assert [len(parcel) for parcel in parcels(due, Habits(), {}, 0, 3)] == [1, 1, 1]
+    due = [Notification(transition=transition(f"r{number}")) for number in range(10)]
+    assert [len(batch) for batch in next_batches(due, DeliveryPolicy(batch_size=4), {}, 0, 2)] == [4, 4]
+    assert [len(batch) for batch in next_batches(due, DeliveryPolicy(), {}, 0, 3)] == [1, 1, 1]
 
 
 NOW_US = instant_us(datetime(2026, 3, 2, 12, tzinfo=UTC))
 
 
-def words(now_us: int = NOW_US, clock: Clock | None = None) -> AlertWords:
+def words(now_us: int = NOW_US, clock: Clock | None = None) -> AlertmanagerFormat:
     """What Alertmanager is told at an instant of the wall."""
-    return AlertWords(BOARD, clock or Clock(ClockSettings(), wall=lambda: now_us), lambda: now_us)
+    return AlertmanagerFormat(BOARD, clock or Clock(ClockSettings(), wall=lambda: now_us), lambda: now_us)
 
 
 def test_alertmanager_gets_the_labels_by_which_it_routes_and_the_ids_as_annotations() -> None:
     step = transition(opened_us=NOW_US - 2 * HOUR_US)
-    risk, fired = words().of(Notice(transition=step))
+    risk, fired = words().of(Notification(transition=step))
     assert risk["labels"]["alertname"] == "RequestAtRisk1h"
     assert risk["endsAt"] == "2026-03-02T12:00:00Z"
     assert fired["labels"] == {
@@ -225,21 +228,21 @@ def test_two_requests_of_a_rep_are_two_alerts_and_two_levels_of_a_turn_share_a_k
 
 def test_an_alert_resolves_with_the_start_with_which_it_fired() -> None:
     opened_us = NOW_US - 2 * HOUR_US
-    (_, fired) = words().of(Notice(transition=transition(opened_us=opened_us)))
+    (_, fired) = words().of(Notification(transition=transition(opened_us=opened_us)))
     later = words(NOW_US + HOUR_US)
-    (risk, resolved) = later.of(Notice(transition=transition(state="resolved", facts=2, opened_us=opened_us)))
+    (risk, resolved) = later.of(Notification(transition=transition(state="resolved", facts=2, opened_us=opened_us)))
     assert (resolved["labels"], resolved["startsAt"]) == (fired["labels"], fired["startsAt"])
     assert resolved["endsAt"] == risk["endsAt"] == "2026-03-02T13:00:00Z"
 
 
 def test_an_alert_that_ends_before_its_deadline_never_starts_in_the_future() -> None:
     step = transition(state="resolved", facts=2, opened_us=NOW_US - HOUR_US // 2)
-    for alert in words().of(Notice(transition=step)):
+    for alert in words().of(Notification(transition=step)):
         assert alert["startsAt"] <= alert["endsAt"] == "2026-03-02T12:00:00Z"
 
 
 def test_a_held_alert_ends_and_says_why() -> None:
-    (alert,) = words().of(Notice(transition=transition(), hold=Hold(by="bob", at_us=1)))
+    (alert,) = words().of(Notification(transition=transition(), hold=TurnHold(by="bob", at_us=1)))
     assert alert["endsAt"] == "2026-03-02T12:00:00Z"
     assert alert["annotations"]["summary"].endswith("acknowledged by bob")
 
@@ -255,7 +258,7 @@ def test_with_a_scaled_clock_alerts_are_shown_in_the_walls_time_and_stay_there()
         starts.add(alert["startsAt"])
         assert alert["endsAt"] > alert["startsAt"]
     assert starts == {"2026-03-02T11:02:00Z"}
-    assert LIFE_US == 240 * SECOND_US
+    assert ALERT_LIFETIME_US == 240 * SECOND_US
 
 
 def test_one_bad_alert_of_a_batch_is_refused_alone() -> None:
@@ -265,13 +268,13 @@ def test_one_bad_alert_of_a_batch_is_refused_alone() -> None:
 
         async with hook(answer) as receiver:
             alertmanager = Alertmanager(
-                "alertmanager", Poster(receiver.url, 5.0), BOARD, Clock(ClockSettings()), wall_us
+                "alertmanager", HttpPoster(receiver.url, 5.0), BOARD, Clock(ClockSettings()), wall_us
             )
-            parcel = [Notice(transition=transition(rep, rep_id=rep)) for rep in ("ann", "bad", "cid")]
-            assert await alertmanager.send(parcel) == {parcel[1].key: "400 as told"}
+            batch = [Notification(transition=transition(rep, rep_id=rep)) for rep in ("ann", "bad", "cid")]
+            assert await alertmanager.send(batch) == {batch[1].key: "400 as asked"}
             assert len(receiver.seen) == 4
             with pytest.raises(Rejected):
-                await alertmanager.send(parcel[1:2])
+                await alertmanager.send(batch[1:2])
             await alertmanager.close()
 
     asyncio.run(scenario())
@@ -290,12 +293,12 @@ def test_what_goes_wrong_on_the_way_hides_the_address() -> None:
     async def scenario() -> None:
         async with hook() as receiver:
             host = receiver.url.removesuffix("/hook")
-        poster = Poster(f"{host}/services/T0/B0/hush", 2.0)
+        poster = HttpPoster(f"{host}/services/T0/B0/hush", 2.0)
         with pytest.raises(TryAgain) as caught:
             await poster.post(b"{}", {})
         assert "hush" not in str(caught.value)
         with pytest.raises(TryAgain, match="UnicodeError"):
-            await Poster(f"http://{'a' * 70}.example/hush", 2.0).post(b"{}", {})
+            await HttpPoster(f"http://{'a' * 70}.example/hush", 2.0).post(b"{}", {})
         await poster.close()
 
     asyncio.run(scenario())
@@ -313,13 +316,15 @@ def test_alertmanager_is_told_who_we_are_over_a_certificate_of_an_authority_of_o
                 ({"alertmanager_token": Secret("hush")}, "Bearer hush"),
                 ({"alertmanager_username": "sp", "alertmanager_password": Secret("hush")}, "Basic c3A6aHVzaA=="),
             ):
-                (alertmanager,) = receivers_of(NotifierSettings(**keys, **more), Clock(ClockSettings()))
-                await alertmanager.send([Notice(transition=transition())])
+                (alertmanager,) = configured_receivers(NotifierSettings(**keys, **more), Clock(ClockSettings()))
+                await alertmanager.send([Notification(transition=transition())])
                 await alertmanager.close()
                 assert receiver.seen[-1][0]["Authorization"] == wanted
-            (stranger,) = receivers_of(NotifierSettings(alertmanager_urls=(receiver.url,)), Clock(ClockSettings()))
+            (stranger,) = configured_receivers(
+                NotifierSettings(alertmanager_urls=(receiver.url,)), Clock(ClockSettings())
+            )
             with pytest.raises(TryAgain, match="CERTIFICATE_VERIFY_FAILED"):
-                await stranger.send([Notice(transition=transition())])
+                await stranger.send([Notification(transition=transition())])
             await stranger.close()
 
     asyncio.run(scenario())

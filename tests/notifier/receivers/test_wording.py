@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from processors.notifier.notifications import Notice
+from processors.notifier.receivers.base import Notification
 from processors.notifier.receivers.slack import message_of
 from processors.notifier.receivers.wording import details, headline, link
 from schemas.alerts import Transition
@@ -29,6 +29,6 @@ def test_what_people_read_stays_in_its_line(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_message_for_slack_has_its_lines_and_no_more(text: str) -> None:
-    lines = message_of(Notice(transition=hostile(text)), BOARD).split("\n")
+    lines = message_of(Notification(transition=hostile(text)), BOARD).split("\n")
     assert len(lines) == 3
     assert all(line.isprintable() for line in lines)
