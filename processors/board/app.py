@@ -17,7 +17,7 @@ from processors.board.api import Api
 from processors.board.exposition import Exposition
 from processors.board.families import windows_of
 from processors.board.health import Health
-from processors.board.holds import Desk, LazyRecordedTopic
+from processors.board.holds import Desk
 from processors.board.latest import LatestDeadLetters
 from processors.board.letters_api import LettersApi
 from processors.board.openapi import openapi_routes
@@ -30,6 +30,7 @@ from processors.board.security import ours_only, secure
 from processors.board.shard import parse_shard
 from processors.board.store import Store
 from processors.board.views import build_views
+from processors.kafka.recorded_topic import LazyRecordedTopic
 from processors.read_model.acknowledgements import HoldStore
 from processors.read_model.connection import connect
 from processors.read_model.follower import Follower

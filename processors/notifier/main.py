@@ -13,9 +13,10 @@ from config.clock import Clock
 from config.logs import configure_logs
 from config.policy_reload import ignore_hangup
 from config.settings import Settings, exposed_files
+from processors.kafka.producer import running_producer
+from processors.kafka.recorded_topic import RecordedTopic
 from processors.notifier.active_holds import ActiveHolds
 from processors.notifier.delivery_loop import DeliveryLoop, NotifierDependencies
-from processors.notifier.kafka import RecordedTopic, running_producer
 from processors.notifier.kafka_probe import watch_kafka
 from processors.notifier.metrics import NotifierMetrics
 from processors.notifier.receivers.base import Receiver

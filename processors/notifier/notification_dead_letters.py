@@ -3,7 +3,6 @@
 import msgspec
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from processors.notifier.kafka import Headers
 from processors.notifier.receivers.base import Notification
 
 MAX_VALUE_BYTES = 512 * 1024
@@ -36,12 +35,12 @@ class NotificationDeadLetters:
 
     async def _send(self, key: bytes | None, value: bytes | None, texts: tuple[str, ...]) -> None:
         receiver, reason, detail, partition, offset = (text.encode("utf-8", "replace") for text in texts)
-        headers: Headers = (
+        headers = [
             ("receiver", receiver),
             ("reason", reason),
             ("detail", detail),
             ("topic", self._source.encode()),
             ("partition", partition),
             ("offset", offset),
-        )
-        await self._producer.send_and_wait(self._topic, value, key, headers=list(headers))
+        ]
+        await self._producer.send_and_wait(self._topic, value, key, headers=headers)

@@ -10,9 +10,9 @@ from config.clock import Clock
 from config.settings import Settings
 from processors.ingest.outgoing import Outgoing
 from processors.ingest.produce import produce
+from processors.kafka.producer import running_producer
 from processors.notifier.active_holds import ActiveHolds
 from processors.notifier.delivery_loop import DeliveryLoop, NotifierDependencies
-from processors.notifier.kafka import running_producer
 from processors.notifier.metrics import NotifierMetrics
 from processors.notifier.receivers.base import DeliveryPolicy, NotificationBatch, TryAgain
 from processors.read_model.acknowledgements import HoldStore

@@ -16,12 +16,12 @@ from prometheus_client import CollectorRegistry
 from config.clock import Clock
 from config.settings import Settings
 from processors.ingest.clients import producer
+from processors.kafka.producer import running_producer
 from processors.notifier.active_holds import ActiveHolds
 from processors.notifier.delivery_log import DeliveryLog
 from processors.notifier.delivery_loop import NotifierDependencies
 from processors.notifier.delivery_queue import DeliveryQueue
 from processors.notifier.delivery_record import DeliveryRecord
-from processors.notifier.kafka import running_producer
 from processors.notifier.keep_alive import KeepAlive
 from processors.notifier.main import _keep_delivering
 from processors.notifier.metrics import NotifierMetrics

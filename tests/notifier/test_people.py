@@ -11,8 +11,9 @@ from config.clock import wall_us
 from config.settings import Settings
 from config.values import Secret
 from processors.core.instants import SECOND_US
+from processors.kafka.producer import running_producer
+from processors.kafka.recorded_topic import RecordedTopic
 from processors.notifier import main
-from processors.notifier.kafka import RecordedTopic, running_producer
 from processors.read_model.acknowledgements import HoldEvent, HoldStore, TurnKey
 from processors.read_model.connection import connect
 from tests.notifier.receivers.smtp_server import smtp_server
