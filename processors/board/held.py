@@ -16,7 +16,7 @@ class Held:
     def of(self, one: OpenRequest) -> TurnHold | None:
         """What holds the turn at present; a snooze that has ended holds nothing."""
         hold = self.known.get(turn_key(one))
-        return hold if hold is not None and hold.lasts(self._now_us()) else None
+        return hold if hold is not None and hold.is_in_force(self._now_us()) else None
 
 
 def turn_key(one: OpenRequest) -> TurnKey:

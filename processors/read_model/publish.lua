@@ -1,28 +1,28 @@
 -- One step of publishing a partition's read model, all or nothing.
 --
--- A delta goes straight into the live hashes. A whole read model is written beside them (begin, part...) and takes
--- their place at its end, so that no reader sees half of it and leftovers vanish.
+-- A delta goes straight into the live hashes. A whole read model is written beside them (begin, part...) and replaces
+-- them at its end, so that no reader sees half of it and nothing old remains.
 --
--- The fence lets in one owner: the one whose epoch it holds. An owner gets it there in two steps, `announce` and
--- `claim`, between which the group's coordinator confirms that it is the owner. So an owner that lost the partition
--- cannot claim, not even in a Redis that was emptied and knows of no epoch: its announcement is gone, or was made
--- before the successor's claim, which is newer.
+-- The fence accepts one owner: the one whose epoch it holds. An owner sets its epoch in two steps, `announce` and
+-- `claim`, between which the group's coordinator confirms its ownership. So an owner that lost the partition cannot
+-- claim, not even in a Redis that was emptied and holds no epoch: its announcement is gone, or the successor's claim,
+-- which is newer, came after it.
 --
 -- KEYS: fence, changes stream, sequence, partitions, live hashes..., hashes being loaded... (as many)
 -- ARGV: step (announce, claim, delta, begin, part, finish, reset), partition, offset, event time in us, writer, the
 --       writer's count of steps, its clock, the owner's epoch, the identity of the logs that it reads, names of the
 --       changed fields for readers, entries to keep in the stream, values by section
 -- Answers: accepted, former (a newer owner has claimed), stale (the live state is newer), empty (what this writer put
---       there before is not there)
+--       there before is missing)
 
 local fence, stream, sequence, partitions = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local step, partition, offset, stream_us, writer, count, clock = unpack(ARGV, 1, 7)
 local epoch, logs, names, keep, values = tonumber(ARGV[8]), ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local sections = (#KEYS - 4) / 2
-local FIELDS_AT_ONCE = 1000
+local FIELDS_BATCH_SIZE = 1000
 
--- A sequence that is not there begins at the present microsecond: the numbers of before Redis was emptied never come
--- again, or a reader that missed the emptying could take new entries for the next ones.
+-- A missing sequence starts at the present microsecond, so that the numbers from before Redis was emptied never come
+-- again: otherwise a reader that missed the emptying could take new entries for the next ones.
 local function next_number()
   if redis.call('EXISTS', sequence) == 0 then
     local now = redis.call('TIME')
@@ -31,23 +31,23 @@ local function next_number()
   return redis.call('INCR', sequence)
 end
 
-local function say(kind)
+local function append_change(kind)
   local number = next_number()
   redis.call('XADD', stream, 'MAXLEN', '~', keep, '*', 'number', number, 'kind', kind, 'partition', partition,
     'offset', offset, 'stream_us', stream_us, 'names', names)
 end
 
-local function slices(list, command, key)
-  for first = 1, #list, FIELDS_AT_ONCE do
-    redis.call(command, key, unpack(list, first, math.min(first + FIELDS_AT_ONCE - 1, #list)))
+local function run_in_batches(list, command, key)
+  for first = 1, #list, FIELDS_BATCH_SIZE do
+    redis.call(command, key, unpack(list, first, math.min(first + FIELDS_BATCH_SIZE - 1, #list)))
   end
 end
 
 local function write(first_key)
   for _, change in ipairs(cmsgpack.unpack(values)) do
     local key = KEYS[first_key + change[1]]
-    slices(change[2], 'HSET', key)
-    slices(change[3], 'HDEL', key)
+    run_in_batches(change[2], 'HSET', key)
+    run_in_batches(change[3], 'HDEL', key)
   end
 end
 
@@ -59,7 +59,7 @@ end
 
 local held = redis.call('HMGET', fence, 'offset', 'epoch', 'logs')
 local newer = held[1] and tonumber(held[1]) > tonumber(offset)
-local owner = tonumber(held[2] or 0)  -- 0: published by a version that knew of no epochs
+local owner = tonumber(held[2] or 0)  -- 0: published by a version without epochs
 local other_logs = held[3] and logs ~= '' and held[3] ~= '' and held[3] ~= logs
 
 if step == 'announce' then
@@ -95,7 +95,7 @@ if step == 'reset' then
   redis.call('DEL', fence)
   redis.call('HSET', fence, 'epoch', epoch)
   redis.call('SREM', partitions, partition)
-  say('reset')
+  append_change('reset')
   return 'accepted'
 end
 
@@ -143,5 +143,5 @@ end
 
 redis.call('HSET', fence, 'offset', offset, 'stream_us', stream_us, 'writer', writer, 'count', count, 'clock', clock,
   'logs', logs)
-say(step)
+append_change(step)
 return 'accepted'

@@ -1,4 +1,4 @@
--- The directory's entries, each fenced by its offset on crm.reps. Readers hear of those that say something new.
+-- The directory's entries, each fenced by its offset on crm.reps. Readers are notified of those that changed.
 --
 -- KEYS: reps, offsets, changes stream, sequence
 -- ARGV: entries to keep in the stream, list of {rep_id, offset, value or false (gone)}

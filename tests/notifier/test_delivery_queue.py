@@ -71,7 +71,7 @@ def test_a_repetition_after_the_end_is_known_again() -> None:
 
 
 def test_what_a_killed_worker_sends_again_knowing_more_is_a_repetition() -> None:
-    """Its facts grew meanwhile, so that its revisions are newer; what it says is not."""
+    """Its facts grew meanwhile, so that its revisions are newer; their content is not."""
     alerts = QueueAndReceiver(EVERY)
     for state in ("at_risk", "fired", "resolved"):
         alerts.add(same(state=state, facts=2 if state == "resolved" else 1))

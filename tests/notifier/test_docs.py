@@ -1,4 +1,4 @@
-"""`docs/notifications.md` says what the notifier does: fields, labels, headers and metrics are all there."""
+"""`docs/notifications.md` describes what the notifier does: fields, labels, headers and metrics are all there."""
 
 import hashlib
 import hmac
@@ -55,7 +55,7 @@ def test_the_page_names_every_field_of_an_acknowledgement() -> None:
     assert set(HoldEvent.__struct_fields__) <= code_words("Acknowledge and snooze")
 
 
-def test_settings_that_the_page_names_exist_with_the_defaults_it_says() -> None:
+def test_settings_that_the_page_names_exist_with_their_documented_defaults() -> None:
     named = {word.removeprefix("notifier.") for word in WORDS if word.startswith("notifier.")}
     named |= {word for word in code_words("Receivers") if re.fullmatch(r"[a-z]+_[a-z_]+", word)}
     assert named <= set(NotifierSettings.__struct_fields__)

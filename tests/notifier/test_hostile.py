@@ -96,7 +96,7 @@ class RefusingLog(DeliveryLog):
     async def write(self, records: Iterable[DeliveryRecord], digests: Iterable[tuple[str, int]] = ()) -> None:
         """Raises KafkaError while it refuses."""
         if self.refuses:
-            raise KafkaError("the log takes nothing")
+            raise KafkaError("the log refuses records")
         self.written = list(records)
         await super().write(self.written, digests)
 

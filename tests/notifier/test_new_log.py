@@ -1,4 +1,4 @@
-"""The topic of transitions was made anew: receivers are told what is new in it, and nothing twice."""
+"""The alerts topic was created again: receivers get what is new in it, and nothing twice."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ def requests(receiver: Hook) -> list[str]:
 
 
 @pytest.mark.parametrize("count", [2, 9], ids=["shorter than what was committed", "longer"])
-def test_a_topic_made_anew_while_the_notifier_was_away_is_told_from_its_beginning(
+def test_a_topic_created_again_while_the_notifier_was_away_is_sent_from_its_beginning(
     settings: Settings, count: int
 ) -> None:
     async def scenario() -> None:
@@ -46,7 +46,7 @@ def test_a_topic_made_anew_while_the_notifier_was_away_is_told_from_its_beginnin
     asyncio.run(scenario())
 
 
-def test_a_topic_made_anew_while_the_notifier_runs_is_told_from_its_beginning(settings: Settings) -> None:
+def test_a_topic_created_again_while_the_notifier_runs_is_sent_from_its_beginning(settings: Settings) -> None:
     async def scenario() -> None:
         async with hook() as receiver:
             mine = with_notifier(settings, webhook_url=receiver.url)

@@ -1,4 +1,4 @@
-"""The notifier on a real broker and a real Redis: told once, in order, and nobody waits for another."""
+"""The notifier on a real broker and a real Redis: alerts are sent once, in order, and no receiver waits for another."""
 
 import asyncio
 import random
@@ -31,7 +31,7 @@ def sent(registry: CollectorRegistry, receiver: str, result: str = "sent") -> fl
 
 
 def skipped(registry: CollectorRegistry, receiver: str, reason: str) -> float:
-    """How many transitions were not told for this reason."""
+    """How many transitions were not sent for this reason."""
     labels = {"receiver": receiver, "reason": reason}
     return registry.get_sample_value("salespulse_notifications_skipped_total", labels) or 0.0
 
@@ -99,7 +99,7 @@ def test_a_receiver_that_hangs_delays_no_other(settings: Settings) -> None:
     asyncio.run(scenario())
 
 
-def test_killed_at_any_moment_it_tells_nobody_twice_but_for_the_round_under_way(
+def test_killed_at_any_moment_it_sends_nothing_twice_but_the_round_under_way(
     settings: Settings, tmp_path: Path
 ) -> None:
     rounds, each = 2, 300
@@ -164,7 +164,7 @@ def test_what_a_receiver_refuses_goes_to_the_dead_letters_and_the_rest_goes_on(s
     asyncio.run(scenario())
 
 
-def test_a_new_receiver_is_told_from_now_on(settings: Settings) -> None:
+def test_a_new_receiver_gets_alerts_from_now_on(settings: Settings) -> None:
     async def scenario() -> None:
         async with hook() as receiver:
             mine = with_notifier(settings, webhook_url=receiver.url)
@@ -179,7 +179,7 @@ def test_a_new_receiver_is_told_from_now_on(settings: Settings) -> None:
     asyncio.run(scenario())
 
 
-def test_it_tells_that_kafka_is_away_and_goes_on_when_it_is_back(settings: Settings, tmp_path: Path) -> None:
+def test_it_shows_that_kafka_is_away_and_goes_on_when_it_is_back(settings: Settings, tmp_path: Path) -> None:
     async def scenario(broker: EmbeddedBroker) -> None:
         kafka = msgspec.structs.replace(settings.kafka, bootstrap=broker.bootstrap)
         async with hook() as receiver:
@@ -188,7 +188,7 @@ def test_it_tells_that_kafka_is_away_and_goes_on_when_it_is_back(settings: Setti
             async with notifying(mine) as registry:
                 await until(lambda: registry.get_sample_value("salespulse_kafka_up") == 1, "Kafka answers")
                 broker.process.send(signal.SIGSTOP)
-                await until(lambda: registry.get_sample_value("salespulse_kafka_up") == 0, "it tells of Kafka")
+                await until(lambda: registry.get_sample_value("salespulse_kafka_up") == 0, "Kafka is away")
 
                 broker.process.send(signal.SIGCONT)
                 await until(lambda: registry.get_sample_value("salespulse_kafka_up") == 1, "Kafka is back")

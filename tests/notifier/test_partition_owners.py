@@ -1,4 +1,4 @@
-"""Whose transitions are told: those of the newest owner, from its take-over on, and all that came before it."""
+"""Whose transitions are sent: those of the newest owner, from its takeover on, and all that came before it."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,7 @@ def by(epoch: int | None, partition: int | None = 3) -> Any:
     return msgspec.structs.replace(transition(), epoch=epoch, partition=partition)
 
 
-def test_a_former_owner_is_heard_until_its_successor_takes_over() -> None:
+def test_a_former_owner_counts_until_its_successor_takes_over() -> None:
     owners = PartitionOwners()
     taken_over(owners, 10)
     assert owners.accepts(0, by(10))
@@ -30,7 +30,7 @@ def test_a_former_owner_is_heard_until_its_successor_takes_over() -> None:
     assert owners.accepts(0, by(20))
 
 
-def test_what_was_sent_before_owners_had_epochs_is_heard() -> None:
+def test_what_was_sent_before_owners_had_epochs_counts() -> None:
     owners = PartitionOwners()
     taken_over(owners, 10)
     assert owners.accepts(0, by(None))
@@ -43,7 +43,7 @@ def test_other_partitions_have_other_owners() -> None:
     assert owners.accepts(0, by(10, partition=4))
 
 
-def test_each_partition_of_the_topic_knows_of_a_take_over_when_it_was_read_that_far() -> None:
+def test_each_partition_of_the_topic_knows_of_a_takeover_when_it_was_read_that_far() -> None:
     owners = PartitionOwners()
     taken_over(owners, 20, at=0)
     assert owners.accepts(1, by(10))
@@ -51,14 +51,14 @@ def test_each_partition_of_the_topic_knows_of_a_take_over_when_it_was_read_that_
     assert not owners.accepts(1, by(10))
 
 
-def test_a_late_take_over_of_a_former_owner_changes_nothing() -> None:
+def test_a_late_takeover_of_a_former_owner_changes_nothing() -> None:
     owners = PartitionOwners()
     taken_over(owners, 20)
     taken_over(owners, 10)
     assert not owners.accepts(0, by(10))
 
 
-def test_where_the_logs_were_made_anew_epochs_begin_anew() -> None:
+def test_epochs_start_again_in_logs_that_were_created_again() -> None:
     owners = PartitionOwners()
     taken_over(owners, 2000, logs="one")
     taken_over(owners, 1, logs="two")
@@ -76,7 +76,7 @@ def test_where_the_logs_were_made_anew_epochs_begin_anew() -> None:
         (b"owner/3", [("epoch", b"\xff")]),
     ],
 )
-def test_records_without_a_value_that_are_no_take_over_say_nothing(
+def test_records_without_a_value_that_are_no_takeover_are_ignored(
     key: bytes | None, headers: list[tuple[str, bytes]]
 ) -> None:
     assert takeover_of(key, headers) is None

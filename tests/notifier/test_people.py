@@ -1,4 +1,4 @@
-"""Slack and e-mail: what is held is not told, a snooze that ends tells again, and a digest comes once in a while."""
+"""Slack and e-mail: what is held is not sent, the end of a snooze sends it, and a digest comes once per interval."""
 
 import asyncio
 import time
@@ -38,7 +38,7 @@ def slack_settings(settings: Settings, url: str, **keys: Any) -> Settings:
     return mine
 
 
-def test_a_snoozed_alert_is_told_when_the_snooze_ends_and_an_acknowledged_one_never(settings: Settings) -> None:
+def test_a_snoozed_alert_is_sent_when_the_snooze_ends_and_an_acknowledged_one_never(settings: Settings) -> None:
     async def scenario() -> None:
         async with hook() as receiver:
             mine = slack_settings(settings, receiver.url)
@@ -95,7 +95,7 @@ def test_acknowledgements_are_recorded_on_their_topic(settings: Settings) -> Non
     assert msgspec.json.decode(records[0].value)["type"] == "request.hold"
 
 
-def test_without_redis_people_are_told_and_what_was_held_stays_so(settings: Settings) -> None:
+def test_without_redis_people_get_alerts_and_holds_stay_as_they_were(settings: Settings) -> None:
     async def scenario() -> None:
         async with hook() as receiver:
             mine = slack_settings(settings, receiver.url)

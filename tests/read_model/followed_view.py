@@ -1,4 +1,4 @@
-"""A view that holds plain bytes, and what the sinks' tests share."""
+"""A view that holds plain bytes, and what the read model's tests share."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -16,7 +16,7 @@ DEADLINE_SECONDS = 20.0
 
 
 class FollowedView:
-    """Every field as it was last told."""
+    """Every field with its last value."""
 
     def __init__(self) -> None:
         self.state: dict[tuple[str, Section], dict[str, bytes]] = {}

@@ -184,7 +184,7 @@ class Overtaken(RedisConnection):
 
 
 class Witness(FollowedView):
-    """Remembers what it held whenever it was told up to where that goes."""
+    """Remembers what it held at every published offset."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ class Witness(FollowedView):
         self.seen.append((offset, dict(self.holds(partition))))
 
 
-def test_an_offset_is_never_told_before_what_was_published_with_it(redis_url: str) -> None:
+def test_an_offset_never_comes_before_what_was_published_with_it(redis_url: str) -> None:
     async def scene() -> None:
         view = Witness()
         async with writing(redis_url) as model:
@@ -239,7 +239,7 @@ def test_an_emptied_redis_keeps_the_last_state_until_workers_publish_again(redis
     asyncio.run(scene())
 
 
-def test_a_redis_that_dies_is_told_and_its_return_mends_everything(tmp_path: Path) -> None:
+def test_a_redis_that_dies_is_reported_and_its_return_repairs_everything(tmp_path: Path) -> None:
     first = EmbeddedRedis.start(tmp_path / "first")
 
     async def scene() -> None:
@@ -295,11 +295,11 @@ def test_a_reader_slower_than_the_writers_reads_each_field_once(redis_url: str) 
             await until(lambda: reader.held)
             for offset in range(1, 60):
                 await model.publish(ONE, offset, partials(a=str(offset)), whole=False)
-            told = []
-            view.put = lambda *change: told.append(change)  # type: ignore[method-assign]
+            applied = []
+            view.put = lambda *change: applied.append(change)  # type: ignore[method-assign]
             reader.gate.set()
             await until(lambda: view.offsets[ONE][0] == 59)
-            assert told == [(ONE, "partials", "a", b"59")]
+            assert applied == [(ONE, "partials", "a", b"59")]
 
     asyncio.run(scene())
 

@@ -37,5 +37,7 @@ def test_pieces_fit_and_hold_every_field_once(portions: list[Changes]) -> None:
         size = sum(len(name) + len(value or b"") for _, name, value in piece)
         assert len(piece) == 1 or (len(piece) <= FIELDS and size <= SIZE)
     assert all(pieces)
-    told = [field for piece in pieces for field in piece]
-    assert sorted(told, key=repr) == sorted((field for portion in portions for field in fields_of(portion)), key=repr)
+    published = [field for piece in pieces for field in piece]
+    assert sorted(published, key=repr) == sorted(
+        (field for portion in portions for field in fields_of(portion)), key=repr
+    )

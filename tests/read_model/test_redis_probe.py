@@ -1,4 +1,4 @@
-"""A Redis that does not do what workers and boards need is told with the mend, by trying it."""
+"""A Redis that does not do what workers and boards need is reported with a remedy, after trying it."""
 
 import asyncio
 import logging
@@ -97,7 +97,7 @@ def test_nothing_is_said_of_clusters_to_one_that_is_none_or_that_is_away(
 
 @pytest.mark.parametrize("info", ["+info", "-info"])
 @pytest.mark.parametrize("rights", ["+@all -@scripting ~*", "+@all -hset ~*", "+@all ~other:*"])
-def test_a_user_without_the_rights_is_told_which(tmp_path: Path, rights: str, info: str) -> None:
+def test_a_user_without_the_rights_is_named_with_them(tmp_path: Path, rights: str, info: str) -> None:
     with server(tmp_path) as client:
         client.execute_command("ACL", "SETUSER", "pulse", "on", f">{PASSWORD}", *rights.split(), info)
         said = probe(settings_of(client, "pulse"))
@@ -105,7 +105,7 @@ def test_a_user_without_the_rights_is_told_which(tmp_path: Path, rights: str, in
         assert PASSWORD not in said
 
 
-def test_a_user_with_the_rights_that_are_told_is_fit(tmp_path: Path) -> None:
+def test_a_user_with_the_documented_rights_is_fit(tmp_path: Path) -> None:
     with server(tmp_path) as client:
         rights = ["~salespulse:*", "+@all", "-@dangerous", "+info"]
         client.execute_command("ACL", "SETUSER", "pulse", "on", f">{PASSWORD}", *rights)
@@ -113,25 +113,25 @@ def test_a_user_with_the_rights_that_are_told_is_fit(tmp_path: Path) -> None:
         assert client.keys("*") == []
 
 
-def test_a_wrong_password_is_told(tmp_path: Path) -> None:
+def test_a_wrong_password_is_reported(tmp_path: Path) -> None:
     with server(tmp_path, "requirepass other") as client:
         said = probe(RedisSettings(url=f"redis://{LOOPBACK}:{client.connection_pool.connection_kwargs['port']}/0"))
         assert "redis.password_file" in said
 
 
-def test_a_replica_is_told_with_its_primary(tmp_path: Path) -> None:
+def test_a_replica_is_reported_with_its_primary(tmp_path: Path) -> None:
     with server(tmp_path, f"replicaof {LOOPBACK} 1") as client:
         assert f"is a replica of {LOOPBACK}:1: name the primary in redis.url" in probe(settings_of(client))
 
 
-def test_a_replica_is_told_to_users_who_may_not_ask(tmp_path: Path) -> None:
+def test_a_replica_is_reported_to_users_without_info(tmp_path: Path) -> None:
     with server(tmp_path) as client:
         client.execute_command("ACL", "SETUSER", "pulse", "on", f">{PASSWORD}", "+@all", "~*", "-info")
         client.execute_command("REPLICAOF", LOOPBACK, "1")
         assert "name the primary in redis.url" in probe(settings_of(client, "pulse"))
 
 
-def test_a_full_one_and_one_that_evicts_are_told(tmp_path: Path) -> None:
+def test_a_full_one_and_one_that_evicts_are_reported(tmp_path: Path) -> None:
     with server(tmp_path, "maxmemory 1", "maxmemory-policy noeviction") as client:
         assert "it is full: raise maxmemory" in probe(settings_of(client))
         client.config_set("maxmemory", "100mb")

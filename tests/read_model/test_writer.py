@@ -57,7 +57,7 @@ def test_a_whole_and_then_changes_are_what_redis_holds(redis_url: str, server: r
     assert server.smembers(f"{PREFIX}:partitions") == {PARTITION.encode()}
 
 
-def test_the_fence_says_by_which_clock_its_writer_counts(redis_url: str, server: redis.Redis) -> None:
+def test_the_fence_names_the_clock_of_its_writer(redis_url: str, server: redis.Redis) -> None:
     async def scene() -> None:
         model = ReadModelWriter(connection(redis_url), PREFIX, "a fast one")
         await whole(model, 5, a="1")
@@ -201,7 +201,7 @@ def test_a_whole_that_another_writer_overtakes_does_not_win(redis_url: str, serv
     assert server.hgetall(PARTIALS) == {b"a": b"quick"}
 
 
-def test_reset_forgets_a_topic_that_was_made_anew(redis_url: str, server: redis.Redis) -> None:
+def test_reset_forgets_a_topic_that_was_created_again(redis_url: str, server: redis.Redis) -> None:
     async def scene() -> None:
         async with writing(redis_url) as model:
             await whole(model, 1000, a="1")
@@ -228,7 +228,7 @@ def test_an_older_entry_of_the_directory_does_not_replace_a_newer_one(redis_url:
     assert server.xlen(f"{PREFIX}:changes") == 2
 
 
-def test_a_directory_made_anew_counts_from_its_beginning(redis_url: str, server: redis.Redis) -> None:
+def test_a_directory_created_again_counts_from_its_beginning(redis_url: str, server: redis.Redis) -> None:
     async def scene() -> None:
         async with writing(redis_url) as model:
             await model.put_rep(RepUpdated(rep_id="ann", name="Ann"), 800)
@@ -249,7 +249,7 @@ def test_many_reps_go_over_at_once(redis_url: str, server: redis.Redis) -> None:
     assert server.hlen(f"{PREFIX}:reps") == 2500
 
 
-def test_a_redis_that_is_away_is_unavailable_and_says_where() -> None:
+def test_a_redis_that_is_away_is_unavailable_and_names_its_address() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"redis://127.0.0.1:{taken.getsockname()[1]}/0"
 

@@ -1,4 +1,4 @@
-"""A small SMTP server: it takes mail, or answers as it is told to, with STARTTLS and AUTH if it is so started."""
+"""A small SMTP server: it accepts mail, or answers as a test wants, with STARTTLS and AUTH if they are turned on."""
 
 import asyncio
 import contextlib
@@ -35,14 +35,14 @@ class Session:
         """Talk until the client leaves."""
         self._reader, self._writer = reader, writer
         try:
-            await self._say("220 test")
+            await self._reply("220 test")
             while line := (await reader.readline()).decode().strip():
                 if not await self._answer(line):
                     break
         finally:
             writer.close()
 
-    async def _say(self, *lines: str) -> None:
+    async def _reply(self, *lines: str) -> None:
         self._writer.write("".join(f"{line}\r\n" for line in lines).encode())
         await self._writer.drain()
 
@@ -50,34 +50,34 @@ class Session:
         match line.split(" ", maxsplit=1)[0].upper():
             case "EHLO":
                 offers = ["250-STARTTLS"] if self._tls is not None and not self._encrypted else []
-                await self._say("250-test", *offers, "250 AUTH PLAIN")
+                await self._reply("250-test", *offers, "250 AUTH PLAIN")
             case "STARTTLS":
-                await self._say("220 go ahead")
+                await self._reply("220 go ahead")
                 await self._writer.start_tls(self._tls or ssl.create_default_context())
                 self._encrypted = True
             case "AUTH":
                 self._mailbox.passwords.append(line.rsplit(" ", maxsplit=1)[-1])
-                await self._say(self._mailbox.auth_answer)
+                await self._reply(self._mailbox.auth_answer)
             case "RCPT":
                 self._mailbox.recipients.append(line.partition("<")[2].partition(">")[0])
-                await self._say(self._mailbox.rcpt_answer)
+                await self._reply(self._mailbox.rcpt_answer)
             case "DATA":
                 await self._take()
             case "QUIT":
-                await self._say("221 bye")
+                await self._reply("221 bye")
                 return False
             case _:
-                await self._say("250 ok")
+                await self._reply("250 ok")
         return True
 
     async def _take(self) -> None:
-        await self._say("354 go on")
+        await self._reply("354 go on")
         raw = await self._reader.readuntil(b"\r\n.\r\n")
         message: Message = message_from_bytes(raw.removesuffix(b".\r\n"), policy=default)
         assert isinstance(message, EmailMessage)
         self._mailbox.messages.append(message)
         self._mailbox.encrypted.append(self._encrypted)
-        await self._say("250 taken")
+        await self._reply("250 taken")
 
 
 @contextlib.asynccontextmanager

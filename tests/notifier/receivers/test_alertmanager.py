@@ -18,7 +18,7 @@ from config.settings import ClockSettings, Settings
 from processors.core.instants import HOUR_US
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
 from processors.dev.scrape import get
-from processors.notifier import keep_alive as mirror
+from processors.notifier import keep_alive
 from processors.read_model.acknowledgements import HoldStore
 from processors.read_model.connection import connect
 from tests.notifier.test_notifier import sent
@@ -30,11 +30,11 @@ Alert = dict[str, Any]
 
 
 @contextlib.contextmanager
-def alertmanager(directory: Path, port: int, told: str) -> Iterator[ChildProcess]:
-    """An Alertmanager that tells what it tells reps to a webhook."""
+def alertmanager(directory: Path, port: int, receiver_url: str) -> Iterator[ChildProcess]:
+    """An Alertmanager that sends to a webhook what it sends to reps."""
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "alertmanager.yml"
-    config.write_text(render({"reps": told}))
+    config.write_text(render({"reps": receiver_url}))
     command = [program("prometheus-alertmanager"), f"--config.file={config}", f"--storage.path={directory / 'data'}"]
     command += ["--cluster.listen-address=", f"--web.listen-address={LOOPBACK}:{port}"]
     with ChildProcess("Alertmanager", command, directory / "output.log") as process:
@@ -51,7 +51,7 @@ def alerts(port: int) -> dict[str, Alert]:
 
 
 def messages(people: Hook, request: str) -> list[str]:
-    """The states in which people were told of a request by Alertmanager, in order."""
+    """The states of a request that Alertmanager sent to people, in order."""
     return [
         alert["status"]
         for message in people.taken
@@ -63,13 +63,13 @@ def messages(people: Hook, request: str) -> list[str]:
 @pytest.fixture(autouse=True)
 def _quick_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tell what is active every second, so that a test need not wait for a minute."""
-    monkeypatch.setattr(mirror, "INTERVAL_SECONDS", 1.0)
-    monkeypatch.setattr(mirror, "PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(keep_alive, "INTERVAL_SECONDS", 1.0)
+    monkeypatch.setattr(keep_alive, "RETRY_PAUSE_SECONDS", 0.2)
 
 
 @contextlib.asynccontextmanager
 async def world(settings: Settings) -> AsyncIterator[tuple[Settings, int, Hook]]:
-    """Settings for an Alertmanager on a free port, and the people whom it tells."""
+    """Settings for an Alertmanager on a free port, and the people to whom it sends."""
     program("prometheus-alertmanager")
     port = free_port()
     mine = with_notifier(settings, alertmanager_urls=(f"http://{LOOPBACK}:{port}",))
@@ -100,7 +100,7 @@ def test_each_request_is_an_alert_of_its_own_and_resolves_when_it_is_answered(
 def test_down_for_an_hour_nothing_is_lost_nothing_doubled_and_the_order_is_kept(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """An hour of the clock is five seconds; a webhook is told meanwhile of all that happens."""
+    """An hour of the clock is five seconds; meanwhile a webhook gets everything that happens."""
     now = datetime.now(UTC)
     clock = ClockSettings(mode="scaled", at=now, wall_origin=now, speed=720.0)
     settings = msgspec.structs.replace(settings, clock=clock)

@@ -31,7 +31,7 @@ def mail_settings(port: int = 25, **keys: Any) -> NotifierSettings:
 
 
 def send(mailbox: Mailbox, *requests: str, **keys: Any) -> Any:
-    """Send what is told of some requests."""
+    """Send the notifications about some requests."""
     mail = Email(mail_settings(mailbox.port, **keys), DeliveryPolicy())
     return mail.send([Notification(transition=transition(request)) for request in requests])
 
@@ -81,7 +81,7 @@ def test_starttls_encrypts_before_the_password_is_sent(certificate: Path) -> Non
         ({"rcpt_answer": "452 mailbox full"}, TryAgain),
     ],
 )
-def test_a_refused_recipient_is_final_or_not_as_the_server_says(
+def test_a_refused_recipient_is_final_or_not_as_the_server_answers(
     answers: dict[str, str], wanted: type[Exception]
 ) -> None:
     async def scenario() -> None:

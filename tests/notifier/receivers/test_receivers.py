@@ -73,11 +73,11 @@ def test_what_may_pass_is_tried_again(status: int) -> None:
     assert caught.value.after_seconds is None
 
 
-def test_a_receiver_may_say_when_to_come_again() -> None:
+def test_a_receiver_may_answer_when_to_try_again() -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
-    for said, low, high in (("7", 7, 7), ("9999", 300, 300), (soon, 50, 60), ("-3", 0, 0)):
+    for retry_after, low, high in (("7", 7, 7), ("9999", 300, 300), (soon, 50, 60), ("-3", 0, 0)):
         with pytest.raises(TryAgain) as caught:
-            post(429, {"Retry-After": said})
+            post(429, {"Retry-After": retry_after})
         assert caught.value.after_seconds is not None
         assert low <= caught.value.after_seconds <= high
     with pytest.raises(TryAgain) as caught:
@@ -105,7 +105,7 @@ def test_a_receiver_that_hangs_or_is_away_is_tried_again() -> None:
     asyncio.run(scenario())
 
 
-def test_a_webhook_message_is_signed_and_says_everything() -> None:
+def test_a_webhook_message_is_signed_and_complete() -> None:
     async def scenario() -> None:
         async with hook() as receiver:
             webhook = Webhook(HttpPoster(receiver.url, 5.0), Secret("word"), BOARD, lambda: 1_700_000_000_999_999)
@@ -127,8 +127,8 @@ def test_a_webhook_message_is_signed_and_says_everything() -> None:
 
 
 def test_a_signature_depends_on_secret_time_and_body() -> None:
-    words = {signature(Secret(s), t, b) for s in ("a", "b") for t in (1, 2) for b in (b"x", b"y")}
-    assert len(words) == 8
+    signatures = {signature(Secret(s), t, b) for s in ("a", "b") for t in (1, 2) for b in (b"x", b"y")}
+    assert len(signatures) == 8
 
 
 def test_slack_finds_no_markup_in_ids() -> None:
@@ -179,8 +179,8 @@ def test_a_digest_is_one_message_per_rep_and_interval() -> None:
     paces = {"ann": 1000 * SECOND_US, "bea": 400 * SECOND_US, "cid": 2000 * SECOND_US}
     now_us = 1001 * SECOND_US
     chosen = next_batches(due, policy, paces, now_us, 5)
-    told = {batch[0].transition.rep_id: len(batch) for batch in chosen}
-    assert told == {"bea": 3, "cid": 3}  # ann was asked a second ago; cid's clock was set back
+    sizes = {batch[0].transition.rep_id: len(batch) for batch in chosen}
+    assert sizes == {"bea": 3, "cid": 3}  # ann had one a second ago; cid's clock was set back
     assert all(len({notification.transition.rep_id for notification in batch}) == 1 for batch in chosen)
     assert len(next_batches(due, policy, {}, now_us, 2)) == 2
 
@@ -194,14 +194,14 @@ def test_without_a_digest_notices_are_chunked() -> None:
 NOW_US = instant_us(datetime(2026, 3, 2, 12, tzinfo=UTC))
 
 
-def words(now_us: int = NOW_US, clock: Clock | None = None) -> AlertmanagerFormat:
-    """What Alertmanager is told at an instant of the wall."""
+def alerts_at(now_us: int = NOW_US, clock: Clock | None = None) -> AlertmanagerFormat:
+    """What Alertmanager gets at an instant of the wall clock."""
     return AlertmanagerFormat(BOARD, clock or Clock(ClockSettings(), wall=lambda: now_us), lambda: now_us)
 
 
 def test_alertmanager_gets_the_labels_by_which_it_routes_and_the_ids_as_annotations() -> None:
     step = transition(opened_us=NOW_US - 2 * HOUR_US)
-    risk, fired = words().of(Notification(transition=step))
+    risk, fired = alerts_at().of(Notification(transition=step))
     assert risk["labels"]["alertname"] == "RequestAtRisk1h"
     assert risk["endsAt"] == "2026-03-02T12:00:00Z"
     assert fired["labels"] == {
@@ -228,8 +228,8 @@ def test_two_requests_of_a_rep_are_two_alerts_and_two_levels_of_a_turn_share_a_k
 
 def test_an_alert_resolves_with_the_start_with_which_it_fired() -> None:
     opened_us = NOW_US - 2 * HOUR_US
-    (_, fired) = words().of(Notification(transition=transition(opened_us=opened_us)))
-    later = words(NOW_US + HOUR_US)
+    (_, fired) = alerts_at().of(Notification(transition=transition(opened_us=opened_us)))
+    later = alerts_at(NOW_US + HOUR_US)
     (risk, resolved) = later.of(Notification(transition=transition(state="resolved", facts=2, opened_us=opened_us)))
     assert (resolved["labels"], resolved["startsAt"]) == (fired["labels"], fired["startsAt"])
     assert resolved["endsAt"] == risk["endsAt"] == "2026-03-02T13:00:00Z"
@@ -237,12 +237,12 @@ def test_an_alert_resolves_with_the_start_with_which_it_fired() -> None:
 
 def test_an_alert_that_ends_before_its_deadline_never_starts_in_the_future() -> None:
     step = transition(state="resolved", facts=2, opened_us=NOW_US - HOUR_US // 2)
-    for alert in words().of(Notification(transition=step)):
+    for alert in alerts_at().of(Notification(transition=step)):
         assert alert["startsAt"] <= alert["endsAt"] == "2026-03-02T12:00:00Z"
 
 
-def test_a_held_alert_ends_and_says_why() -> None:
-    (alert,) = words().of(Notification(transition=transition(), hold=TurnHold(by="bob", at_us=1)))
+def test_a_held_alert_ends_with_the_reason() -> None:
+    (alert,) = alerts_at().of(Notification(transition=transition(), hold=TurnHold(by="bob", at_us=1)))
     assert alert["endsAt"] == "2026-03-02T12:00:00Z"
     assert alert["annotations"]["summary"].endswith("acknowledged by bob")
 
@@ -254,7 +254,7 @@ def test_with_a_scaled_clock_alerts_are_shown_in_the_walls_time_and_stay_there()
     starts = set()
     for now_us in (NOW_US, NOW_US + 600 * SECOND_US):
         clock = Clock(settings, wall=lambda: now_us)  # noqa: B023 -- used at once
-        alert = words(now_us, clock).active(step)
+        alert = alerts_at(now_us, clock).active(step)
         starts.add(alert["startsAt"])
         assert alert["endsAt"] > alert["startsAt"]
     assert starts == {"2026-03-02T11:02:00Z"}
@@ -304,7 +304,7 @@ def test_what_goes_wrong_on_the_way_hides_the_address() -> None:
     asyncio.run(scenario())
 
 
-def test_alertmanager_is_told_who_we_are_over_a_certificate_of_an_authority_of_ours(tmp_path: Path) -> None:
+def test_alertmanager_authenticates_us_over_a_certificate_of_an_authority_of_ours(tmp_path: Path) -> None:
     certificate = self_signed(tmp_path)
 
     async def scenario() -> None:

@@ -14,7 +14,7 @@ HOSTILE = ("two\nlines", "nul\x00", "exe.\u202egpj", "\x1b[31mred")
 
 
 def hostile(text: str) -> Transition:
-    """A transition that says it everywhere."""
+    """A transition with this text everywhere."""
     return msgspec.structs.replace(
         transition("r1"), customer_id=text, request_id=text, rep_id=text, team=text, channel=text, topic=text
     )

@@ -128,7 +128,7 @@ def test_what_a_version_without_epochs_published_is_taken_over(redis_url: str, s
     assert server.hgetall(PARTIALS) == {b"a": b"now"}
 
 
-def test_where_the_logs_were_made_anew_epochs_begin_anew(redis_url: str, server: redis.Redis) -> None:
+def test_epochs_start_again_in_logs_that_were_created_again(redis_url: str, server: redis.Redis) -> None:
     async def scene() -> None:
         async with writing(redis_url) as former, writing(redis_url) as newest:
             await own(former, 3000)
