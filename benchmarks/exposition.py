@@ -37,7 +37,7 @@ from processors.board.main import GC_THRESHOLDS
 from processors.core.instants import DAY_US
 from processors.dev.process import LOOPBACK
 from processors.dev.redis_server import embedded_redis
-from processors.read_model.connection import connect
+from processors.read_model.redis_connection import connect
 from processors.read_model.writer import ReadModelWriter
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY

@@ -30,7 +30,7 @@ from processors.board.app import EXPOSITION, FOLLOWER, STORE
 from processors.board.main import GC_THRESHOLDS
 from processors.core.instants import DAY_US, HOUR_US
 from processors.dev.redis_server import embedded_redis
-from processors.read_model.connection import connect
+from processors.read_model.redis_connection import connect
 from processors.read_model.writer import ReadModelWriter
 from schemas.views import Changes, OpenRequest, open_field
 

@@ -28,7 +28,7 @@ from processors.core.instants import DAY_US
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
 from processors.dev.redis_server import embedded_redis
 from processors.dev.scrape import get
-from processors.read_model.connection import connect
+from processors.read_model.redis_connection import connect
 from processors.read_model.writer import ReadModelWriter
 from schemas.errors import Unavailable
 

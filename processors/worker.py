@@ -27,7 +27,7 @@ from processors.agents.startup import wait_for_topics
 from processors.agents.topic_watch import TopicChanged
 from processors.agents.waiting import BEAT_SECONDS, Waiting
 from processors.agents.watching import watch_topics
-from processors.read_model.connection import connect
+from processors.read_model.redis_connection import connect
 from processors.read_model.redis_probe import warn_of_cluster
 from processors.read_model.writer import ReadModelWriter
 from processors.web.metrics_port import serve_metrics

@@ -32,8 +32,8 @@ from processors.board.store import Store
 from processors.board.views import build_views
 from processors.kafka.recorded_topic import LazyRecordedTopic
 from processors.read_model.acknowledgements import HoldStore
-from processors.read_model.connection import connect
 from processors.read_model.follower import Follower
+from processors.read_model.redis_connection import connect
 from schemas.policy import Policy
 
 BACKGROUND: "web.AppKey[Background]" = web.AppKey("background")

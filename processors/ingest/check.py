@@ -14,8 +14,8 @@ from config.settings import Settings, exposed_files
 from processors.core.instants import DAY_US
 from processors.ingest.clients import DEFAULT_TIMEOUT_SECONDS, admin_client
 from processors.ingest.topics import all_topics, examine, problems
-from processors.read_model.connection import connect
 from processors.read_model.keys import ReadModelKeys
+from processors.read_model.redis_connection import connect
 from processors.read_model.redis_probe import probe_redis
 from processors.sinks.codecs import MEND, NAMES, missing
 from schemas.errors import Reason, SalespulseError, Unavailable, UsageError

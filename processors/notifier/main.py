@@ -23,8 +23,8 @@ from processors.notifier.receivers.base import Receiver
 from processors.notifier.receivers.configured import configured_receivers
 from processors.notifier.redacted_errors import type_and_line
 from processors.read_model.acknowledgements import HoldStore
-from processors.read_model.connection import connect
 from processors.read_model.hold_polling import HoldPoller
+from processors.read_model.redis_connection import connect
 from processors.sinks.kafka_client import line, partition_counts
 from processors.web.metrics_port import serve_metrics
 from schemas.errors import Unavailable

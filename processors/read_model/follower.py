@@ -11,8 +11,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from processors.read_model.connection import RedisConnection, StreamEntry
 from processors.read_model.keys import ReadModelKeys, unpack_names
+from processors.read_model.redis_connection import RedisConnection, StreamEntry
 from schemas.errors import Unavailable
 from schemas.views import SECTIONS, Section
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from processors.read_model.connection import RedisConnection
 from processors.read_model.keys import MAX_STREAM_ENTRIES, lua_text, pack_names
+from processors.read_model.redis_connection import RedisConnection
 from schemas.views import SECTIONS, Changes, Section
 
 MAX_STEP_FIELDS = 1000

@@ -7,10 +7,10 @@ from uuid import uuid4
 import msgspec
 
 from config.settings import RedisSettings
-from processors.read_model.connection import RedisConnection, RedisRefused, connect
 from processors.read_model.follower import Follower
 from processors.read_model.keys import ReadModelKeys
 from processors.read_model.publication import PublicationOutcome
+from processors.read_model.redis_connection import RedisConnection, RedisRefused, connect
 from processors.read_model.writer import ReadModelWriter
 from schemas.errors import Unavailable
 from schemas.events import RepUpdated

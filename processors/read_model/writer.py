@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import msgspec
 
-from processors.read_model.connection import RedisConnection
 from processors.read_model.keys import MAX_STREAM_ENTRIES, ReadModelKeys, lua_text
 from processors.read_model.publication import MAX_STEP_FIELDS, PartitionWriter, PublicationOutcome, PublicationSteps
+from processors.read_model.redis_connection import RedisConnection
 from schemas.events import RepUpdated
 from schemas.views import Changes
 

@@ -19,8 +19,8 @@ from config.settings import KafkaSettings, Settings
 from processors.core.instants import FOREVER_US
 from processors.ingest.clients import admin_client, consumer, producer
 from processors.ingest.topics import create_missing, wanted_topics
-from processors.read_model.connection import connect
 from processors.read_model.keys import ReadModelKeys
+from processors.read_model.redis_connection import connect
 from processors.read_model.writer import ReadModelWriter
 from processors.tools.kept import read_kept
 from processors.tools.stopped import require_no_workers

@@ -3,8 +3,8 @@
 import msgspec
 
 from config.settings import Settings
-from processors.read_model.connection import RedisConnection, connect
 from processors.read_model.keys import ReadModelKeys
+from processors.read_model.redis_connection import RedisConnection, connect
 from schemas.codec import UNREADABLE
 from schemas.errors import Reason
 from schemas.events import RepUpdated

@@ -21,7 +21,7 @@ from processors.ingest.check import (
     run_checks,
 )
 from processors.ingest.topics import ensure_topics
-from processors.read_model.connection import connect
+from processors.read_model.redis_connection import connect
 from processors.read_model.writer import ReadModelWriter
 from processors.sinks import codecs
 from schemas.errors import ConfigError, Unavailable

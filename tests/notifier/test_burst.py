@@ -16,7 +16,7 @@ from processors.notifier.delivery_loop import DeliveryLoop, NotifierDependencies
 from processors.notifier.metrics import NotifierMetrics
 from processors.notifier.receivers.base import DeliveryPolicy, NotificationBatch, TryAgain
 from processors.read_model.acknowledgements import HoldStore
-from processors.read_model.connection import connect
+from processors.read_model.redis_connection import connect
 from schemas.alerts import Transition
 from tests.notifier.world import create_topics, transition, until, with_notifier
 from tests.read_model.test_acknowledgements import Record

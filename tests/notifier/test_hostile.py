@@ -35,7 +35,7 @@ from processors.notifier.receivers.base import (
 from processors.notifier.receivers.webhook import MAX_IN_FLIGHT
 from processors.notifier.sender import MAX_FAILURES_ALONE, Sender
 from processors.read_model.acknowledgements import HoldStore
-from processors.read_model.connection import connect
+from processors.read_model.redis_connection import connect
 from schemas.alerts import Transition
 from tests.notifier.receivers.smtp_server import smtp_server
 from tests.notifier.test_notifier import sent

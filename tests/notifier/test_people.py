@@ -15,7 +15,7 @@ from processors.kafka.producer import running_producer
 from processors.kafka.recorded_topic import RecordedTopic
 from processors.notifier import main
 from processors.read_model.acknowledgements import HoldEvent, HoldStore, TurnKey
-from processors.read_model.connection import connect
+from processors.read_model.redis_connection import connect
 from tests.notifier.receivers.smtp_server import smtp_server
 from tests.notifier.test_notifier import sent, skipped
 from tests.notifier.world import (

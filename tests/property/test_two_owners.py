@@ -19,7 +19,7 @@ from processors.agents import publishing
 from processors.agents.lease import Lease
 from processors.agents.ownership import Ownership
 from processors.agents.publishing import Publisher
-from processors.read_model.connection import RedisConnection, connect
+from processors.read_model.redis_connection import RedisConnection, connect
 from processors.read_model.writer import ReadModelWriter
 from tests.agents.workbench import CLOCK_US, DIRECTORY, TOPIC, Desk
 from tests.story import activity

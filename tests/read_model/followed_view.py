@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from itertools import repeat
 
 from config.settings import RedisSettings
-from processors.read_model.connection import RedisConnection, connect
 from processors.read_model.follower import Follower
+from processors.read_model.redis_connection import RedisConnection, connect
 from processors.read_model.writer import ReadModelWriter
 from schemas.views import SECTIONS, Changes, Section
 

@@ -19,7 +19,7 @@ from processors.read_model.acknowledgements import (
     key_of,
     obsolete,
 )
-from processors.read_model.connection import connect
+from processors.read_model.redis_connection import connect
 from schemas.errors import Unavailable, UsageError
 
 DAY_US = 86_400_000_000

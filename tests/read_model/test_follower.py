@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from processors.dev.redis_server import EmbeddedRedis
-from processors.read_model.connection import RedisConnection, StreamEntry
 from processors.read_model.follower import SILENT_AFTER_US
 from processors.read_model.publication import PublicationOutcome
+from processors.read_model.redis_connection import RedisConnection, StreamEntry
 from processors.read_model.writer import ReadModelWriter
 from schemas.errors import Unavailable
 from schemas.events import RepUpdated

@@ -9,9 +9,9 @@ import redis
 
 from config.settings import RedisSettings
 from processors.read_model.acknowledgements import HoldStore, TurnHold, TurnKey
-from processors.read_model.connection import connect
 from processors.read_model.follower import Follower
 from processors.read_model.publication import PublicationOutcome
+from processors.read_model.redis_connection import connect
 from tests.read_model.followed_view import PREFIX, FollowedView, connection, partials, writing
 from tests.read_model.test_acknowledgements import Record
 

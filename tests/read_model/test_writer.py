@@ -14,8 +14,8 @@ import redis
 from config.settings import RedisSettings
 from config.values import Secret
 from processors.dev.redis_server import EmbeddedRedis
-from processors.read_model.connection import connect
 from processors.read_model.publication import PublicationOutcome
+from processors.read_model.redis_connection import connect
 from processors.read_model.writer import ReadModelWriter
 from schemas.errors import Unavailable
 from schemas.events import RepUpdated

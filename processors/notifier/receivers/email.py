@@ -11,7 +11,7 @@ from hashlib import sha256
 from config.clock import Clock
 from config.notifier_settings import NotifierSettings
 from processors.notifier.receivers.base import DeliveryPolicy, NotificationBatch, Rejected, TryAgain
-from processors.notifier.receivers.people import policy_for_people
+from processors.notifier.receivers.people_policy import policy_for_people
 from processors.notifier.receivers.wording import details, digest_headline, headline, link, rep_link
 from processors.notifier.redacted_errors import type_and_line
 from schemas.alerts import Transition

@@ -11,7 +11,7 @@ from config.values import Secret
 from processors.core.foreign_text import visible
 from processors.notifier.receivers.base import DeliveryPolicy, Notification, NotificationBatch
 from processors.notifier.receivers.http import HttpPoster, http_poster
-from processors.notifier.receivers.people import policy_for_people
+from processors.notifier.receivers.people_policy import policy_for_people
 from processors.notifier.receivers.wording import details, digest_headline, headline, link, rep_link
 from schemas.alerts import Transition
 from schemas.errors import ConfigError

@@ -20,7 +20,7 @@ from processors.dev.process import LOOPBACK, ChildProcess, free_port
 from processors.dev.scrape import get
 from processors.notifier import keep_alive
 from processors.read_model.acknowledgements import HoldStore
-from processors.read_model.connection import connect
+from processors.read_model.redis_connection import connect
 from tests.notifier.test_notifier import sent
 from tests.notifier.world import Hook, create_topics, hook, notifying, publish_alerts, transition, until, with_notifier
 from tests.read_model.test_acknowledgements import Record
