@@ -1,7 +1,7 @@
 """Which transitions repeat what was already seen of an alert.
 
-Workers send a transition again after a crash, perhaps under a newer revision. Revisions alone do not tell a repetition
-from news, so this compares what a transition says with the last one.
+Workers send a transition again after a crash, perhaps under a newer revision. Revisions alone do not distinguish a
+repetition from news, so the content is compared with that of the last transition.
 """
 
 from typing import NamedTuple

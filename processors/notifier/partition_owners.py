@@ -27,7 +27,7 @@ class PartitionOwners:
             return
         key = (record.partition, takeover.partition)
         known = self._newest.get(key)
-        # Logs that were made anew count their epochs anew: there, a lower epoch is the newer owner.
+        # Epochs start again with other logs: then a lower epoch may be the newer owner.
         if known is None or known.logs != takeover.logs or known.epoch <= takeover.epoch:
             self._newest[key] = takeover
 

@@ -31,7 +31,7 @@ REMEDIES = {
     "MovedError": CLUSTER,
     "ClusterCrossSlotError": CLUSTER,
     "ClusterDownError": CLUSTER,
-    "MISCONF": 'it cannot save to its disk, and so takes nothing: mend the disk, or set save ""',
+    "MISCONF": 'it cannot save to its disk, and so accepts nothing: repair the disk, or set save ""',
     "AuthenticationError": "set the password in redis.password_file right, and the user's name in redis.url",
 }
 """What to do about an error of Redis, by its class or by words in it."""

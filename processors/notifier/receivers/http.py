@@ -20,7 +20,7 @@ RETRYABLE_STATUSES = frozenset({408, 425, 429})
 
 
 class HttpPoster:
-    """Posts to one address. Redirects are not followed: a moved receiver is a setting to mend."""
+    """Posts to one address. Redirects are not followed: after a move, the setting must be changed."""
 
     def __init__(
         self,
