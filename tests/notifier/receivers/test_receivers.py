@@ -21,9 +21,9 @@ from config.settings import ClockSettings
 from config.values import Secret
 from processors.core.instants import HOUR_US, SECOND_US, instant_us
 from processors.notifier.batching import next_batches
-from processors.notifier.main import configured_receivers
 from processors.notifier.receivers.alertmanager import ALERT_LIFETIME_US, Alertmanager, AlertmanagerFormat, labels
 from processors.notifier.receivers.base import DeliveryPolicy, Notification, Rejected, TryAgain
+from processors.notifier.receivers.configured import configured_receivers
 from processors.notifier.receivers.http import HttpPoster
 from processors.notifier.receivers.slack import WORD_JOINER, digest_of, message_of
 from processors.notifier.receivers.webhook import Webhook, signature
