@@ -34,6 +34,8 @@ from processors.kafka.recorded_topic import LazyRecordedTopic
 from processors.read_model.acknowledgements import HoldStore
 from processors.read_model.follower import Follower
 from processors.read_model.redis_connection import connect
+from processors.sinks.skipped import SKIPPED
+from processors.sinks.skipped_metric import SkippedRecords
 from schemas.policy import Policy
 
 BACKGROUND: "web.AppKey[Background]" = web.AppKey("background")
@@ -55,6 +57,7 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     desk = Desk(HoldStore(connection, settings.redis.prefix, recorder, clock.now_us), store)
     exposition = _exposition(store, clock, follower, settings.board)
     metrics = BoardMetrics(CollectorRegistry())
+    SkippedRecords(metrics.registry, (settings.kafka.dead_letters_topic,), SKIPPED)
     app = _guarded(settings, metrics)
     app[EXPOSITION], app[FOLLOWER], app[STORE], app[DESK] = exposition, follower, store, desk
     health = Health(store, follower.status, lambda: exposition.is_complete)

@@ -128,6 +128,7 @@ class AlertConsumer:
         if await self._is_another_log(records):
             self._reset = {tp.partition for tp in tps}
             self.reassigned = True
+        if self.reassigned:
             return []
         self._next_offsets |= {record.partition: record.offset + 1 for record in records}
         return records
@@ -149,7 +150,7 @@ class AlertConsumer:
         tps = self._consumer.assignment()
         if not await at_end(self._consumer, tps):
             return False
-        self._reset = {tp.partition for tp in tps if self._ends_before(tp, self._resume_offsets.get(tp.partition, 0))}
+        self._reset = await self._ending_before(self._resume_offsets)
         if self._reset:
             self.reassigned = True
             return False
@@ -188,16 +189,32 @@ class AlertConsumer:
         """Whether an offset was committed for another log than the present one; False if that is not known."""
         return bool(commit.metadata and self._topic_id and commit.metadata != self._topic_id)
 
-    def _ends_before(self, tp: TopicPartition, offset: int) -> bool:
+    async def _ending_before(self, offsets: Mapping[int, int]) -> set[int]:
+        """The partitions that end before an offset, by the ends that their leaders name; raises KafkaError.
+
+        The end that comes with a fetch may lie before what was already read, for a moment after a change of leaders.
+        """
+        suspects = [tp for tp in self._consumer.assignment() if self._seems_to_end_before(tp, offsets)]
+        ends = await self._consumer.end_offsets(suspects) if suspects else {}
+        return {tp.partition for tp, end in ends.items() if end < offsets[tp.partition]}
+
+    def _seems_to_end_before(self, tp: TopicPartition, offsets: Mapping[int, int]) -> bool:
         """Whether the end, as of the last fetch, lies before an offset."""
         highwater = self._consumer.highwater(tp)
-        return highwater is not None and bool(highwater < offset)
+        return highwater is not None and bool(highwater < offsets.get(tp.partition, 0))
 
     async def _is_another_log(self, records: Iterable[ConsumerRecord]) -> bool:
-        """Whether offsets start again, or the topic has another id, which is looked up now and then."""
-        if any(record.offset < self._next_offsets.get(record.partition, 0) for record in records):
-            return True
-        if time.monotonic() - self._topic_checked_at < TOPIC_CHECK_INTERVAL_SECONDS:
+        """Whether a partition ends before what was read of it, or the topic has another id, looked up now and then.
+
+        Offsets also start again when a rebalance has put the consumer back to what is committed, which it does before
+        the listener is called: then everything is read again, as after any rebalance.
+        """
+        starts_again = any(record.offset < self._next_offsets.get(record.partition, 0) for record in records)
+        if starts_again:
+            self.reassigned = True
+            if await self._ending_before(self._next_offsets):
+                return True
+        if not starts_again and time.monotonic() - self._topic_checked_at < TOPIC_CHECK_INTERVAL_SECONDS:
             return False
         self._topic_checked_at = time.monotonic()
         return await self._current_topic_id() != self._topic_id

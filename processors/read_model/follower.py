@@ -52,6 +52,10 @@ class ReadModelView(Protocol):
         """Forget a partition."""
 
 
+class _EmptiedError(Exception):
+    """Redis was emptied while it was read: what is missing now is not gone."""
+
+
 class FollowerStatus(msgspec.Struct):
     """The state of the follower. Instants are microseconds of the wall clock."""
 
@@ -107,6 +111,8 @@ class Follower:
                 pause = MIN_PAUSE_SECONDS
                 while await self._follow():
                     self._mark_up()
+            except _EmptiedError:
+                await asyncio.sleep(MIN_PAUSE_SECONDS)
             except Unavailable as error:
                 self._mark_down(str(error))
                 await asyncio.sleep(pause)
@@ -156,7 +162,8 @@ class Follower:
             self._view.published(partition, int(offset), int(stream_us))
 
     async def _sweep(self, partition: str, section: Section, seen: set[str]) -> None:
-        """Remove fields that are gone from Redis."""
+        """Remove fields that are gone from Redis. Raises _EmptiedError."""
+        await self._require_same_data()
         for count, name in enumerate(self._view.fields(partition, section)):
             if name not in seen:
                 self._view.put(partition, section, name, None)
@@ -170,7 +177,9 @@ class Follower:
                 self._view.put_rep(name := rep_id.decode(), raw)
                 seen.add(name)
             await asyncio.sleep(0)
-        for name in [name for name in self._view.rep_ids() if seen and name not in seen]:
+        gone = [name for name in self._view.rep_ids() if seen and name not in seen]
+        await self._require_same_data()
+        for name in gone:
             self._view.put_rep(name, None)
 
     async def _follow(self) -> bool:
@@ -198,8 +207,8 @@ class Follower:
                 return False
             changes.add(entry[1])
             self.status.position += 1
-        await self._read(changes)
         self._last_id = entries[-1][0]
+        await self._read(changes)
         return True
 
     async def _read(self, changes: "_ChangedFields") -> None:
@@ -218,6 +227,7 @@ class Follower:
     async def _read_fields(self, wanted: "list[_FieldsToRead]") -> None:
         hashes = [self._keys.section(*one.key) if one.key else self._keys.reps for one in wanted]
         found = await self._connection.fields_of([(name, one.names) for name, one in zip(hashes, wanted, strict=True)])
+        await self._require_same_data()
         for one, values in zip(wanted, found, strict=True):
             for name, raw in zip(one.names, values, strict=True):
                 if one.key:
@@ -225,6 +235,11 @@ class Follower:
                 else:
                     self._view.put_rep(name, raw)
         await asyncio.sleep(0)
+
+    async def _require_same_data(self) -> None:
+        """Raise _EmptiedError unless the newest known entry is still there. To be asked after values were read."""
+        if self._last_id != _START and not await self._connection.has_entry(self._keys.changes, self._last_id):
+            raise _EmptiedError
 
     def _mark_up(self) -> None:
         self.status.down_since_us = self.status.why_down = None
