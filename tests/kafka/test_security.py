@@ -14,18 +14,10 @@ from processors.ingest.topics import all_topics, ensure_topics
 from schemas.errors import ConfigError, Unavailable
 from tests.hostile.onslaught import withstand
 from tests.integration.stack import records, send_raw, wait_until, worker
-<<<<<<< HEAD
 from tests.kafka.apache_kafka import running_nodes, write_properties
 from tests.kafka.secured import PASSWORD, USER, new_certificate, secure_properties
-=======
-from tests.kafka.apache_kafka import program, run, running_nodes, write_properties
 
-STORE_PASSWORD = "only-for-this-test"
-PASSWORD = "hunter2"
-MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
-KEYTOOL_SECONDS = 60.0
 HOSTILE_RECORDS, SEED = 5_000, 13
->>>>>>> hostile
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("SALESPULSE_TEST_BROKER") != "kafka",
