@@ -13,7 +13,7 @@ from config.values import Secret
 from processors.core.instants import SECOND_US
 from processors.kafka.producer import running_producer
 from processors.kafka.recorded_topic import RecordedTopic
-from processors.notifier.receivers import slack
+from processors.notifier.receivers.people_policy import policy_for_people
 from processors.read_model.acknowledgements import HoldEvent, HoldStore, TurnKey
 from processors.read_model.redis_connection import connect
 from tests.notifier.receivers.smtp_server import smtp_server
@@ -112,13 +112,12 @@ def test_without_redis_people_get_alerts_and_holds_stay_as_they_were(settings: S
 def test_a_digest_is_at_most_one_message_per_rep_also_across_a_restart(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people = slack.policy_for_people
     interval_seconds = 12.0
 
     def quick(notifier: Any) -> Any:
-        return msgspec.structs.replace(people(notifier), digest_seconds=interval_seconds)
+        return msgspec.structs.replace(policy_for_people(notifier), digest_seconds=interval_seconds)
 
-    monkeypatch.setattr(slack, "policy_for_people", quick)
+    monkeypatch.setattr("processors.notifier.receivers.slack.policy_for_people", quick)
 
     async def scenario() -> None:
         async with hook() as receiver:
