@@ -43,6 +43,7 @@ TO_RENAME = frozenset(
         "Row",
         "Segment",
         "Shard",
+        "Source",
         "Taken",
         "Takeover",
         "Team",
