@@ -11,10 +11,10 @@ from zlib import crc32
 import msgspec
 
 from benchmarks.corpus import directory_of_reps
-from processors.core.directory import Directory, directory_of
-from processors.core.instants import instant_us
-from processors.core.ledger import Ledger
-from processors.core.retention import Retention
+from processors.core.ledger.ledger import Ledger
+from processors.core.ledger.retention import Retention
+from processors.core.state.directory import Directory, directory_of
+from processors.core.time.instants import instant_us
 from processors.worker import GC_THRESHOLDS
 from schemas.codec import parse_event
 from schemas.events import Event

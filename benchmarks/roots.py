@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-from processors.core.directory import Directory
-from processors.core.instants import SECOND_US, instant_us, moment
-from processors.core.ledger import Ledger
+from processors.core.ledger.ledger import Ledger
+from processors.core.state.directory import Directory
+from processors.core.time.instants import SECOND_US, instant_us, moment
 from schemas.events import (
     ActivityLogged,
     Event,

@@ -15,8 +15,8 @@ A day is the number of days since 1970-01-01, in the rep's zone. Team and compan
 counts (`customers_answered`, `recontactable_customers`): everything else is the sum over their reps. Distinct counts
 are attributed to the *last* day on which a customer qualified, so that a sum over the days of any window that reaches
 to the present counts every customer once. A team's window is the union of its reps' own windows, which end on different
-days in different zones. So its partials are kept by the zones whose clocks count their days (`core.last_days`), and a
-team's number is the sum over all of them, each up to the today of its zones.
+days in different zones. So its partials are kept by the zones whose clocks count their days (`core.time.last_days`),
+and a team's number is the sum over all of them, each up to the today of its zones.
 """
 
 from typing import Literal

@@ -19,9 +19,9 @@ from processors.agents.garbage import state_grows
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.outgoing import Message
 from processors.agents.parts import Part, Parts
-from processors.core.batches import Misplaced, Refused, apply_messages
-from processors.core.instants import DAY_US
-from processors.core.quality import day_of
+from processors.core.ledger.batch import Misplaced, Refused, apply_messages
+from processors.core.ledger.data_quality import day_of
+from processors.core.time.instants import DAY_US
 from processors.sinks.frames import Stretch
 from processors.sinks.kafka_client import line
 from schemas.errors import Reason, SalespulseError

@@ -12,8 +12,8 @@ from processors.agents.former import Former
 from processors.agents.journal import Entry, Journal
 from processors.agents.outgoing import Message
 from processors.agents.segments import Log, Mark
-from processors.core.instants import LONG_AGO_US
-from processors.core.ledger import Ledger
+from processors.core.ledger.ledger import Ledger
+from processors.core.time.instants import LONG_AGO_US
 from schemas import codec
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event

@@ -14,8 +14,8 @@ from processors.agents.metrics import WorkerMetrics
 from processors.agents.ownership import Ownership
 from processors.agents.parts import Part, Parts
 from processors.agents.read_model import ACCEPTED, EMPTY, FORMER, ReadModel
-from processors.core.directory import Directory
-from processors.core.instants import SECOND_US
+from processors.core.state.directory import Directory
+from processors.core.time.instants import SECOND_US
 from schemas.errors import Unavailable
 from schemas.events import RepUpdated
 

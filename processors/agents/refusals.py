@@ -11,7 +11,7 @@ from processors.agents.dead_letters import DeadLetters
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.outgoing import Message
 from processors.agents.parts import Part, Parts
-from processors.core.quality import day_of
+from processors.core.ledger.data_quality import day_of
 from processors.sinks.frames import Stretch
 from schemas.errors import BadRecord
 

@@ -11,9 +11,9 @@ from processors.board.directory import Reps
 from processors.board.held import Held
 from processors.board.tally import EVERY_FIELD, Sums, Tally
 from processors.board.waiting import Waiting
-from processors.core.quality import by_window
-from processors.core.worth import sum_of_segments
-from processors.core.zones import zone_days
+from processors.core.folds.lifetime_value_fold import sum_of_segments
+from processors.core.ledger.data_quality import by_window
+from processors.core.time.zones import zone_days
 from schemas.policy import Policy
 from schemas.views import SECTIONS, Partial, Scope, Section, Segment, Standing, partial_field, split_partial_field
 

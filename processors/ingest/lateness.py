@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from config.clock import Clock
 from config.settings import Settings
 from config.values import MOST_DAYS
-from processors.core.customers import Customer
-from processors.core.instants import DAY_US, LONG_AGO_US, SECOND_US, rfc3339
-from processors.core.ledger import SKEW_US
-from processors.core.retention import Retention
+from processors.core.ledger.ledger import SKEW_US
+from processors.core.ledger.retention import Retention
+from processors.core.state.customers import Customer
+from processors.core.time.instants import DAY_US, LONG_AGO_US, SECOND_US, rfc3339
 from schemas.events import Event
 
 Timed = tuple[int, Event]

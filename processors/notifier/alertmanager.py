@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from config.clock import Clock
-from processors.core.instants import SECOND_US, rfc3339
+from processors.core.time.instants import SECOND_US, rfc3339
 from processors.notifier.acks import field_of, turn_of
 from processors.notifier.http import Poster
 from processors.notifier.notices import Habits, Notice, Parcel

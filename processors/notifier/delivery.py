@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.core.instants import SECOND_US
+from processors.core.time.instants import SECOND_US
 from processors.notifier.acks import turn_of
 from processors.notifier.feed import POLL_MS, Feed
 from processors.notifier.holds import Holds

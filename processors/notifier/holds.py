@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from processors.core.instants import DAY_US
+from processors.core.time.instants import DAY_US
 from processors.notifier.acks import Acks, Hold, TurnKey, lasting, outlived
 from schemas.errors import Unavailable
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from processors.core.foreign_text import visible
+from processors.core.reports.foreign_text import visible
 from processors.notifier.http import Poster
 from processors.notifier.notices import Habits, Notice, Parcel
 from processors.notifier.wording import details, digest_headline, headline, link, rep_link

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from config.values import Secret
-from processors.core.instants import rfc3339
+from processors.core.time.instants import rfc3339
 from processors.notifier.acks import TurnKey
 from processors.notifier.http import Poster
 from processors.notifier.notices import Habits, Notice, Parcel

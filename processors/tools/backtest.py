@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from config.load_policy import load_policy
-from processors.core.backtest import Backtest, BacktestReport, Difference, RepCount, Side
+from processors.core.reports.backtest import Backtest, BacktestReport, Difference, RepCount, Side
 from processors.tools.legible import legible
 from processors.tools.lines import BadLines, read_messages
 from processors.tools.replay import percent

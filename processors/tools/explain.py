@@ -12,11 +12,11 @@ from rich.table import Table
 from config.clock import Clock
 from config.load_policy import load_policy
 from config.settings import Settings
-from processors.core.explain import NOBODY, RequestAccount, TurnAccount, explain_request
-from processors.core.explain_opportunity import OpportunityAccount, explain_opportunity
-from processors.core.identity import require_same
-from processors.core.ledger import Ledger
-from processors.core.replay import Replay
+from processors.core.ledger.identity import require_same
+from processors.core.ledger.ledger import Ledger
+from processors.core.reports.explain import NOBODY, RequestAccount, TurnAccount, explain_request
+from processors.core.reports.explain_opportunity import OpportunityAccount, explain_opportunity
+from processors.core.reports.replay import Replay
 from processors.tools.kept import read_kept
 from processors.tools.legible import legible
 from processors.tools.lines import BadLine, Line

@@ -10,8 +10,8 @@ from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 from processors.agents.checkpoints import Checkpoints, OutputTopics
 from processors.agents.dead_letters import DeadLetters
 from processors.agents.outgoing import Outgoing
-from processors.core.instants import DAY_US, instant_us
-from processors.core.retention import Retention
+from processors.core.ledger.retention import Retention
+from processors.core.time.instants import DAY_US, instant_us
 from schemas.alerts import Takeover, Transition, takeover_of
 from schemas.events import Event
 from tests.agents.workbench import CLOCK_US, TOPIC, Desk, Sent, new_parts

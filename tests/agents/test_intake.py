@@ -11,9 +11,9 @@ import pytest
 from processors.agents import intake
 from processors.agents.fetching import Fetched
 from processors.agents.intake import LostRecords
-from processors.core.instants import DAY_US, moment
-from processors.core.quality import MAX_DAYS, MAX_EXAMPLE
-from processors.core.retention import Retention
+from processors.core.ledger.data_quality import MAX_DAYS, MAX_EXAMPLE
+from processors.core.ledger.retention import Retention
+from processors.core.time.instants import DAY_US, moment
 from processors.sinks.batches import RecordSet
 from schemas import codec
 from schemas.errors import Reason

@@ -3,8 +3,8 @@
 import pytest
 
 from processors.agents.parts import NOWHERE, Part, Parts
-from processors.core.directory import directory_of
-from processors.core.instants import instant_us
+from processors.core.state.directory import directory_of
+from processors.core.time.instants import instant_us
 from schemas.policy import DEFAULT_POLICY
 from tests.agents.workbench import CLOCK_US, TOPIC, Desk, new_parts, open_part
 from tests.story import activity, at, opened, rep

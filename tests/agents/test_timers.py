@@ -9,7 +9,7 @@ from faust.types import TP
 from processors.agents.hearing import SILENT_SECONDS, Word
 from processors.agents.refusals import Refusals, RefusedEntry
 from processors.agents.timers import MOVED_REPS, Timers
-from processors.core.instants import instant_us
+from processors.core.time.instants import instant_us
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event, RepUpdated
 from tests.agents.test_checkpoints import TOPICS, Counter

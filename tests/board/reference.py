@@ -7,8 +7,8 @@ import msgspec
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from processors.core.numbers import numbers_of
-from processors.core.windows import sums
+from processors.core.reports.measures import numbers_of
+from processors.core.reports.window_sums import sums
 from schemas.views import OpenRequest, Partial, Standing
 
 HOUR_US = 3_600_000_000

@@ -20,7 +20,7 @@ from processors.board.exposition import Exposition
 from processors.board.families import MAX_REP_SERIES, windows_of
 from processors.board.shard import parse_shard
 from processors.board.totals import MOST_SEGMENTS, folded, totals
-from processors.core.names import OTHER
+from processors.core.state.first_names import OTHER
 from schemas.policy import DEFAULT_POLICY, Level, Policy
 from schemas.views import Partial, Segment, Standing
 from tests.board.reference import Reference, Rep

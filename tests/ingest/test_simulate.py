@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from config.load_policy import load_policy
-from processors.core.instants import DAY_US, HOUR_US, instant_us, moment
-from processors.core.replay import Replay
+from processors.core.reports.replay import Replay
+from processors.core.time.instants import DAY_US, HOUR_US, instant_us, moment
 from processors.ingest.simulate import Simulator
 from schemas.codec import decode_event, decode_rep, encode
 from schemas.errors import UsageError

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.core.instants import HOUR_US
+from processors.core.time.instants import HOUR_US
 from processors.notifier.acks import Hold, TurnKey
 from processors.notifier.book import REMEMBERED_ENDED, Book
 from processors.notifier.notices import Habits, Notice, Place, Word

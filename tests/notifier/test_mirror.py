@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from config.clock import wall_us
-from processors.core.instants import SECOND_US
+from processors.core.time.instants import SECOND_US
 from processors.notifier.book import Book
 from processors.notifier.mirror import Mirror
 from processors.notifier.notices import Habits, Parcel, Place

@@ -10,7 +10,7 @@ import pytest
 from config.clock import wall_us
 from config.settings import Settings
 from config.values import Secret
-from processors.core.instants import SECOND_US
+from processors.core.time.instants import SECOND_US
 from processors.notifier import main
 from processors.notifier.acks import AckEvent, Acks, TurnKey
 from processors.notifier.kafka import AckTopic, running_producer

@@ -19,7 +19,7 @@ from config.clock import Clock, wall_us
 from config.notifier_settings import NotifierSettings
 from config.settings import ClockSettings
 from config.values import Secret
-from processors.core.instants import HOUR_US, SECOND_US, instant_us
+from processors.core.time.instants import HOUR_US, SECOND_US, instant_us
 from processors.notifier.acks import Hold
 from processors.notifier.alertmanager import LIFE_US, Alertmanager, AlertWords, labels
 from processors.notifier.http import Poster

@@ -15,8 +15,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from processors.core.directory import Directory, directory_of
-from processors.core.ledger import Ledger
+from processors.core.ledger.ledger import Ledger
+from processors.core.state.directory import Directory, directory_of
 from schemas import events as ev
 from schemas.alerts import Transition
 from schemas.codec import decode_message, encode

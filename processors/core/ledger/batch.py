@@ -1,0 +1,111 @@
+"""The hot loop: what every message costs beside fetching it and what the timers do."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+from processors.core.ledger.ledger import Ledger
+from schemas import codec
+from schemas.errors import BadRecord, Reason
+from schemas.events import Event
+
+AT_ONCE: Final = 64
+"""So many messages are decoded, and then applied: neither fits the processor's instruction cache beside the other."""
+
+
+class Message(Protocol):
+    """Something that may hold an event's JSON."""
+
+    @property
+    def key(self) -> bytes | None:
+        """The message key, by which Kafka chooses the partition."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The bytes; None: a tombstone."""
+
+
+M = TypeVar("M", bound=Message)
+
+
+class Refused(NamedTuple, Generic[M]):
+    """A message that did not count."""
+
+    message: M
+    why: BadRecord
+    kind: type[Event] | None
+    """The type of its event, if it has one."""
+
+
+class Misplaced(NamedTuple, Generic[M]):
+    """A message whose key is not its event's customer: it counts, but may be in another partition than its like."""
+
+    message: M
+    customer_id: str
+
+
+class Taken(NamedTuple, Generic[M]):
+    """What became of a batch."""
+
+    last: M | None
+    """Its last message."""
+    messages: int
+    """How many there were."""
+    kinds: dict[type[Event], int]
+    """How many events were applied, by type."""
+    refused: list[Refused[M]]
+    """Duplicates and tombstones are among them: nothing is lost with those."""
+    misplaced: list[Misplaced[M]]
+    """All of them that hold an event, whatever became of it."""
+
+
+def apply_messages(ledger: Ledger, messages: Iterator[M], raw: list[bytes], ids: list[str]) -> Taken[M]:
+    """Decode messages and apply their events; what counted goes to `raw`, and its event_id to `ids`."""
+    refused: list[Refused[M]] = []
+    misplaced: list[Misplaced[M]] = []
+    last, count = None, 0
+    while some := list(islice(messages, AT_ONCE)):
+        last = some[-1]
+        count += len(some)
+        good, values, events = _decoded(some, refused, misplaced)
+        for index, event in enumerate(events):
+            event_id = event.event_id
+            try:
+                if ledger.add(event_id, event):
+                    raw.append(values[index])
+                    ids.append(event_id)
+                else:
+                    refused.append(Refused(good[index], BadRecord(Reason.DUPLICATE, event_id), type(event)))
+            except BadRecord as bad:
+                refused.append(Refused(good[index], bad, None))
+    return Taken(last, count, ledger.take_counts(), refused, misplaced)
+
+
+def _decoded(
+    messages: list[M], refused: list[Refused[M]], misplaced: list[Misplaced[M]]
+) -> tuple[list[M], list[bytes], list[Event]]:
+    """Those that hold an event, their bytes and their events; the others are refused."""
+    good, values, events = list[M](), list[bytes](), list[Event]()
+    parse, most = codec.parse_event, codec.MAX_EVENT_BYTES
+    for message in messages:
+        value = message.value
+        try:
+            if value is None or len(value) > most:
+                refused.append(Refused(message, _odd_size(value), None))
+            else:
+                event = parse(value)
+                if message.key != event.customer_id.encode():
+                    misplaced.append(Misplaced(message, event.customer_id))
+                good.append(message)
+                values.append(value)
+                events.append(event)
+        except codec.UNREADABLE as error:
+            refused.append(Refused(message, codec.why(error), None))
+    return good, values, events
+
+
+def _odd_size(value: bytes | None) -> BadRecord:
+    """A tombstone is to be counted and ignored; what is too large is bad."""
+    if value is None:
+        return BadRecord(Reason.TOMBSTONE, "no value")
+    return BadRecord(Reason.TOO_LARGE, f"{len(value)} bytes, at most {codec.MAX_EVENT_BYTES} are allowed")
