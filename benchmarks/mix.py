@@ -105,13 +105,13 @@ class Core:
         for ledger in self.ledgers:
             ledger.set_clock(self._clock_us)
             ledger.advance(ledger.stream_us)
-            ledger.take_transitions()
+            ledger.drain_transitions()
         self.costs.advance += time.process_time() - started
 
     def _publish(self) -> None:
         started = time.process_time()
         for ledger in self.ledgers:
-            ledger.take_changes()
+            ledger.drain_changes()
         self.costs.publish += time.process_time() - started
 
     def moves(self) -> list[Move]:

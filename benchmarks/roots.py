@@ -111,6 +111,6 @@ def cost_per_event(events: list[Event]) -> float:
         for event in events[first : first + BATCH]:
             ledger.apply(event)
         ledger.advance(ledger.stream_us)
-        ledger.take_transitions()
-        ledger.take_changes()
+        ledger.drain_transitions()
+        ledger.drain_changes()
     return (time.process_time() - started) / len(events) * 1e6

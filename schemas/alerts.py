@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from schemas.events import Id, Word
+from schemas.events import Id, ShortText
 
 TAKEOVER: Final = "owner"
 
@@ -23,16 +23,16 @@ class Transition(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag
     """What `alert_id_of` makes: deterministic, so that saying it twice is harmless."""
     revision: int
     state: State
-    level: Word
-    severity: Word
+    level: ShortText
+    severity: ShortText
     request_id: Id
     turn: int
     customer_id: Id
     rep_id: Id
     """The owner at the due instant."""
-    team: Word
-    channel: Word
-    priority: Word
+    team: ShortText
+    channel: ShortText
+    priority: ShortText
     opened_us: int
     due_us: int
     at_us: int
@@ -40,7 +40,7 @@ class Transition(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag
     reason: str
     """Why: `overdue`, `ended_overdue` (found only with the end of the turn, which is said next), `at_risk`, `answered`,
     `closed`, `answered_in_time`, `withdrawn`, `spam`, `corrected`."""
-    topic: Word | None = None
+    topic: ShortText | None = None
     partition: int | None = None
     """The partition of the events topics that it is about; absent in what was said before owners had epochs."""
     epoch: int | None = None

@@ -6,7 +6,7 @@ A source partition owns six sections, each a Redis hash of field to msgpack byte
 |---|---|---|
 | partials | `rep|<rep_id>|<day>`, `team|<team>|<zones>|<day>`, `company||<zones>|<day>` (`pooled_subject`) | Partial |
 | open | `<customer_id>|<request_id>` (`open_field`) | OpenRequest |
-| standing | `<rep_id>` | Standing |
+| standing | `<rep_id>` | OpenOpportunities |
 | segments | `<segment>` | Segment |
 | quality | `<day>` | dict of reason to count |
 | examples | `<reason>` | an example of what was wrong, for people |
@@ -80,7 +80,7 @@ class OpenRequest(msgspec.Struct, gc=False, omit_defaults=True):
     topic: str | None = None
 
 
-class Standing(msgspec.Struct, gc=False, omit_defaults=True):
+class OpenOpportunities(msgspec.Struct, gc=False, omit_defaults=True):
     """What a rep has open now."""
 
     opportunities: dict[str, dict[str, int]] = {}

@@ -112,7 +112,7 @@ class Part:
         for event_id in self.journal.take_left_over():
             self.ledger.forget(event_id)
         self.ledger.set_clock(clock_us)
-        self.ledger.begin(mark.advanced_us, mark.quality, mark.places, mark.examples)
+        self.ledger.resume(mark.advanced_us, mark.quality, mark.places, mark.examples)
         self.watched_us = clock_us
         self.recovered = True
 
@@ -129,7 +129,7 @@ class Part:
             self.counted_offsets(),
             ledger.advanced_us,
             quality.noted(),
-            ledger.desks.places,
+            ledger.reps_fingerprint,
             dict(self.told),
             dict(quality.examples),
             dict(self.logs),

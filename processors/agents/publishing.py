@@ -123,7 +123,7 @@ class Publisher:
         whole = publication.whole
         if whole:
             part.ledger.mark_everything()
-        portions = part.ledger.portions(FIELDS_AT_ONCE)
+        portions = part.ledger.drain_portions(FIELDS_AT_ONCE)
         first = next(portions, None)
         if whole or now >= publication.heartbeat or first is not None:
             publication.whole = True
@@ -237,4 +237,4 @@ class Publisher:
 
 def _reads_history(part: Part) -> bool:
     """Whether the newest event that was read is from long ago, and more of them wait."""
-    return not part.caught_up and part.ledger.alerts.clock_us - part.ledger.stream_us > HISTORY_US
+    return not part.caught_up and part.ledger.clock_us - part.ledger.stream_us > HISTORY_US

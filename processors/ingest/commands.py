@@ -155,7 +155,7 @@ def _quality_lines(messages: Sequence[Message], settings: Settings) -> Iterator[
     """What will be wrong with the events by the policy, as the board counts it."""
     run = Replay(load_policy(settings.policy.path))
     for message in messages:
-        run.take(message)
+        run.add(message)
     return quality_lines(run.quality()[ALL], run.counts["read"])
 
 

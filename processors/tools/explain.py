@@ -102,7 +102,7 @@ def explain(lines: Iterable[Line], policy: Policy, wanted: str, *, opportunity: 
                 search.dead[f"{place}: {message}"] = None
             continue
         before = len(run.rejected)
-        run.take(message)
+        run.add(message)
         if search.note(message) and len(run.rejected) > before:
             search.dead[f"{place}: {run.rejected[-1][1]}"] = None
     end_us = run.finish()

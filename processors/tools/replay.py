@@ -32,7 +32,7 @@ def replay_files(files: tuple[str, ...], policy: Policy, as_of_us: int | None) -
         else:
             bad.any_readable = True
             rejected = len(run.rejected)
-            run.take(message)
+            run.add(message)
             if len(run.rejected) > rejected:
                 bad.add(place, run.rejected[-1][1])
     bad.tell()

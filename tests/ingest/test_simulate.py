@@ -104,7 +104,7 @@ def test_every_type_of_the_contract_occurs_and_decodes(history: list[Event]) -> 
 def test_the_core_takes_every_event_and_finds_nothing_wrong(history: list[Event]) -> None:
     run = Replay(load_policy(Path("config/policy.toml")), None)
     for message in (*Simulator(7, START_US).directory(), *history):
-        run.take(message)
+        run.add(message)
     report = run.report()
     assert run.rejected == []
     assert report["events"]["applied"] == len(history) + 24

@@ -215,7 +215,7 @@ class Life:
             self._known.append(fact)
             self._ledger.apply(fact)
         self._ledger.advance(self._now_us)
-        self._publish(self._ledger.take_changes())
+        self._publish(self._ledger.drain_changes())
 
     def replayed(self) -> dict[str, Any]:
         """The report of what is known."""

@@ -164,8 +164,8 @@ def test_a_ledger_publishes_no_more_than_has_room_whatever_comes() -> None:
 
 
 def publish(ledger: Ledger, mirror: dict[str, Segment], partials: dict[str, Partial]) -> None:
-    ledger.settle()
-    changes = ledger.take_changes()
+    ledger.refold()
+    changes = ledger.drain_changes()
     for name, raw in changes.puts.get("segments", {}).items():
         mirror[name] = msgspec.msgpack.decode(raw, type=Segment)
     for name in changes.deletes.get("segments", []):

@@ -3,14 +3,14 @@
 A customer counts on the *last* local day on which it qualified. A window that reaches to the present then holds every
 customer at most once, and windows are plain sums over days and source partitions. A team's customers are those in the
 windows of its reps (S11): with reps in several zones, `last_days` says by whose clock the last day is. Facts only move
-those last days; who counts where is settled before numbers are read, so that a customer who qualifies often is moved
-once a reading.
+those last days; a customer is moved to the new last day by `refold`, once before
+numbers are read, however often it qualified meanwhile.
 """
 
 from typing import Literal
 
-from processors.core.folds.scoreboards import Desk, Desks
-from processors.core.state.qualified_days import NEVER, Days
+from processors.core.folds.scoreboards import Scoreboard, Scoreboards
+from processors.core.state.qualified_days import NEVER, QualifiedDays
 from processors.core.time.last_days import LastDay, last_day
 from schemas.views import Partial, Scope
 
@@ -20,19 +20,19 @@ _DaysByZone = dict[str, int]
 Measure = Literal["customers_answered", "recontactable_customers"]
 
 
-class Distinct:
+class DistinctCustomers:
     """One distinct measure of one partition's customers."""
 
-    def __init__(self, measure: Measure, desks: Desks) -> None:
+    def __init__(self, measure: Measure, scoreboards: Scoreboards) -> None:
         self._answered = measure == "customers_answered"
-        self._desks = desks
-        self._moved: list[dict[str, Days]] = []
+        self._scoreboards = scoreboards
+        self._moved: list[dict[str, QualifiedDays]] = []
 
-    def post(self, by_rep: dict[str, Days], rep_id: str, day: int, sign: int) -> None:
+    def count(self, by_rep: dict[str, QualifiedDays], rep_id: str, day: int, sign: int) -> None:
         """One qualifying fact more (+1) or less (-1) of a customer with a rep on a day; `by_rep` is the customer's."""
         days = by_rep.get(rep_id)
         if days is None:
-            days = by_rep[rep_id] = Days()
+            days = by_rep[rep_id] = QualifiedDays()
         if sign > 0:
             days.add(day)
         else:
@@ -41,39 +41,39 @@ class Distinct:
             days.moved = True
             self._moved.append(by_rep)
 
-    def settle(self) -> None:
+    def refold(self) -> None:
         """Count every customer where its last days are now."""
         moved, self._moved = self._moved, []
         for by_rep in moved:
             self._settle(by_rep)
 
-    def _settle(self, by_rep: dict[str, Days]) -> None:
-        """Move a customer to its last days with its reps, with their teams and with the company."""
+    def _settle(self, by_rep: dict[str, QualifiedDays]) -> None:
+        """Move a customer to its last days with its reps, their teams and the company."""
         if len(by_rep) == 1:
-            self._settle_with_one(*next(iter(by_rep.items())))
+            self._recount_with_one(*next(iter(by_rep.items())))
         else:
-            self._settle_with_several(by_rep)
+            self._recount_with_several(by_rep)
         for rep_id in [rep_id for rep_id, days in by_rep.items() if not days.count]:
             del by_rep[rep_id]
 
-    def _settle_with_one(self, rep_id: str, days: Days) -> None:
+    def _recount_with_one(self, rep_id: str, days: QualifiedDays) -> None:
         """The usual case: team and company count the customer by the rep's own clock."""
         old, new = days.posted, days.last
-        desk = self._desks.rep(rep_id)
-        zone = desk.zone.name
-        self._shift(desk, old, new)
-        self._shift(self._desks.pooled("team", desk.team, zone), old, new)
-        self._shift(self._desks.pooled("company", "", zone), old, new)
+        scoreboard = self._scoreboards.rep(rep_id)
+        zone = scoreboard.zone.name
+        self._shift(scoreboard, old, new)
+        self._shift(self._scoreboards.pooled("team", scoreboard.team, zone), old, new)
+        self._shift(self._scoreboards.pooled("company", "", zone), old, new)
         days.posted, days.moved = new, False
 
-    def _settle_with_several(self, by_rep: dict[str, Days]) -> None:
+    def _recount_with_several(self, by_rep: dict[str, QualifiedDays]) -> None:
         before, after = dict[str, _DaysByZone](), dict[str, _DaysByZone]()
         for rep_id, days in by_rep.items():
             posted, last = days.posted, days.last
-            desk = self._desks.rep(rep_id)
-            self._shift(desk, posted, last)
-            _note(before, desk, posted)
-            _note(after, desk, last)
+            scoreboard = self._scoreboards.rep(rep_id)
+            self._shift(scoreboard, posted, last)
+            _add_last_day(before, scoreboard, posted)
+            _add_last_day(after, scoreboard, last)
             days.posted, days.moved = last, False
         for team in before.keys() | after.keys():
             self._move("team", team, before.get(team), after.get(team))
@@ -86,17 +86,17 @@ class Distinct:
         if old == new:
             return
         if old is not None:
-            self._count(self._desks.pooled(scope, subject, old[0]).partial(old[1]), -1)
+            self._count(self._scoreboards.pooled(scope, subject, old[0]).partial(old[1]), -1)
         if new is not None:
-            self._count(self._desks.pooled(scope, subject, new[0]).partial(new[1]), 1)
+            self._count(self._scoreboards.pooled(scope, subject, new[0]).partial(new[1]), 1)
 
-    def _shift(self, desk: Desk, old: int, new: int) -> None:
+    def _shift(self, scoreboard: Scoreboard, old: int, new: int) -> None:
         if old == new:
             return
         if old != NEVER:
-            self._count(desk.partial(old), -1)
+            self._count(scoreboard.partial(old), -1)
         if new != NEVER:
-            self._count(desk.partial(new), 1)
+            self._count(scoreboard.partial(new), 1)
 
     def _count(self, partial: Partial, by: int) -> None:
         if self._answered:
@@ -105,14 +105,14 @@ class Distinct:
             partial.recontactable_customers += by
 
 
-def _note(teams: dict[str, _DaysByZone], desk: Desk, day: int) -> None:
-    """Take a rep's last day with a customer into those of its team."""
+def _add_last_day(teams: dict[str, _DaysByZone], scoreboard: Scoreboard, day: int) -> None:
+    """Add a rep's last day with a customer to those of its team."""
     if day == NEVER:
         return
-    days = teams.get(desk.team)
-    zone = desk.zone.name
+    days = teams.get(scoreboard.team)
+    zone = scoreboard.zone.name
     if days is None:
-        teams[desk.team] = {zone: day}
+        teams[scoreboard.team] = {zone: day}
     elif day > days.get(zone, NEVER):
         days[zone] = day
 

@@ -1,14 +1,14 @@
-"""What the core's parts have in common: each folds facts of some types into numbers, and can take them back."""
+"""What all folds have in common: each turns facts of some types into numbers, and can take them back."""
 
 from typing import Any
 
 from processors.core.state.customers import Customer
 
 
-class Folder:
-    """Takes the facts of some types. Any order of the same facts gives the same numbers (S27)."""
+class Fold:
+    """Folds the facts of some types. Any order of the same facts gives the same numbers (S27)."""
 
-    def take(self, customer: Customer, at_us: int, fact: Any) -> None:
+    def add(self, customer: Customer, at_us: int, fact: Any) -> None:
         """Add a fact of a customer; `at_us`: its instant, in microseconds since 1970."""
         raise NotImplementedError
 
@@ -16,5 +16,5 @@ class Folder:
         """Take a fact back (it was retracted, or is too old to keep): as if it had never come."""
         raise NotImplementedError
 
-    def unpost(self, customer: Customer, at_us: int, fact: Any) -> None:
-        """Keep a fact, but take back what its root says of reps, until `settle`: its rep is about to move."""
+    def withdraw(self, customer: Customer, at_us: int, fact: Any) -> None:
+        """Keep a fact, but take back what it contributes, until `refold`: its rep is about to move."""

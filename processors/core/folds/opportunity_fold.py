@@ -1,19 +1,19 @@
-"""Opportunities folded to numbers: win rates, sales cycle, stage conversion, what stands open (S20 to S25)."""
+"""Opportunities folded to numbers: win rates, sales cycle, stage conversion, open ones (S20 to S25)."""
 
 from bisect import bisect_left, insort
 from typing import Final, TypeVar
 
-from processors.core.folds.fold import Folder
+from processors.core.folds.fold import Fold
 from processors.core.folds.opportunity_contributions import (
     Contribution,
     closing,
     contributions,
+    open_contribution,
     stages_since,
-    standing_of,
 )
-from processors.core.folds.scoreboards import Desk, Desks, bump
+from processors.core.folds.scoreboards import Scoreboard, Scoreboards, bump
 from processors.core.state.customers import Customer
-from processors.core.state.opportunities import Course, Opportunity, course_of, foreign_stages, step
+from processors.core.state.opportunities import Opportunity, OpportunityState, fold_opportunity, foreign_stages, step
 from processors.core.state.order import Entry, discard
 from processors.core.time.instants import DAY_US
 from processors.core.time.zones import ZoneDays
@@ -27,24 +27,29 @@ STAGE_MEASURES: Final = {"entered": 0, "visited": 1, "advanced": 2}
 """Their places in a stage's counts."""
 
 
-class Pipeline(Folder):
+class OpportunityFold(Fold):
     """All opportunities of one source partition."""
 
-    def __init__(self, desks: Desks, pipelines: dict[str, tuple[str, ...]], zone: ZoneDays) -> None:
+    def __init__(self, scoreboards: Scoreboards, pipelines: dict[str, tuple[str, ...]], zone: ZoneDays) -> None:
         """`zone`: the policy's."""
-        self._desks = desks
-        self.zone = zone
+        self._scoreboards = scoreboards
+        self._zone = zone
         self._pipelines = pipelines
         self._stages = {stage for stages in pipelines.values() for stage in stages}
-        self._unsettled: list[tuple[Customer, Opportunity]] = []
+        self._to_refold: list[tuple[Customer, Opportunity]] = []
         self._late: dict[Customer, list[int]] = {}
-        """Instants of activities that came after a close they precede. A customer who leaves may come anew."""
+        """Instants of activities that came after a close that they precede. A customer who leaves may come anew."""
         self.foreign_days: dict[int, int] = {}
-        """Day (UTC) to how many more of its stage entries are of another pipeline than at the last `settle` (S22)."""
+        """Day (UTC) to how many more of its stage entries are of another pipeline than at the last `refold` (S22)."""
         self.negative_days: dict[int, int] = {}
         """The same of closes on an earlier day than the creation (S24)."""
-        self.rejected: list[tuple[Event, BadRecord]] = []
+        self._rejected: list[tuple[Event, BadRecord]] = []
         """Stage entries that turned out to be of another pipeline than their opportunity's."""
+
+    def drain_rejected(self) -> list[tuple[Event, BadRecord]]:
+        """The facts that turned out bad since the last call."""
+        rejected, self._rejected = self._rejected, []
+        return rejected
 
     def check_stage(self, fact: OpportunityStageEntered) -> None:
         """Raises BadRecord for a stage that no policy knows (S22)."""
@@ -57,41 +62,41 @@ class Pipeline(Folder):
             known = ", ".join(sorted(self._pipelines))
             raise BadRecord(Reason.UNKNOWN_STAGE, f"pipeline {fact.pipeline!r} is none of {known}")
 
-    def take(self, customer: Customer, at_us: int, fact: OpportunityFact) -> None:
+    def add(self, customer: Customer, at_us: int, fact: OpportunityFact) -> None:
         """Add a fact."""
         root = self._root(customer, fact.opportunity_id)
         entry = Entry(at_us, fact)
         if root.facts and not entry.is_after(root.facts[-1]):
-            self._withdraw(customer, root)
+            self._refold_later(customer, root)
             insort(root.facts, entry)
             return
         root.facts.append(entry)
-        if not root.settled or not self._follow(customer, root, at_us, fact):
-            self._withdraw(customer, root)
+        if not root.folded or not self._follow(customer, root, at_us, fact):
+            self._refold_later(customer, root)
 
     def _follow(self, customer: Customer, root: Opportunity, at_us: int, fact: OpportunityFact) -> bool:
         """The common case, a new opportunity or one step of an open one; false if it is not that."""
-        course = root.posted
-        if course is None:
+        state = root.posted
+        if state is None:
             if len(root.facts) > 1:
                 return False
             self._fold(customer, root)
             return True
-        stages = self._pipelines.get(course.pipeline, ())
-        standing, reached, visited = standing_of(course), len(course.reached), len(course.visited)
-        if not step(root, course, at_us, fact, stages, customer.touches or []):
+        stages = self._pipelines.get(state.pipeline, ())
+        still_open, reached, visited = open_contribution(state), len(state.reached), len(state.visited)
+        if not step(root, state, at_us, fact, stages, customer.touches or []):
             return False
-        for contribution in stages_since(course, stages, reached, visited):
+        for contribution in stages_since(state, stages, reached, visited):
             self._add(contribution, 1)
-        if course.close is not None:
+        if state.close is not None:
             customer.newest_close_us = max(customer.newest_close_us, at_us)
-            for contribution in closing(course, course.close, stages):
+            for contribution in closing(state, state.close, stages):
                 self._add(contribution, 1)
-        self._move(standing, standing_of(course))
+        self._move(still_open, open_contribution(state))
         return True
 
     def _move(self, old: Contribution | None, new: Contribution | None) -> None:
-        """An opportunity stands open elsewhere now."""
+        """Count an open opportunity at its new owner or stage."""
         if old == new:
             return
         if old is not None:
@@ -99,63 +104,67 @@ class Pipeline(Folder):
         if new is not None:
             self._add(new, 1)
 
+    def state_of(self, customer: Customer, root: Opportunity) -> OpportunityState:
+        """What the facts of one of a customer's opportunities amount to."""
+        return fold_opportunity(root, self._pipelines, customer.touches or [], self._zone)
+
     def remove(self, customer: Customer, at_us: int, fact: OpportunityFact) -> None:
         """Take a fact back."""
         root = self._root(customer, fact.opportunity_id)
-        self._withdraw(customer, root)
+        self._refold_later(customer, root)
         discard(root.facts, Entry(at_us, fact))
 
-    def touch(self, customer: Customer, at_us: int, activity: ActivityLogged) -> None:
+    def add_touch(self, customer: Customer, at_us: int, activity: ActivityLogged) -> None:
         """An activity that may be a first follow-up (S24)."""
         instants = self._instants(customer, activity.opportunity_id)
         if at_us <= customer.newest_close_us:
-            self._withdraw_closed(customer, at_us, activity.opportunity_id)
+            self._refold_closed_later(customer, at_us, activity.opportunity_id)
         if not instants or at_us >= instants[-1]:
             instants.append(at_us)
         else:
             insort(instants, at_us)
 
-    def untouch(self, customer: Customer, at_us: int, activity: ActivityLogged) -> None:
+    def remove_touch(self, customer: Customer, at_us: int, activity: ActivityLogged) -> None:
         """An activity is taken back."""
-        self._withdraw_closed(customer, at_us, activity.opportunity_id)
+        self._refold_closed_later(customer, at_us, activity.opportunity_id)
         instants = self._instants(customer, activity.opportunity_id)
         index = bisect_left(instants, at_us)
         if index < len(instants) and instants[index] == at_us:
             del instants[index]
         root = (customer.opportunities or {}).get(activity.opportunity_id or "")
         if root is not None and not root.facts and not root.linked:
-            # An activity alone had named it: `settle` forgets it.
-            self._withdraw(customer, root)
+            # An activity alone had named it: `refold` forgets it.
+            self._refold_later(customer, root)
 
-    def settle(self) -> None:
+    def refold(self) -> None:
         """Fold again what was withdrawn."""
-        self._withdraw_late()
-        unsettled, self._unsettled = self._unsettled, []
-        for customer, root in unsettled:
+        self._apply_late()
+        to_refold, self._to_refold = self._to_refold, []
+        for customer, root in to_refold:
             self._fold(customer, root)
-            root.settled = True
+            root.folded = True
             if not root.facts and not root.linked and customer.opportunities is not None:
                 del customer.opportunities[root.opportunity_id]
 
     def _fold(self, customer: Customer, root: Opportunity) -> None:
-        """Fold all facts, and post what is new."""
-        course = course_of(root, self._pipelines, customer.touches or [], self.zone)
-        self._post(root.posted, course)
-        root.posted = course
-        if course.close is not None:
-            customer.newest_close_us = max(customer.newest_close_us, course.close.at_us)
-        self._note_foreign(root, course)
-        self._note_negative(root, course)
+        """Fold all facts, and add what is new."""
+        state = self.state_of(customer, root)
+        self._post(root.posted, state)
+        root.posted = state
+        if state.close is not None:
+            customer.newest_close_us = max(customer.newest_close_us, state.close.at_us)
+        self._note_foreign(root, state)
+        self._note_negative(root, state)
 
-    def unpost(self, customer: Customer, at_us: int, fact: OpportunityFact) -> None:
-        """Take back what an opportunity says, until `settle` folds it again."""
+    def withdraw(self, customer: Customer, at_us: int, fact: OpportunityFact) -> None:
+        """Take back what an opportunity contributes, until `refold` folds it again."""
         del at_us
         root = self._root(customer, fact.opportunity_id)
         if root.posted is not None:
             for contribution in self._contributions(root.posted):
                 self._add(contribution, -1)
             root.posted = None
-            self._withdraw(customer, root)
+            self._refold_later(customer, root)
 
     def _root(self, customer: Customer, opportunity_id: str) -> Opportunity:
         if customer.opportunities is None:
@@ -175,33 +184,33 @@ class Pipeline(Folder):
             customer.touches = []
         return customer.touches
 
-    def _withdraw_closed(self, customer: Customer, at_us: int, opportunity_id: str | None) -> None:
+    def _refold_closed_later(self, customer: Customer, at_us: int, opportunity_id: str | None) -> None:
         """Withdraw the closed opportunities whose first follow-up an activity may be: the one it names, or any."""
         if opportunity_id is None:
             self._late.setdefault(customer, []).append(at_us)
             return
         root = (customer.opportunities or {}).get(opportunity_id)
         if root is not None and _is_between(root, [at_us]):
-            self._withdraw(customer, root)
+            self._refold_later(customer, root)
 
-    def _withdraw_late(self) -> None:
+    def _apply_late(self) -> None:
         """Look at all opportunities of a customer once, however many activities came late."""
         for customer, instants in self._late.items():
             instants.sort()
             for root in (customer.opportunities or {}).values():
                 if _is_between(root, instants):
-                    self._withdraw(customer, root)
+                    self._refold_later(customer, root)
         self._late.clear()
 
-    def _withdraw(self, customer: Customer, root: Opportunity) -> None:
-        if not root.settled:
+    def _refold_later(self, customer: Customer, root: Opportunity) -> None:
+        if not root.folded:
             return
-        root.settled = False
-        self._unsettled.append((customer, root))
+        root.folded = False
+        self._to_refold.append((customer, root))
 
-    def _note_foreign(self, root: Opportunity, course: Course) -> None:
-        """Stage entries that count for nothing. They are said once it is known which pipeline was created."""
-        stages = self._pipelines.get(course.pipeline, ())
+    def _note_foreign(self, root: Opportunity, state: OpportunityState) -> None:
+        """Stage entries that count for nothing. They are rejected once it is known which pipeline was created."""
+        stages = self._pipelines.get(state.pipeline, ())
         entries = foreign_stages(root.facts, stages)
         if not entries and root.foreign is None:
             return
@@ -210,13 +219,13 @@ class Pipeline(Folder):
             for day in days.values():
                 bump(self.foreign_days, day, sign)
         root.foreign = found or None
-        if course.created is not None:
-            self._say_foreign(root, [entry.fact for entry in entries], f"{course.pipeline!r}: {', '.join(stages)}")
+        if state.created is not None:
+            self._reject_foreign(root, [entry.fact for entry in entries], f"{state.pipeline!r}: {', '.join(stages)}")
 
-    def _note_negative(self, root: Opportunity, course: Course) -> None:
+    def _note_negative(self, root: Opportunity, state: OpportunityState) -> None:
         """A close on an earlier day than the creation: it is in no mean (S24)."""
-        close = course.close
-        is_negative = close is not None and course.created is not None and close.cycle_us is None
+        close = state.close
+        is_negative = close is not None and state.created is not None and close.cycle_us is None
         day = close.at_us // DAY_US if close is not None and is_negative else None
         if day == root.negative_day:
             return
@@ -226,18 +235,18 @@ class Pipeline(Folder):
             bump(self.negative_days, day, 1)
         root.negative_day = day
 
-    def _say_foreign(self, root: Opportunity, entered: list[OpportunityStageEntered], pipeline: str) -> None:
-        if root.said is None:
-            root.said = set()
+    def _reject_foreign(self, root: Opportunity, entered: list[OpportunityStageEntered], pipeline: str) -> None:
+        if root.reported is None:
+            root.reported = set()
         for fact in entered:
-            if fact.event_id not in root.said:
-                root.said.add(fact.event_id)
+            if fact.event_id not in root.reported:
+                root.reported.add(fact.event_id)
                 detail = f"stage {fact.stage!r} is not of pipeline {pipeline}"
-                self.rejected.append((fact, BadRecord(Reason.FOREIGN_STAGE, detail)))
+                self._rejected.append((fact, BadRecord(Reason.FOREIGN_STAGE, detail)))
 
-    def _post(self, posted: Course | None, course: Course) -> None:
-        """Post what an opportunity newly says, and take back what it no longer says."""
-        new = self._contributions(course)
+    def _post(self, posted: OpportunityState | None, state: OpportunityState) -> None:
+        """Add what an opportunity newly contributes, and take back what it no longer does."""
+        new = self._contributions(state)
         if posted is not None:
             old = set(self._contributions(posted))
             for contribution in old.difference(new):
@@ -246,16 +255,16 @@ class Pipeline(Folder):
         for contribution in new:
             self._add(contribution, 1)
 
-    def _contributions(self, course: Course) -> list[Contribution]:
-        return contributions(course, self._pipelines.get(course.pipeline, ()))
+    def _contributions(self, state: OpportunityState) -> list[Contribution]:
+        return contributions(state, self._pipelines.get(state.pipeline, ()))
 
     def _add(self, contribution: Contribution, sign: int) -> None:
         rep_id, at_us, measure, pipeline, stage, amount = contribution
-        desk = self._desks.rep(rep_id)
+        scoreboard = self._scoreboards.rep(rep_id)
         if measure == "open":
-            _stand(desk, pipeline, stage, sign)
+            _count_open(scoreboard, pipeline, stage, sign)
             return
-        partial = desk.at(at_us)
+        partial = scoreboard.at(at_us)
         index = STAGE_MEASURES.get(measure)
         if index is None:
             setattr(partial, measure, getattr(partial, measure) + sign * amount)
@@ -291,9 +300,9 @@ def _under(pipelines: dict[str, dict[str, V]], pipeline: str) -> dict[str, V]:
     return stages
 
 
-def _stand(desk: Desk, pipeline: str, stage: str, sign: int) -> None:
-    stages = _under(desk.standing.opportunities, pipeline)
+def _count_open(scoreboard: Scoreboard, pipeline: str, stage: str, sign: int) -> None:
+    stages = _under(scoreboard.open_opportunities.opportunities, pipeline)
     bump(stages, stage, sign)
     if not stages:
-        del desk.standing.opportunities[pipeline]
-    desk.standing_changed = True
+        del scoreboard.open_opportunities.opportunities[pipeline]
+    scoreboard.open_opportunities_changed = True

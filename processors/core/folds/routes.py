@@ -1,13 +1,13 @@
-"""Which folder takes which kind of fact, and what is checked before: the whole dispatch of the core in one table."""
+"""Which fold each type of fact goes to, and what is checked first: the whole dispatch of the core in one table."""
 
 from collections.abc import Callable
 from typing import Any
 
-from processors.core.folds.activity_fold import Activities
-from processors.core.folds.fold import Folder
-from processors.core.folds.lifetime_value_fold import Worth
-from processors.core.folds.opportunity_fold import Pipeline
-from processors.core.folds.request_fold import Waiting
+from processors.core.folds.activity_fold import ActivityFold
+from processors.core.folds.fold import Fold
+from processors.core.folds.lifetime_value_fold import LifetimeValueFold
+from processors.core.folds.opportunity_fold import OpportunityFold
+from processors.core.folds.request_fold import RequestFold
 from schemas import events as ev
 
 Check = Callable[[Any], None]
@@ -17,30 +17,32 @@ Check = Callable[[Any], None]
 class Route:
     """The way of one type of fact."""
 
-    __slots__ = ("check", "count", "folder")
+    __slots__ = ("check", "count", "fold")
 
-    def __init__(self, folder: Folder, check: Check | None = None) -> None:
-        self.folder = folder
+    def __init__(self, fold: Fold, check: Check | None = None) -> None:
+        self.fold = fold
         self.check = check
         self.count = 0
-        """Facts that were added since they were last asked for."""
+        """Facts that were added since the counts were last drained."""
 
 
-def routes(waiting: Waiting, pipeline: Pipeline, activities: Activities, worth: Worth) -> dict[type[ev.Event], Route]:
+def routes(
+    requests: RequestFold, opportunities: OpportunityFold, activities: ActivityFold, lifetime_values: LifetimeValueFold
+) -> dict[type[ev.Event], Route]:
     """Every type of fact but retractions."""
     return {
-        ev.RequestOpened: Route(waiting),
-        ev.RequestAnswered: Route(waiting),
-        ev.RequestAssigned: Route(waiting),
-        ev.RequestClosed: Route(waiting),
+        ev.RequestOpened: Route(requests),
+        ev.RequestAnswered: Route(requests),
+        ev.RequestAssigned: Route(requests),
+        ev.RequestClosed: Route(requests),
         ev.ActivityLogged: Route(activities),
-        ev.OpportunityCreated: Route(pipeline, pipeline.check_pipeline),
-        ev.OpportunityStageEntered: Route(pipeline, pipeline.check_stage),
-        ev.OpportunityWon: Route(pipeline, worth.check),
-        ev.OpportunityLost: Route(pipeline),
-        ev.OpportunityReopened: Route(pipeline),
-        ev.OpportunityAssigned: Route(pipeline),
-        ev.CustomerUpdated: Route(worth),
-        ev.CustomerRevenue: Route(worth, worth.check),
-        ev.CustomerCost: Route(worth, worth.check),
+        ev.OpportunityCreated: Route(opportunities, opportunities.check_pipeline),
+        ev.OpportunityStageEntered: Route(opportunities, opportunities.check_stage),
+        ev.OpportunityWon: Route(opportunities, lifetime_values.check),
+        ev.OpportunityLost: Route(opportunities),
+        ev.OpportunityReopened: Route(opportunities),
+        ev.OpportunityAssigned: Route(opportunities),
+        ev.CustomerUpdated: Route(lifetime_values),
+        ev.CustomerRevenue: Route(lifetime_values, lifetime_values.check),
+        ev.CustomerCost: Route(lifetime_values, lifetime_values.check),
     }

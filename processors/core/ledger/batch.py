@@ -9,7 +9,7 @@ from schemas import codec
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event
 
-AT_ONCE: Final = 64
+DECODE_BATCH_SIZE: Final = 64
 """So many messages are decoded, and then applied: neither fits the processor's instruction cache beside the other."""
 
 
@@ -28,7 +28,7 @@ class Message(Protocol):
 M = TypeVar("M", bound=Message)
 
 
-class Refused(NamedTuple, Generic[M]):
+class RejectedMessage(NamedTuple, Generic[M]):
     """A message that did not count."""
 
     message: M
@@ -37,14 +37,14 @@ class Refused(NamedTuple, Generic[M]):
     """The type of its event, if it has one."""
 
 
-class Misplaced(NamedTuple, Generic[M]):
+class MisplacedMessage(NamedTuple, Generic[M]):
     """A message whose key is not its event's customer: it counts, but may be in another partition than its like."""
 
     message: M
     customer_id: str
 
 
-class Taken(NamedTuple, Generic[M]):
+class BatchOutcome(NamedTuple, Generic[M]):
     """What became of a batch."""
 
     last: M | None
@@ -53,18 +53,18 @@ class Taken(NamedTuple, Generic[M]):
     """How many there were."""
     kinds: dict[type[Event], int]
     """How many events were applied, by type."""
-    refused: list[Refused[M]]
+    refused: list[RejectedMessage[M]]
     """Duplicates and tombstones are among them: nothing is lost with those."""
-    misplaced: list[Misplaced[M]]
+    misplaced: list[MisplacedMessage[M]]
     """All of them that hold an event, whatever became of it."""
 
 
-def apply_messages(ledger: Ledger, messages: Iterator[M], raw: list[bytes], ids: list[str]) -> Taken[M]:
+def apply_messages(ledger: Ledger, messages: Iterator[M], raw: list[bytes], ids: list[str]) -> BatchOutcome[M]:
     """Decode messages and apply their events; what counted goes to `raw`, and its event_id to `ids`."""
-    refused: list[Refused[M]] = []
-    misplaced: list[Misplaced[M]] = []
+    refused: list[RejectedMessage[M]] = []
+    misplaced: list[MisplacedMessage[M]] = []
     last, count = None, 0
-    while some := list(islice(messages, AT_ONCE)):
+    while some := list(islice(messages, DECODE_BATCH_SIZE)):
         last = some[-1]
         count += len(some)
         good, values, events = _decoded(some, refused, misplaced)
@@ -75,14 +75,14 @@ def apply_messages(ledger: Ledger, messages: Iterator[M], raw: list[bytes], ids:
                     raw.append(values[index])
                     ids.append(event_id)
                 else:
-                    refused.append(Refused(good[index], BadRecord(Reason.DUPLICATE, event_id), type(event)))
+                    refused.append(RejectedMessage(good[index], BadRecord(Reason.DUPLICATE, event_id), type(event)))
             except BadRecord as bad:
-                refused.append(Refused(good[index], bad, None))
-    return Taken(last, count, ledger.take_counts(), refused, misplaced)
+                refused.append(RejectedMessage(good[index], bad, None))
+    return BatchOutcome(last, count, ledger.drain_counts(), refused, misplaced)
 
 
 def _decoded(
-    messages: list[M], refused: list[Refused[M]], misplaced: list[Misplaced[M]]
+    messages: list[M], refused: list[RejectedMessage[M]], misplaced: list[MisplacedMessage[M]]
 ) -> tuple[list[M], list[bytes], list[Event]]:
     """Those that hold an event, their bytes and their events; the others are refused."""
     good, values, events = list[M](), list[bytes](), list[Event]()
@@ -91,16 +91,16 @@ def _decoded(
         value = message.value
         try:
             if value is None or len(value) > most:
-                refused.append(Refused(message, _odd_size(value), None))
+                refused.append(RejectedMessage(message, _odd_size(value), None))
             else:
                 event = parse(value)
                 if message.key != event.customer_id.encode():
-                    misplaced.append(Misplaced(message, event.customer_id))
+                    misplaced.append(MisplacedMessage(message, event.customer_id))
                 good.append(message)
                 values.append(value)
                 events.append(event)
         except codec.UNREADABLE as error:
-            refused.append(Refused(message, codec.why(error), None))
+            refused.append(RejectedMessage(message, codec.why(error), None))
     return good, values, events
 
 

@@ -14,13 +14,13 @@ from schemas.errors import Reason
 
 MAX_DAYS: Final = 400
 """So many days are kept at most, and a few hundred bytes for each: this bounds what a journal mark weighs."""
-MAX_EXAMPLE: Final = 300
+MAX_EXAMPLE_CHARACTERS: Final = 300
 """Characters of an example."""
 FOLDED: Final = frozenset({Reason.UNLINKED, Reason.FOREIGN_STAGE, Reason.CYCLE_NEGATIVE})
 """Counted from the facts: there may be fewer again."""
 
 Counts = dict[str, int]
-Days = dict[int, Counts]
+CountsByDay = dict[int, Counts]
 """Day to reason to count."""
 NO_DAY: Final = FOREVER_US // DAY_US
 """Later than any: it is held to today."""
@@ -41,26 +41,26 @@ def day_range(clock_us: int, windows_us: int) -> tuple[int, int]:
 class DataQuality:
     """The counts, and which days of them changed since they were last read."""
 
-    __slots__ = ("changed", "changed_examples", "days", "examples", "oldest", "today")
+    __slots__ = ("_changed", "_changed_examples", "_oldest", "_today", "days", "examples")
 
     def __init__(self) -> None:
-        self.days: Days = {}
-        self.changed: set[int] = set()
+        self.days: CountsByDay = {}
+        self._changed: set[int] = set()
         self.examples: dict[str, str] = {}
         """Reason to the latest example of it."""
-        self.changed_examples: set[str] = set()
-        self.oldest = LONG_AGO_US // DAY_US
-        self.today = FOREVER_US // DAY_US
+        self._changed_examples: set[str] = set()
+        self._oldest = LONG_AGO_US // DAY_US
+        self._today = FOREVER_US // DAY_US
 
     def set_range(self, oldest: int, today: int) -> None:
         """Keep the days from the oldest to today. What was noted on others is dropped, or was too early a guess."""
-        if (oldest, today) != (self.oldest, self.today):
-            self.oldest, self.today = oldest, today
+        if (oldest, today) != (self._oldest, self._today):
+            self._oldest, self._today = oldest, today
             self._prune()
 
     def note(self, reason: str, day: int, more: int = 1) -> None:
         """Count what was wrong with a record of a day."""
-        self.count(reason, min(max(day, self.oldest), self.today), more)
+        self.count(reason, min(max(day, self._oldest), self._today), more)
 
     def count(self, reason: str, day: int, more: int) -> None:
         """Count what facts of a day say: as much is taken back when they no longer do."""
@@ -70,14 +70,20 @@ class DataQuality:
             del counts[reason]
         if not counts:
             del self.days[day]
-        self.changed.add(day)
+        self._changed.add(day)
 
     def show(self, reason: str, example: str) -> None:
         """Remember the latest example of a reason."""
-        self.examples[reason] = example[:MAX_EXAMPLE]
-        self.changed_examples.add(reason)
+        self.examples[reason] = example[:MAX_EXAMPLE_CHARACTERS]
+        self._changed_examples.add(reason)
 
-    def noted(self) -> Days:
+    def drain_changed(self) -> tuple[set[int], set[str]]:
+        """The days whose counts changed since the last call, and the reasons whose examples did."""
+        days, self._changed = self._changed, set()
+        reasons, self._changed_examples = self._changed_examples, set()
+        return days, reasons
+
+    def noted(self) -> CountsByDay:
         """What must be remembered for a restart: everything but what the facts say."""
         return {day: left for day, counts in self.days.items() if (left := _without_folded(counts))}
 
@@ -89,23 +95,23 @@ class DataQuality:
 
     def mark_everything(self) -> None:
         """Let everything count as changed."""
-        self.changed.update(self.days)
-        self.changed_examples.update(self.examples)
+        self._changed.update(self.days)
+        self._changed_examples.update(self.examples)
 
     def _prune(self) -> None:
-        for day in [day for day in self.days if not self.oldest <= day <= self.today]:
+        for day in [day for day in self.days if not self._oldest <= day <= self._today]:
             for reason, count in _without_folded(self.days[day]).items():
                 self.count(reason, day, -count)
-                if day > self.today:
-                    self.count(reason, self.today, count)
+                if day > self._today:
+                    self.count(reason, self._today, count)
         if self.examples:
             left = {reason for counts in self.days.values() for reason in counts}
             for reason in self.examples.keys() - left:
                 del self.examples[reason]
-                self.changed_examples.add(reason)
+                self._changed_examples.add(reason)
 
 
-def with_folded(noted: Mapping[int, Mapping[str, int]], folded: Mapping[int, Mapping[str, int]]) -> Days:
+def with_folded(noted: Mapping[int, Mapping[str, int]], folded: Mapping[int, Mapping[str, int]]) -> CountsByDay:
     """The data quality by day as it was noted, but for what the facts themselves say."""
     days = {}
     for day in noted.keys() | folded.keys():

@@ -1,4 +1,4 @@
-"""What changed in a ledger, as fields of the read model. Reading it once marks it as read."""
+"""What changed in a ledger, as fields of the read model. Draining a change marks it as published."""
 
 import sys
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from itertools import islice
 
 import msgspec
 
-from processors.core.folds.lifetime_value_fold import Worth
-from processors.core.folds.request_fold import Waiting
-from processors.core.folds.scoreboards import EMPTY, Desk, Desks
+from processors.core.folds.lifetime_value_fold import LifetimeValueFold
+from processors.core.folds.request_fold import RequestFold
+from processors.core.folds.scoreboards import EMPTY, Scoreboard, Scoreboards
 from processors.core.ledger.data_quality import DataQuality
 from processors.core.state.customers import Customer
 from schemas.views import Changes, Section, open_field, partial_field
@@ -19,70 +19,78 @@ Field = tuple[Section, str, msgspec.Struct | dict[str, int] | str | None]
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Outbox:
-    """Collects the changed fields of a ledger's parts."""
+class ReadModelChanges:
+    """Collects the changed fields of a ledger's folds."""
 
-    def __init__(self, desks: Desks, waiting: Waiting, worth: Worth, quality: DataQuality) -> None:
-        self._desks = desks
-        self._waiting = waiting
-        self._worth = worth
+    def __init__(
+        self,
+        scoreboards: Scoreboards,
+        requests: RequestFold,
+        lifetime_values: LifetimeValueFold,
+        quality: DataQuality,
+    ) -> None:
+        self._scoreboards = scoreboards
+        self._requests = requests
+        self._lifetime_values = lifetime_values
         self._quality = quality
 
-    def take(self, customers: dict[str, Customer]) -> Changes:
-        """The fields that changed since the last call; everything must be settled."""
-        return next(self.portions(customers, sys.maxsize), Changes({}, {}))
+    def drain(self, customers: dict[str, Customer]) -> Changes:
+        """The fields that changed since the last call; everything must be refolded."""
+        return next(self.drain_portions(customers, sys.maxsize), Changes({}, {}))
 
-    def portions(self, customers: dict[str, Customer], most: int) -> Iterator[Changes]:
-        """The same, at most so many fields at a time, with the values that they have when they are given.
+    def drain_portions(self, customers: dict[str, Customer], max_fields: int) -> Iterator[Changes]:
+        """The same, at most `max_fields` at a time, with the values that they have when they are yielded.
 
-        All that has changed by the first one is in it, and whoever does not take all of them has to mark everything.
+        All that has changed by the first portion is in them. A caller that does not take all of them has to call
+        `mark_all`.
         """
         fields = self._fields(customers)
-        while some := list(islice(fields, most)):
+        while some := list(islice(fields, max_fields)):
             changes = Changes({}, {})
             for section, field, value in some:
                 changes.add(section, field, None if value is None else _encode(value))
             yield changes
 
     def mark_all(self, customers: dict[str, Customer]) -> None:
-        """Let the next `take` give every field."""
-        for desk in self._desks:
-            desk.changed.update(desk.days)
-            desk.standing_changed = True
-        self._worth.changed.update(self._worth.segments)
+        """Let the next drain give every field."""
+        for scoreboard in self._scoreboards:
+            scoreboard.changed.update(scoreboard.days)
+            scoreboard.open_opportunities_changed = True
+        self._lifetime_values.mark_all()
         self._quality.mark_everything()
         for customer in customers.values():
             for request in (customer.open or {}).values():
-                self._waiting.note(customer, request)
+                self._requests.note_changed(customer, request)
 
     def _fields(self, customers: dict[str, Customer]) -> Iterator[Field]:
-        """What is noted as changed is taken out before it is given: what changes meanwhile is noted anew."""
-        waiting = self._waiting.take_changed()
-        segments, self._worth.changed = self._worth.changed, set()
-        days, self._quality.changed = self._quality.changed, set()
-        reasons, self._quality.changed_examples = self._quality.changed_examples, set()
-        for desk in list(self._desks):
-            yield from _desk_fields(desk)
-        for customer_id, request_id in waiting:
-            news = self._waiting.news(customer_id, customers.get(customer_id), request_id)
-            if news:
-                yield "open", open_field(customer_id, request_id), None if news is True else news
+        # Drained before the first field is yielded: what changes between two portions is noted anew, and comes again.
+        requests = self._requests.drain_changed()
+        segments = self._lifetime_values.drain_changed()
+        days, reasons = self._quality.drain_changed()
+        for scoreboard in list(self._scoreboards):
+            yield from _scoreboard_fields(scoreboard)
+        for customer_id, request_id in requests:
+            view = self._requests.published_view(customer_id, customers.get(customer_id), request_id)
+            if view:
+                yield "open", open_field(customer_id, request_id), None if view is True else view
         for name in segments:
-            yield "segments", name, self._worth.segments.get(name)
+            yield "segments", name, self._lifetime_values.segments.get(name)
         for day in days:
             yield "quality", str(day), self._quality.days.get(day)
         for reason in reasons:
             yield "examples", reason, self._quality.examples.get(reason)
 
 
-def _desk_fields(desk: Desk) -> Iterator[Field]:
-    while desk.changed:
-        day = desk.take_changed()
-        partial = desk.days.get(day)
+def _scoreboard_fields(scoreboard: Scoreboard) -> Iterator[Field]:
+    while scoreboard.changed:
+        day = scoreboard.drain_changed_day()
+        partial = scoreboard.days.get(day)
         if partial is not None and partial == EMPTY:
-            del desk.days[day]
+            # Nothing is left of that day: the read model deletes the field, and equal states have equal bytes.
+            del scoreboard.days[day]
             partial = None
-        yield "partials", partial_field(desk.scope, desk.subject, day), partial
-    if desk.standing_changed:
-        desk.standing_changed = False
-        yield "standing", desk.subject, desk.standing if desk.standing.opportunities else None
+        yield "partials", partial_field(scoreboard.scope, scoreboard.subject, day), partial
+    if scoreboard.open_opportunities_changed:
+        scoreboard.open_opportunities_changed = False
+        open_now = scoreboard.open_opportunities
+        yield "standing", scoreboard.subject, open_now if open_now.opportunities else None

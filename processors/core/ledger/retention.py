@@ -24,7 +24,7 @@ from schemas import events as ev
 from schemas.errors import BadRecord, Reason
 
 ORPHAN_AFTER_US: Final = 7 * DAY_US
-FACTS_PER_SWEEP = 5000
+SWEEP_BATCH_SIZE = 5000
 ORPHANS: Final = frozenset({ev.RequestAnswered, ev.RequestAssigned, ev.RequestClosed})
 """What may come before its request."""
 
@@ -78,8 +78,8 @@ class Retention:
         """What to drop now: once a day all facts are looked at, a few thousand in one call. All must be settled."""
         if now_us >= self._next_us and not self._todo:
             self._todo, self._next_us = list(facts), now_us + DAY_US
-        chunk = self._todo[-FACTS_PER_SWEEP:]
-        del self._todo[-FACTS_PER_SWEEP:]
+        chunk = self._todo[-SWEEP_BATCH_SIZE:]
+        del self._todo[-SWEEP_BATCH_SIZE:]
         old = moment(now_us - self.shortest_us)
         mature = moment(now_us - min(self.orphans_us, self.shortest_us))
         sweep = _Sweep(facts, now_us - self.orphans_us, now_us - self.windows_us, now_us - self.roots_us)

@@ -29,7 +29,7 @@ Key = tuple[str, str, int, str]
 """Customer, request, turn and level."""
 
 
-class Passed(NamedTuple):
+class PassedDeadline(NamedTuple):
     """A deadline that a turn went past."""
 
     key: Key
@@ -41,7 +41,7 @@ class Passed(NamedTuple):
     """Hour of the week by the rep's wall clock, 0 = Monday from midnight to 1 o'clock."""
 
 
-class Count(msgspec.Struct):
+class DeadlineCount(msgspec.Struct):
     """Deadlines that were passed."""
 
     alerts: int = 0
@@ -69,18 +69,18 @@ class RepCount(msgspec.Struct):
     """Level to alerts."""
 
 
-class Side(msgspec.Struct):
+class PolicyOutcome(msgspec.Struct):
     """History under one policy."""
 
     policy: str
-    total: Count
+    total: DeadlineCount
     levels: dict[str, LevelCount]
     reps: dict[str, RepCount]
     hours: dict[str, list[int]]
     """Level to alerts by hour of the week, Monday 0 o'clock first, by each rep's wall clock."""
 
 
-class Difference(msgspec.Struct):
+class PolicyDifference(msgspec.Struct):
     """From one policy to another. Shares are of the breaches before; None: there were none."""
 
     alerts_added: int
@@ -95,15 +95,15 @@ class Difference(msgspec.Struct):
     removed_share: float | None
 
 
-class Comparison(msgspec.Struct):
+class PolicyComparison(msgspec.Struct):
     """What changes from the old policy to the new one."""
 
-    total: Difference
-    levels: dict[str, Difference]
-    reps: dict[str, Difference]
+    total: PolicyDifference
+    levels: dict[str, PolicyDifference]
+    reps: dict[str, PolicyDifference]
     hours: list[int]
     """Alerts more (or fewer) by hour of the week."""
-    causes: dict[str, Difference] | None
+    causes: dict[str, PolicyDifference] | None
     """First other `calendars` (with teams and zones), then other `levels`; None: not told apart, as a policy has
     versions."""
 
@@ -113,9 +113,9 @@ class BacktestReport(msgspec.Struct):
 
     as_of: str
     events: dict[str, int]
-    new: Side
-    old: Side | None
-    comparison: Comparison | None
+    new: PolicyOutcome
+    old: PolicyOutcome | None
+    comparison: PolicyComparison | None
 
 
 class Backtest:
@@ -129,10 +129,10 @@ class Backtest:
         self._between = Replay(between, as_of_us) if between is not None else None
         self._runs = [run for run in (self._new, self._old, self._between) if run is not None]
 
-    def take(self, message: Message) -> None:
+    def add(self, message: Message) -> None:
         """Apply one message under every policy."""
         for run in self._runs:
-            run.take(message)
+            run.add(message)
 
     def count_bad(self, error: BadRecord) -> None:
         """Count something that is not even a message."""
@@ -152,7 +152,7 @@ class Backtest:
             comparison=_compare(old, new, self._between_passed(end_us)) if old is not None else None,
         )
 
-    def _between_passed(self, end_us: int) -> list[Passed] | None:
+    def _between_passed(self, end_us: int) -> list[PassedDeadline] | None:
         return list(_passed(self._between, end_us)) if self._between is not None else None
 
 
@@ -165,12 +165,12 @@ def _old_levels_new_calendars(new: Policy, old: Policy) -> Policy | None:
     )
 
 
-def _passed(run: Replay, end_us: int) -> Iterator[Passed]:
+def _passed(run: Replay, end_us: int) -> Iterator[PassedDeadline]:
     for ledger in run.ledgers:
-        for transition in ledger.passed_deadlines(end_us):
+        for transition in ledger.view().passed_deadlines(end_us):
             key = (transition.customer_id, transition.request_id, transition.turn, transition.level)
             hour = _hour_of_week(run.directory, transition)
-            yield Passed(key, transition.rep_id, transition.due_us, transition.reason not in NOT_COUNTED, hour)
+            yield PassedDeadline(key, transition.rep_id, transition.due_us, transition.reason not in NOT_COUNTED, hour)
 
 
 def _hour_of_week(directory: Directory, transition: Transition) -> int:
@@ -179,10 +179,10 @@ def _hour_of_week(directory: Directory, transition: Transition) -> int:
     return (local_us // DAY_US + _MONDAY) % 7 * 24 + local_us % DAY_US // HOUR_US
 
 
-def _side(policy: str, run: Replay, passed: list[Passed]) -> Side:
+def _side(policy: str, run: Replay, passed: list[PassedDeadline]) -> PolicyOutcome:
     turns = Counter(level for ledger in run.ledgers for level in _levels_of_turns(ledger))
     levels = {level: LevelCount(count, 0, 0, None) for level, count in sorted(turns.items())}
-    side = Side(policy, Count(), levels, {}, {})
+    side = PolicyOutcome(policy, DeadlineCount(), levels, {}, {})
     for one in passed:
         _add(side, one, run.directory)
     for count in levels.values():
@@ -193,14 +193,15 @@ def _side(policy: str, run: Replay, passed: list[Passed]) -> Side:
 
 def _levels_of_turns(ledger: Ledger) -> Iterator[str]:
     """The levels of every turn that counts, ended or open."""
-    for turn in ledger.turns():
+    view = ledger.view()
+    for turn in view.turns():
         if turn.ending not in NOT_COUNTED:
-            yield from (level for level, _, _ in ledger.alerts.due(turn))
-    for request in ledger.open_requests():
+            yield from (level for level, _, _ in view.due(turn))
+    for request in view.open_requests():
         yield from request.due_us
 
 
-def _add(side: Side, passed: Passed, directory: Directory) -> None:
+def _add(side: PolicyOutcome, passed: PassedDeadline, directory: Directory) -> None:
     name = passed.key[3]
     level = side.levels.setdefault(name, LevelCount(0, 0, 0, None))
     rep = side.reps.get(passed.rep_id)
@@ -213,7 +214,9 @@ def _add(side: Side, passed: Passed, directory: Directory) -> None:
     side.hours.setdefault(name, [0] * HOURS_OF_WEEK)[passed.hour] += 1
 
 
-def _compare(old: list[Passed], new: list[Passed], between: list[Passed] | None) -> Comparison:
+def _compare(
+    old: list[PassedDeadline], new: list[PassedDeadline], between: list[PassedDeadline] | None
+) -> PolicyComparison:
     hours = [0] * HOURS_OF_WEEK
     for sign, side in ((-1, old), (1, new)):
         for one in side:
@@ -221,7 +224,7 @@ def _compare(old: list[Passed], new: list[Passed], between: list[Passed] | None)
     causes = None
     if between is not None:
         causes = {"calendars": _difference(old, between), "levels": _difference(between, new)}
-    return Comparison(
+    return PolicyComparison(
         total=_difference(old, new),
         levels=_differences(old, new, lambda one: one.key[3]),
         reps=_differences(old, new, lambda one: one.rep_id),
@@ -230,15 +233,17 @@ def _compare(old: list[Passed], new: list[Passed], between: list[Passed] | None)
     )
 
 
-def _differences(old: list[Passed], new: list[Passed], name_of: Callable[[Passed], str]) -> dict[str, Difference]:
-    sides: dict[str, tuple[list[Passed], list[Passed]]] = {}
+def _differences(
+    old: list[PassedDeadline], new: list[PassedDeadline], name_of: Callable[[PassedDeadline], str]
+) -> dict[str, PolicyDifference]:
+    sides: dict[str, tuple[list[PassedDeadline], list[PassedDeadline]]] = {}
     for index, side in enumerate((old, new)):
         for one in side:
             sides.setdefault(name_of(one), ([], []))[index].append(one)
     return {name: _difference(*both) for name, both in sorted(sides.items())}
 
 
-def _difference(old: Iterable[Passed], new: Iterable[Passed]) -> Difference:
+def _difference(old: Iterable[PassedDeadline], new: Iterable[PassedDeadline]) -> PolicyDifference:
     before, after = ({one.key: one for one in side} for side in (old, new))
     added = [one for key, one in after.items() if key not in before]
     removed = [one for key, one in before.items() if key not in after]
@@ -246,7 +251,7 @@ def _difference(old: Iterable[Passed], new: Iterable[Passed]) -> Difference:
     breaches_before, breaches_after, breaches_added, breaches_removed = (
         sum(one.counts for one in side) for side in (before.values(), after.values(), added, removed)
     )
-    return Difference(
+    return PolicyDifference(
         alerts_added=len(added),
         alerts_removed=len(removed),
         alerts_moved=moved,

@@ -11,7 +11,7 @@ from schemas.views import Partial
 
 Verdict = Literal["above", "below", "alike"]
 
-FEWEST = 10
+MIN_CASES = 10
 """With fewer cases on either side there is no verdict."""
 
 _Z = 1.959963984540054
@@ -29,7 +29,7 @@ class Share(msgspec.Struct, gc=False):
 
 
 class Comparison(msgspec.Struct, gc=False):
-    """A rep's ratio beside that of the others; the verdict is None with fewer than FEWEST cases on either side."""
+    """A rep's ratio beside that of the others; the verdict is None with fewer than MIN_CASES cases on either side."""
 
     rep: Share
     others: Share
@@ -61,7 +61,7 @@ def compare(rep: Share, others: Share) -> Comparison:
     q, q_low, q_high = _wilson(others.part, others.whole)
     low = p - q - hypot(p - p_low, q_high - q)
     high = p - q + hypot(p_high - p, q - q_low)
-    enough = min(rep.whole, others.whole) >= FEWEST
+    enough = min(rep.whole, others.whole) >= MIN_CASES
     return Comparison(rep, others, p - q, low, high, _verdict(low, high) if enough else None)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from processors.core.folds.alerts import Alerts
 from processors.core.ledger.ledger import Ledger
+from processors.core.ledger.ledger_view import LedgerView
 from processors.core.state.customers import Customer
 from processors.core.state.order import Entry
 from processors.core.state.requests import Request, Turn, qualifies
@@ -25,7 +25,7 @@ class FactLine(msgspec.Struct):
 
 
 NOBODY = "nobody"
-Told = tuple[ev.Event, tuple[str, str]]
+FactEffect = tuple[ev.Event, tuple[str, str]]
 """A fact with what it did and the rule."""
 Retractions = dict[str, list[ev.EventRetracted]]
 """event_id to the retractions of it."""
@@ -109,7 +109,7 @@ class _Walk:
 
 def explain_request(ledger: Ledger, request_id: str, as_of_us: int) -> list[RequestAccount]:
     """The accounts of every customer's request of this id: usually one, none if it was never seen."""
-    ledger.settle()
+    ledger.refold()
     named: dict[str, list[ev.Event]] = {}
     for fact in ledger.facts.values():
         # Those that were retracted as well.
@@ -130,7 +130,7 @@ def _account(
     request = (customer.requests or {}).get(unknown.request_id, unknown)
     walk = _Walk(customer, request)
     counted = [entry.fact for entry in (*request.facts, *walk.unlinked(customer))]
-    known: list[Told] = [(fact, _effect(fact, walk)) for fact in counted]
+    known: list[FactEffect] = [(fact, _effect(fact, walk)) for fact in counted]
     mine = (fact for fact in named if _is_named(fact) or walk.waited(instant_us(fact.occurred_at)))
     known += retracted_lines(mine, retractions)
     return RequestAccount(
@@ -138,7 +138,7 @@ def _account(
         customer_id=customer.customer_id,
         as_of=rfc3339(as_of_us),
         facts=list(in_order(known)),
-        turns=[_turn(ledger.alerts, turn, as_of_us) for turn in walk.turns],
+        turns=[_turn(ledger.view(), turn, as_of_us) for turn in walk.turns],
     )
 
 
@@ -157,14 +157,14 @@ def corrections(ledger: Ledger, concerned: Iterable[ev.Event]) -> Retractions:
     return found
 
 
-def in_order(known: list[Told]) -> Iterator[FactLine]:
+def in_order(known: list[FactEffect]) -> Iterator[FactLine]:
     """Lines in the order in which things occurred."""
     for event, (effect, rule) in sorted(known, key=lambda pair: (pair[0].occurred_at, pair[0].event_id)):
         tag = str(type(event).__struct_config__.tag)
         yield FactLine(rfc3339(instant_us(event.occurred_at)), event.event_id, tag, effect, rule)
 
 
-def retracted_lines(facts: Iterable[ev.Event], retractions: Retractions) -> Iterator[Told]:
+def retracted_lines(facts: Iterable[ev.Event], retractions: Retractions) -> Iterator[FactEffect]:
     """Those of the facts that never were, and what says so."""
     for fact in facts:
         if fact.event_id in retractions:
@@ -206,7 +206,7 @@ def _ending(fact: ev.RequestAnswered | ev.RequestClosed, turn: int | None) -> tu
     return f"{fact.rep_id} answers turn {turn}{', naming no request' if unlinked else ''}", "S05" if unlinked else "S01"
 
 
-def _turn(alerts: Alerts, turn: Turn, as_of_us: int) -> TurnAccount:
+def _turn(view: LedgerView, turn: Turn, as_of_us: int) -> TurnAccount:
     end_us = turn.end_us if turn.ending is not None else max(as_of_us, turn.start_us)
     return TurnAccount(
         turn=turn.number,
@@ -216,19 +216,19 @@ def _turn(alerts: Alerts, turn: Turn, as_of_us: int) -> TurnAccount:
         responder=turn.responder or None,
         owner=turn.owner_at(end_us),
         wait_seconds=(end_us - turn.start_us) / SECOND_US,
-        business_seconds=alerts.business_us(turn, end_us) / SECOND_US,
+        business_seconds=view.business_us(turn, end_us) / SECOND_US,
         holds=[
             HoldLine(
                 owner=hold.owner,
                 since=rfc3339(hold.from_us),
                 until=rfc3339(hold.to_us),
                 seconds=(hold.to_us - hold.from_us) / SECOND_US,
-                business_seconds=(alerts.business_us(turn, hold.to_us) - alerts.business_us(turn, hold.from_us))
+                business_seconds=(view.business_us(turn, hold.to_us) - view.business_us(turn, hold.from_us))
                 / SECOND_US,
             )
             for hold in turn.holds(end_us)
         ],
-        levels=[_level(turn, level, due_us, end_us) for level, due_us, _ in alerts.due(turn)],
+        levels=[_level(turn, level, due_us, end_us) for level, due_us, _ in view.due(turn)],
     )
 
 

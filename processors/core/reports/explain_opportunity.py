@@ -1,4 +1,4 @@
-"""The account of an opportunity: every fact seen, its course, its cycle, and what is counted for whom."""
+"""The account of an opportunity: every fact seen, its stages, its cycle, and what is counted for whom."""
 
 from collections.abc import Iterator
 
@@ -6,10 +6,10 @@ import msgspec
 
 from processors.core.folds.opportunity_contributions import contributions
 from processors.core.ledger.ledger import Ledger
-from processors.core.reports.explain import FactLine, Retractions, Told, corrections, in_order, retracted_lines
+from processors.core.reports.explain import FactEffect, FactLine, Retractions, corrections, in_order, retracted_lines
 from processors.core.state.customers import Customer
 from processors.core.state.money import amount_text
-from processors.core.state.opportunities import Course, Opportunity, close_in_force, course_of
+from processors.core.state.opportunities import Opportunity, OpportunityState, close_in_force
 from processors.core.time.instants import SECOND_US, instant_us, rfc3339
 from schemas import events as ev
 
@@ -61,25 +61,23 @@ def explain_opportunity(
     ledger: Ledger, opportunity_id: str, as_of_us: int, pipelines: Pipelines
 ) -> list[OpportunityAccount]:
     """The accounts of every customer's opportunity of this id, also of one that only activities name."""
-    ledger.settle()
+    view = ledger.view()
     named: dict[str, list[Selling]] = {}
     for fact in ledger.facts.values():
         if isinstance(fact, Selling) and fact.opportunity_id == opportunity_id:
             named.setdefault(fact.customer_id, []).append(fact)
-    courses: dict[str, Course] = {}
+    states: dict[str, OpportunityState] = {}
     roots = {customer_id: _root(ledger.customers[customer_id], opportunity_id) for customer_id in named}
     for customer_id, root in roots.items():
-        courses[customer_id] = course_of(
-            root, pipelines, ledger.customers[customer_id].touches or [], ledger.pipeline.zone
-        )
-    for fact in _unlinked_follow_ups(ledger, courses):
+        states[customer_id] = view.opportunity_state(ledger.customers[customer_id], root)
+    for fact in _unlinked_follow_ups(ledger, states):
         named[fact.customer_id].append(fact)
     retractions = corrections(ledger, (fact for facts in named.values() for fact in facts))
     accounts = []
     for customer_id, facts in named.items():
-        root, course = roots[customer_id], courses[customer_id]
-        lines = list(_facts(root, course, facts, retractions, pipelines))
-        accounts.append(_account(root, customer_id, course, lines, as_of_us, pipelines))
+        root, state = roots[customer_id], states[customer_id]
+        lines = list(_facts(root, state, facts, retractions, pipelines))
+        accounts.append(_account(root, customer_id, state, lines, as_of_us, pipelines))
     return accounts
 
 
@@ -88,29 +86,34 @@ def _root(customer: Customer, opportunity_id: str) -> Opportunity:
 
 
 def _account(
-    root: Opportunity, customer_id: str, course: Course, lines: list[FactLine], as_of_us: int, pipelines: Pipelines
+    root: Opportunity,
+    customer_id: str,
+    state: OpportunityState,
+    lines: list[FactLine],
+    as_of_us: int,
+    pipelines: Pipelines,
 ) -> OpportunityAccount:
-    stages, close = pipelines.get(course.pipeline, ()), course.close
+    stages, close = pipelines.get(state.pipeline, ()), state.close
     cycle_us = close.cycle_us if close is not None else None
     follow_up = close.follow_up_us if close is not None else None
     return OpportunityAccount(
         opportunity_id=root.opportunity_id,
         customer_id=customer_id,
         as_of=rfc3339(as_of_us),
-        pipeline=course.pipeline,
-        owner=course.owner,
+        pipeline=state.pipeline,
+        owner=state.owner,
         facts=lines,
-        reached={stage: f"{rfc3339(m.at_us)} by {m.rep_id}" for stage, m in zip(stages, course.reached, strict=False)},
-        visited={stage: f"{rfc3339(mark.at_us)} by {mark.rep_id}" for stage, mark in course.visited},
+        reached={stage: f"{rfc3339(m.at_us)} by {m.rep_id}" for stage, m in zip(stages, state.reached, strict=False)},
+        visited={stage: f"{rfc3339(entry.at_us)} by {entry.rep_id}" for stage, entry in state.visited},
         close=None if close is None else f"{'won' if close.won else 'lost'} {rfc3339(close.at_us)} by {close.rep_id}",
         first_follow_up=None if follow_up is None else rfc3339(follow_up),
         cycle_seconds=None if cycle_us is None else cycle_us / SECOND_US,
-        counted=list(_counted(course, stages)),
+        counted=list(_counted(state, stages)),
     )
 
 
-def _counted(course: Course, stages: tuple[str, ...]) -> Iterator[CountLine]:
-    for rep_id, at_us, measure, _, stage, amount in contributions(course, stages):
+def _counted(state: OpportunityState, stages: tuple[str, ...]) -> Iterator[CountLine]:
+    for rep_id, at_us, measure, _, stage, amount in contributions(state, stages):
         at = None if measure == "open" else rfc3339(at_us)
         match measure:
             case "won_cents":
@@ -125,14 +128,14 @@ def _counted(course: Course, stages: tuple[str, ...]) -> Iterator[CountLine]:
 
 
 def _facts(
-    root: Opportunity, course: Course, mine: list[Selling], retractions: Retractions, pipelines: Pipelines
+    root: Opportunity, state: OpportunityState, mine: list[Selling], retractions: Retractions, pipelines: Pipelines
 ) -> Iterator[FactLine]:
-    effects = _effects(root, pipelines.get(course.pipeline, ()))
-    known: list[Told] = []
+    effects = _effects(root, pipelines.get(state.pipeline, ()))
+    known: list[FactEffect] = []
     for fact in mine:
         if isinstance(fact, ev.ActivityLogged):
             if fact.event_id not in retractions:
-                known.append((fact, _activity(fact, course)))
+                known.append((fact, _activity(fact, state)))
         elif fact.event_id in effects:
             known.append((fact, effects[fact.event_id]))
     # One that names no opportunity and was retracted is no follow-up of this one.
@@ -140,10 +143,10 @@ def _facts(
     yield from in_order(known)
 
 
-def _unlinked_follow_ups(ledger: Ledger, courses: dict[str, Course]) -> list[ev.ActivityLogged]:
+def _unlinked_follow_ups(ledger: Ledger, states: dict[str, OpportunityState]) -> list[ev.ActivityLogged]:
     """The activities that name no opportunity and are the first follow-up of one all the same."""
     instants = {
-        customer_id: course.close.follow_up_us for customer_id, course in courses.items() if course.close is not None
+        customer_id: state.close.follow_up_us for customer_id, state in states.items() if state.close is not None
     }
     return [
         fact
@@ -154,8 +157,8 @@ def _unlinked_follow_ups(ledger: Ledger, courses: dict[str, Course]) -> list[ev.
     ]
 
 
-def _activity(fact: ev.ActivityLogged, course: Course) -> tuple[str, str]:
-    first = course.close is not None and course.close.follow_up_us == instant_us(fact.occurred_at)
+def _activity(fact: ev.ActivityLogged, state: OpportunityState) -> tuple[str, str]:
+    first = state.close is not None and state.close.follow_up_us == instant_us(fact.occurred_at)
     return f"{fact.kind} by {fact.rep_id}{': the first follow-up' if first else ''}", "S24" if first else "S19"
 
 

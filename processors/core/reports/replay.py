@@ -31,14 +31,14 @@ class Replay:
         """Day and reason of what could not count, or came twice; None: it has no day."""
         self.counts = {"read": 0, "applied": 0, "duplicate": 0, "too_late": 0, "malformed": 0, "after_as_of": 0}
 
-    def take(self, message: Message) -> None:
+    def add(self, message: Message) -> None:
         """Apply one message. What cannot count is kept in `rejected` with its reason."""
         self.counts["read"] += 1
         try:
             if isinstance(message, RepUpdated):
-                self._take_rep(message)
+                self._add_rep(message)
             else:
-                self._take_event(message)
+                self._add_event(message)
         except BadRecord as error:
             self.reject(message, error)
 
@@ -52,12 +52,12 @@ class Replay:
         self._wrong.append((day, error.reason))
         self.counts["too_late" if error.reason is Reason.TOO_LATE else "malformed"] += 1
 
-    def _take_rep(self, rep: RepUpdated) -> None:
+    def _add_rep(self, rep: RepUpdated) -> None:
         if self.directory.put(rep):
             self._changed_reps.add(rep.rep_id)
         self.counts["applied"] += 1
 
-    def _take_event(self, event: Event) -> None:
+    def _add_event(self, event: Event) -> None:
         if self._as_of_us is not None and instant_us(event.occurred_at) > self._as_of_us:
             self.counts["after_as_of"] += 1
             return
@@ -71,14 +71,14 @@ class Replay:
         return self.ledgers[crc32(customer_id.encode()) % len(self.ledgers)]
 
     def finish(self) -> int:
-        """Move time to the end, and settle; the instant reached (microseconds since 1970)."""
+        """Move time to the end, and refold; the instant reached (microseconds since 1970)."""
         end_us = self._as_of_us
         if end_us is None:
             end_us = max(0, *(ledger.stream_us for ledger in self.ledgers))
         for ledger in self.ledgers:
             ledger.reps_changed(self._changed_reps)
             ledger.advance(end_us)
-            ledger.settle()
+            ledger.refold()
         return end_us
 
     def report(self) -> dict[str, Any]:
@@ -124,5 +124,5 @@ def replay(
     """The report over messages in any order."""
     run = Replay(policy, as_of_us, partitions)
     for message in messages:
-        run.take(message)
+        run.add(message)
     return run.report()

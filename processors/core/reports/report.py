@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from processors.core.folds.lifetime_value_fold import sum_of_segments
-from processors.core.folds.scoreboards import EMPTY, Desk
 from processors.core.ledger.ledger import Ledger
+from processors.core.ledger.ledger_view import LedgerView
 from processors.core.reports.measures import Quantiles, numbers_of, segment_of
 from processors.core.reports.window_sums import add, sums
 from processors.core.state.directory import Directory
@@ -26,15 +26,15 @@ Sums = dict[str, Partial]
 
 
 class Report:
-    """Reads ledgers at one instant. The ledgers are settled, and time was advanced to that instant."""
+    """Reads ledgers at one instant, to which time was advanced."""
 
     def __init__(self, ledgers: Sequence[Ledger], directory: Directory, policy: Policy, as_of_us: int) -> None:
-        self._ledgers = ledgers
+        self._ledgers = [ledger.view() for ledger in ledgers]
         self._directory = directory
         self._policy = policy
         self._as_of_us = as_of_us
         self._levels = policy.level_names
-        self._waits = _waits(ledgers)
+        self._waits = _waits(self._ledgers)
 
     def build(self, events: dict[str, int]) -> dict[str, Any]:
         """The report of all numbers, as plain values; `events` are the counts of what was read."""
@@ -57,15 +57,14 @@ class Report:
 
     def _rep_ids(self) -> list[str]:
         """Reps with any number, and all of the directory."""
-        active = {desk.subject for ledger in self._ledgers for desk in ledger.desks.reps.values() if _has_numbers(desk)}
+        active = {rep_id for ledger in self._ledgers for rep_id in ledger.active_reps()}
         return sorted(active | {rep.rep_id for rep in self._directory})
 
     def _rep_sums(self, rep_id: str) -> Sums:
         today = zone_days(self._directory.zone(rep_id)).day(self._as_of_us)
         days: dict[int, list[Partial]] = defaultdict(list)
         for ledger in self._ledgers:
-            desk = ledger.desks.reps.get(rep_id)
-            for day, partial in desk.days.items() if desk is not None else ():
+            for day, partial in ledger.partials(rep_id).items():
                 days[day].append(partial)
         return sums(days, today)
 
@@ -73,8 +72,8 @@ class Report:
         """The distinct counts of a team, or of the company: every window ends on the today of the zones that count."""
         total: Sums = {window: Partial() for window in WINDOWS}
         for ledger in self._ledgers:
-            for zones, desk in ledger.desks.by_zones(scope, subject).items():
-                days = {day: [partial] for day, partial in desk.days.items()}
+            for zones, partials in ledger.pooled_partials(scope, subject):
+                days = {day: [partial] for day, partial in partials.items()}
                 for window, part in sums(days, today_in(zones, self._as_of_us)).items():
                     add(total[window], part)
         return total
@@ -107,7 +106,7 @@ class Report:
         return self._windows(pooled, {window: [w for rep in ids for w in waits[rep][window]] for window in WINDOWS})
 
     def _segments(self) -> dict[str, Segment]:
-        return sum_of_segments(ledger.worth.segments for ledger in self._ledgers)
+        return sum_of_segments(ledger.segments() for ledger in self._ledgers)
 
     def _open_requests(self) -> list[dict[str, Any]]:
         views = [view for ledger in self._ledgers for view in ledger.open_requests()]
@@ -144,16 +143,12 @@ class Report:
         ]
 
 
-def _has_numbers(desk: Desk) -> bool:
-    return any(partial != EMPTY for partial in desk.days.values())
-
-
-def _waits(ledgers: Iterable[Ledger]) -> Waits:
+def _waits(ledgers: Iterable[LedgerView]) -> Waits:
     waits: Waits = defaultdict(lambda: defaultdict(list))
     for ledger in ledgers:
         for turn in ledger.turns():
             if turn.ending == "answered":
-                day = ledger.desks.rep(turn.responder).day(turn.end_us)
+                day = ledger.local_day(turn.responder, turn.end_us)
                 waits[turn.responder][day].append(turn.wait_us)
     return waits
 

@@ -4,8 +4,8 @@ from mypy_extensions import mypyc_attr
 
 from processors.core.state.opportunities import Opportunity
 from processors.core.state.order import Entry
-from processors.core.state.qualified_days import Days
-from processors.core.state.requests import Request, Unlinked
+from processors.core.state.qualified_days import QualifiedDays
+from processors.core.state.requests import Request, UnlinkedAnswers
 from processors.core.time.instants import LONG_AGO_US
 
 
@@ -44,16 +44,16 @@ class Customer:
         self.open: dict[str, Request] | None = None
         """Requests with an open turn."""
         self.newest_request_us = LONG_AGO_US
-        self.unlinked: Unlinked | None = None
+        self.unlinked: UnlinkedAnswers | None = None
         """Answers that name no request (S05)."""
         self.late_answers: list[tuple[Entry, bool]] | None = None
-        """Answers that name no request and came out of order: to be added (or taken out) at the next `settle`."""
-        self.answered: dict[str, Days] | None = None
+        """Answers that name no request and came out of order: to be added (or taken out) at the next `refold`."""
+        self.answered: dict[str, QualifiedDays] | None = None
         self.opportunities: dict[str, Opportunity] | None = None
         self.newest_close_us = LONG_AGO_US
         self.touches: list[int] | None = None
         """Instants of the activities that name no opportunity, ascending: any may be a first follow-up (S24)."""
-        self.recontactable: dict[str, Days] | None = None
+        self.recontactable: dict[str, QualifiedDays] | None = None
         self.retracted: dict[str, int] | None = None
         """The event_ids of its facts that never were, to how many retractions say so (S17)."""
         self.corrections: dict[str, int] | None = None

@@ -44,7 +44,7 @@ class Deadlines:
         terms = self._first if start_us < self._second_us else self._at(start_us)
         return terms.due(start_us, team, priority, channel)
 
-    def plain(self, start_us: int) -> "Plain | None":
+    def plain(self, start_us: int) -> "PlainDeadlines | None":
         """What holds for every turn that starts then, whoever has it; None: it depends."""
         terms = self._first if start_us < self._second_us else self._at(start_us)
         return terms.plain
@@ -118,7 +118,7 @@ class _Terms:
         )
         calendar = self._default if team is None else self.calendar(team)
         if calendar is None or all(level.clock == "calendar" for level in levels):
-            return Plain(_sums(levels)).due
+            return PlainDeadlines(_sums(levels)).due
         business = frozenset(level.name for level in levels if level.clock == "business")
         return _counting(_sums(levels), business, calendar)
 
@@ -141,7 +141,7 @@ def _compile(spec: CalendarSpec, compiled: dict[int, WorkingCalendar]) -> Workin
     return known
 
 
-class Plain:
+class PlainDeadlines:
     """Deadlines that are mere sums: every level is in calendar time, and filters nothing."""
 
     __slots__ = ("_pair", "_sums", "soonest_us")
@@ -173,10 +173,10 @@ def _pair(sums: _Sums) -> tuple[tuple[str, int, int], tuple[str, int, int]] | No
             return None
 
 
-def _plain(levels: tuple[Level, ...]) -> Plain | None:
+def _plain(levels: tuple[Level, ...]) -> PlainDeadlines | None:
     if any(level.clock != "calendar" or level.priorities or level.teams or level.channels for level in levels):
         return None
-    return Plain(_sums(levels))
+    return PlainDeadlines(_sums(levels))
 
 
 def _sums(levels: tuple[Level, ...]) -> _Sums:

@@ -15,7 +15,7 @@ OTHER: Final = "_other"
 MAX_FREE_KINDS: Final = 20
 """Kinds of activity of a rep and day, and of any sum of them, beside those that the policy lists."""
 MAX_SEGMENTS: Final = 200
-SPARE: Final = 64
+MAX_STALE_ENTRIES: Final = 64
 """So many outdated entries may lie in a heap before it is made anew."""
 
 
@@ -51,7 +51,7 @@ class FirstNames:
         """A name that is there no longer; returns the one that has room in its stead."""
         if name in self._rest:
             self._rest.remove(name)
-            if len(self._queue) > 2 * len(self._rest) + SPARE:
+            if len(self._queue) > 2 * len(self._rest) + MAX_STALE_ENTRIES:
                 self._queue = list(self._rest)
                 heapify(self._queue)
             return None

@@ -5,7 +5,7 @@ from typing import Final
 
 from schemas.errors import BadRecord, Reason
 
-LARGEST: Final = Decimal(10) ** 12
+MAX_AMOUNT: Final = Decimal(10) ** 12
 """Beyond any deal in any currency; 92,000 amounts of it in one sum would not fit the 64 bits of the read model."""
 CENT: Final = Decimal("0.01")
 SHOWN_CHARACTERS: Final = 40
@@ -15,7 +15,7 @@ SHOWN_CHARACTERS: Final = 40
 def cents(amount: Decimal) -> int:
     """An amount with at most 2 decimal places and at most 10^12 units, as cents; raises BadRecord."""
     # Comparing is exact whatever the exponent; abs() would round, and raise for the largest ones.
-    if not amount.is_finite() or not -LARGEST <= amount <= LARGEST:
+    if not amount.is_finite() or not -MAX_AMOUNT <= amount <= MAX_AMOUNT:
         raise BadRecord(Reason.MALFORMED, f"amount {_shown(amount)} is not a number of at most 10^12 - at `$.amount`")
     quantized = amount.quantize(CENT)
     if quantized != amount:

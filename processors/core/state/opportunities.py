@@ -1,7 +1,7 @@
 """Opportunities: created, moved through stages, closed (S20 to S25).
 
-An opportunity is a sorted list of facts and its course up to the newest. In the common case a fact is newer than all
-others and the course takes one step; otherwise it is folded again from all facts, at most once per publication.
+An opportunity is a sorted list of facts and its state after the newest. In the common case a fact is newer than all
+others and the state takes one step; otherwise it is folded again from all facts, at most once per refold.
 """
 
 from bisect import bisect_left
@@ -26,8 +26,8 @@ DEFAULT_PIPELINE: Final = "default"
 
 
 @mypyc_attr(acyclic=True)
-class Mark:
-    """Something that a rep did at an instant."""
+class Attribution:
+    """Who did something, and when: the rep and the day that it counts for."""
 
     __slots__ = ("at_us", "rep_id")
 
@@ -38,7 +38,7 @@ class Mark:
 
 @mypyc_attr(acyclic=True)
 class Close:
-    """The close in force: no later reopening withdrew it."""
+    """The close in force: no later reopening undid it."""
 
     __slots__ = ("at_us", "cents", "cycle_us", "follow_up_us", "rep_id", "won")
 
@@ -54,48 +54,48 @@ class Close:
 
 
 @mypyc_attr(acyclic=True)
-class Course:
-    """What an opportunity's facts come to."""
+class OpportunityState:
+    """What an opportunity's facts amount to."""
 
     __slots__ = ("close", "created", "owner", "pipeline", "reached", "stage", "visited")
 
     def __init__(self, pipeline: str) -> None:
         self.pipeline = pipeline
-        self.created: Mark | None = None
+        self.created: Attribution | None = None
         self.owner: str | None = None
         self.stage: str | None = None
         """The present stage."""
-        self.reached: list[Mark] = []
+        self.reached: list[Attribution] = []
         """By stage in order: who brought it at least that far, and when (S20)."""
-        self.visited: list[tuple[str, Mark]] = []
+        self.visited: list[tuple[str, Attribution]] = []
         """Stage and first actual entry."""
         self.close: Close | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether it stands open now."""
+        """Whether it is open now."""
         return self.close is None and (self.created is not None or bool(self.visited))
 
 
 @mypyc_attr(acyclic=True)
 class Opportunity:
-    """One opportunity: its facts in order, instants of the activities linked to it, and the course last posted."""
+    """One opportunity: its facts in order, instants of the activities linked to it, and the state last counted."""
 
-    __slots__ = ("facts", "foreign", "linked", "negative_day", "opportunity_id", "posted", "said", "settled")
+    __slots__ = ("facts", "folded", "foreign", "linked", "negative_day", "opportunity_id", "posted", "reported")
 
     def __init__(self, opportunity_id: str) -> None:
         self.opportunity_id = opportunity_id
         self.facts: list[Entry] = []
         self.linked: list[int] | None = None
-        self.posted: Course | None = None
+        self.posted: OpportunityState | None = None
         self.foreign: dict[str, int] | None = None
         """Entries of stages that its pipeline does not have: event_id to the day (UTC)."""
         self.negative_day: int | None = None
         """The day (UTC) of its close, if that is on an earlier day than its creation (S24)."""
-        self.said: set[str] | None = None
-        """Those of which it was said."""
-        self.settled = True
-        """False: facts came or went that the posted course does not know."""
+        self.reported: set[str] | None = None
+        """Those that were rejected already."""
+        self.folded = True
+        """False: facts came or went that the posted state does not know."""
 
 
 def pipeline_of(facts: list[Entry]) -> str:
@@ -112,22 +112,24 @@ def foreign_stages(facts: list[Entry], stages: tuple[str, ...]) -> list[Entry]:
     return [entry for entry in entered if entry.fact.stage not in stages]
 
 
-def course_of(root: Opportunity, pipelines: dict[str, tuple[str, ...]], touches: list[int], zone: ZoneDays) -> Course:
+def fold_opportunity(
+    root: Opportunity, pipelines: dict[str, tuple[str, ...]], touches: list[int], zone: ZoneDays
+) -> OpportunityState:
     """Fold an opportunity; `touches` are the instants of its customer's activities that name no opportunity.
 
     `zone`: the policy's, by whose days a close may precede the creation by the clock (S24).
     """
     pipeline = pipeline_of(root.facts)
-    course = Course(pipeline)
+    state = OpportunityState(pipeline)
     close = close_in_force(root.facts)
     stages = pipelines.get(pipeline, ())
     for entry in root.facts:
-        _take(course, entry, stages, entry is close)
+        _apply(state, entry, stages, entry is close)
     if close is not None:
-        course.close = _close(close.at_us, close.fact, course.created, root.linked or [], touches)
-        if course.created is not None and _is_on_its_day(close.at_us, course.created.at_us, zone):
-            course.close.cycle_us = 0
-    return course
+        state.close = _close(close.at_us, close.fact, state.created, root.linked or [], touches)
+        if state.created is not None and _is_on_its_day(close.at_us, state.created.at_us, zone):
+            state.close.cycle_us = 0
+    return state
 
 
 def _is_on_its_day(at_us: int, created_us: int, zone: ZoneDays) -> bool:
@@ -135,65 +137,71 @@ def _is_on_its_day(at_us: int, created_us: int, zone: ZoneDays) -> bool:
     return at_us < created_us and zone.day(at_us) == zone.day(created_us)
 
 
-def _take(course: Course, entry: Entry, stages: tuple[str, ...], in_force: bool) -> None:
+def _apply(state: OpportunityState, entry: Entry, stages: tuple[str, ...], in_force: bool) -> None:
     at_us, fact = entry.at_us, entry.fact
     match fact:
         case OpportunityStageEntered():
-            _enter(course, fact, at_us, stages)
+            _enter(state, fact, at_us, stages)
         case OpportunityCreated():
-            course.owner = fact.rep_id
-            if course.created is None:
-                course.created = Mark(fact.rep_id, at_us)
+            state.owner = fact.rep_id
+            if state.created is None:
+                state.created = Attribution(fact.rep_id, at_us)
         case OpportunityWon() if in_force:
-            _reach(course, len(stages), Mark(fact.rep_id, at_us))
+            _reach(state, len(stages), Attribution(fact.rep_id, at_us))
         case OpportunityAssigned() | OpportunityReopened():
-            course.owner = fact.rep_id
+            state.owner = fact.rep_id
         case OpportunityWon() | OpportunityLost():
             pass
 
 
 def step(
-    root: Opportunity, course: Course, at_us: int, fact: OpportunityFact, stages: tuple[str, ...], touches: list[int]
+    root: Opportunity,
+    state: OpportunityState,
+    at_us: int,
+    fact: OpportunityFact,
+    stages: tuple[str, ...],
+    touches: list[int],
 ) -> bool:
-    """Take a fact that is newer than all before it; false if the course has to be folded from all facts instead."""
-    if course.close is not None:
+    """Move on by a fact that is newer than all before it; false if all facts have to be folded instead."""
+    if state.close is not None:
+        # A fact behind a close may reopen it, or be a second close: rare enough to fold all of it.
         return False
     # By exact type, as in `Request.step`.
     if type(fact) is OpportunityStageEntered:
-        return _enter(course, fact, at_us, stages)
+        return _enter(state, fact, at_us, stages)
     if type(fact) is OpportunityAssigned:
-        course.owner = fact.rep_id
+        state.owner = fact.rep_id
     elif type(fact) is OpportunityWon or type(fact) is OpportunityLost:
-        course.close = _close(at_us, fact, course.created, root.linked or [], touches)
-        if course.close.won:
-            _reach(course, len(stages), Mark(fact.rep_id, at_us))
+        state.close = _close(at_us, fact, state.created, root.linked or [], touches)
+        if state.close.won:
+            _reach(state, len(stages), Attribution(fact.rep_id, at_us))
     else:
         return False
     return True
 
 
-def _enter(course: Course, fact: OpportunityStageEntered, at_us: int, stages: tuple[str, ...]) -> bool:
-    """Take the entry of a stage; false if it is none of the pipeline's."""
+def _enter(state: OpportunityState, fact: OpportunityStageEntered, at_us: int, stages: tuple[str, ...]) -> bool:
+    """Enter a stage; false if it is none of the pipeline's."""
     entered, rep_id = fact.stage, fact.rep_id
     if entered not in stages:
         return False
-    mark = Mark(rep_id, at_us)
-    course.stage = entered
-    if course.owner is None:
-        course.owner = rep_id
-    for stage, _ in course.visited:
+    attribution = Attribution(rep_id, at_us)
+    state.stage = entered
+    if state.owner is None:
+        state.owner = rep_id
+    for stage, _ in state.visited:
         if stage == entered:
             break
     else:
-        course.visited.append((entered, mark))
-    _reach(course, stages.index(entered) + 1, mark)
+        state.visited.append((entered, attribution))
+    _reach(state, stages.index(entered) + 1, attribution)
     return True
 
 
-def _reach(course: Course, count: int, mark: Mark) -> None:
+def _reach(state: OpportunityState, count: int, attribution: Attribution) -> None:
     """Entering a stage implies the earlier ones; winning implies all (S20)."""
-    while len(course.reached) < count:
-        course.reached.append(mark)
+    while len(state.reached) < count:
+        state.reached.append(attribution)
 
 
 def close_in_force(facts: list[Entry]) -> Entry | None:
@@ -209,8 +217,10 @@ def close_in_force(facts: list[Entry]) -> Entry | None:
     return None
 
 
-def _close(at_us: int, fact: OpportunityFact, created: Mark | None, linked: list[int], touches: list[int]) -> Close:
-    """What a fact that won or lost an opportunity comes to; one before the creation has no cycle here."""
+def _close(
+    at_us: int, fact: OpportunityFact, created: Attribution | None, linked: list[int], touches: list[int]
+) -> Close:
+    """The close that a fact makes. One before the creation has no cycle here."""
     value, won = 0, False
     if type(fact) is OpportunityWon:
         won = True

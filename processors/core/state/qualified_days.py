@@ -11,7 +11,7 @@ NEVER: Final = LONG_AGO_US
 
 
 @mypyc_attr(acyclic=True)
-class Days:
+class QualifiedDays:
     """The days on which one customer qualified with one rep, counted, and the last of them."""
 
     __slots__ = ("count", "earlier", "last", "moved", "posted")
@@ -23,9 +23,9 @@ class Days:
         self.earlier: dict[int, int] | None = None
         """Earlier day to count: most customers have none with a rep."""
         self.posted = NEVER
-        """The day on which the customer counts with the rep."""
+        """The day on which the scoreboards count the customer with the rep."""
         self.moved = False
-        """To be settled."""
+        """Whether the next refold has to move the customer."""
 
     def add(self, day: int) -> None:
         """The customer qualified once more."""

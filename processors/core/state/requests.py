@@ -1,7 +1,8 @@
 """Requests and their turns: who waited, from when, how long, on whom (S01 to S10).
 
 A request is a sorted list of facts and the state after the newest of them. In the common case a fact is newer than
-all others and the state takes one step; otherwise the whole request is walked again. Both use `Request.step`.
+all others and the state takes one step; otherwise the whole request is walked again. Both use `Request.step`, so both
+give the same turns.
 """
 
 from bisect import bisect_right, insort
@@ -26,7 +27,7 @@ Ending = Literal["answered", "resolved", "no_reply_needed", "withdrawn", "spam"]
 
 
 @mypyc_attr(acyclic=True)
-class Hold:
+class OwnerHold:
     """A stretch of a turn's wait that one owner held (S07)."""
 
     __slots__ = ("from_us", "owner", "to_us")
@@ -78,13 +79,13 @@ class Turn:
             owner = later
         return owner
 
-    def holds(self, until_us: int) -> list[Hold]:
+    def holds(self, until_us: int) -> list[OwnerHold]:
         """The stretches of each owner up to an instant: they add up to the wait (S07)."""
-        owner, from_us, holds = self.owner, self.start_us, list[Hold]()
+        owner, from_us, holds = self.owner, self.start_us, list[OwnerHold]()
         for since_us, later in self.changes or ():
-            holds.append(Hold(owner, from_us, since_us))
+            holds.append(OwnerHold(owner, from_us, since_us))
             owner, from_us = later, since_us
-        holds.append(Hold(owner, from_us, until_us))
+        holds.append(OwnerHold(owner, from_us, until_us))
         return holds
 
 
@@ -96,12 +97,12 @@ class Request:
         "alerts",
         "ended",
         "facts",
+        "folded",
         "next_us",
         "noted",
         "owner",
         "passed",
         "request_id",
-        "settled",
         "shown",
         "turn",
         "turns",
@@ -117,21 +118,21 @@ class Request:
         self.passed = 0
         """How many of the open turn's instants (at risk, due) have passed."""
         self.next_us = 0
-        """The open turn's next instant, for which an alarm is set; 0: there is none."""
+        """The open turn's next instant, for which an timer is set; 0: there is none."""
         self.ended: Entry | None = None
         """The fact that ended the latest turn to end."""
         self.noted = -1
-        """The publication that has it in its list of what changed."""
+        """The publication whose list of changes has it already."""
         self.shown = False
-        """The read model was told of an open turn, and not yet that it is no more."""
-        self.settled = True
-        """False: the numbers were withdrawn, and facts are being added before the next walk."""
+        """The read model shows an open turn of it."""
+        self.folded = True
+        """False: its contributions were withdrawn, and facts are being added before the next walk."""
         self.alerts: dict[tuple[int, str], Transition] | None = None
-        """What was last said of (turn, level)."""
+        """(turn, level) to the last transition of its alert. Only `Alerts` changes it."""
 
     def step(self, at_us: int, fact: RequestFact) -> Turn | None:
-        """Take a fact that is newer than all before it; the turn that it ends, if it ends one."""
-        # By exact type: `isinstance` asks the metaclass for each that it is not.
+        """Move on by a fact that is newer than all before it; returns the turn that it ends, if it ends one."""
+        # By exact type: `isinstance` asks the metaclass about every type that the fact is not.
         if type(fact) is RequestAnswered:
             return self._end(at_us, "answered", fact.rep_id) if qualifies(fact) else None
         if type(fact) is RequestOpened:
@@ -165,7 +166,7 @@ class Request:
             self.turn = None
         return turn
 
-    def walk(self, unlinked: "Unlinked | None") -> Iterator[Turn]:
+    def walk(self, unlinked: "UnlinkedAnswers | None") -> Iterator[Turn]:
         """Fold all facts from the beginning, with the customer's unlinked answers; the turns that ended, in order."""
         self._rewind()
         for index, entry in enumerate(self.facts):
@@ -179,10 +180,12 @@ class Request:
             yield from self._end_unlinked(unlinked, self.turn, self.facts[-1], None)
 
     def _rewind(self) -> None:
-        """Stand before the first fact."""
+        """Go back to the state before the first fact."""
         self.owner, self.turns, self.turn, self.passed, self.ended = UNASSIGNED, 0, None, 0, None
 
-    def _end_unlinked(self, unlinked: "Unlinked", turn: Turn, after: Entry, before: Entry | None) -> Iterator[Turn]:
+    def _end_unlinked(
+        self, unlinked: "UnlinkedAnswers", turn: Turn, after: Entry, before: Entry | None
+    ) -> Iterator[Turn]:
         """The open turn, ended by the first unlinked answer to it between two facts, if there is one (S05)."""
         answer = unlinked.first_after(after, turn.opener.channel)
         if answer is not None and (before is None or answer < before):
@@ -192,7 +195,7 @@ class Request:
                 yield ended
 
 
-class Unlinked:
+class UnlinkedAnswers:
     """A customer's answers that name no request (S05), in order; those that qualify also by channel."""
 
     __slots__ = ("_by_channel", "entries")
@@ -202,21 +205,21 @@ class Unlinked:
         self._by_channel: dict[str | None, list[Entry]] = {}
 
     def add(self, entry: Entry) -> None:
-        """Take an answer in."""
+        """Add an answer."""
         for entries in self._lists(entry.fact):
             insort(entries, entry)
 
     def discard(self, entry: Entry) -> None:
-        """Take an answer out."""
+        """Remove an answer."""
         for entries in self._lists(entry.fact):
             discard(entries, entry)
 
     def end_before(self, entry: Entry) -> bool:
-        """Whether the last one's place is before that of an entry, or there is none."""
+        """Whether the last one comes before an entry, or there is none."""
         return not self.entries or entry.is_after(self.entries[-1])
 
     def first_after(self, after: Entry, channel: str) -> Entry | None:
-        """The first response behind a place in the order that is meant for a channel, or for any."""
+        """The first response after an entry that is meant for a channel, or for any."""
         lists = (self._by_channel.get(channel), self._by_channel.get(None))
         firsts = [entries[bisect_right(entries, after)] for entries in lists if entries and after < entries[-1]]
         return min(firsts, default=None)
@@ -250,7 +253,7 @@ def answers(fact: RequestFact, turn: Turn) -> bool:
 
 
 def open_request(customer_id: str, request: Request, turn: Turn, due: Due) -> OpenRequest:
-    """What the read model says of an open turn."""
+    """An open turn as the read model has it."""
     opener = turn.opener
     return OpenRequest(
         request_id=request.request_id,

@@ -1,14 +1,14 @@
-"""Distinct customers (S11, S19): on their last days with a rep, a team and the company, whenever that is settled."""
+"""Distinct customers (S11, S19) count on their last days with a rep, a team and the company."""
 
 from typing import NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.core.folds.distinct_customers import Distinct
-from processors.core.folds.scoreboards import Desk, Desks
+from processors.core.folds.distinct_customers import DistinctCustomers
+from processors.core.folds.scoreboards import Scoreboard, Scoreboards
 from processors.core.state.directory import Directory
-from processors.core.state.qualified_days import Days
+from processors.core.state.qualified_days import QualifiedDays
 from processors.core.time.last_days import today_in
 from processors.core.time.zones import zone_days
 from schemas.events import RepUpdated
@@ -46,35 +46,35 @@ class Bench:
         directory = Directory()
         for rep, (team, zone) in TEAMS.items():
             directory.put(RepUpdated(rep_id=rep, name=rep, team=team, time_zone=zone))
-        self.desks = Desks(directory)
-        self.distinct = Distinct("recontactable_customers", self.desks)
-        self.customers: list[dict[str, Days]] = [{} for _ in range(3)]
+        self.scoreboards = Scoreboards(directory)
+        self.distinct = DistinctCustomers("recontactable_customers", self.scoreboards)
+        self.customers: list[dict[str, QualifiedDays]] = [{} for _ in range(3)]
         self.met: list[Meeting] = []
 
     def meet(self, meeting: Meeting) -> None:
         self.met.append(meeting)
-        self.distinct.post(self.customers[meeting.customer], meeting.rep, meeting.day, 1)
+        self.distinct.count(self.customers[meeting.customer], meeting.rep, meeting.day, 1)
 
     def take_back(self, index: int) -> None:
         meeting = self.met.pop(index % len(self.met))
-        self.distinct.post(self.customers[meeting.customer], meeting.rep, meeting.day, -1)
+        self.distinct.count(self.customers[meeting.customer], meeting.rep, meeting.day, -1)
 
     def counted(self) -> Counts:
         """What the partials say."""
         counts: Counts = {}
-        for desk in self.desks.reps.values():
-            self._count(counts, desk, desk.subject, desk.zone.name)
+        for scoreboard in self.scoreboards.reps.values():
+            self._count(counts, scoreboard, scoreboard.subject, scoreboard.zone.name)
         for scope, subject in POOLED:
-            for zones, desk in self.desks.by_zones(scope, subject).items():
-                self._count(counts, desk, subject, zones)
+            for zones, scoreboard in self.scoreboards.by_zones(scope, subject).items():
+                self._count(counts, scoreboard, subject, zones)
         return counts
 
-    def _count(self, counts: Counts, desk: Desk, subject: str, zones: str) -> None:
+    def _count(self, counts: Counts, scoreboard: Scoreboard, subject: str, zones: str) -> None:
         for at_us in INSTANTS_US:
             today = today_in(zones, at_us)
-            found = sum(partial.recontactable_customers for day, partial in desk.days.items() if day >= today)
+            found = sum(partial.recontactable_customers for day, partial in scoreboard.days.items() if day >= today)
             if found:
-                key = (desk.scope, subject, at_us)
+                key = (scoreboard.scope, subject, at_us)
                 counts[key] = counts.get(key, 0) + found
 
     def expected(self) -> Counts:
@@ -98,7 +98,7 @@ def test_s19_customers_count_once_on_their_last_days_whenever_that_is_settled(
         if isinstance(step, Meeting):
             bench.meet(step)
         elif step is None:
-            bench.distinct.settle()
+            bench.distinct.refold()
             assert bench.counted() == bench.expected()
         elif bench.met:
             bench.take_back(step)
@@ -109,21 +109,23 @@ def test_s19_a_customer_who_comes_back_moves_once_a_reading() -> None:
     for day in range(3):
         bench.meet(Meeting(0, "alice", day))
     assert bench.counted() == {}
-    bench.distinct.settle()
-    touched: set[tuple[str, int]] = {(desk.scope, day) for desk in bench.desks for day in desk.changed}
+    bench.distinct.refold()
+    touched: set[tuple[str, int]] = {
+        (scoreboard.scope, day) for scoreboard in bench.scoreboards for day in scoreboard.changed
+    }
     assert touched == {("rep", 2), ("team", 2), ("company", 2)}
 
 
 def test_a_team_that_changes_meanwhile_is_a_matter_of_folding_anew() -> None:
     directory = Directory()
     directory.put(RepUpdated(rep_id="alice", name="Alice", team="north"))
-    desks = Desks(directory)
-    distinct, by_rep = Distinct("customers_answered", desks), dict[str, Days]()
-    distinct.post(by_rep, "alice", 1, 1)
-    distinct.settle()
+    scoreboards = Scoreboards(directory)
+    distinct, by_rep = DistinctCustomers("customers_answered", scoreboards), dict[str, QualifiedDays]()
+    distinct.count(by_rep, "alice", 1, 1)
+    distinct.refold()
     directory.put(RepUpdated(rep_id="alice", name="Alice", team="south"))
-    distinct.post(by_rep, "alice", 2, 1)
-    distinct.settle()
-    north = desks.by_zones("team", "north")["UTC"]
+    distinct.count(by_rep, "alice", 2, 1)
+    distinct.refold()
+    north = scoreboards.by_zones("team", "north")["UTC"]
     assert {day: partial.customers_answered for day, partial in north.days.items()} == {1: 0, 2: 1}
-    assert not desks.by_zones("team", "south")
+    assert not scoreboards.by_zones("team", "south")

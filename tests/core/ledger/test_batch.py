@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from processors.core.ledger.batch import AT_ONCE, apply_messages
+from processors.core.ledger.batch import DECODE_BATCH_SIZE, apply_messages
 from processors.core.ledger.ledger import Ledger
 from processors.core.state.directory import directory_of
 from schemas import codec
@@ -46,7 +46,7 @@ def test_every_message_counts_once_or_is_refused_with_its_reason() -> None:
 
 
 def test_a_batch_of_any_length_is_taken_whole_and_in_order() -> None:
-    for length in (0, 1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE):
+    for length in (0, 1, DECODE_BATCH_SIZE - 1, DECODE_BATCH_SIZE, DECODE_BATCH_SIZE + 1, 3 * DECODE_BATCH_SIZE):
         values = [codec.encode(activity(n, event_id=f"a{n}")) for n in range(length)]
         raw: list[bytes] = []
         ids: list[str] = []
@@ -71,7 +71,7 @@ def test_an_event_whose_key_is_not_its_customer_counts_and_is_named() -> None:
 def test_what_was_restored_is_not_counted_again() -> None:
     ledger = new_ledger()
     ledger.apply(activity(1, event_id="a1"))
-    ledger.begin(0, {})
+    ledger.resume(0, {})
     values = [codec.encode(activity(2, event_id="a2")), codec.encode(revenue(3, "1.23"))]
 
     applied = apply_messages(ledger, iter([Sent(n, value) for n, value in enumerate(values)]), [], [])

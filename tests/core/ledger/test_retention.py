@@ -31,12 +31,12 @@ def sweep(ledger: Ledger, minute: float) -> list[tuple[Event, BadRecord]]:
     ledger.advance(now_us)
     while ledger.retention is not None and ledger.retention.is_sweeping:
         ledger.advance(now_us)
-    return ledger.take_rejected()
+    return ledger.drain_rejected()
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_no_part_of_a_request_leaves_before_the_rest(order: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FACTS_PER_SWEEP", 7)
+    monkeypatch.setattr(module, "SWEEP_BATCH_SIZE", 7)
     story: list[Event] = [opened(n, f"r{n}", customer=f"c{n % 3}") for n in range(10)]
     story += [answered(20 + n, "alice", f"r{n}", customer=f"c{n % 3}") for n in range(10)]
     ledger = ledger_of(story[::order])
@@ -47,8 +47,8 @@ def test_no_part_of_a_request_leaves_before_the_rest(order: int, monkeypatch: py
         assert ledger.sizes()["open_requests"] == 0
         ledger.advance(now_us)
     assert ledger.sizes() == NOTHING
-    assert ledger.take_rejected() == []
-    assert ledger.take_transitions() == []
+    assert ledger.drain_rejected() == []
+    assert ledger.drain_transitions() == []
     assert not ledger.everything().puts
 
 
@@ -63,10 +63,10 @@ def test_retracted_facts_and_their_retractions_leave_too() -> None:
 
 def test_s26_a_segment_whose_customers_are_gone_is_forgotten() -> None:
     ledger = ledger_of([revenue(0, 1), segment(1, "one of a million")])
-    assert ledger.take_changes().puts["segments"].keys() == {"one of a million"}
+    assert ledger.drain_changes().puts["segments"].keys() == {"one of a million"}
     sweep(ledger, 450 * DAY)
-    assert ledger.take_changes().deletes["segments"] == ["one of a million"]
-    assert ledger.worth.segments == {}
+    assert ledger.drain_changes().deletes["segments"] == ["one of a million"]
+    assert ledger.view().segments() == {}
 
 
 def test_a_retracted_fact_stays_with_its_request() -> None:
@@ -74,7 +74,7 @@ def test_a_retracted_fact_stays_with_its_request() -> None:
     ledger = ledger_of([opened(0), wrong, retracted(6, wrong), opened(399 * DAY)])
     sweep(ledger, 400 * DAY)
     assert wrong.event_id in ledger.facts
-    assert [view.opened_us for view in ledger.open_requests()] == [instant_us(at(0))]
+    assert [view.opened_us for view in ledger.view().open_requests()] == [instant_us(at(0))]
 
 
 def test_s17_what_two_retractions_name_never_was_as_long_as_one_of_them_is_kept() -> None:
@@ -85,7 +85,7 @@ def test_s17_what_two_retractions_name_never_was_as_long_as_one_of_them_is_kept(
     sweep(ledger, 410 * DAY)
     assert [type(fact).__name__ for fact in ledger.facts.values()] == ["RequestOpened", "EventRetracted"]
     ledger.apply(wrong)
-    assert [view.request_id for view in ledger.open_requests()] == ["r1"]
+    assert [view.request_id for view in ledger.view().open_requests()] == ["r1"]
 
 
 def test_s13_a_retracted_answer_is_no_orphan() -> None:
@@ -100,15 +100,13 @@ def test_another_customers_retraction_of_the_same_id_does_not_leave_with_the_fir
     ledger = ledger_of([retracted(0, call, customer="c2"), late])
     sweep(ledger, 401 * DAY)
     ledger.apply(call)
-    assert "alice" not in ledger.desks.reps or not any(
-        partial.activities for partial in ledger.desks.reps["alice"].days.values()
-    )
+    assert not any(partial.activities for partial in ledger.view().partials("alice").values())
 
 
 def test_s05_a_request_stays_while_a_window_sees_the_answer_that_did_not_name_it() -> None:
     ledger = ledger_of([opened(0), answered(380 * DAY, "alice", None)])
     sweep(ledger, 381 * DAY)
-    assert ledger.desks.reps["alice"].at(instant_us(at(380 * DAY))).responses == 1
+    assert ledger.view().partial_at("alice", instant_us(at(380 * DAY))).responses == 1
     sweep(ledger, 380 * DAY + 371 * DAY)
     sweep(ledger, 380 * DAY + 373 * DAY)
     assert ledger.sizes() == NOTHING
@@ -121,7 +119,7 @@ def test_s24_the_first_follow_up_stays_with_its_opportunity_and_later_activities
     sweep(ledger, 380 * DAY)
     assert first.event_id in ledger.facts
     assert second.event_id not in ledger.facts
-    day = ledger.desks.reps["alice"].at(instant_us(at(379 * DAY)))
+    day = ledger.view().partial_at("alice", instant_us(at(379 * DAY)))
     assert (day.cycle_won_us, day.cycle_fallbacks) == (379 * DAY_US - 2 * 60_000_000, 0)
     sweep(ledger, 379 * DAY + 401 * DAY)
     sweep(ledger, 379 * DAY + 403 * DAY)
@@ -131,7 +129,7 @@ def test_s24_the_first_follow_up_stays_with_its_opportunity_and_later_activities
 def test_an_opportunity_that_only_activities_named_leaves_with_them() -> None:
     call = activity(0, opportunity_id="o9")
     ledger = ledger_of([call, activity(1), retracted(2, call)])
-    ledger.settle()
+    ledger.refold()
     assert ledger.sizes()["opportunities"] == 0
 
 

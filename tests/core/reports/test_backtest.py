@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from processors.core.reports.backtest import Backtest, BacktestReport, Difference
+from processors.core.reports.backtest import Backtest, BacktestReport, PolicyDifference
 from processors.core.time.instants import instant_us
 from schemas.errors import BadRecord, Reason
 from schemas.events import Message, RepUpdated
@@ -26,7 +26,7 @@ def report(messages: list[Message], new: Policy, old: Policy | None = None) -> B
     """A backtest a week after the story begins."""
     run = Backtest(new, old, instant_us(at(7 * DAY)))
     for message in messages:
-        run.take(message)
+        run.add(message)
     return run.report("new", "old")
 
 
@@ -87,7 +87,7 @@ def test_a_level_that_is_tightened_adds_breaches_and_moves_the_others() -> None:
     half = policy(Level(name="1h", seconds=1800))
     compared = report(story, half, policy(Level(name="1h", seconds=3600))).comparison
     assert compared is not None
-    assert compared.total == Difference(
+    assert compared.total == PolicyDifference(
         alerts_added=1,
         alerts_removed=0,
         alerts_moved=2,
@@ -190,12 +190,12 @@ def test_the_teams_of_the_new_policy_say_whose_calendar_holds() -> None:
 
 def test_without_an_instant_time_ends_with_the_newest_event() -> None:
     run = Backtest(DEFAULT_POLICY)
-    run.take(opened(0))
-    run.take(opened(59, "r2", customer="c2"))
+    run.add(opened(0))
+    run.add(opened(59, "r2", customer="c2"))
     assert run.report("new").new.total.alerts == 0
     run = Backtest(DEFAULT_POLICY)
-    run.take(opened(0))
-    run.take(opened(61, "r2", customer="c2"))
+    run.add(opened(0))
+    run.add(opened(61, "r2", customer="c2"))
     result = run.report("new")
     assert result.new.total.alerts == 1
     assert datetime.fromisoformat(result.as_of) == datetime(2026, 3, 2, 8, tzinfo=UTC) + timedelta(minutes=61)
@@ -204,6 +204,6 @@ def test_without_an_instant_time_ends_with_the_newest_event() -> None:
 def test_bad_lines_are_counted_once() -> None:
     run = Backtest(DEFAULT_POLICY, DEFAULT_POLICY)
     run.count_bad(BadRecord(Reason.MALFORMED, "x"))
-    run.take(opened(0))
+    run.add(opened(0))
     assert run.report("new", "old").events["malformed"] == 1
     assert run.report("new", "old").events["read"] == 2

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.core.reports.comparison import FEWEST, compare, comparisons, share, without
+from processors.core.reports.comparison import MIN_CASES, compare, comparisons, share, without
 from processors.core.reports.measures import estimate, numbers_of, segment_of
 from schemas.views import RESPONSE_BUCKETS_SECONDS, Partial, Segment
 
@@ -113,9 +113,9 @@ def test_s25_the_team_average_is_taken_without_the_rep() -> None:
 
 
 def test_s25_few_opportunities_give_no_verdict() -> None:
-    assert compare(share(9, FEWEST - 1), share(0, 1000)).verdict is None
-    assert compare(share(10, FEWEST), share(0, 1000)).verdict == "above"
-    assert compare(share(10, 1000), share(5, FEWEST - 1)).verdict is None
+    assert compare(share(9, MIN_CASES - 1), share(0, 1000)).verdict is None
+    assert compare(share(10, MIN_CASES), share(0, 1000)).verdict == "above"
+    assert compare(share(10, 1000), share(5, MIN_CASES - 1)).verdict is None
 
 
 def test_a_difference_within_chance_is_alike_and_a_large_one_is_not() -> None:

@@ -26,7 +26,7 @@ def pass_time(ledger: Ledger, minute: float) -> list[Transition]:
     now_us = instant_us(at(minute))
     ledger.set_clock(now_us)
     ledger.advance(now_us)
-    return ledger.take_transitions()
+    return ledger.drain_transitions()
 
 
 def said(transitions: list[Transition]) -> list[tuple[str, str]]:
@@ -42,7 +42,7 @@ def test_s18_an_alert_said_hours_before_a_restart_resolves_after_it() -> None:
     fired = pass_time(before, 61)
     assert said(fired) == [("1h", "at_risk"), ("1h", "fired")]
     after = ledger_of(*story)
-    after.begin(instant_us(at(200)), {})
+    after.resume(instant_us(at(200)), {})
     assert pass_time(after, 201) == []
     after.apply(answered(205))
     resolved = pass_time(after, 206)
@@ -52,7 +52,7 @@ def test_s18_an_alert_said_hours_before_a_restart_resolves_after_it() -> None:
 
 def test_a_restored_ledger_remembers_no_alerts_that_ended_long_ago() -> None:
     ledger = ledger_of(opened(0), answered(70), opened(3 * DAY, "r2"), answered(3 * DAY + 70, "alice", "r2"))
-    ledger.begin(instant_us(at(3 * DAY + 80)), {})
+    ledger.resume(instant_us(at(3 * DAY + 80)), {})
     requests = ledger.customers["c1"].requests or {}
     assert requests["r1"].alerts is None
     assert [level for _, level in requests["r2"].alerts or ()] == ["1h"]
@@ -66,7 +66,7 @@ def fired_before_calls_are_dropped(count: int, now: int) -> tuple[Ledger, Ledger
     ledger.apply(question)
     *_, fired = pass_time(ledger, now)
     restarted = ledger_of(question)
-    restarted.begin(instant_us(at(now)), {})
+    restarted.resume(instant_us(at(now)), {})
     return ledger, restarted, fired
 
 
@@ -132,7 +132,7 @@ def test_s17_after_a_restart_the_next_step_is_ahead_of_all_that_was_said_between
     assert len(transitions) == 201
     restarted = Ledger(policy, directory)
     restarted.apply(question)
-    restarted.begin(instant_us(at(200)), {})
+    restarted.resume(instant_us(at(200)), {})
     restarted.apply(activity(0))
     restarted.apply(retracted(0, question))
     (last,) = pass_time(restarted, 201)
@@ -284,7 +284,7 @@ def restarted(policy: Policy, directory: Directory, before: Ledger, minute: floa
     for event in before.facts.values():
         after.apply(event)
     after.set_clock(instant_us(at(minute)))
-    after.begin(instant_us(at(minute)), {}, before.desks.places)
+    after.resume(instant_us(at(minute)), {}, before.reps_fingerprint)
     return after
 
 
@@ -397,7 +397,7 @@ def test_s18_a_restart_in_the_middle_of_a_backfill_makes_no_news_of_history() ->
         before.apply(event)
     assert pass_time(before, now + 1) == []
     after = ledger_of(*story)
-    after.begin(instant_us(at(now + 1)), {})
+    after.resume(instant_us(at(now + 1)), {})
     for number in range(3):
         after.apply(assigned(number + 5, "bob", f"r{number}"))
     assert pass_time(after, now + 2) == []
@@ -424,15 +424,15 @@ def test_s08_a_breach_that_is_found_with_its_request_is_said_to_the_owner_that_t
     for event in (opened(0, rep_id="alice"), assigned(5, "bob")):
         ledger.apply(event)
     assert [(last.state, last.rep_id) for last in pass_time(ledger, 70.1)] == [("at_risk", "bob"), ("fired", "bob")]
-    assert ledger.desks.reps["bob"].at(instant_us(at(60))).breaches == {"1h": 1}
+    assert ledger.view().partial_at("bob", instant_us(at(60))).breaches == {"1h": 1}
 
 
 def test_s29_what_is_overdue_at_its_arrival_counts_at_once() -> None:
     ledger = ledger_of()
     pass_time(ledger, 70)
     ledger.apply(opened(0, rep_id="alice"))
-    ledger.settle()
-    assert ledger.desks.reps["alice"].at(instant_us(at(60))).breaches == {"1h": 1}
+    ledger.refold()
+    assert ledger.view().partial_at("alice", instant_us(at(60))).breaches == {"1h": 1}
 
 
 def test_s17_an_answer_whose_instant_is_corrected_to_too_late_is_said_to_be_a_breach() -> None:
@@ -461,7 +461,7 @@ def test_s17_a_retracted_answer_fires_however_long_the_customer_was_thought_to_b
     pass_time(ledger, 150)
     if restarts:
         ledger = ledger_of(question, answer)
-        ledger.begin(instant_us(at(150)), {})
+        ledger.resume(instant_us(at(150)), {})
     ledger.apply(retracted(151, answer))
     assert said(pass_time(ledger, 152))[-1] == ("1h", "fired")
 
@@ -483,7 +483,7 @@ def test_s17_revisions_grow_across_a_restart_though_the_sender_is_ahead_of_the_c
     before.apply(early)
     (taken_back,) = pass_time(before, 62)
     after = ledger_of(*before.facts.values())
-    after.begin(instant_us(at(62)), {})
+    after.resume(instant_us(at(62)), {})
     heard = pass_time(after, 79) + pass_time(after, 91)
     assert said([taken_back, *heard]) == [("1h", "retracted"), ("1h", "at_risk"), ("1h", "fired")]
     assert taken_back.revision < heard[0].revision < heard[1].revision
@@ -497,7 +497,7 @@ def test_s18_an_alert_that_was_said_is_followed_up_however_long_nobody_could_say
     assert said(pass_time(before, 23 * 60)) == [("24h", "at_risk")]
     after = ledger_of(question)
     after.set_clock(instant_us(at(26 * 60)))
-    after.begin(instant_us(at(23 * 60)), {})
+    after.resume(instant_us(at(23 * 60)), {})
     assert said(pass_time(after, 26 * 60)) == [("24h", "fired")]
 
 

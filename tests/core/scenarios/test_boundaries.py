@@ -5,7 +5,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from processors.core.ledger.ledger import SKEW_US, Ledger
+from processors.core.ledger.ledger import MAX_CLOCK_SKEW_US, Ledger
 from processors.core.ledger.retention import ORPHAN_AFTER_US, Retention
 from processors.core.reports.replay import replay
 from processors.core.state.directory import directory_of
@@ -13,7 +13,7 @@ from processors.core.time.instants import DAY_US, HOUR_US, instant_us
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event, Message, OpportunityAssigned
 from schemas.policy import DEFAULT_POLICY, CalendarSpec, Policy, TeamPolicy
-from schemas.views import Partial, Standing
+from schemas.views import OpenOpportunities, Partial
 from tests.story import (
     DAY,
     HOUR,
@@ -43,7 +43,7 @@ def ledger_of(*events: Event, retention: Retention | None = None) -> Ledger:
     ledger = Ledger(DEFAULT_POLICY, directory_of(DEFAULT_POLICY), retention)
     for event in events:
         ledger.apply(event)
-    ledger.settle()
+    ledger.refold()
     return ledger
 
 
@@ -56,9 +56,7 @@ def handed_over(minute: float, to: str) -> OpportunityAssigned:
 
 def day_of(ledger: Ledger, rep_id: str, day: int = TODAY) -> Partial:
     """A rep's partial of a day."""
-    ledger.settle()
-    desk = ledger.desks.reps.get(rep_id)
-    return desk.days.get(day, Partial()) if desk is not None else Partial()
+    return ledger.view().partials(rep_id).get(day, Partial())
 
 
 # -- deadlines ------------------------------------------------------------------------------------------------------
@@ -67,10 +65,10 @@ def day_of(ledger: Ledger, rep_id: str, day: int = TODAY) -> Partial:
 def test_s14_at_its_due_instant_a_deadline_has_not_passed_and_a_microsecond_later_it_has() -> None:
     ledger = ledger_of(opened(0, rep_id="alice"))
     ledger.advance(instant_us(at(60)))
-    assert [t.state for t in ledger.take_transitions()] == ["at_risk"]
+    assert [t.state for t in ledger.drain_transitions()] == ["at_risk"]
     assert day_of(ledger, "alice").breaches == {}
     ledger.advance(instant_us(at(60)) + 1)
-    assert [t.state for t in ledger.take_transitions()] == ["fired"]
+    assert [t.state for t in ledger.drain_transitions()] == ["fired"]
     assert day_of(ledger, "alice").breaches == {"1h": 1}
 
 
@@ -122,7 +120,7 @@ def test_s18_what_is_an_hour_past_due_is_told_and_what_is_older_is_history(late_
     ledger.set_clock(instant_us(at(2 * HOUR)) + late_us)
     ledger.apply(opened(0))
     ledger.advance(instant_us(at(2 * HOUR)) + late_us)
-    assert ("fired" in [t.state for t in ledger.take_transitions()]) is told
+    assert ("fired" in [t.state for t in ledger.drain_transitions()]) is told
 
 
 # -- the same instant -----------------------------------------------------------------------------------------------
@@ -180,7 +178,7 @@ def test_s27_a_retraction_cannot_be_retracted(order: int) -> None:
 def test_s28_five_minutes_ahead_are_taken_and_a_microsecond_more_is_refused() -> None:
     ledger = ledger_of()
     ledger.set_clock(instant_us(at(0)))
-    assert SKEW_US == 5 * 60 * 1_000_000
+    assert MAX_CLOCK_SKEW_US == 5 * 60 * 1_000_000
     assert ledger.apply(activity(5)) == "applied"
     ahead = activity(5)
     ahead.occurred_at += timedelta(microseconds=1)
@@ -194,7 +192,7 @@ def test_s13_an_answer_waits_seven_days_for_its_request_and_no_longer() -> None:
     for late_us, kept in ((0, 1), (1, 0)):
         ledger = ledger_of(answered(0), retention=Retention())
         ledger.advance(instant_us(at(7 * DAY)) + late_us)
-        assert (len(ledger.facts), len(ledger.take_rejected())) == (kept, 1 - kept)
+        assert (len(ledger.facts), len(ledger.drain_rejected())) == (kept, 1 - kept)
 
 
 # -- opportunities --------------------------------------------------------------------------------------------------
@@ -228,7 +226,7 @@ def test_s24_a_follow_up_lies_between_creation_and_close_both_included(
     ledger = ledger_of(created(0), won(20), *(() if late else (activity(minute, opportunity_id=link),)))
     if late:
         ledger.apply(activity(minute, opportunity_id=link))
-        ledger.settle()
+        ledger.refold()
     partial = day_of(ledger, "alice")
     assert (partial.cycle_won_us, partial.cycle_fallbacks) == (cycle_minutes * 60_000_000, fallbacks)
 
@@ -239,7 +237,7 @@ def test_s24_a_follow_up_that_arrives_after_the_close_and_behind_earlier_activit
 ) -> None:
     ledger = ledger_of(activity(-5, opportunity_id=link), created(0), won(20))
     ledger.apply(activity(15, opportunity_id=link))
-    ledger.settle()
+    ledger.refold()
     partial = day_of(ledger, "alice")
     assert (partial.cycle_won_us, partial.cycle_fallbacks) == (5 * 60_000_000, 0)
 
@@ -276,7 +274,7 @@ def test_s08_an_opportunity_stands_open_at_its_owner_and_stage_until_it_is_close
 def standing(ledger: Ledger) -> dict[str, dict[str, dict[str, int]]]:
     """What stands open, by rep, as it is published."""
     puts = ledger.everything().puts.get("standing", {})
-    return {who: msgspec.msgpack.decode(raw, type=Standing).opportunities for who, raw in puts.items()}
+    return {who: msgspec.msgpack.decode(raw, type=OpenOpportunities).opportunities for who, raw in puts.items()}
 
 
 # -- distinct customers ---------------------------------------------------------------------------------------------

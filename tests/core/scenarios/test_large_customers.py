@@ -26,9 +26,9 @@ def folded(story: list[Event], batch: int = BATCH) -> Ledger:
     for number, event in enumerate(story, 1):
         ledger.apply(event)
         if number % batch == 0:
-            ledger.take_changes()
-            ledger.take_transitions()
-    ledger.settle()
+            ledger.drain_changes()
+            ledger.drain_transitions()
+    ledger.refold()
     return ledger
 
 

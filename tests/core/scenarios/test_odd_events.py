@@ -106,7 +106,7 @@ def test_requests_whose_ids_hold_separators_are_not_mistaken_for_each_other(
         ledger.apply(event(type="request.opened", channel="email", **ids))
     ledger.advance(NOW_US + 1)
     assert len(ledger.everything().puts["open"]) == 2
-    assert len({transition.alert_id for transition in ledger.take_transitions()}) == 2
+    assert len({transition.alert_id for transition in ledger.drain_transitions()}) == 2
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -137,7 +137,7 @@ def test_a_rep_that_is_removed_counts_as_one_that_was_never_announced() -> None:
     ledger = Ledger(DEFAULT_POLICY, directory)
     directory.put(rep("alice", "north", "Asia/Tokyo"))
     ledger.apply(activity(8 * 60, recontactable=True))
-    ledger.take_changes()
+    ledger.drain_changes()
     assert directory.remove("alice")
     assert not directory.remove("alice")
     ledger.reps_changed(["alice"])
@@ -166,10 +166,10 @@ def test_s22_a_stage_that_comes_before_its_opportunity_is_of_no_wrong_pipeline()
     policy = Policy(levels=DEFAULT_POLICY.levels, pipelines=pipelines)
     ledger = Ledger(policy, directory_of(policy))
     ledger.apply(stage(5, "contacted"))
-    ledger.settle()
+    ledger.refold()
     ledger.apply(created(0, pipeline="partner"))
-    ledger.settle()
-    assert ledger.take_rejected() == []
+    ledger.refold()
+    assert ledger.drain_rejected() == []
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -185,8 +185,8 @@ def test_s27_nobody_may_be_in_a_team_and_a_zone_of_its_own(before: bool) -> None
         directory.put(entry)
         ledger.reps_changed([UNASSIGNED])
     ledger.apply(answered(530))
-    ledger.settle()
-    days = ledger.desks.reps[UNASSIGNED].days.values()
+    ledger.refold()
+    days = ledger.view().partials(UNASSIGNED).values()
     assert all(partial == Partial() or partial.hold_us == 50 * 60_000_000 for partial in days)
     assert not any(partial.breaches for partial in days)
 
@@ -195,4 +195,4 @@ def test_s26_the_largest_amounts_can_be_published() -> None:
     ledger = live()
     for number in range(500):
         ledger.apply(event(type="customer.revenue", amount="-1000000000000", event_id=f"e{number}"))
-    assert ledger.take_changes().puts["segments"]
+    assert ledger.drain_changes().puts["segments"]

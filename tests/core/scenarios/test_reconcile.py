@@ -32,7 +32,7 @@ def successor(*events: Event, durable: int, minute: float) -> Ledger:
     ledger = Ledger(DEFAULT_POLICY, directory_of(DEFAULT_POLICY), Retention())
     for event in events[:durable]:
         ledger.apply(event)
-    ledger.begin(instant_us(at(1)), {})
+    ledger.resume(instant_us(at(1)), {})
     for event in events[durable:]:
         ledger.apply(event)
     pass_time(ledger, minute)
@@ -41,7 +41,7 @@ def successor(*events: Event, durable: int, minute: float) -> Ledger:
 
 def reconciled(ledger: Ledger, former: list[Transition]) -> list[Transition]:
     ledger.reconcile(former[-1:])
-    return ledger.take_transitions()
+    return ledger.drain_transitions()
 
 
 def test_an_alarm_of_who_did_not_know_the_answer_is_taken_back_once() -> None:
@@ -119,7 +119,7 @@ def test_numbers_do_not_change_by_it() -> None:
     former = by_former(opened(0), minute=DUE + 1)
     ledger = successor(opened(0), answered(30), durable=1, minute=DUE + 5)
     before = ledger.everything()
-    ledger.take_outcomes()
+    ledger.drain_outcomes()
     reconciled(ledger, former)
     assert ledger.everything() == before
-    assert not any(ledger.take_outcomes().values())
+    assert not any(ledger.drain_outcomes().values())

@@ -119,11 +119,12 @@ def test_s22_a_stage_of_another_pipeline_counts_for_nothing_and_is_rejected(orde
     story = events[::order]
     for event in story:
         ledger.apply(event)
-    ledger.settle()
-    ((event, bad),) = ledger.take_rejected()
+    ledger.refold()
+    ((event, bad),) = ledger.drain_rejected()
     assert (event.occurred_at, bad.reason) == (at(1), Reason.FOREIGN_STAGE)
     assert ledger.quality == {instant_us(at(1)) // DAY_US: {"foreign_stage": 1}}
-    assert not any(partial.stages for desk in ledger.desks for partial in desk.days.values())
+    view = ledger.view()
+    assert not any(partial.stages for rep_id in view.active_reps() for partial in view.partials(rep_id).values())
 
 
 def test_s22_a_stage_of_another_pipeline_is_said_once_and_counted_while_it_is_so() -> None:
@@ -132,14 +133,14 @@ def test_s22_a_stage_of_another_pipeline_is_said_once_and_counted_while_it_is_so
     wrong = created(0, pipeline="renewal")
     for event in (wrong, stage(1, "second"), activity(2), won(3)):
         ledger.apply(event)
-        ledger.settle()
-    assert len(ledger.take_rejected()) == 1
+        ledger.refold()
+    assert len(ledger.drain_rejected()) == 1
     directory.put(rep("alice", "north"))
     ledger.reps_changed(["alice"])
     ledger.apply(retracted(4, wrong, "opportunity"))
     ledger.apply(created(0))
-    ledger.settle()
-    assert (ledger.take_rejected(), ledger.quality) == ([], {})
+    ledger.refold()
+    assert (ledger.drain_rejected(), ledger.quality) == ([], {})
 
 
 def test_s22_a_stage_that_is_right_meanwhile_is_not_said_again() -> None:
@@ -148,8 +149,8 @@ def test_s22_a_stage_that_is_right_meanwhile_is_not_said_again() -> None:
     rejected = []
     for event in (created(1, pipeline="renewal"), stage(2, "second"), earlier, retracted(3, earlier, "opportunity")):
         ledger.apply(event)
-        ledger.settle()
-        rejected += ledger.take_rejected()
+        ledger.refold()
+        rejected += ledger.drain_rejected()
     assert len(rejected) == 1
     assert list(ledger.quality.values()) == [{"foreign_stage": 1}]
 
@@ -157,9 +158,9 @@ def test_s22_a_stage_that_is_right_meanwhile_is_not_said_again() -> None:
 def test_s22_a_stage_of_an_opportunity_that_nobody_created_is_counted_as_foreign_and_not_said() -> None:
     ledger = Ledger(TWO_PIPELINES, directory_of(TWO_PIPELINES))
     ledger.apply(stage(1, "offer"))
-    ledger.settle()
+    ledger.refold()
     assert list(ledger.quality.values()) == [{"foreign_stage": 1}]
-    assert ledger.take_rejected() == []
+    assert ledger.drain_rejected() == []
 
 
 def test_s23_both_win_rates() -> None:
@@ -221,7 +222,7 @@ def test_s24_a_close_on_an_earlier_day_than_the_creation_is_in_no_mean_and_is_co
     story = (won(0), created(DAY), created(0, opportunity="o2"), won(5 * DAY, opportunity="o2"))
     run = Replay(DEFAULT_POLICY)
     for message in story:
-        run.take(message)
+        run.add(message)
     alice = numbers(run.report())
     assert (alice["won"], alice["sales_cycle_won_seconds"], alice["cycle_negative"]) == (2, 5 * 86400, 1)
     (ledger,) = run.ledgers
@@ -232,7 +233,7 @@ def test_s24_a_correction_of_the_creation_takes_the_negative_cycle_back() -> Non
     run = Replay(DEFAULT_POLICY)
     wrong = created(DAY)
     for message in (won(0), wrong, retracted(DAY, wrong, "opportunity"), created(-5)):
-        run.take(message)
+        run.add(message)
     alice = numbers(run.report())
     assert (alice["cycle_negative"], alice["sales_cycle_won_seconds"]) == (0, 300)
     assert run.ledgers[0].quality == {}
@@ -288,7 +289,7 @@ def test_s27_the_same_event_twice_counts_once_and_other_content_is_a_conflict() 
         activity(1, event_id="x"),
         activity(2, event_id="x"),
     ):
-        run.take(event)
+        run.add(event)
     assert numbers(run.report())["activities"] == {"call": 1}
     assert (run.counts["applied"], run.counts["duplicate"]) == (1, 1)
     assert [bad.reason for _, bad in run.rejected] == [Reason.CONFLICT]

@@ -22,8 +22,8 @@ def activity(number: int, kind: str) -> ev.ActivityLogged:
 
 
 def published(ledger: Ledger) -> bytes:
-    ledger.settle()
-    (field,) = (raw for name, raw in ledger.take_changes().puts["partials"].items() if name.startswith("rep|ann"))
+    ledger.refold()
+    (field,) = (raw for name, raw in ledger.drain_changes().puts["partials"].items() if name.startswith("rep|ann"))
     return field
 
 
