@@ -2,7 +2,7 @@
 
 One JSON object per message, a tagged union on `type`. Unknown fields are ignored; everything else that does not fit
 is an error with the path of the field. Instants are RFC 3339 with an offset. Events are facts: they are never edited,
-only added to, and `event_id` says whether two messages are the same fact.
+only added to, and two messages of one `event_id` are the same fact.
 """
 
 from datetime import datetime

@@ -24,7 +24,7 @@ from schemas.views import Partial
 V = TypeVar("V")
 
 STAGE_MEASURES: Final = {"entered": 0, "visited": 1, "advanced": 2}
-"""Their places in a stage's counts."""
+"""Their indexes in a stage's counts."""
 
 
 class OpportunityFold(Fold):

@@ -247,7 +247,7 @@ class RequestFold(Fold):
             self._wait(customer, request, self._deadlines.first_us(request.turn))
 
     def _begin(self, customer: Customer, request: Request) -> None:
-        """Put a request among the customer's open ones, or take it out, as its turn says."""
+        """Keep the customer's open requests up to date: a request is among them while it has an open turn."""
         self.note_changed(customer, request)
         if request.turn is None:
             request.next_us = 0

@@ -1,4 +1,4 @@
-"""Retractions: a fact's own customer can say that it never was, before it comes or after (S17)."""
+"""Retractions: a fact is withdrawn in the name of its own customer, before it comes or after (S17)."""
 
 from typing import Any
 
@@ -48,6 +48,6 @@ def _note_correction(customer: Customer, at_us: int, request_id: str) -> None:
 
 
 def is_retracted(customer: Customer, event: Event) -> bool:
-    """Whether a fact's customer said that it never was. A retraction itself cannot be retracted."""
+    """Whether a fact of this customer was retracted. A retraction itself cannot be retracted."""
     names = customer.retracted
     return names is not None and event.event_id in names and type(event) is not EventRetracted

@@ -165,6 +165,6 @@ class Scoreboards:
 
 
 def _fingerprint(scoreboard: Scoreboard) -> int:
-    # No checksum: those of similar words are related, and two reps who move the same way would cancel out.
-    words = repr((scoreboard.subject, scoreboard.team, scoreboard.zone.name)).encode()
-    return int.from_bytes(blake2b(words, digest_size=7).digest())
+    # No checksum: those of similar texts are related, and two reps who move the same way would cancel out.
+    text = repr((scoreboard.subject, scoreboard.team, scoreboard.zone.name)).encode()
+    return int.from_bytes(blake2b(text, digest_size=7).digest())

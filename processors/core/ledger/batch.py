@@ -10,10 +10,10 @@ from schemas.errors import BadRecord, Reason
 from schemas.events import Event
 
 DECODE_BATCH_SIZE: Final = 64
-"""So many messages are decoded, and then applied: neither fits the processor's instruction cache beside the other."""
+"""Messages decoded in a row, then applied: both do not fit the processor's instruction cache at once."""
 
 
-class Message(Protocol):
+class RawMessage(Protocol):
     """Something that may hold an event's JSON."""
 
     @property
@@ -25,7 +25,7 @@ class Message(Protocol):
         """The bytes; None: a tombstone."""
 
 
-M = TypeVar("M", bound=Message)
+M = TypeVar("M", bound=RawMessage)
 
 
 class RejectedMessage(NamedTuple, Generic[M]):
@@ -38,7 +38,7 @@ class RejectedMessage(NamedTuple, Generic[M]):
 
 
 class MisplacedMessage(NamedTuple, Generic[M]):
-    """A message whose key is not its event's customer: it counts, but may be in another partition than its like."""
+    """A message whose key is not its event's customer: it counts, but may be in another partition than the customer."""
 
     message: M
     customer_id: str
@@ -64,10 +64,10 @@ def apply_messages(ledger: Ledger, messages: Iterator[M], raw: list[bytes], ids:
     refused: list[RejectedMessage[M]] = []
     misplaced: list[MisplacedMessage[M]] = []
     last, count = None, 0
-    while some := list(islice(messages, DECODE_BATCH_SIZE)):
-        last = some[-1]
-        count += len(some)
-        good, values, events = _decoded(some, refused, misplaced)
+    while batch := list(islice(messages, DECODE_BATCH_SIZE)):
+        last = batch[-1]
+        count += len(batch)
+        good, values, events = _decoded(batch, refused, misplaced)
         for index, event in enumerate(events):
             event_id = event.event_id
             try:
@@ -84,13 +84,13 @@ def apply_messages(ledger: Ledger, messages: Iterator[M], raw: list[bytes], ids:
 def _decoded(
     messages: list[M], refused: list[RejectedMessage[M]], misplaced: list[MisplacedMessage[M]]
 ) -> tuple[list[M], list[bytes], list[Event]]:
-    """Those that hold an event, their bytes and their events; the others are refused."""
+    """The messages that hold an event, their bytes and their events; the others are refused."""
     good, values, events = list[M](), list[bytes](), list[Event]()
-    parse, most = codec.parse_event, codec.MAX_EVENT_BYTES
+    parse, max_bytes = codec.parse_event, codec.MAX_EVENT_BYTES
     for message in messages:
         value = message.value
         try:
-            if value is None or len(value) > most:
+            if value is None or len(value) > max_bytes:
                 refused.append(RejectedMessage(message, _odd_size(value), None))
             else:
                 event = parse(value)

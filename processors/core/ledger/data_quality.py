@@ -1,8 +1,8 @@
 """The data quality of one ledger: how many records had which flaw, by day, and one example of a flaw (S29).
 
-A day is that of the record (days since 1970, UTC). Records say themselves when they were written, and may say anything:
-so days are held to those that windows can see. What is older counts on the oldest of them, what is later counts today,
-and a day that has become too old is dropped. What follows from the facts alone has the days of the facts.
+A day is that of the record (days since 1970, UTC). The timestamp comes from the producer and may be anything, so days
+are limited to those that windows can see: an older record counts on the oldest of them, a later one counts today, and a
+day that has become too old is dropped. What follows from the facts alone has the days of the facts.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ from processors.core.time.windows import WINDOWS, in_window
 from schemas.errors import Reason
 
 MAX_DAYS: Final = 400
-"""So many days are kept at most, and a few hundred bytes for each: this bounds what a journal mark weighs."""
+"""Days that are kept at most, at a few hundred bytes each: this bounds the size of a journal position."""
 MAX_EXAMPLE_CHARACTERS: Final = 300
 """Characters of an example."""
 FOLDED: Final = frozenset({Reason.UNLINKED, Reason.FOREIGN_STAGE, Reason.CYCLE_NEGATIVE})
@@ -63,7 +63,7 @@ class DataQuality:
         self.count(reason, min(max(day, self._oldest), self._today), more)
 
     def count(self, reason: str, day: int, more: int) -> None:
-        """Count what facts of a day say: as much is taken back when they no longer do."""
+        """Count what follows from the facts of a day; a negative `more` takes back what no longer does."""
         counts = self.days.setdefault(day, {})
         counts[reason] = counts.get(reason, 0) + more
         if not counts[reason]:
@@ -84,11 +84,11 @@ class DataQuality:
         return days, reasons
 
     def noted(self) -> CountsByDay:
-        """What must be remembered for a restart: everything but what the facts say."""
+        """What must be kept for a restart: everything but what follows from the facts."""
         return {day: left for day, counts in self.days.items() if (left := _without_folded(counts))}
 
     def restore(self, noted: Mapping[int, Mapping[str, int]], examples: Mapping[str, str]) -> None:
-        """Go on from what an earlier life has noted."""
+        """Go on from what was noted before a restart."""
         self.days = with_folded(noted, self.days)
         self.examples = dict(examples)
         self._prune()
@@ -112,7 +112,7 @@ class DataQuality:
 
 
 def with_folded(noted: Mapping[int, Mapping[str, int]], folded: Mapping[int, Mapping[str, int]]) -> CountsByDay:
-    """The data quality by day as it was noted, but for what the facts themselves say."""
+    """The data quality by day as it was noted, except for what follows from the facts: of that, the present counts."""
     days = {}
     for day in noted.keys() | folded.keys():
         counts = _without_folded(noted.get(day, {}))

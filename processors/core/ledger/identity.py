@@ -1,4 +1,4 @@
-"""What makes two messages the same fact: the event_id says so, and the content must agree (S27)."""
+"""Duplicate or conflict: two messages of one event_id are the same fact if their content agrees (S27)."""
 
 from decimal import InvalidOperation
 from typing import Literal
@@ -10,12 +10,12 @@ Applied = Literal["applied", "duplicate"]
 
 
 def require_same(known: Event, event: Event) -> None:
-    """For an event under an event_id that is taken; raises BadRecord (`conflict`) when it is no mere duplicate."""
+    """Check an event whose event_id is known already. Raises BadRecord (`conflict`) unless it is a duplicate."""
     try:
         if known == event:
             return
     except InvalidOperation:
-        # A signalling NaN for an amount compares with nothing: it is other content, too.
+        # A signalling NaN raises when compared, even with itself: such an amount is other content.
         pass
     kind = type(known).__struct_config__.tag
     raise BadRecord(Reason.CONFLICT, f"event_id {event.event_id!r} was already used for another {kind}")

@@ -10,7 +10,7 @@
 | retracted facts | as long as their request or opportunity; then their own age counts |
 | retractions | `roots`, and as long as what they retract |
 
-A request or an opportunity leaves as a whole: half of one would say something else.
+A request or an opportunity leaves as a whole: half of one would give other numbers.
 A request that was answered but never opened is an orphan after 7 days (S13).
 """
 
@@ -75,7 +75,7 @@ class Retention:
                 return at_us < clock_us - self.roots_us and event.opportunity_id not in (customer.opportunities or ())
 
     def sweep(self, facts: dict[str, ev.Event], customers: dict[str, Customer], now_us: int) -> list[Dropped]:
-        """What to drop now: once a day all facts are looked at, a few thousand in one call. All must be settled."""
+        """What to drop now: all facts are looked at once a day, a few thousand a call. Everything must be refolded."""
         if now_us >= self._next_us and not self._todo:
             self._todo, self._next_us = list(facts), now_us + DAY_US
         chunk = self._todo[-SWEEP_BATCH_SIZE:]
@@ -166,10 +166,10 @@ class _Sweep:
 
     def _is_new(self, kind: str, customer: Customer, root_id: str) -> bool:
         """Whether a root is looked at for the first time."""
-        place = (kind, customer.customer_id, root_id)
-        if place in self._seen:
+        root = (kind, customer.customer_id, root_id)
+        if root in self._seen:
             return False
-        self._seen.add(place)
+        self._seen.add(root)
         return True
 
     def _newest_us(self, customer: Customer, request: Request) -> int:

@@ -104,8 +104,8 @@ class PolicyComparison(msgspec.Struct):
     hours: list[int]
     """Alerts more (or fewer) by hour of the week."""
     causes: dict[str, PolicyDifference] | None
-    """First other `calendars` (with teams and zones), then other `levels`; None: not told apart, as a policy has
-    versions."""
+    """First other `calendars` (with teams and zones), then other `levels`; None: a policy has versions, and
+    the causes cannot be separated."""
 
 
 class BacktestReport(msgspec.Struct):

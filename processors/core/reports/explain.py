@@ -42,7 +42,7 @@ class HoldLine(msgspec.Struct):
 
 
 class LevelLine(msgspec.Struct):
-    """What one level says of a turn."""
+    """The outcome of one level of a turn."""
 
     level: str
     due_at: str
@@ -165,7 +165,7 @@ def in_order(known: list[FactEffect]) -> Iterator[FactLine]:
 
 
 def retracted_lines(facts: Iterable[ev.Event], retractions: Retractions) -> Iterator[FactEffect]:
-    """Those of the facts that never were, and what says so."""
+    """Those of the facts that were retracted, and their retractions."""
     for fact in facts:
         if fact.event_id in retractions:
             first = min(retractions[fact.event_id], key=lambda one: (one.occurred_at, one.event_id))

@@ -79,7 +79,7 @@ def numbers_of(
     quantiles: Quantiles | None = None,
     kinds: Collection[str] = KINDS,
 ) -> Numbers:
-    """What a summed partial says. Without exact quantiles they are estimated from the histogram.
+    """The measures of a summed partial. Without exact quantiles they are estimated from the histogram.
 
     `kinds`: those of activities that the policy lists.
     """

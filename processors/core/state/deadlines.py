@@ -96,7 +96,7 @@ class _Terms:
         return self._calendars.get(team, self._default)
 
     def due(self, start_us: int, team: str, priority: str, channel: str) -> Due:
-        """Teams and channels that no filter and no calendar names are one, so that free words fill no memory."""
+        """Teams and channels that no filter and no calendar names are one, so that free text fills no memory."""
         key = (
             team if team in self._teams else None,
             priority,

@@ -18,7 +18,7 @@ class Directory:
         self._reps: dict[str, RepUpdated] = {}
 
     def put(self, rep: RepUpdated) -> bool:
-        """Take a rep's newest entry; true when it says something new. Raises BadRecord for an unknown time zone."""
+        """Set a rep's newest entry; true if it differs from the last one. Raises BadRecord for an unknown time zone."""
         if rep.time_zone is not None:
             _check_zone(rep.time_zone)
         known = self._reps.get(rep.rep_id)

@@ -23,10 +23,10 @@ MAX_STALE_ENTRIES: Final = 64
 class FirstNames:
     """The first names of a set that grows and shrinks."""
 
-    __slots__ = ("_kept", "_most", "_queue", "_rest")
+    __slots__ = ("_kept", "_limit", "_queue", "_rest")
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._kept: set[str] = set()
         self._rest: set[str] = set()
         self._queue: list[str] = []
@@ -34,7 +34,7 @@ class FirstNames:
 
     def add(self, name: str) -> str | None:
         """A new name; returns the one that has no room now, which may be the new one."""
-        if len(self._kept) < self._most:
+        if len(self._kept) < self._limit:
             self._kept.add(name)
             return None
         last = max(self._kept)
@@ -65,6 +65,6 @@ class FirstNames:
         return None
 
 
-def without_room(names: list[str], most: int) -> list[str]:
+def without_room(names: list[str], limit: int) -> list[str]:
     """Those of some names that are not among the first."""
-    return sorted(names)[most:] if len(names) > most else []
+    return sorted(names)[limit:] if len(names) > limit else []

@@ -35,7 +35,7 @@ RANKS: Final[dict[type[Fact], int]] = {
 
 @mypyc_attr(acyclic=True)
 class Entry:
-    """A fact in its place in the order."""
+    """A fact with what it is ordered by."""
 
     __slots__ = ("at_us", "fact", "rank")
 
@@ -46,7 +46,7 @@ class Entry:
         """Of a request or of an opportunity, whose entries are kept apart."""
 
     def is_after(self, other: "Entry") -> bool:
-        """Whether its place is behind that of another; nearly always, the instants alone tell."""
+        """Whether it comes after another one. Nearly always the instants differ, and decide."""
         if self.at_us != other.at_us:
             return self.at_us > other.at_us
         if self.rank != other.rank:
@@ -60,7 +60,7 @@ class Entry:
 
 
 def discard(entries: list[Entry], entry: Entry) -> None:
-    """Take the fact in an entry's place out of ordered ones, if it is among them."""
+    """Remove the entry equal to this one from ordered ones, if it is among them."""
     index = bisect_left(entries, entry)
     if index < len(entries) and not entries[index].is_after(entry):
         del entries[index]

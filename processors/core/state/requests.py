@@ -40,7 +40,7 @@ class OwnerHold:
 
 @mypyc_attr(acyclic=True)
 class Turn:
-    """A customer waits: since when, on whom. Ended turns also say when, how and by whom."""
+    """One wait of a customer: since when, and on whom. An ended turn also has when, how and by whom it ended."""
 
     __slots__ = ("changes", "end_us", "ending", "number", "opener", "owner", "responder", "start_us")
 

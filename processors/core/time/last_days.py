@@ -3,7 +3,7 @@
 A window of a team is the union of its reps' own windows, each of which ends on that rep's today. The customer is in it
 for as long as the last day of any zone is. Nearly always one zone's day stays in every window at least as long as those
 of all the others: there the customer counts. Where no zone's does, because their offsets are about a day apart or
-change places with the seasons, the customer counts on a day of *these zones together*. They are written as
+swap with the seasons, the customer counts on a day of *these zones together*. They are written as
 `Pacific/Chatham,Pacific/Pago_Pago:1`: the last day in Pago Pago is one before that in Chatham. Their today is the
 earliest of both, counted from there.
 """
