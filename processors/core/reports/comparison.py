@@ -29,7 +29,7 @@ class Share(msgspec.Struct, gc=False):
 
 
 class Comparison(msgspec.Struct, gc=False):
-    """A rep's ratio beside that of the others; the verdict is None with fewer than MIN_CASES cases on either side."""
+    """A rep's ratio beside that of the others; the verdict is None with fewer than 10 cases on either side."""
 
     rep: Share
     others: Share
