@@ -14,7 +14,7 @@ from processors.agents.intake import LostRecords
 from processors.core.ledger.data_quality import MAX_DAYS, MAX_EXAMPLE_CHARACTERS
 from processors.core.ledger.retention import Retention
 from processors.core.time.instants import DAY_US, moment
-from processors.sinks.batches import RecordSet
+from processors.sinks.record_set import RecordSet
 from schemas import codec
 from schemas.errors import Reason
 from tests.agents.workbench import CLOCK_US, SOURCE, TOPIC, Desk, Record, RecordBatch, batch, new_parts
