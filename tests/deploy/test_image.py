@@ -109,7 +109,7 @@ def test_the_build_steps_work_in_a_clean_directory(tmp_path: Path) -> None:
         str(target / "bin" / "python"),
         "-P",
         "-c",
-        "from processors.core.ledger.ledger import ledger; print(ledger.__file__)",
+        "from processors.core.ledger import ledger; print(ledger.__file__)",
     ]
     shown = subprocess.run(ledger, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert shown.strip().endswith(".so")

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
+from processors.core.ledger import retention as module
 from processors.core.ledger.ledger import Ledger
-from processors.core.ledger.ledger import retention as module
 from processors.core.ledger.retention import Retention
 from processors.core.state.directory import directory_of
 from processors.core.time.instants import DAY_US, instant_us
