@@ -38,7 +38,9 @@ def test_going_back_returns_to_the_earlier_choice(open_page: Open) -> None:
     page.get_by_role("link", name="Amount won").press("Enter")
     expect(page.get_by_role("columnheader", name="Amount won")).to_have_attribute("aria-sort", "descending")
     page.go_back()
-    expect(page.get_by_role("columnheader", name="Response time per customer")).to_have_attribute("aria-sort", "ascending")
+    expect(page.get_by_role("columnheader", name="Response time per customer")).to_have_attribute(
+        "aria-sort", "ascending"
+    )
 
 
 def test_a_snooze_is_chosen_or_left_by_keys_and_the_focus_comes_back(open_page: Open) -> None:
