@@ -83,7 +83,7 @@ def salespulse(
     with pinned(on):
         process = ChildProcess(
             label,
-            [sys.executable, *python, "-m", "processors.cli", command],
+            [sys.executable, *python, "-m", "processors.commands.cli", command],
             settings.worker.data_dir / f"{label}.log",
             env,
         )

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from config.load_policy import load_policy
+from processors.commands.legible import legible
+from processors.commands.lines import BadLines, read_messages
+from processors.commands.replay import percent
 from processors.core.backtest import Backtest, BacktestReport, Difference, RepCount, Side
-from processors.tools.legible import legible
-from processors.tools.lines import BadLines, read_messages
-from processors.tools.replay import percent
 from schemas.errors import BadRecord
 
 HERE = Path(__file__).resolve().parent

@@ -11,7 +11,7 @@ import click
 from config.load_policy import load_policy
 from config.reading import variable
 from config.settings import Settings, load_settings
-from processors.command_line import FILE, INSTANT, PORT, POSITIVE, SHARD, SHARE, Commands, Finite, output
+from processors.commands.command_line import FILE, INSTANT, PORT, POSITIVE, SHARD, SHARE, Commands, Finite, output
 from schemas.errors import Reason
 
 CONFIG = click.option("--config", "config_file", type=FILE, help="settings in TOML; default: config/default.toml's")
@@ -43,7 +43,7 @@ def replay(files: tuple[str, ...], as_of: int | None, form: str, window: str, co
 
     FILES are read in turn; - is standard input.
     """
-    from processors.tools.replay import as_json, print_tables, replay_files  # noqa: PLC0415
+    from processors.commands.replay import as_json, print_tables, replay_files  # noqa: PLC0415
 
     report = replay_files(files, load_policy(settings_of(config_file).policy.path), as_of)
     if form == "json":
@@ -57,7 +57,7 @@ def replay(files: tuple[str, ...], as_of: int | None, form: str, window: str, co
 @click.option("--directory", type=click.Path(path_type=Path, file_okay=False), default=Path("schemas/json"))
 def schemas(check: bool, directory: Path) -> None:
     """Generate the contract's JSON Schemas."""
-    from processors.tools import json_schemas  # noqa: PLC0415
+    from processors.commands import json_schemas  # noqa: PLC0415
 
     changed = json_schemas.stale(directory) if check else json_schemas.write(directory)
     for name in changed:
@@ -112,8 +112,8 @@ def board(shard: str | None, config_file: Path | None) -> None:
 @CONFIG
 def explain(wanted: str, opportunity: bool, files: tuple[str, ...], form: str, config_file: Path | None) -> None:
     """Every event, interval and rule behind one wait or sale."""
-    from processors.tools import explain as tool  # noqa: PLC0415
-    from processors.tools.lines import read_messages  # noqa: PLC0415
+    from processors.commands import explain as tool  # noqa: PLC0415
+    from processors.commands.lines import read_messages  # noqa: PLC0415
 
     settings = settings_of(config_file)
     if files:
@@ -138,7 +138,7 @@ def backtest(files: tuple[str, ...], policy: Path, against: Path | None, as_of: 
 
     FILES are JSONL events; - is standard input. With --against, two policies side by side.
     """
-    from processors.tools import backtest as tool  # noqa: PLC0415
+    from processors.commands import backtest as tool  # noqa: PLC0415
 
     report = tool.backtest_files(files, policy, against, as_of)
     if form == "table":
@@ -154,7 +154,7 @@ def verify(config_file: Path | None) -> None:
 
     Exit 1 if they differ, or if a customer's events are in several partitions.
     """
-    from processors.tools import verify as tool  # noqa: PLC0415
+    from processors.commands import verify as tool  # noqa: PLC0415
 
     result = tool.verify(settings_of(config_file))
     tool.print_verification(result, output())
@@ -178,7 +178,7 @@ def verify(config_file: Path | None) -> None:
 @CONFIG
 def dead_letters(limit: int, reason: str | None, mended: str | None, form: str, config_file: Path | None) -> None:
     """What could not count and why; puts mended ones back."""
-    from processors.tools import dead_letters as tool  # noqa: PLC0415
+    from processors.commands import dead_letters as tool  # noqa: PLC0415
 
     settings = settings_of(config_file)
     if mended is not None:
@@ -205,11 +205,11 @@ def topics(only_check: bool, accept_new_log: bool, grow: int | None, config_file
         raise click.UsageError("--check, --accept-new-log and --grow exclude one another")
     settings = settings_of(config_file)
     if accept_new_log:
-        from processors.tools import new_log  # noqa: PLC0415
+        from processors.commands import new_log  # noqa: PLC0415
 
         raise SystemExit(new_log.accept_new_log(settings, output()))
     if grow is not None:
-        from processors.tools import growth  # noqa: PLC0415
+        from processors.commands import growth  # noqa: PLC0415
 
         raise SystemExit(growth.grow(settings, grow, output()))
     from processors.ingest.topics import run_topics  # noqa: PLC0415
@@ -224,7 +224,7 @@ def check(config_file: Path | None) -> None:
 
     Exit 2 if a setting is wrong, 1 if only Kafka, a topic or Redis is.
     """
-    from processors.ingest.check import all_checks, run_checks  # noqa: PLC0415
+    from processors.commands.check import all_checks, run_checks  # noqa: PLC0415
 
     raise SystemExit(run_checks(all_checks(settings_of(config_file)), output()))
 
@@ -251,7 +251,7 @@ def import_csv(
 
     Exit 1, with nothing sent, if more rows were skipped than gave events.
     """
-    from processors.ingest.commands import Target, run_import_csv  # noqa: PLC0415
+    from processors.commands.simulate import Target, run_import_csv  # noqa: PLC0415
     from processors.ingest.csv_import import report_lines  # noqa: PLC0415
 
     target = Target(settings_of(config_file), sys.stdout.buffer if to == "stdout" else None)
@@ -285,7 +285,7 @@ def import_csv(
 @CONFIG
 def simulate(to: str, config_file: Path | None, **options: Any) -> None:
     """A seeded, believable team of reps and customers as events."""
-    from processors.ingest.commands import Target, run_simulate, simulation  # noqa: PLC0415
+    from processors.commands.simulate import Target, run_simulate, simulation  # noqa: PLC0415
 
     target = Target(settings_of(config_file), sys.stdout.buffer if to == "stdout" else None)
     delivery = run_simulate(simulation(target, options), target)

@@ -1,4 +1,4 @@
-"""What all commands share: how arguments are read, and how errors are told. `processors/cli.py` has the commands."""
+"""What all commands share: how arguments are read, and how errors are printed."""
 
 import errno
 import logging

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from config.settings import KafkaSettings, Settings
+from processors.commands.legible import legible
 from processors.core.instants import rfc3339
 from processors.ingest.clients import producer
 from processors.ingest.outgoing import key_of
-from processors.tools.legible import legible
 from processors.tools.topic import TopicRecord, read_topics
 from schemas.codec import decode_message
 from schemas.errors import BadRecord, UsageError

@@ -12,17 +12,17 @@ from rich.table import Table
 from config.clock import Clock
 from config.load_policy import load_policy
 from config.settings import Settings
+from processors.commands.kept import read_kept
+from processors.commands.legible import legible
+from processors.commands.lines import BadLine, Line
+from processors.commands.new_log import read_logs
+from processors.commands.refold import Refold
+from processors.commands.replay import span
 from processors.core.explain import NOBODY, RequestAccount, TurnAccount, explain_request
 from processors.core.explain_opportunity import OpportunityAccount, explain_opportunity
 from processors.core.identity import require_same
 from processors.core.ledger import Ledger
 from processors.core.replay import Replay
-from processors.tools.kept import read_kept
-from processors.tools.legible import legible
-from processors.tools.lines import BadLine, Line
-from processors.tools.new_log import read_logs
-from processors.tools.refold import Refold
-from processors.tools.replay import span
 from processors.tools.topic import TopicRecord, read_topics
 from schemas.codec import decode_message
 from schemas.errors import BadRecord, UsageError

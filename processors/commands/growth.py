@@ -16,14 +16,14 @@ from rich.console import Console
 
 from config.clock import in_force, wall_us
 from config.settings import KafkaSettings, Settings
+from processors.commands.kept import read_kept
+from processors.commands.stopped import require_no_workers
 from processors.core.instants import FOREVER_US
 from processors.ingest.clients import admin_client, consumer, producer
 from processors.ingest.topics import create_missing, wanted_topics
 from processors.sinks.keys import Keys
 from processors.sinks.read_model import ReadModel
 from processors.sinks.redis_client import connect
-from processors.tools.kept import read_kept
-from processors.tools.stopped import require_no_workers
 from processors.tools.topic import TopicReader, TopicRecord
 from schemas.codec import decode_kept, encode
 from schemas.errors import BadRecord, UsageError

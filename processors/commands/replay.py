@@ -7,10 +7,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from processors.commands.legible import legible
+from processors.commands.lines import BadLines, read_messages
 from processors.core.quality import quality_lines
 from processors.core.replay import Replay
-from processors.tools.legible import legible
-from processors.tools.lines import BadLines, read_messages
 from schemas.errors import BadRecord
 from schemas.policy import Policy
 

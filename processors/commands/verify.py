@@ -15,12 +15,12 @@ from rich.table import Table
 
 from config.clock import Clock, in_force
 from config.settings import Settings
+from processors.commands.kept import read_kept
+from processors.commands.legible import legible
+from processors.commands.new_log import read_logs
+from processors.commands.published import Fields, Place, equal, read_clocks, read_fields, read_positions, readable
+from processors.commands.refold import Refold
 from processors.ingest.clients import consumer
-from processors.tools.kept import read_kept
-from processors.tools.legible import legible
-from processors.tools.new_log import read_logs
-from processors.tools.published import Fields, Place, equal, read_clocks, read_fields, read_positions, readable
-from processors.tools.refold import Refold
 from processors.tools.topic import TopicReader
 from schemas.errors import ConfigError, Unavailable
 

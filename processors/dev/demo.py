@@ -135,7 +135,7 @@ def _places(settings: Settings, watching: Monitoring, directory: Path) -> Places
 
 def _child(stack: ExitStack, name: str, settings: Settings, directory: Path) -> ChildProcess:
     others = {key: value for key, value in os.environ.items() if not key.startswith("SALESPULSE_")}
-    command = [sys.executable, "-m", "processors.cli", name]
+    command = [sys.executable, "-m", "processors.commands.cli", name]
     return stack.enter_context(
         ChildProcess(f"the {name}", command, directory / f"{name}.log", others | as_environment(settings))
     )

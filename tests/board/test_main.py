@@ -16,7 +16,7 @@ from urllib.request import urlopen
 from processors.dev.process import free_port
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config" / "policy.toml"
-COMMAND = [sys.executable, "-c", "from processors.cli import main; main()", "board"]
+COMMAND = [sys.executable, "-c", "from processors.commands.cli import main; main()", "board"]
 
 
 @contextmanager

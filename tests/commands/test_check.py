@@ -10,8 +10,7 @@ from rich.console import Console
 
 from config.clock import wall_us
 from config.settings import KafkaSettings, PolicySettings, RedisSettings, Settings
-from processors.core.instants import DAY_US
-from processors.ingest.check import (
+from processors.commands.check import (
     Check,
     all_checks,
     kafka_checks,
@@ -20,6 +19,7 @@ from processors.ingest.check import (
     redis_answers,
     run_checks,
 )
+from processors.core.instants import DAY_US
 from processors.ingest.topics import ensure_topics
 from processors.sinks import codecs
 from processors.sinks.read_model import ReadModel

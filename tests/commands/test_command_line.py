@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from config.settings import PolicySettings
-from processors.cli import main
+from processors.commands.cli import main
 from processors.dev.process import LOOPBACK, free_port
 
 
@@ -79,7 +79,7 @@ def test_a_broker_that_is_not_there_is_one_line_and_exit_1_whatever_libraries_lo
     commands = ["simulate --count 5 --to kafka", "topics", "verify", "dead-letters"]
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "processors.cli", *command.split()],
+            [sys.executable, "-m", "processors.commands.cli", *command.split()],
             env=os.environ | {"SALESPULSE_KAFKA__BOOTSTRAP": address},
             cwd=tmp_path,
             stdout=subprocess.PIPE,
@@ -98,7 +98,7 @@ def test_a_broker_that_is_not_there_is_one_line_and_exit_1_whatever_libraries_lo
 def test_a_worker_that_may_not_write_its_files_says_so_before_it_asks_for_a_broker(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     program = subprocess.run(
-        [sys.executable, "-m", "processors.cli", "worker"],
+        [sys.executable, "-m", "processors.commands.cli", "worker"],
         env=os.environ
         | {"SALESPULSE_WORKER__DATA_DIR": str(tmp_path / "file"), "SALESPULSE_WORKER__METRICS_PORT": "0"},
         check=False,
@@ -120,7 +120,7 @@ def test_a_reader_that_leaves_before_the_end_ends_the_command_quietly(command: s
     (tmp_path / "POLICY").write_bytes(PolicySettings().path.read_bytes())
     there, here = os.pipe()
     os.close(there)
-    arguments = [sys.executable, "-m", "processors.cli", *command.split()]
+    arguments = [sys.executable, "-m", "processors.commands.cli", *command.split()]
     program = subprocess.run(arguments, cwd=tmp_path, check=False, stdout=here, stderr=subprocess.PIPE, timeout=90)
     os.close(here)
     assert (program.returncode, program.stderr) == (0, b"")
@@ -130,7 +130,7 @@ def test_a_reader_that_leaves_before_the_end_ends_the_command_quietly(command: s
 @pytest.mark.parametrize("command", ["simulate --count 10", "check --help"])
 def test_a_full_disk_is_one_line_and_exit_1(command: str) -> None:
     with Path("/dev/full").open("wb") as full:
-        arguments = [sys.executable, "-m", "processors.cli", *command.split()]
+        arguments = [sys.executable, "-m", "processors.commands.cli", *command.split()]
         ended = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (
         1,

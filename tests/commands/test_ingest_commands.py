@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from config.settings import ClockSettings, Settings
-from processors.cli import main
+from processors.commands.cli import main
+from processors.commands.simulate import SimulateOptions, Target, run_import_csv, run_simulate, simulation
 from processors.core.instants import DAY_US, SECOND_US, instant_us, moment, rfc3339
 from processors.core.ledger import SKEW_US
 from processors.ingest.clients import admin_client, consumer
-from processors.ingest.commands import SimulateOptions, Target, run_import_csv, run_simulate, simulation
 from processors.ingest.faults import Faults
 from processors.ingest.simulate import Simulator
 from processors.ingest.topics import ensure_topics

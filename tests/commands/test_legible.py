@@ -5,8 +5,8 @@ from collections import Counter
 
 from rich.console import Console
 
-from processors.tools.dead_letters import print_dead_letters
-from processors.tools.legible import legible
+from processors.commands.dead_letters import print_dead_letters
+from processors.commands.legible import legible
 from processors.tools.topic import TopicRecord
 
 

@@ -2,11 +2,11 @@
 
 from config.settings import KafkaSettings
 from processors.agents.segments import Log, Mark
+from processors.commands.growth import grown
+from processors.commands.new_log import accepted, changed_topics
+from processors.commands.refolded_partition import RefoldedPart
+from processors.commands.stopped import Extent
 from processors.core.ledger import Ledger
-from processors.tools.growth import grown
-from processors.tools.new_log import accepted, changed_topics
-from processors.tools.refolded_part import RefoldedPart
-from processors.tools.stopped import Extent
 from processors.tools.topic import TopicRecord
 from schemas import codec
 from schemas.policy import DEFAULT_POLICY

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from config.settings import PolicySettings
-from processors.cli import main
+from processors.commands.cli import main
 from schemas.codec import encode
 from schemas.events import Message
 from tests.story import (

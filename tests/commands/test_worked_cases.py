@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from processors.cli import main
+from processors.commands.cli import main
 
 CASES = Path(__file__).parents[3] / "shared" / "data" / "cases"
 DONE = ("c15_used_exactly_the_target",)

@@ -16,7 +16,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 from config.settings import Settings, load_settings
-from processors.cli import main
+from processors.commands.cli import main
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from config.settings import load_settings
-from processors.cli import main
+from processors.commands.cli import main
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]

@@ -32,7 +32,7 @@ SMALL = ["--days", "3", "--reps", "6"]
 def demo(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A running `salespulse demo` whose temporary files are below the directory."""
     port = () if "--port" in arguments else ("--port", str(free_port()))
-    command = [sys.executable, "-m", "processors.cli", "demo", *arguments, *port]
+    command = [sys.executable, "-m", "processors.commands.cli", "demo", *arguments, *port]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     environment = os.environ | {"TMPDIR": str(directory)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes) as process:  # type: ignore[call-overload]

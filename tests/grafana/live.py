@@ -183,7 +183,7 @@ def with_notifier(settings: Settings, hook_url: str) -> Settings:
 @contextmanager
 def notifier(settings: Settings, directory: Path) -> Iterator[int]:
     """A notifier for the length of a block: the port of its metrics."""
-    command = [sys.executable, "-m", "processors.cli", "notifier"]
+    command = [sys.executable, "-m", "processors.commands.cli", "notifier"]
     with ChildProcess("the notifier", command, directory / "notifier.log", _environment(settings)):
         yield settings.notifier.metrics_port
 

@@ -37,7 +37,7 @@ class Worker:
         self.port = port or free_port()
         own = msgspec.structs.replace(settings.worker, metrics_port=self.port, data_dir=directory / str(self.port))
         environment = _environment(msgspec.structs.replace(settings, worker=own))
-        command = [sys.executable, "-m", "processors.cli", "worker"]
+        command = [sys.executable, "-m", "processors.commands.cli", "worker"]
         self.process = ChildProcess("the worker", command, directory / f"worker-{self.port}.log", environment)
 
     def page(self) -> Page:
@@ -62,7 +62,7 @@ def board(settings: Settings, directory: Path, port: int = 0) -> Iterator[int]:
     """A board for the length of a block: its port (0: any)."""
     port = port or free_port()
     own = msgspec.structs.replace(settings.board, port=port)
-    command = [sys.executable, "-m", "processors.cli", "board"]
+    command = [sys.executable, "-m", "processors.commands.cli", "board"]
     environment = _environment(msgspec.structs.replace(settings, board=own))
     with ChildProcess("the board", command, directory / f"board-{port}.log", environment):
         yield port

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from config.clock import Clock
 from config.settings import Settings
+from processors.commands.growth import grow, grown
+from processors.commands.new_log import accept_new_log, read_journals
+from processors.commands.verify import verify
 from processors.core.instants import DAY_US, SECOND_US, moment
 from processors.ingest.clients import admin_client, producer
 from processors.ingest.topics import create_missing, ensure_topics, wanted_topics
-from processors.tools.growth import grow, grown
-from processors.tools.new_log import accept_new_log, read_journals
-from processors.tools.verify import verify
 from schemas import events as ev
 from schemas.codec import encode
 from schemas.errors import UsageError

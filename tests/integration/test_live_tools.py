@@ -17,6 +17,9 @@ from rich.console import Console
 
 from config.clock import Clock
 from config.settings import ClockSettings, Settings
+from processors.commands.dead_letters import as_json, latest, replay_mended, values
+from processors.commands.explain import explain_live
+from processors.commands.verify import print_verification, verify
 from processors.core.explain import RequestAccount
 from processors.core.instants import DAY_US, moment, rfc3339
 from processors.ingest.clients import consumer, producer
@@ -24,10 +27,7 @@ from processors.ingest.outgoing import from_messages
 from processors.ingest.simulate import Simulator
 from processors.ingest.topics import ensure_topics
 from processors.sinks.keys import Keys
-from processors.tools.dead_letters import as_json, latest, replay_mended, values
-from processors.tools.explain import explain_live
 from processors.tools.topic import read_topics
-from processors.tools.verify import print_verification, verify
 from schemas import events as ev
 from schemas.codec import decode_event, encode
 from schemas.errors import ConfigError, Unavailable, UsageError

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from config.settings import ClockSettings, RetentionSettings, Settings, as_environment
+from processors.commands.simulate import Target, run_import_csv
 from processors.dev.process import ChildProcess, free_port
 from processors.dev.scrape import Page, get
-from processors.ingest.commands import Target, run_import_csv
 from processors.ingest.topics import ensure_topics
 from tests.integration.stack import wait_until, worker
 
@@ -45,7 +45,7 @@ def page(at_the_end: Settings, tmp_path: Path) -> Iterator[Page]:
     own = msgspec.structs.replace(at_the_end.board, port=port, metrics_pipeline_windows=("all",))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SALESPULSE_")}
     environment |= as_environment(msgspec.structs.replace(at_the_end, board=own))
-    command = [sys.executable, "-m", "processors.cli", "board"]
+    command = [sys.executable, "-m", "processors.commands.cli", "board"]
     with worker(at_the_end, tmp_path) as running:
         board = ChildProcess("the board", command, tmp_path / "board.log", environment)
         try:
