@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.console import Console
 from rich.table import Table
 
 from config.load_policy import load_policy
+from processors.commands.command_line import output
 from processors.commands.legible import legible
 from processors.commands.lines import BadLines, read_messages
+from processors.commands.options import FILE, INSTANT
 from processors.commands.replay import percent
 from processors.core.backtest import Backtest, BacktestReport, Difference, RepCount, Side
 from schemas.errors import BadRecord
@@ -20,6 +23,24 @@ SHOWN_REPS = 30
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 BUSIEST = 5
 CAUSES = {"calendars": "other calendars, teams and zones", "levels": "other levels"}
+
+
+@click.command("backtest")
+@click.argument("files", nargs=-1, required=True)
+@click.option("--policy", required=True, type=FILE, help="the policy to try")
+@click.option("--against", type=FILE, help="the policy to compare it with")
+@click.option("--as-of", type=INSTANT, help="the instant to look at; default: the newest event")
+@click.option("--format", "form", type=click.Choice(["table", "json", "html"]), default="table", show_default=True)
+def command(files: tuple[str, ...], policy: Path, against: Path | None, as_of: int | None, form: str) -> None:
+    """Which alerts history would have had under a policy.
+
+    FILES are JSONL events; - is standard input. With --against, two policies side by side.
+    """
+    report = backtest_files(files, policy, against, as_of)
+    if form == "table":
+        print_backtest(report, output())
+    else:
+        click.echo(as_json(report) if form == "json" else as_html(report))
 
 
 def backtest_files(files: tuple[str, ...], policy: Path, against: Path | None, as_of_us: int | None) -> BacktestReport:

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 
+import click
 import msgspec
 from rich.console import Console
 
@@ -11,6 +13,8 @@ from config.clock import Clock
 from config.data_dir import require_data_dir
 from config.load_policy import load_policy
 from config.settings import Settings, exposed_files
+from processors.commands.command_line import output
+from processors.commands.options import CONFIG, settings_of
 from processors.core.instants import DAY_US
 from processors.ingest.clients import DEFAULT_TIMEOUT_SECONDS, admin_client
 from processors.ingest.topics import all_topics, examine, problems
@@ -29,6 +33,16 @@ _example = msgspec.msgpack.Decoder(str).decode
 FIELDS_AT_ONCE = 1000
 KEYS_DAYS = 7
 """Wrong keys of so many days are warned of, today included."""
+
+
+@click.command("check")
+@CONFIG
+def command(config_file: Path | None) -> None:
+    """What is wrong here, if anything, and how to mend it.
+
+    Exit 2 if a setting is wrong, 1 if only Kafka, a topic or Redis is.
+    """
+    raise SystemExit(run_checks(all_checks(settings_of(config_file)), output()))
 
 
 class Caution(msgspec.Struct, frozen=True):

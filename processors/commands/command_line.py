@@ -1,15 +1,13 @@
-"""What all commands share: how arguments are read, and how errors are printed."""
+"""The group that all commands belong to: it loads the one that was asked for, and prints every error as one line."""
 
 import errno
+import importlib
 import logging
-import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from rich.console import Console
@@ -17,76 +15,22 @@ from rich.console import Console
 from schemas.errors import SalespulseError, UsageError
 
 INTERRUPTED = 130
-"""What a shell says of a program that Ctrl-C ended."""
+"""A shell's exit code for a program that Ctrl-C ended."""
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-PORT = click.IntRange(0, 65535)
-FILE = click.Path(path_type=Path, dir_okay=False)
+
+class Listed(NamedTuple):
+    """A command that is not loaded yet."""
+
+    module: str
+    """The file beside this one that has it, as `command`."""
+    summary: str
+    """The first line of its help, for the list of commands."""
 
 
-class Finite(click.FloatRange):
-    """A number within a range. Python's own `nan` passes any range, and `inf` is no speed or share."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number; fails for what is none."""
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is no number to work with.", param, ctx)
-        return number
-
-
-SHARE = Finite(0, 1)
-POSITIVE = Finite(min=0, min_open=True)
-
-
-class Instant(click.ParamType):
-    """An RFC 3339 instant as microseconds since 1970."""
-
-    name = "instant"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The microseconds; fails for what is no instant, and for one without its offset."""
-        from processors.core.instants import instant_us  # noqa: PLC0415 -- commands load what they need
-
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not an RFC 3339 instant such as 2026-05-01T12:00:00Z.", param, ctx)
-        if moment.tzinfo is None:
-            self.fail(f"{value!r} has no offset: append Z or +02:00.", param, ctx)
-        return instant_us(moment)
-
-
-INSTANT = Instant()
-
-
-class Shard(click.ParamType):
-    """A shard of the reps, such as 0/4, as `board.shard` has it."""
-
-    name = "shard"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The text; fails with what is allowed."""
-        from msgspec import ValidationError  # noqa: PLC0415 -- commands load what they need
-
-        from config.board_settings import BoardSettings, board_problems  # noqa: PLC0415
-        from config.values import ShardOfReps, allowed, from_environment  # noqa: PLC0415
-
-        try:
-            from_environment(value, ShardOfReps)
-        except ValidationError:
-            self.fail(f"{value!r} does not fit; allowed is {allowed(ShardOfReps)}.", param, ctx)
-        for _, _, wanted in board_problems(BoardSettings(shard=value)):
-            self.fail(f"{value!r} does not fit; allowed are {wanted}.", param, ctx)
-        return value
-
-
-SHARD = Shard()
-
-
-class _Mistake(click.ClickException):
-    """A wrong command line, told in one line like every other error."""
+class _UsageMistake(click.ClickException):
+    """A wrong command line, printed in one line like every other error."""
 
     exit_code = 2
 
@@ -96,22 +40,22 @@ class _Mistake(click.ClickException):
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
-    """Click shows a wrong command line with its usage, in four lines: here it is one, which says where to look."""
+def _usage_errors_in_one_line() -> Iterator[None]:
+    """Click prints a wrong command line with its usage, in four lines: ours is one, which says where to look."""
     try:
         yield
     except click.exceptions.NoArgsIsHelpError:
         raise
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "salespulse"
-        raise _Mistake(f"{error.format_message().rstrip('.')}; see `{where} --help`") from error
+        raise _UsageMistake(f"{error.format_message().rstrip('.')}; see `{where} --help`") from error
 
 
 class Output(Console):
-    """Standard output for people: a reader that leaves is nobody's failure, as for all else that is written."""
+    """Standard output for people. A reader that leaves (`| head`) is no failure of ours."""
 
     def on_broken_pipe(self) -> None:
-        """Leave it to `Commands`."""
+        """Leave it to `LazyCommands`, where Rich would exit with 1."""
         raise BrokenPipeError
 
 
@@ -121,17 +65,40 @@ def output() -> Output:
 
 
 def _mute() -> None:
-    """The reader of our output has left (`| head`): nothing more to say, and nothing to flush at exit."""
+    """Nothing can be written any more: Python's flush at exit goes nowhere, instead of failing once more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class Commands(click.Group):
-    """Errors are one line on standard error: exit 2 for bad usage or input, 1 for a failure, 130 after Ctrl-C."""
+class LazyCommands(click.Group):
+    """Loads a command's module when it is called: Faust alone takes seconds.
+
+    Errors are one line on standard error: exit 2 for bad usage or input, 1 for a failure, 130 after Ctrl-C.
+    """
+
+    def __init__(self, *args: Any, listed: Mapping[str, Listed], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.listed = listed
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        """The names of all commands."""
+        return sorted(self.listed)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- click's signature
+        """Load a command; None for an unknown name."""
+        if cmd_name not in self.listed:
+            return None
+        command: click.Command = importlib.import_module(f"{__package__}.{self.listed[cmd_name].module}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.listed[name].summary) for name in self.list_commands(ctx)])
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Read the arguments before the command's name."""
         try:
-            with _one_line():
+            with _usage_errors_in_one_line():
                 return super().make_context(*args, **kwargs)
         except KeyboardInterrupt:
             raise SystemExit(INTERRUPTED) from None
@@ -141,10 +108,10 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was named."""
-        # What a library logs beside the error that it raises is no second line of ours; services set up their own log.
+        # A library may log beside the error that it raises: that is no second line of ours. Services set up their own.
         logging.getLogger().addHandler(logging.NullHandler())
         try:
-            with _one_line():
+            with _usage_errors_in_one_line():
                 return super().invoke(ctx)
         except SalespulseError as error:
             click.echo(f"salespulse: {error}", err=True)

@@ -7,21 +7,52 @@ from collections.abc import Iterator
 from heapq import nlargest
 from pathlib import Path
 
+import click
 from rich.console import Console
 from rich.table import Table
 
 from config.settings import KafkaSettings, Settings
+from processors.commands.command_line import output
 from processors.commands.legible import legible
+from processors.commands.options import CONFIG, settings_of
 from processors.core.instants import rfc3339
 from processors.ingest.clients import producer
 from processors.ingest.outgoing import key_of
 from processors.tools.topic import TopicRecord, read_topics
 from schemas.codec import decode_message
-from schemas.errors import BadRecord, UsageError
+from schemas.errors import BadRecord, Reason, UsageError
 from schemas.events import Message, RepUpdated
 
 SHOWN_VALUE = 100
 MAX_DIGITS = 20
+
+
+@click.command("dead-letters")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="the newest so many")
+@click.option(
+    "--reason", type=click.Choice([why.value for why in Reason]), metavar="REASON", help="only of this reason"
+)
+@click.option("--replay", "mended", metavar="FILE", help="put mended records (JSONL, - for standard input) back")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "values"]),
+    default="table",
+    show_default=True,
+    help="values: what was sent, one a line, to be mended and put back",
+)
+@CONFIG
+def command(limit: int, reason: str | None, mended: str | None, form: str, config_file: Path | None) -> None:
+    """What could not count and why; puts mended ones back."""
+    settings = settings_of(config_file)
+    if mended is not None:
+        click.echo(f"{replay_mended(settings, mended)} mended records sent back")
+        return
+    letters, counts = latest(settings, limit, reason)
+    if form == "table":
+        print_dead_letters(letters, counts, output())
+    else:
+        click.echo(as_json(letters) if form == "json" else values(letters), nl=False)
 
 
 def latest(settings: Settings, limit: int, reason: str | None) -> tuple[list[TopicRecord], Counter[str]]:

@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 
+import click
 import msgspec
 from rich import box
 from rich.console import Console
@@ -12,10 +14,12 @@ from rich.table import Table
 from config.clock import Clock
 from config.load_policy import load_policy
 from config.settings import Settings
+from processors.commands.command_line import output
 from processors.commands.kept import read_kept
 from processors.commands.legible import legible
-from processors.commands.lines import BadLine, Line
+from processors.commands.lines import BadLine, Line, read_messages
 from processors.commands.new_log import read_logs
+from processors.commands.options import CONFIG, settings_of
 from processors.commands.refold import Refold
 from processors.commands.replay import span
 from processors.core.explain import NOBODY, RequestAccount, TurnAccount, explain_request
@@ -30,6 +34,26 @@ from schemas.events import Event, Message, RepUpdated
 from schemas.policy import Policy
 
 Account = RequestAccount | OpportunityAccount
+
+
+@click.command("explain")
+@click.argument("wanted", metavar="ID")
+@click.option("--opportunity", is_flag=True, help="ID is an opportunity's; default: a request's")
+@click.option("--from", "files", multiple=True, help="JSONL file (- for standard input); default: the live topics")
+@click.option("--format", "form", type=click.Choice(["json", "text"]), default="text", show_default=True)
+@CONFIG
+def command(wanted: str, opportunity: bool, files: tuple[str, ...], form: str, config_file: Path | None) -> None:
+    """Every event, interval and rule behind one wait or sale."""
+    settings = settings_of(config_file)
+    if files:
+        policy = load_policy(settings.policy.path)
+        explanation = explain(read_messages(files), policy, wanted, opportunity=opportunity)
+    else:
+        explanation = explain_live(settings, wanted, opportunity=opportunity)
+    if form == "json":
+        click.echo(as_json(explanation))
+    else:
+        print_explanation(explanation, output())
 
 
 class Explanation(msgspec.Struct):

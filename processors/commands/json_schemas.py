@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 
 from schemas import events
@@ -11,6 +12,18 @@ from schemas.errors import UsageError
 
 DIRECTORY = Path("schemas/json")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@click.command("schemas")
+@click.option("--check", is_flag=True, help="only say whether the files are current; exit 1 if not")
+@click.option("--directory", type=click.Path(path_type=Path, file_okay=False), default=DIRECTORY)
+def command(check: bool, directory: Path) -> None:
+    """Generate the contract's JSON Schemas."""
+    changed = stale(directory) if check else write(directory)
+    for name in changed:
+        click.echo(f"{name} {'is not current: run `salespulse schemas`' if check else 'written'}")
+    if check and changed:
+        raise SystemExit(1)
 
 
 def schema_files() -> dict[str, bytes]:

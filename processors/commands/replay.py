@@ -1,20 +1,46 @@
 """`salespulse replay`: the report over JSONL events, as JSON for programs or as tables for people."""
 
+from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from config.load_policy import load_policy
+from processors.commands.command_line import output
 from processors.commands.legible import legible
 from processors.commands.lines import BadLines, read_messages
+from processors.commands.options import CONFIG, INSTANT, settings_of
 from processors.core.quality import quality_lines
 from processors.core.replay import Replay
 from schemas.errors import BadRecord
 from schemas.policy import Policy
 
 SHOWN_OPEN_REQUESTS = 20
+
+
+WINDOWS = ("today", "7d", "30d", "90d", "365d", "all")
+
+
+@click.command("replay")
+@click.argument("files", nargs=-1, required=True)
+@click.option("--as-of", type=INSTANT, help="the instant to report at; default: the newest event")
+@click.option("--format", "form", type=click.Choice(["json", "table"]), default="json", show_default=True)
+@click.option("--window", type=click.Choice(WINDOWS), default="all", show_default=True, help="of the tables")
+@CONFIG
+def command(files: tuple[str, ...], as_of: int | None, form: str, window: str, config_file: Path | None) -> None:
+    """The report over JSONL events, without Kafka.
+
+    FILES are read in turn; - is standard input.
+    """
+    report = replay_files(files, load_policy(settings_of(config_file).policy.path), as_of)
+    if form == "json":
+        click.echo(as_json(report))
+    else:
+        print_tables(report, window, output())
 
 
 def replay_files(files: tuple[str, ...], policy: Policy, as_of_us: int | None) -> dict[str, Any]:

@@ -1,36 +1,51 @@
-"""What `salespulse simulate` and `salespulse import csv` do: to standard output, or straight into Kafka."""
+"""`salespulse simulate`: a simulated team's events."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any
 
+import click
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from config.clock import Clock
-from config.load_policy import load_policy
 from config.settings import Settings
-from processors.core.instants import DAY_US, SECOND_US, instant_us, rfc3339
-from processors.core.quality import quality_lines
-from processors.core.replay import Replay
-from processors.core.windows import ALL
-from processors.ingest.csv_import import CsvImport, ImportReport, in_order_of_time
+from processors.commands.options import CONFIG, INSTANT, POSITIVE, SHARE, TO, settings_of
+from processors.commands.progress import progress_bar
+from processors.commands.target import Target
+from processors.core.instants import DAY_US, SECOND_US, rfc3339
 from processors.ingest.faults import Faults, with_faults
 from processors.ingest.lateness import Lateness
-from processors.ingest.mapping import load_mapping
-from processors.ingest.outgoing import FullSpeed, Live, Outgoing, Pace, Steady, from_events, from_messages
-from processors.ingest.produce import Delivery, produce, write_lines
+from processors.ingest.outgoing import FullSpeed, Live, Pace, Steady, from_events
+from processors.ingest.produce import Delivery
 from processors.ingest.simulate import Simulator
 from schemas.errors import UsageError
-from schemas.events import Message, RepUpdated
 
-T = TypeVar("T")
 
-TOLD_EVERY = 1000
-"""Messages between two steps of a progress bar."""
+@click.command("simulate")
+@click.option("--seed", type=int, default=1, show_default=True, help="the same one: the same bytes")
+@click.option("--reps", type=click.IntRange(min=1), default=24, show_default=True)
+@click.option("--customers", type=click.IntRange(min=1), help="default: 40 for each rep")
+@click.option("--intensity", type=POSITIVE, default=1.0, show_default=True, help="how much a day brings")
+@click.option("--start", type=INSTANT, help="the first instant; default: 30 days before now")
+@click.option(
+    "--until", type=INSTANT, help="the last instant; default: now, but none with --count onto stdout or --live"
+)
+@click.option("--count", type=click.IntRange(min=1), help="events at most")
+@click.option("--rate", type=POSITIVE, help="events a second, evenly; default: as fast as possible")
+@click.option("--live", is_flag=True, help="each event when the clock shows its instant")
+@click.option("--disorder", type=SHARE, default=0.0, help="share that comes late")
+@click.option("--duplicates", type=SHARE, default=0.0, help="share that comes twice")
+@click.option("--malformed", type=SHARE, default=0.0, help="share followed by a damaged copy")
+@TO
+@CONFIG
+def command(to: str, config_file: Path | None, **options: Any) -> None:
+    """A seeded, believable team of reps and customers as events."""
+    target = Target(settings_of(config_file), sys.stdout.buffer if to == "stdout" else None)
+    delivery = run_simulate(simulation(target, options), target)
+    for line in [f"{delivery.acknowledged:,} events", *target.warnings]:
+        click.echo(line, err=True)
 
 
 class SimulateOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,33 +65,6 @@ class SimulateOptions(msgspec.Struct, frozen=True, kw_only=True):
     live: bool = False
     """Each event when the clock shows its instant; history leaves at once."""
     faults: Faults = Faults()
-
-
-class Target(msgspec.Struct, frozen=True):
-    """Where messages go: a stream that takes lines, or Kafka."""
-
-    settings: Settings
-    stream: BinaryIO | None = None
-    warnings: list[str] = []
-    """What the sender should know afterwards, a line each."""
-    quality: list[str] = []
-    """What is wrong with what was sent, for people."""
-
-    def send_reps(self, reps: Iterable[RepUpdated]) -> Delivery:
-        """Entries of the directory; raises Unavailable, UsageError."""
-        return self._send(self.settings.kafka.reps_topic, from_messages(reps), FullSpeed())
-
-    def send_events(self, outgoing: Iterable[Outgoing], pace: Pace, lateness: Lateness) -> Delivery:
-        """Events, as `lateness` has watched them; raises Unavailable, UsageError."""
-        delivery = self._send(self.settings.kafka.events_topics[0], outgoing, pace)
-        if self.stream is None:  # lines may be for a replay, which refuses nothing for its instant
-            self.warnings.extend(lateness.warnings())
-        return delivery
-
-    def _send(self, topic: str, outgoing: Iterable[Outgoing], pace: Pace) -> Delivery:
-        if self.stream is not None:
-            return write_lines(outgoing, self.stream, pace)
-        return produce(self.settings.kafka, topic, outgoing, pace)
 
 
 def simulation(target: Target, options: dict[str, Any]) -> SimulateOptions:
@@ -109,7 +97,7 @@ def run_simulate(options: SimulateOptions, target: Target) -> Delivery:
     events = lateness.watch(simulator.timed(options.until_us))
     outgoing = with_faults(from_events(events), options.faults, options.seed)
     target.send_reps(simulator.directory())
-    with _shown("events", options.count) as shown:
+    with progress_bar("events", options.count) as shown:
         delivery = target.send_events(shown(islice(outgoing, options.count)), pace, lateness)
     target.warnings.extend(_too_few(options, delivery))
     return delivery
@@ -124,77 +112,9 @@ def _too_few(options: SimulateOptions, delivery: Delivery) -> Iterator[str]:
         )
 
 
-def run_import_csv(
-    files: Iterable[Path], mapping: Path, target: Target, *, strict: bool = False, allow_skipped: bool = False
-) -> ImportReport:
-    """All rows of the files as messages, oldest first; what became of the rows. Raises UsageError, Unavailable.
-
-    Nothing is sent when most rows were skipped, unless that is allowed.
-    """
-    files = list(files)
-    _refuse_twice(files)
-    imported = CsvImport(load_mapping(mapping), strict=strict)
-    with _shown("events read", None) as shown:
-        messages = in_order_of_time(shown(message for path in files for message in imported.messages(path)))
-    if imported.report.is_mostly_skipped and not allow_skipped:
-        return imported.report
-    target.quality.extend(_quality_lines(messages, target.settings))
-    reps = [message for message in messages if isinstance(message, RepUpdated)]
-    events = [message for message in messages if not isinstance(message, RepUpdated)]
-    if reps:
-        target.send_reps(reps)
-    if events:
-        lateness = Lateness(target.settings)
-        with _shown("events sent", len(events)) as shown:
-            timed = ((instant_us(event.occurred_at), event) for event in shown(events))
-            target.send_events(from_events(lateness.watch(timed)), FullSpeed(), lateness)
-    return imported.report
-
-
-def _quality_lines(messages: Sequence[Message], settings: Settings) -> Iterator[str]:
-    """What will be wrong with the events by the policy, as the board counts it."""
-    run = Replay(load_policy(settings.policy.path))
-    for message in messages:
-        run.take(message)
-    return quality_lines(run.quality()[ALL], run.counts["read"])
-
-
-def _refuse_twice(files: Iterable[Path]) -> None:
-    seen: set[Path] = set()
-    for path in files:
-        if path.resolve() in seen:
-            raise UsageError(f"{path}: the file is named twice, and each of its events would be sent twice")
-        seen.add(path.resolve())
-
-
 def _pace(options: SimulateOptions, settings: Settings) -> Pace:
     if options.live and options.rate is not None:
         raise UsageError("--rate and --live exclude each other: events leave evenly, or when they occur")
     if options.live:
         return Live(Clock(settings.clock))
     return FullSpeed() if options.rate is None else Steady(options.rate)
-
-
-class _Bar:
-    """Passes things on and moves a progress bar with them."""
-
-    def __init__(self, progress: Progress, what: str, total: int | None) -> None:
-        self._progress = progress
-        self._task = progress.add_task(what, total=total)
-
-    def __call__(self, things: Iterable[T]) -> Iterator[T]:
-        number = 0
-        for number, thing in enumerate(things, 1):
-            yield thing
-            if number % TOLD_EVERY == 0:
-                self._progress.update(self._task, completed=number)
-        self._progress.update(self._task, completed=number)
-
-
-@contextmanager
-def _shown(what: str, total: int | None) -> Iterator[_Bar]:
-    """A progress bar on standard error, if that is a terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        yield _Bar(progress, what, total)

@@ -7,17 +7,21 @@ same two values: what moves is the system at work.
 
 import asyncio
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from time import monotonic, sleep
 from typing import NamedTuple
 
+import click
 from rich.console import Console
 from rich.table import Table
 
 from config.clock import Clock, in_force
 from config.settings import Settings
+from processors.commands.command_line import output
 from processors.commands.kept import read_kept
 from processors.commands.legible import legible
 from processors.commands.new_log import read_logs
+from processors.commands.options import CONFIG, settings_of
 from processors.commands.published import Fields, Place, equal, read_clocks, read_fields, read_positions, readable
 from processors.commands.refold import Refold
 from processors.ingest.clients import consumer
@@ -31,6 +35,18 @@ PATIENCE_SECONDS = 30.0
 """How long the published state may stand still behind the topics."""
 POLL_SECONDS = 0.25
 SHOWN = 50
+
+
+@click.command("verify")
+@CONFIG
+def command(config_file: Path | None) -> None:
+    """Fold the topics again and compare the live numbers.
+
+    Exit 1 if they differ, or if a customer's events are in several partitions.
+    """
+    result = verify(settings_of(config_file))
+    print_verification(result, output())
+    raise SystemExit(0 if result.is_right else 1)
 
 
 class Difference(NamedTuple):

@@ -8,11 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from config.settings import PolicySettings
-from processors.commands.cli import main
+from processors.commands.cli import COMMANDS, main
 from processors.dev.process import LOOPBACK, free_port
 
 
@@ -70,8 +71,15 @@ def test_a_group_without_a_command_shows_its_help(arguments: tuple[str, ...]) ->
 
 def test_every_command_says_in_the_list_what_it_does_without_being_cut_short() -> None:
     listed = run("--help").stdout.split("Commands:\n")[1].splitlines()
-    assert len(listed) == len(main.commands)
+    assert len(listed) == len(COMMANDS)
     assert not [line for line in listed if line.endswith("...")]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_says_of_a_command_what_its_own_help_says_first(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    assert command.get_short_help_str(limit=200) == COMMANDS[name].summary
 
 
 def test_a_broker_that_is_not_there_is_one_line_and_exit_1_whatever_libraries_log(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from click.testing import CliRunner, Result
 
 from config.settings import ClockSettings, Settings
 from processors.commands.cli import main
-from processors.commands.simulate import SimulateOptions, Target, run_import_csv, run_simulate, simulation
+from processors.commands.import_csv import run_import_csv
+from processors.commands.simulate import SimulateOptions, run_simulate, simulation
+from processors.commands.target import Target
 from processors.core.instants import DAY_US, SECOND_US, instant_us, moment, rfc3339
 from processors.core.ledger import SKEW_US
 from processors.ingest.clients import admin_client, consumer

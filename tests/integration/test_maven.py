@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from config.settings import ClockSettings, RetentionSettings, Settings, as_environment
-from processors.commands.simulate import Target, run_import_csv
+from processors.commands.import_csv import run_import_csv
+from processors.commands.target import Target
 from processors.dev.process import ChildProcess, free_port
 from processors.dev.scrape import Page, get
 from processors.ingest.topics import ensure_topics
