@@ -116,9 +116,9 @@ def tokens_of(board: BoardSettings) -> tuple[Token, ...]:
     entries = [entry.split() for line in lines for entry in line.split(",") if entry.strip()]
     tokens = [_token(f"{place}: entry {number}", words) for number, words in enumerate(entries, 1)]
     if not tokens:
-        raise ConfigError(f"{place}: allowed is at least one line `name role token`")
+        raise ConfigError(f"{place}: holds no token; allowed: at least one line `name role token`")
     if len({token.digest for token in tokens}) < len(tokens):
-        raise ConfigError(f"{place}: allowed is a token of one name only; here one stands twice")
+        raise ConfigError(f"{place}: holds a token twice; allowed: a token of one name only")
     return tuple(tokens)
 
 
@@ -135,7 +135,9 @@ def anonymous_role(board: BoardSettings) -> Role | None:
         case None if is_loopback(board.host):
             return "write"
     mend = "set board.tokens_file or board.user_header, or say with board.anonymous what everybody may do"
-    raise ConfigError(f"board.host = {board.host}: allowed is 127.0.0.1 while nobody has to sign in; {mend}")
+    raise ConfigError(
+        f"board.host = {board.host}: is open to a network; allowed: 127.0.0.1 while nobody has to sign in; {mend}"
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -158,5 +160,6 @@ def _token(place: str, words: list[str]) -> Token:
             return Token(digest_of(token), name, role)
     roles = " or ".join(get_args(Role))
     raise ConfigError(
-        f"{place}: allowed is `name role token`, the role {roles}, the token {SHORTEST_TOKEN} letters or more"
+        f"{place}: does not fit; allowed: `name role token`, the role {roles}, "
+        f"the token {SHORTEST_TOKEN} letters or more"
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from config.reading import variable
+from config.environment import variable
 from config.settings import load_settings
 from processors.board.main import run_board
 from processors.commands.options import CONFIG, SHARD

@@ -69,9 +69,9 @@ class Shard(click.ParamType):
         try:
             from_environment(value, ShardOfReps)
         except ValidationError:
-            self.fail(f"{value!r} does not fit; allowed is {allowed(ShardOfReps)}.", param, ctx)
+            self.fail(f"{value!r} does not fit; allowed: {allowed(ShardOfReps)}.", param, ctx)
         for _, _, wanted in board_problems(BoardSettings(shard=value)):
-            self.fail(f"{value!r} does not fit; allowed are {wanted}.", param, ctx)
+            self.fail(f"{value!r} does not fit; allowed: {wanted}.", param, ctx)
         return value
 
 

@@ -34,8 +34,8 @@ def run(*arguments: str) -> Result:
         ("check --config /", "'--config'"),
         ("import csv", "see `salespulse import csv --help`"),
         ("dead-letters --reason nope", "'malformed'"),
-        ("board --shard x", "'--shard': 'x' does not fit; allowed is a shard and how many there are, such as \"0/4\""),
-        ("board --shard 4/4", "'--shard': '4/4' does not fit; allowed are shards counted from 0: 0/4, 1/4, 2/4 or 3/4"),
+        ("board --shard x", "'--shard': 'x' does not fit; allowed: a shard and how many there are, such as \"0/4\""),
+        ("board --shard 4/4", "'--shard': '4/4' does not fit; allowed: shards counted from 0: 0/4, 1/4, 2/4 or 3/4"),
         ("demo --speed nan", "'--speed': 'nan' is no number"),
         ("demo --seconds inf", "'--seconds': 'inf' is no number"),
         ("demo --port 65536", "'--port'"),
@@ -115,7 +115,7 @@ def test_a_worker_that_may_not_write_its_files_says_so_before_it_asks_for_a_brok
         timeout=90,
     )
     assert (program.returncode, program.stdout) == (2, "")
-    assert program.stderr.startswith(f"salespulse: worker.data_dir = {tmp_path}/file: Not a directory; allowed is ")
+    assert program.stderr.startswith(f"salespulse: worker.data_dir = {tmp_path}/file: Not a directory; allowed: ")
     assert program.stderr.count("\n") == 1
 
 

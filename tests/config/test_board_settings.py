@@ -31,7 +31,7 @@ def test_tokens_come_from_the_environment() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("ann write 0123456789abcde", "entry 1: allowed is `name role token`"),
+        ("ann write 0123456789abcde", "entry 1: does not fit; allowed: `name role token`"),
         ("# x\nann admin 0123456789abcdef", "entry 1"),
         ("ann 0123456789abcdef", "entry 1"),
         ("# nobody", "at least one line"),

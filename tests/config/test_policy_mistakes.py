@@ -194,12 +194,12 @@ MISTAKES = {
     ),
     "an instant without its offset": (
         BASE + "[[versions]]\neffective_from = 2027-01-01T00:00:00",
-        "policy.toml:8: versions[0].effective_from = 2027-01-01 00:00:00: Expected datetime with a timezone component",
+        "policy.toml:8: versions[0].effective_from = 2027-01-01T00:00:00: Expected datetime with a timezone component",
     ),
     "versions out of order": (
         BASE
         + "[[versions]]\neffective_from = 2027-01-01T00:00:00Z\n[[versions]]\neffective_from = 2027-01-01T00:00:00Z",
-        "policy.toml:10: versions[1].effective_from = 2027-01-01 00:00:00+00:00: is not after the version before",
+        "policy.toml:10: versions[1].effective_from = 2027-01-01T00:00:00+00:00: is not after the version before",
     ),
     "a mistake in a later version": (
         BASE + "[[versions]]\neffective_from = 2027-01-01T00:00:00Z\n[[versions.levels]]\nname = 'x'\nseconds = 1.5",

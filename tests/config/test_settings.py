@@ -78,7 +78,7 @@ def test_an_empty_variable_and_one_of_something_else_change_nothing() -> None:
 
 def test_a_variable_with_one_underscore_too_few_is_told_and_one_that_kubernetes_makes_is_not() -> None:
     assert refusal(None, {"SALESPULSE_KAFKA_BOOTSTRAP": "kafka:9092"}) == (
-        "environment: SALESPULSE_KAFKA_BOOTSTRAP is not read; allowed is SALESPULSE_KAFKA__BOOTSTRAP"
+        "environment: SALESPULSE_KAFKA_BOOTSTRAP is not read; allowed: SALESPULSE_KAFKA__BOOTSTRAP"
     )
     assert load_settings(None, {"SALESPULSE_BOARD_PORT": "tcp://10.0.0.1:80"}) == Settings()
 
@@ -98,7 +98,7 @@ def test_an_address_of_redis_may_be_short_named_encrypted_a_socket_or_ipv6(url: 
         ("REDIS__URL", "redis://h:1/x", "a whole number for the db"),
         ("REDIS__URL", "redis:///0", "redis://host:port/db"),
         ("KAFKA__BOOTSTRAP", "h:1,h:99999", "a port from 1 to 65535"),
-        ("KAFKA__BOOTSTRAP", "h", "does not fit; allowed is host:port"),
+        ("KAFKA__BOOTSTRAP", "h", "does not fit; allowed: host:port"),
     ],
 )
 def test_an_address_that_nobody_can_have_is_a_mistake(key: str, value: str, allowed_words: str) -> None:
@@ -152,7 +152,7 @@ def test_a_child_process_gets_the_same_settings_through_its_environment(tmp_path
         ('[kafka]\nreps_topic = "a b"', ["kafka.reps_topic = 'a b'", "letters"]),
         ('[kafka]\nsecurity_protocol = "TLS"', ["'TLS'", "PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"]),
         ('[kafka]\nbootstap = "b:1"', ["kafka.bootstap", "did you mean bootstrap?"]),
-        ("[kaffka]\n", ["[kaffka]", "did you mean kafka?"]),
+        ("[kaffka]\n", ["kaffka: ", "did you mean kafka?"]),
         ("kafka = 1", ["kafka = 1", "[kafka]"]),
         ('[board]\nshard = "4/4"', ["board.shard = 4/4", "counted from 0"]),
         ("[board]\nport = 65536", ["board.port = 65536", "65535"]),
