@@ -25,9 +25,9 @@ from config.board_settings import BoardSettings
 from config.clock import Clock
 from config.settings import RedisSettings, Settings, WorkerSettings
 from processors.core.instants import DAY_US
+from processors.dev.metrics_page import get
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
 from processors.dev.redis_server import embedded_redis
-from processors.dev.scrape import get
 from processors.sinks.read_model import ReadModel
 from processors.sinks.redis_client import connect
 from schemas.errors import Unavailable

@@ -8,13 +8,13 @@ from typing import Annotated, Literal, NamedTuple, get_args
 import msgspec
 from msgspec import Meta
 
-from config.values import CrmUrl, FilePath, Host, Port, SecretWord, ShardOfReps
+from config.values import CrmUrl, FilePath, Host, Port, SecretText, ShardOfReps
 from schemas.errors import ConfigError
 
 Role = Literal["read", "write"]
 ROLES: dict[Role, frozenset[Role]] = {"read": frozenset({"read"}), "write": frozenset({"read", "write"})}
 """What each role may do."""
-SHORTEST_TOKEN = 16
+MIN_TOKEN_CHARACTERS = 16
 
 HeaderName = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}$", description="the name of a header: letters, digits and dashes")
@@ -51,7 +51,7 @@ class BoardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     shard: ShardOfReps = "0/1"
     anonymous: Literal["nothing", "read", "write"] | None = None
     metrics_access: Literal["read", "open"] = "read"
-    tokens: SecretWord | None = None
+    tokens: SecretText | None = None
     """What `tokens_file` holds, once loaded."""
     tokens_file: FilePath | None = None
     streams: Streams = 500
@@ -156,10 +156,10 @@ def address_of(host: str) -> IPv4Address | IPv6Address | None:
 
 def _token(place: str, words: list[str]) -> Token:
     match words:
-        case [name, ("read" | "write") as role, token] if len(token) >= SHORTEST_TOKEN:
+        case [name, ("read" | "write") as role, token] if len(token) >= MIN_TOKEN_CHARACTERS:
             return Token(digest_of(token), name, role)
     roles = " or ".join(get_args(Role))
     raise ConfigError(
         f"{place}: does not fit; allowed: `name role token`, the role {roles}, "
-        f"the token {SHORTEST_TOKEN} letters or more"
+        f"the token {MIN_TOKEN_CHARACTERS} letters or more"
     )

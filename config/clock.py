@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 from config.settings import ClockSettings
-from config.writing import toml_value
+from config.toml_writer import toml_value
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from config.toml_document import HIDDEN, shown, unknown_name
-from config.values import allowed, from_environment, in_words, is_secret
+from config.values import allowed, from_environment, is_secret, problem_with
 from schemas.errors import ConfigError
 
 PREFIX = "SALESPULSE_"
@@ -40,7 +40,7 @@ def _value(name: str, raw: str, kind: Any) -> Any:
         return from_environment(raw, kind)
     except msgspec.ValidationError as error:
         value = HIDDEN if is_secret(kind) else shown(raw)
-        raise ConfigError(f"{PLACE}: {name} = {value}: {in_words(error)}; allowed: {allowed(kind)}") from error
+        raise ConfigError(f"{PLACE}: {name} = {value}: {problem_with(error)}; allowed: {allowed(kind)}") from error
 
 
 def _kinds(model: type[msgspec.Struct]) -> Kinds:

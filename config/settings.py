@@ -31,7 +31,7 @@ from config.values import (
     RedisUrl,
     Seconds,
     Secret,
-    SecretWord,
+    SecretText,
     Speed,
     Text,
     TopicName,
@@ -42,7 +42,7 @@ from config.values import (
 from schemas.errors import ConfigError
 
 HERE = Path(__file__).resolve().parent
-HIGHEST_PORT = 65_535
+MAX_PORT = 65_535
 SECRET_FILES = ("password_file", "secret_file", "tokens_file", "url_file", "keyfile")
 """How the keys of files with secrets end."""
 
@@ -66,7 +66,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     sasl_username: Text | None = None
-    sasl_password: SecretWord | None = None
+    sasl_password: SecretText | None = None
     """What `sasl_password_file` holds, once loaded."""
     sasl_password_file: FilePath | None = None
     ssl_cafile: FilePath | None = None
@@ -84,7 +84,7 @@ class RedisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     url: RedisUrl = "redis://127.0.0.1:6379/0"
     prefix: Label = "salespulse"
-    password: SecretWord | None = None
+    password: SecretText | None = None
     """What `password_file` holds, once loaded."""
     password_file: FilePath | None = None
     tls_cafile: FilePath | None = None
@@ -220,8 +220,8 @@ def _redis_problems(redis: RedisSettings) -> Iterator[Problem]:
 
 def _kafka_problems(kafka: KafkaSettings) -> Iterator[Problem]:
     ports = [int(address.rpartition(":")[2]) for address in kafka.bootstrap.split(",")]
-    if not all(1 <= port <= HIGHEST_PORT for port in ports):
-        yield "kafka.bootstrap", kafka.bootstrap, f"host:port with a port from 1 to {HIGHEST_PORT}"
+    if not all(1 <= port <= MAX_PORT for port in ports):
+        yield "kafka.bootstrap", kafka.bootstrap, f"host:port with a port from 1 to {MAX_PORT}"
     yield from _sasl_problems(kafka)
     if (kafka.ssl_certfile is None) != (kafka.ssl_keyfile is None):
         yield "kafka.ssl_certfile", kafka.ssl_certfile or "unset", "a certificate together with kafka.ssl_keyfile"

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 import msgspec
 
 from config.toml_lines import KeyPath, TomlLines
-from config.values import allowed, from_file, in_words, is_secret
+from config.values import allowed, from_file, is_secret, problem_with
 from schemas.errors import ConfigError
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -86,7 +86,7 @@ class TomlDocument:
         try:
             return from_file(raw, inner, self._directory)
         except msgspec.ValidationError as error:
-            raise self.error(path, f"{in_words(error)}; allowed: {allowed(inner)}") from error
+            raise self.error(path, f"{problem_with(error)}; allowed: {allowed(inner)}") from error
 
     def _struct(self, raw: object, kind: type[S], path: KeyPath) -> S:
         table = self._table(raw, path)

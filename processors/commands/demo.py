@@ -6,14 +6,14 @@ from typing import Any
 import click
 
 from processors.commands.command_line import output
-from processors.commands.options import CONFIG, PORT, Finite, settings_of
-from processors.dev.demo import run_demo
+from processors.commands.options import CONFIG, PORT, FiniteNumber, settings_of
 from processors.dev.demo_settings import DemoOptions
+from processors.dev.local_stack import run_demo
 
 
 @click.command("demo")
-@click.option("--seconds", type=Finite(min=1), help="end after this much live time, with a summary")
-@click.option("--speed", type=Finite(min=1), default=60.0, show_default=True, help="times real time")
+@click.option("--seconds", type=FiniteNumber(min=1), help="end after this much live time, with a summary")
+@click.option("--speed", type=FiniteNumber(min=1), default=60.0, show_default=True, help="times real time")
 @click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True, help="of history")
 @click.option("--reps", type=click.IntRange(1, 1000), default=24, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)

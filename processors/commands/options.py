@@ -25,7 +25,7 @@ def settings_of(config_file: Path | None) -> Settings:
     return load_settings(config_file, os.environ)
 
 
-class Finite(click.FloatRange):
+class FiniteNumber(click.FloatRange):
     """A finite number within a range: Python's own `nan` passes any range, and `inf` is no speed or share."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -36,11 +36,11 @@ class Finite(click.FloatRange):
         return number
 
 
-SHARE = Finite(0, 1)
-POSITIVE = Finite(min=0, min_open=True)
+SHARE = FiniteNumber(0, 1)
+POSITIVE = FiniteNumber(min=0, min_open=True)
 
 
-class Instant(click.ParamType):
+class InstantOption(click.ParamType):
     """An RFC 3339 instant with its offset, as microseconds since 1970."""
 
     name = "instant"
@@ -56,10 +56,10 @@ class Instant(click.ParamType):
         return instant_us(moment)
 
 
-INSTANT = Instant()
+INSTANT = InstantOption()
 
 
-class Shard(click.ParamType):
+class ShardOption(click.ParamType):
     """A shard of the reps such as 0/4, with the rules of `board.shard`."""
 
     name = "shard"
@@ -75,4 +75,4 @@ class Shard(click.ParamType):
         return value
 
 
-SHARD = Shard()
+SHARD = ShardOption()

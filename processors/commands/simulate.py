@@ -19,7 +19,7 @@ from processors.ingest.faults import Faults, with_faults
 from processors.ingest.lateness import Lateness
 from processors.ingest.outgoing import FullSpeed, Live, Pace, Steady, from_events
 from processors.ingest.produce import Delivery
-from processors.ingest.simulate import Simulator
+from processors.ingest.simulator.simulator import Simulator
 from schemas.errors import UsageError
 
 

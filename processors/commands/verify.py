@@ -49,7 +49,7 @@ def command(config_file: Path | None) -> None:
     raise SystemExit(0 if result.is_right else 1)
 
 
-class Difference(NamedTuple):
+class FieldDifference(NamedTuple):
     """A field that the facts and the read model disagree about; None: it is not there."""
 
     place: Place
@@ -62,7 +62,7 @@ class Verification(NamedTuple):
 
     records: int
     fields: int
-    differences: list[Difference]
+    differences: list[FieldDifference]
     torn: dict[str, list[int]]
     """Customers of whom several partitions have facts, with the partitions' numbers."""
 
@@ -75,7 +75,7 @@ class Verification(NamedTuple):
 def verify(settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> Verification:
     """Compare until the differences are none, or have stayed; raises Unavailable, UsageError."""
     kafka, clock, refold = settings.kafka, Clock(settings.clock), Refold(settings, read_logs(settings.kafka))
-    seen: dict[Difference, int] = {}
+    seen: dict[FieldDifference, int] = {}
     fields = 0
     with consumer(kafka) as client, consumer(kafka) as letters_client:
         reader = TopicReader(client, kafka, (kafka.reps_topic, *kafka.events_topics))
@@ -142,11 +142,11 @@ def _wait_for_workers(settings: Settings, wanted: dict[str, int], patience_secon
         sleep(POLL_SECONDS)
 
 
-def _differences(folded: Fields, published: Fields) -> Iterator[Difference]:
+def _differences(folded: Fields, published: Fields) -> Iterator[FieldDifference]:
     for place in folded.keys() | published.keys():
         mine, theirs = folded.get(place), published.get(place)
         if not equal(place[1], mine, theirs):
-            yield Difference(place, mine, theirs)
+            yield FieldDifference(place, mine, theirs)
 
 
 def print_verification(result: Verification, console: Console) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from config.clock import Clock
 from config.settings import Settings
-from config.values import MOST_DAYS
+from config.values import MAX_DAYS
 from processors.core.customers import Customer
 from processors.core.instants import DAY_US, LONG_AGO_US, SECOND_US, rfc3339
 from processors.core.ledger import SKEW_US
@@ -72,7 +72,7 @@ class Lateness:
         clock_helps = self._days_until(self._newest_us) < days
         if clock_helps:
             yield self._clock_at_the_end()
-        if days <= MOST_DAYS or not clock_helps:
+        if days <= MAX_DAYS or not clock_helps:
             yield self._retention_until(end_us)
 
     def _clock_at_the_end(self) -> str:
@@ -85,9 +85,9 @@ class Lateness:
     def _retention_until(self, end_us: int) -> str:
         """What keeps the oldest event until then."""
         days = self._days_until(end_us)
-        words = f"retention.windows_days and retention.roots_days = {min(days, MOST_DAYS)}"
-        if days > MOST_DAYS:
-            words += f" (the most), and leave out what is older than {rfc3339(end_us - MOST_DAYS * DAY_US)}"
+        words = f"retention.windows_days and retention.roots_days = {min(days, MAX_DAYS)}"
+        if days > MAX_DAYS:
+            words += f" (the most), and leave out what is older than {rfc3339(end_us - MAX_DAYS * DAY_US)}"
         return words
 
     def _days_until(self, end_us: int) -> int:

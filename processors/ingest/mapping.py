@@ -44,7 +44,7 @@ Problem = tuple[KeyPath, str]
 """The key in the mapping, and what is wrong with it and allowed there."""
 
 
-class Missing(msgspec.Struct, frozen=True):
+class Fallback(msgspec.Struct, frozen=True):
     """What to take for an empty cell."""
 
     fallback: AnyText
@@ -55,7 +55,7 @@ class Missing(msgspec.Struct, frozen=True):
     """Why; said in the import's report."""
 
 
-class Column(msgspec.Struct, frozen=True):
+class ColumnMapping(msgspec.Struct, frozen=True):
     """How to read a column."""
 
     kind: Literal["text", "date", "instant", "amount"] = "text"
@@ -72,10 +72,10 @@ class Column(msgspec.Struct, frozen=True):
     """Texts to be replaced, whole cells only."""
     only_values: Flag = False
     """Texts that are neither a key nor a value of `values` are wrong."""
-    missing: Missing | None = None
+    missing: Fallback | None = None
 
 
-class File(msgspec.Struct, frozen=True):
+class FileFormat(msgspec.Struct, frozen=True):
     """How the file is written."""
 
     encoding: Name = "utf-8"
@@ -97,7 +97,7 @@ class EventRule(msgspec.Struct, frozen=True):
     """A row in which a cell that it needs is empty loses this event alone, and gives its others."""
 
 
-class Mapping(msgspec.Struct, frozen=True):
+class CsvMapping(msgspec.Struct, frozen=True):
     """All of it."""
 
     source: Source
@@ -106,10 +106,10 @@ class Mapping(msgspec.Struct, frozen=True):
     """The columns that tell rows apart: the middle part of every event's id."""
     events: tuple[EventRule, ...]
     description: AnyText = ""
-    file: File = File()
-    columns: dict[str, Column] = {}
+    file: FileFormat = FileFormat()
+    columns: dict[str, ColumnMapping] = {}
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> ColumnMapping:
         """How to read a column; one that the mapping does not describe is text."""
         return self.columns.get(name, _TEXT)
 
@@ -125,19 +125,19 @@ class Mapping(msgspec.Struct, frozen=True):
         return needed
 
 
-_TEXT = Column()
+_TEXT = ColumnMapping()
 
 
-def load_mapping(path: Path) -> Mapping:
+def load_mapping(path: Path) -> CsvMapping:
     """Read and check a mapping; raises ConfigError, which names file, line, key, value and what is allowed."""
     document = TomlDocument.load(path)
-    mapping = document.read(Mapping)
+    mapping = document.read(CsvMapping)
     for key, problem in _problems(mapping):
         raise document.error(key, problem)
     return mapping
 
 
-def names_zones(column: Column) -> bool:
+def names_zones(column: ColumnMapping) -> bool:
     """Whether cells of a column name their zone by letters, as `%Z` reads them."""
     letters = (column.format or "").replace("%%", "")
     return column.kind in ("date", "instant") and "%Z" in letters and "%z" not in letters
@@ -159,7 +159,7 @@ def _members(union: UnionType) -> Iterator[type[msgspec.Struct]]:
     yield from get_args(union)
 
 
-def _problems(mapping: Mapping) -> Iterator[Problem]:
+def _problems(mapping: CsvMapping) -> Iterator[Problem]:
     try:
         codecs.lookup(mapping.file.encoding)
     except LookupError:
@@ -180,7 +180,7 @@ def _problems(mapping: Mapping) -> Iterator[Problem]:
             yield ("events", number, *key), problem
 
 
-def _column_problems(mapping: Mapping, column: Column) -> Iterator[Problem]:
+def _column_problems(mapping: CsvMapping, column: ColumnMapping) -> Iterator[Problem]:
     if names_zones(column) and column.zone not in (None, *UTC_NAMES):
         yield ("format",), _zone_problem(column)
     if column.zone is not None and not _is_zone(column.zone):
@@ -196,7 +196,7 @@ def _column_problems(mapping: Mapping, column: Column) -> Iterator[Problem]:
         yield from _fallback_problems(mapping, column.missing.fallback)
 
 
-def _fallback_problems(mapping: Mapping, fallback: str) -> Iterator[Problem]:
+def _fallback_problems(mapping: CsvMapping, fallback: str) -> Iterator[Problem]:
     key = ("missing", "fallback")
     problem = _template_problem(fallback)
     if problem is not None:
@@ -207,7 +207,7 @@ def _fallback_problems(mapping: Mapping, fallback: str) -> Iterator[Problem]:
             yield key, f"uses {other!r}, which has a fallback itself; allowed: columns without one"
 
 
-def _zone_problem(column: Column) -> str:
+def _zone_problem(column: ColumnMapping) -> str:
     names = " and ".join(UTC_NAMES)
     return (
         f"%Z is a zone's name in the cell, of which only {names} mean one offset, but zone = {column.zone!r}; allowed: "
@@ -216,7 +216,7 @@ def _zone_problem(column: Column) -> str:
     )
 
 
-def _rule_problems(mapping: Mapping, rule: EventRule) -> Iterator[Problem]:
+def _rule_problems(mapping: CsvMapping, rule: EventRule) -> Iterator[Problem]:
     kind = event_types().get(rule.type)
     if kind is None:
         yield ("type",), unknown_name(rule.type, sorted(event_types()))
@@ -239,7 +239,7 @@ def _rule_problems(mapping: Mapping, rule: EventRule) -> Iterator[Problem]:
         yield ("fields", "occurred_at"), problem
 
 
-def _gives_an_instant(mapping: Mapping, value: FieldValue) -> bool:
+def _gives_an_instant(mapping: CsvMapping, value: FieldValue) -> bool:
     """An instant comes from a column that is read as one: a bare number must not pass for seconds since 1970."""
     if not isinstance(value, str) or _template_problem(value) is not None:
         return False

@@ -19,7 +19,7 @@ from processors.core.instants import DAY_US, SECOND_US, instant_us, moment, rfc3
 from processors.core.ledger import SKEW_US
 from processors.ingest.clients import admin_client, consumer
 from processors.ingest.faults import Faults
-from processors.ingest.simulate import Simulator
+from processors.ingest.simulator.simulator import Simulator
 from processors.ingest.topics import ensure_topics
 from schemas.codec import decode_message, encode
 from schemas.errors import UsageError

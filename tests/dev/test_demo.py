@@ -19,8 +19,8 @@ import pytest
 
 from processors.core.instants import instant_us, moment
 from processors.dev.demo_settings import live_origin_us
+from processors.dev.metrics_page import metrics
 from processors.dev.process import LOOPBACK, free_port
-from processors.dev.scrape import metrics
 from schemas.views import UNASSIGNED
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaConnectionError
 from config.clock import Clock
 from config.settings import Settings
 from processors.commands.verify import verify
-from processors.dev.scrape import Page, get
+from processors.dev.metrics_page import MetricsPage, get
 from processors.ingest.topics import ensure_topics
 from tests.hostile.producer import HostileProducer
 from tests.hostile.wire import RawProducer
@@ -66,7 +66,7 @@ async def _send(client: RawProducer, topic: str, partition: int, raw: bytes) -> 
         return "disconnected"
 
 
-def accounted(page: Page, settings: Settings) -> float:
+def accounted(page: MetricsPage, settings: Settings) -> float:
     """Offsets of the events topics of which a worker has said what became of them."""
     events = page.total("salespulse_events_total") - page.total("salespulse_events_total", type="rep.updated")
     topic = settings.kafka.events_topics[0]

@@ -6,10 +6,10 @@ from itertools import islice
 import pytest
 
 from processors.core.instants import SECOND_US
-from processors.ingest.faults import FARTHEST, Faults, damaged, with_faults
+from processors.ingest.faults import MAX_OVERTAKEN_BY, Faults, damaged, with_faults
 from processors.ingest.outgoing import Outgoing, from_events
-from processors.ingest.simulate import Simulator
 from processors.ingest.simulator.dice import Dice
+from processors.ingest.simulator.simulator import Simulator
 from schemas.codec import decode_event
 from schemas.errors import BadRecord, Reason, UsageError
 
@@ -31,7 +31,7 @@ def test_disorder_moves_messages_but_not_far_and_loses_none(clean: list[Outgoing
     assert Counter(moved) == Counter(clean)
     place = {message: number for number, message in enumerate(clean)}
     distances = [number - place[message] for number, message in enumerate(moved)]
-    assert max(distances) <= FARTHEST
+    assert max(distances) <= MAX_OVERTAKEN_BY
     assert 0.1 < sum(distance > 0 for distance in distances) / len(clean) < 0.3
 
 

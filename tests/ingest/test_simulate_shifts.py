@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.core.instants import DAY_US, HOUR_US, instant_us, moment
-from processors.ingest.simulator.shifts import Hours, Shift
+from processors.ingest.simulator.shifts import Shift, WorkingHours
 
-HOURS = Hours(9.0, 12.0, 17.75)
+HOURS = WorkingHours(9.0, 12.0, 17.75)
 SALT = 30
 """Takes none of the days below off."""
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -14,8 +14,8 @@ import redis
 from kafka import TopicPartition
 
 from config.settings import Settings, as_environment
+from processors.dev.metrics_page import MetricsPage, get
 from processors.dev.process import ChildProcess, free_port
-from processors.dev.scrape import Page, get
 from processors.ingest.clients import consumer
 from processors.ingest.outgoing import Outgoing, from_messages
 from processors.ingest.produce import produce
@@ -40,9 +40,9 @@ class Worker:
         command = [sys.executable, "-m", "processors.commands.cli", "worker"]
         self.process = ChildProcess("the worker", command, directory / f"worker-{self.port}.log", environment)
 
-    def page(self) -> Page:
+    def page(self) -> MetricsPage:
         """Its metrics; none while it does not answer."""
-        return Page(get(self.port, "/metrics") or "")
+        return MetricsPage(get(self.port, "/metrics") or "")
 
     def log(self) -> str:
         """All that it wrote."""

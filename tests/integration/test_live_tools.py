@@ -24,7 +24,7 @@ from processors.core.explain import RequestAccount
 from processors.core.instants import DAY_US, moment, rfc3339
 from processors.ingest.clients import consumer, producer
 from processors.ingest.outgoing import from_messages
-from processors.ingest.simulate import Simulator
+from processors.ingest.simulator.simulator import Simulator
 from processors.ingest.topics import ensure_topics
 from processors.sinks.keys import Keys
 from processors.tools.topic import read_topics

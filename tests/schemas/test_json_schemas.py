@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from processors.commands.json_schemas import schema_files, stale
 from processors.core.instants import DAY_US
 from processors.core.money import cents
-from processors.ingest.simulate import Simulator
+from processors.ingest.simulator.simulator import Simulator
 from schemas.codec import decode_event, decode_rep, encode
 from schemas.errors import BadRecord
 from schemas.events import AMOUNT_PATTERN, CustomerRevenue

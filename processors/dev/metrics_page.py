@@ -13,7 +13,7 @@ Labels = dict[str, str]
 Sample = tuple[Labels, float]
 
 
-class Page:
+class MetricsPage:
     """The samples of a metrics page, by name."""
 
     def __init__(self, text: str) -> None:
@@ -51,7 +51,7 @@ def get(port: int, path: str) -> str | None:
     return text if response.status == 200 else None
 
 
-def metrics(port: int) -> Page | None:
+def metrics(port: int) -> MetricsPage | None:
     """The metrics page at a port of loopback; None when nobody serves one there."""
     text = get(port, "/metrics")
-    return None if text is None else Page(text)
+    return None if text is None else MetricsPage(text)

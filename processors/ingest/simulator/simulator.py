@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from hashlib import blake2b
 
 from processors.core.instants import HOUR_US, SECOND_US, rfc3339
-from processors.ingest.simulator.days import Days, Plans
-from processors.ingest.simulator.desk import Desk
 from processors.ingest.simulator.dice import Dice
-from processors.ingest.simulator.people import Rep, clientele, entry, hire
+from processors.ingest.simulator.people import SimulatedRep, clientele, entry, hire
+from processors.ingest.simulator.rep_context import RepContext
+from processors.ingest.simulator.rep_days import Plans, RepDays
 from processors.ingest.simulator.timeline import Timed, Timeline
 from schemas.codec import encode
 from schemas.errors import UsageError
@@ -16,8 +16,8 @@ from schemas.events import Event, RepUpdated
 CUSTOMERS_PER_REP = 40
 LATEST_US = 4_102_444_800 * SECOND_US
 """The year 2100: from there on there are years enough to 9999 for any simulation to end in."""
-MOST_REPS = 100_000
-MOST_INTENSITY = 10_000.0
+MAX_REPS = 100_000
+MAX_INTENSITY = 10_000.0
 
 
 class Simulator:
@@ -69,14 +69,14 @@ class Simulator:
     def _fill(self) -> None:
         """The next hour: whoever's day begins in it plans that day first."""
         self._plans.run(self._hour)
-        self._ready = self._timeline.take(self._hour)
+        self._ready = self._timeline.drain_hour(self._hour)
         self._next = 0
         self._hour += 1
 
-    def _days(self, rep: Rep, customers: int, intensity: float) -> Days:
+    def _days(self, rep: SimulatedRep, customers: int, intensity: float) -> RepDays:
         label = f"{self._label}-{rep.number}"
         clients = clientele(rep.number, len(self._reps), customers, Dice(f"{label}/clients"))
-        return Days(Desk(label, rep, clients, self._timeline), intensity)
+        return RepDays(RepContext(label, rep, clients, self._timeline), intensity)
 
 
 def _label(*arguments: object) -> str:
@@ -87,9 +87,9 @@ def _label(*arguments: object) -> str:
 def _check(start_us: int, reps: int, customers: int, intensity: float) -> None:
     if not 0 <= start_us < LATEST_US:
         raise UsageError(f"start {rfc3339(start_us)}: from {rfc3339(0)} to {rfc3339(LATEST_US)} can be simulated")
-    if not 1 <= reps <= MOST_REPS:
-        raise UsageError(f"{reps} reps: from 1 to {MOST_REPS} can be simulated")
+    if not 1 <= reps <= MAX_REPS:
+        raise UsageError(f"{reps} reps: from 1 to {MAX_REPS} can be simulated")
     if customers < reps:
         raise UsageError(f"{customers} customers for {reps} reps: every rep needs at least one")
-    if not 0 < intensity <= MOST_INTENSITY:
-        raise UsageError(f"intensity {intensity}: above 0 and at most {MOST_INTENSITY:g} is allowed")
+    if not 0 < intensity <= MAX_INTENSITY:
+        raise UsageError(f"intensity {intensity}: above 0 and at most {MAX_INTENSITY:g} is allowed")

@@ -21,7 +21,7 @@ class _Server(ThreadingHTTPServer):
     """Many messages come at once: one that does not fit in is tried again after a second only."""
 
 
-class Inbox:
+class AlertInbox:
     """What the notifier has told so far."""
 
     def __init__(self) -> None:
@@ -44,13 +44,13 @@ class Inbox:
         self._server.shutdown()
         self._server.server_close()
 
-    def take(self, message: Message) -> None:
+    def add(self, message: Message) -> None:
         """One message has come in."""
         if message.state == "fired" and not message.reminder:
             self.fired += 1
             self._news.put(message)
 
-    def news(self) -> Iterator[Message]:
+    def drain_fired(self) -> Iterator[Message]:
         """The deadlines that were told since the last call."""
         try:
             while True:
@@ -60,9 +60,9 @@ class Inbox:
 
 
 @contextmanager
-def inbox() -> Iterator[Inbox]:
+def inbox() -> Iterator[AlertInbox]:
     """An inbox that is open for the length of a block."""
-    opened = Inbox()
+    opened = AlertInbox()
     thread = threading.Thread(target=opened.serve, name="inbox", daemon=True)
     thread.start()
     try:
@@ -72,14 +72,14 @@ def inbox() -> Iterator[Inbox]:
         thread.join()
 
 
-def told_here(settings: Settings, url: str, alertmanager_port: int | None) -> Settings:
+def with_inbox(settings: Settings, url: str, alertmanager_port: int | None) -> Settings:
     """The settings of a notifier that tells an inbox, and Alertmanager if it runs here."""
     alertmanagers = () if alertmanager_port is None else (f"http://{LOOPBACK}:{alertmanager_port}",)
     notifier = msgspec.structs.replace(settings.notifier, webhook_url=url, alertmanager_urls=alertmanagers)
     return msgspec.structs.replace(settings, notifier=notifier)
 
 
-def _handler(taking: Inbox) -> type[BaseHTTPRequestHandler]:
+def _handler(taking: AlertInbox) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         """Messages of the notifier, which alone knows the address."""
 
@@ -87,7 +87,7 @@ def _handler(taking: Inbox) -> type[BaseHTTPRequestHandler]:
             """One message."""
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             try:
-                taking.take(_message.decode(body))
+                taking.add(_message.decode(body))
             except msgspec.MsgspecError as error:
                 self.send_error(400, str(error))
                 return

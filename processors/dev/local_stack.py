@@ -20,22 +20,31 @@ from rich.text import Text
 from config.clock import Clock, wall_us
 from config.load_policy import load_policy
 from config.settings import Settings, as_environment
-from config.writing import as_toml
+from config.toml_writer import as_toml
+from processors.dev.alert_inbox import AlertInbox, inbox, with_inbox
 from processors.dev.broker import embedded_broker
+from processors.dev.demo_messages import (
+    DemoAddresses,
+    DemoOutcome,
+    alert,
+    counted,
+    introduction,
+    read_numbers,
+    summary,
+    ticker,
+)
 from processors.dev.demo_settings import DemoOptions, check_options, demo_settings, live_origin_us, with_clock
-from processors.dev.feed import Feed, Team
-from processors.dev.inbox import Inbox, inbox, told_here
+from processors.dev.metrics_page import get, metrics
 from processors.dev.monitoring import Monitoring, MonitoringPorts, monitoring
 from processors.dev.process import LOOPBACK, ChildProcess
 from processors.dev.redis_server import embedded_redis
-from processors.dev.scrape import get, metrics
-from processors.dev.words import Outcome, Places, alert, counted, introduction, read_numbers, summary, ticker
+from processors.dev.simulated_team import SimulatedTeam, TeamOptions
 from processors.ingest.topics import ensure_topics
 from schemas.errors import SalespulseError, Unavailable
 
-READY_SECONDS = 60.0
-SLOWEST_EVENTS_PER_SECOND = 1000
-"""A worker that reads the history more slowly than this on top of READY_SECONDS has a fault."""
+READY_TIMEOUT_SECONDS = 60.0
+MIN_EVENTS_PER_SECOND = 1000
+"""A worker that reads the history more slowly than this on top of READY_TIMEOUT_SECONDS has a fault."""
 POLL_SECONDS = 0.2
 TICK_SECONDS = 1.0
 INTERRUPTED = 130
@@ -44,11 +53,11 @@ INTERRUPTED = 130
 class Running(msgspec.Struct, frozen=True):
     """The stack, once everything answers."""
 
-    places: Places
+    addresses: DemoAddresses
     processes: tuple[ChildProcess, ...]
     clock: Clock
-    feed: Feed
-    inbox: Inbox
+    team: SimulatedTeam
+    inbox: AlertInbox
     history_events: int
     history_seconds: float
 
@@ -87,24 +96,24 @@ def _start(stack: ExitStack, given: Settings, options: DemoOptions, directory: P
     settings = demo_settings(given, options, directory, (broker.bootstrap, redis.url))
     ensure_topics(settings)
     origin_us = live_origin_us(wall_us())
-    feed = Feed(settings.kafka, Team(options.seed, options.reps, options.days), origin_us)
+    team = SimulatedTeam(settings.kafka, TeamOptions(options.seed, options.reps, options.days), origin_us)
     with _progress(console) as progress:
-        sent = _send_history(feed, options.days, progress)
+        sent = _send_history(team, options.days, progress)
         settings = with_clock(settings, origin_us, options.speed)
         clock, began = Clock(settings.clock), time.monotonic()
         worker, board = (_child(stack, name, settings, directory) for name in ("worker", "board"))
-        stack.callback(feed.stop)
-        feed.start_live(clock)
+        stack.callback(team.stop)
+        team.start_live(clock)
         _wait_until_counted(worker, settings.worker.metrics_port, sent, progress)
         seconds = time.monotonic() - began
-        board.wait_ready(lambda: get(settings.board.port, "/readyz") is not None, READY_SECONDS, POLL_SECONDS)
+        board.wait_ready(lambda: get(settings.board.port, "/readyz") is not None, READY_TIMEOUT_SECONDS, POLL_SECONDS)
     watching = stack.enter_context(_monitoring(settings, options, directory))
-    told = stack.enter_context(inbox())
-    notifier = _child(stack, "notifier", told_here(settings, told.url, watching.alertmanager_port), directory)
+    received = stack.enter_context(inbox())
+    notifier = _child(stack, "notifier", with_inbox(settings, received.url, watching.alertmanager_port), directory)
     port = settings.notifier.metrics_port
-    notifier.wait_ready(lambda: get(port, "/metrics") is not None, READY_SECONDS, POLL_SECONDS)
+    notifier.wait_ready(lambda: get(port, "/metrics") is not None, READY_TIMEOUT_SECONDS, POLL_SECONDS)
     processes = (broker.process, redis.process, worker, board, notifier, *watching.processes)
-    return Running(_places(settings, watching, directory), processes, clock, feed, told, sent, seconds)
+    return Running(_addresses_of(settings, watching, directory), processes, clock, team, received, sent, seconds)
 
 
 def _monitoring(settings: Settings, options: DemoOptions, directory: Path) -> AbstractContextManager[Monitoring]:
@@ -117,12 +126,12 @@ def _monitoring(settings: Settings, options: DemoOptions, directory: Path) -> Ab
     return monitoring(directory, targets, MonitoringPorts(options.prometheus_port, options.alertmanager_port))
 
 
-def _places(settings: Settings, watching: Monitoring, directory: Path) -> Places:
+def _addresses_of(settings: Settings, watching: Monitoring, directory: Path) -> DemoAddresses:
     """Where everything is; also for other commands, which find it by a settings file that is written here."""
     config = directory / "salespulse.toml"
     config.write_text(as_toml(settings), encoding="utf-8")
     board = settings.board.port
-    return Places(
+    return DemoAddresses(
         board=board,
         worker=settings.worker.metrics_port,
         notifier=settings.notifier.metrics_port,
@@ -141,9 +150,9 @@ def _child(stack: ExitStack, name: str, settings: Settings, directory: Path) -> 
     )
 
 
-def _send_history(feed: Feed, days: int, progress: Progress) -> int:
+def _send_history(team: SimulatedTeam, days: int, progress: Progress) -> int:
     task = progress.add_task(f"{days} days of history", total=1.0)
-    sent = feed.send_history(lambda share: progress.update(task, completed=share))
+    sent = team.send_history(lambda share: progress.update(task, completed=share))
     progress.update(task, completed=1.0)
     return sent
 
@@ -156,26 +165,26 @@ def _wait_until_counted(worker: ChildProcess, port: int, events: int, progress: 
         progress.update(task, completed=count)
         return count >= events
 
-    worker.wait_ready(done, READY_SECONDS + events / SLOWEST_EVENTS_PER_SECOND, POLL_SECONDS)
+    worker.wait_ready(done, READY_TIMEOUT_SECONDS + events / MIN_EVENTS_PER_SECOND, POLL_SECONDS)
 
 
 def _live(running: Running, options: DemoOptions, console: Console) -> None:
     """Say what to open, stay until the time is over or Ctrl-C, and say what it came to."""
-    _print(console, introduction(running.places, options.reps, options.days, options.speed))
-    began, sent_before = time.monotonic(), running.feed.delivery.acknowledged
+    _print(console, introduction(running.addresses, options.reps, options.days, options.speed))
+    began, sent_before = time.monotonic(), running.team.delivery.acknowledged
     try:
         _watch(running, options.seconds, sent_before, console)
     except KeyboardInterrupt:
         console.print("stopping")
-    outcome = Outcome(
+    outcome = DemoOutcome(
         history_events=running.history_events,
         history_seconds=running.history_seconds,
-        live_events=running.feed.delivery.acknowledged - sent_before,
+        live_events=running.team.delivery.acknowledged - sent_before,
         live_seconds=time.monotonic() - began,
         alerts=running.inbox.fired,
         speed=options.speed,
     )
-    _print(console, summary(outcome, read_numbers(running.places.board)))
+    _print(console, summary(outcome, read_numbers(running.addresses.board)))
 
 
 def _print(console: Console, parts: Iterable[Text]) -> None:
@@ -189,16 +198,16 @@ def _watch(running: Running, seconds: float | None, sent_before: int, console: C
     with _line(console) as line:
         while end is None or time.monotonic() < end:
             _raise_failure(running)
-            _print(console, map(alert, running.inbox.news() if running.places.alertmanager is None else ()))
+            _print(console, map(alert, running.inbox.drain_fired() if running.addresses.alertmanager is None else ()))
             if line is not None:
-                sent = running.feed.delivery.acknowledged - sent_before
-                line.update(ticker(running.clock.now_us(), sent, read_numbers(running.places.board)), refresh=True)
+                sent = running.team.delivery.acknowledged - sent_before
+                line.update(ticker(running.clock.now_us(), sent, read_numbers(running.addresses.board)), refresh=True)
             time.sleep(TICK_SECONDS if end is None else max(0.0, min(TICK_SECONDS, end - time.monotonic())))
 
 
 def _raise_failure(running: Running) -> None:
-    if running.feed.failure is not None:
-        raise running.feed.failure
+    if running.team.failure is not None:
+        raise running.team.failure
     for process in running.processes:
         process.raise_if_ended()
 

@@ -12,7 +12,7 @@ import pytest
 from config.load_policy import load_policy
 from processors.core.instants import DAY_US, HOUR_US, instant_us, moment
 from processors.core.replay import Replay
-from processors.ingest.simulate import Simulator
+from processors.ingest.simulator.simulator import Simulator
 from schemas.codec import decode_event, decode_rep, encode
 from schemas.errors import UsageError
 from schemas.events import (

@@ -12,8 +12,8 @@ import msgspec
 from rich.text import Text
 
 from processors.core.instants import moment
+from processors.dev.metrics_page import MetricsPage, metrics
 from processors.dev.process import LOOPBACK
-from processors.dev.scrape import Page, metrics
 from processors.notifier.webhook import Message
 from schemas.views import UNASSIGNED
 
@@ -25,7 +25,7 @@ GRAPH = urlencode({"g0.expr": WAITING, "g0.tab": "0", "g0.stacked": "1", "g0.ran
 """A page of Prometheus: open requests over time, by the levels that they have passed."""
 
 
-class Places(msgspec.Struct, frozen=True):
+class DemoAddresses(msgspec.Struct, frozen=True):
     """The ports on loopback, None for what does not run; and the file with the settings of all that runs."""
 
     board: int
@@ -38,7 +38,7 @@ class Places(msgspec.Struct, frozen=True):
     """Whether the board has a page for people at its root."""
 
 
-class Numbers(msgspec.Struct, frozen=True):
+class BoardNumbers(msgspec.Struct, frozen=True):
     """What the boards say now."""
 
     reps: int
@@ -49,7 +49,7 @@ class Numbers(msgspec.Struct, frozen=True):
     """Level to the turns that missed it in the last 30 days."""
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class DemoOutcome(msgspec.Struct, frozen=True):
     """What the demo came to."""
 
     history_events: int
@@ -61,24 +61,24 @@ class Outcome(msgspec.Struct, frozen=True):
     speed: float
 
 
-def introduction(places: Places, reps: int, days: int, speed: float) -> Iterator[Text]:
+def introduction(addresses: DemoAddresses, reps: int, days: int, speed: float) -> Iterator[Text]:
     """What runs and what to open."""
     yield Text(f"Salespulse is running: {reps} simulated reps with {days} days of history, and now live.")
     yield Text(f"A second here is {_span(speed)} for them.")
-    board = f"http://{LOOPBACK}:{places.board}"
+    board = f"http://{LOOPBACK}:{addresses.board}"
     yield from _pairs(
-        *_addresses("See the boards", places.board if places.live_page else None),
-        ("Numbers of every rep", f"{board}/api/v1/reps"),
+        *_addresses("See the boards", addresses.board if addresses.live_page else None),
+        ("BoardNumbers of every rep", f"{board}/api/v1/reps"),
         ("Who waits for over an hour", f"{board}/api/v1/requests?state=open&min_age=3600"),
         ("The same for Prometheus", f"{board}/metrics"),
-        ("What the worker does", f"http://{LOOPBACK}:{places.worker}/metrics"),
-        ("What the notifier does", f"http://{LOOPBACK}:{places.notifier}/metrics"),
-        *_addresses("Prometheus", places.prometheus),
-        *_addresses("A graph of who waits", places.prometheus, f"graph?{GRAPH}"),
-        *_addresses("Alertmanager", places.alertmanager),
-        ("Whether all of it is right", shlex.join([_program(), "verify", "--config", str(places.config)])),
+        ("What the worker does", f"http://{LOOPBACK}:{addresses.worker}/metrics"),
+        ("What the notifier does", f"http://{LOOPBACK}:{addresses.notifier}/metrics"),
+        *_addresses("Prometheus", addresses.prometheus),
+        *_addresses("A graph of who waits", addresses.prometheus, f"graph?{GRAPH}"),
+        *_addresses("Alertmanager", addresses.alertmanager),
+        ("Whether all of it is right", shlex.join([_program(), "verify", "--config", str(addresses.config)])),
     )
-    if places.alertmanager is None:
+    if addresses.alertmanager is None:
         yield Text("Alerts are shown here as they fall due: Alertmanager is not on PATH.")
     yield Text("In another terminal, --config with this file brings any command here.")
     yield Text("Ctrl-C stops it and removes everything.")
@@ -92,13 +92,13 @@ def alert(message: Message) -> Text:
     return Text(f"{at} UTC   {message.summary}: {owner}, by {message.channel}", style)
 
 
-def ticker(now_us: int, live_events: int, numbers: Numbers | None) -> Text:
+def ticker(now_us: int, live_events: int, numbers: BoardNumbers | None) -> Text:
     """One line on how it goes."""
     waiting = "" if numbers is None else f"   {numbers.waiting} wait, {numbers.past_1h} of them for over an hour"
     return Text(f"{moment(now_us):%A %H:%M} UTC   {live_events:,} live events{waiting}   (Ctrl-C stops)", "dim")
 
 
-def summary(outcome: Outcome, numbers: Numbers | None) -> Iterator[Text]:
+def summary(outcome: DemoOutcome, numbers: BoardNumbers | None) -> Iterator[Text]:
     """What it came to."""
     rate = outcome.live_events / outcome.live_seconds if outcome.live_seconds else 0.0
     lived = _span(outcome.live_seconds * outcome.speed)
@@ -125,20 +125,20 @@ def summary(outcome: Outcome, numbers: Numbers | None) -> Iterator[Text]:
     yield from _pairs(*rows)
 
 
-def counted(page: Page | None) -> int:
+def counted(page: MetricsPage | None) -> int:
     """Events that the worker has counted, with any result."""
     by_type = {} if page is None else page.totals_by(COUNTED, "type")
     return int(sum(count for kind, count in by_type.items() if kind != REP_UPDATED))
 
 
-def read_numbers(board_port: int) -> Numbers | None:
+def read_numbers(board_port: int) -> BoardNumbers | None:
     """What the board says; None when it does not answer."""
     page = metrics(board_port)
     if page is None:
         return None
     ages = page.totals_by("crm_requests_open", "age")
     missed = page.totals_by("crm_requests_due", "level", result="missed", window="30d")
-    return Numbers(
+    return BoardNumbers(
         reps=len(page.totals_by("crm_rep_info", "rep").keys() - {UNASSIGNED}),
         waiting=int(sum(ages.values())),
         past_1h=int(sum(ages.get(age, 0) for age in PAST_1H)),

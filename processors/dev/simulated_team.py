@@ -10,17 +10,17 @@ from config.settings import KafkaSettings
 from processors.core.instants import DAY_US
 from processors.ingest.outgoing import FullSpeed, Live, Outgoing, Pace, from_events, from_messages
 from processors.ingest.produce import Delivery, produce
-from processors.ingest.simulate import Simulator
+from processors.ingest.simulator.simulator import Simulator
 
-LONGEST_WAIT_US = 100_000
+MAX_WAIT_US = 100_000
 """A pause of the live team is taken in pieces, so that it can be told to stop."""
-STOP_SECONDS = 10.0
+STOP_TIMEOUT_SECONDS = 10.0
 
 OnShare = Callable[[float], None]
 """Is told which share (0 to 1) is done."""
 
 
-class Team(msgspec.Struct, frozen=True):
+class TeamOptions(msgspec.Struct, frozen=True):
     """Who is simulated, and for how long before the live part."""
 
     seed: int
@@ -28,10 +28,10 @@ class Team(msgspec.Struct, frozen=True):
     days: int
 
 
-class Feed:
+class SimulatedTeam:
     """One simulated team on its way into Kafka."""
 
-    def __init__(self, kafka: KafkaSettings, team: Team, live_from_us: int) -> None:
+    def __init__(self, kafka: KafkaSettings, team: TeamOptions, live_from_us: int) -> None:
         self._kafka = kafka
         self._start_us = live_from_us - team.days * DAY_US
         self._live_from_us = live_from_us
@@ -60,7 +60,7 @@ class Feed:
         """End the live part, if it has begun; what was handed to the broker by then is acknowledged."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(STOP_SECONDS)
+            self._thread.join(STOP_TIMEOUT_SECONDS)
 
     def _go_live(self, clock: Clock) -> None:
         try:
@@ -98,4 +98,4 @@ class _Stoppable:
         """Microseconds until the next message is due, or until it is worth asking again."""
         if self._stop.is_set():
             raise _StoppedError
-        return min(self._pace.wait_us(at_us), LONGEST_WAIT_US)
+        return min(self._pace.wait_us(at_us), MAX_WAIT_US)

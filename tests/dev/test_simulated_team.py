@@ -7,14 +7,14 @@ from kafka import TopicPartition
 from config.clock import Clock
 from config.settings import ClockSettings, KafkaSettings, Settings
 from processors.core.instants import DAY_US, instant_us, moment
-from processors.dev.feed import Feed, Team
+from processors.dev.simulated_team import SimulatedTeam, TeamOptions
 from processors.ingest.clients import consumer
 from processors.ingest.topics import ensure_topics
 from schemas.codec import decode_event
 from schemas.errors import UsageError
 from schemas.events import Event
 
-TEAM = Team(seed=3, reps=4, days=5)
+TEAM = TeamOptions(seed=3, reps=4, days=5)
 LIVE_FROM_US = instant_us(moment(0)) + 20_000 * DAY_US + DAY_US // 2
 DEADLINE_SECONDS = 30.0
 
@@ -22,11 +22,11 @@ DEADLINE_SECONDS = 30.0
 def records(kafka: KafkaSettings, topic: str) -> list[bytes]:
     """Everything on a topic now."""
     with consumer(kafka) as client:
-        places = [TopicPartition(topic, number) for number in client.partitions_for_topic(topic) or ()]
-        client.assign(places)
+        addresses = [TopicPartition(topic, number) for number in client.partitions_for_topic(topic) or ()]
+        client.assign(addresses)
         client.seek_to_beginning()
         found: list[bytes] = []
-        ends = client.end_offsets(places)
+        ends = client.end_offsets(addresses)
         while any(client.position(place) < end for place, end in ends.items()):
             found += [record.value for batch in client.poll(1000).values() for record in batch]
     return found
@@ -41,7 +41,7 @@ def events(settings: Settings) -> list[Event]:
 def test_the_history_ends_where_live_time_begins(settings: Settings) -> None:
     ensure_topics(settings)
     shares: list[float] = []
-    sent = Feed(settings.kafka, TEAM, LIVE_FROM_US).send_history(shares.append)
+    sent = SimulatedTeam(settings.kafka, TEAM, LIVE_FROM_US).send_history(shares.append)
     found = events(settings)
     assert len(records(settings.kafka, settings.kafka.reps_topic)) == TEAM.reps
     assert len(found) == len({event.event_id for event in found}) == sent > 0
@@ -53,32 +53,32 @@ def test_the_history_ends_where_live_time_begins(settings: Settings) -> None:
 
 def test_the_live_team_follows_the_clock_and_stops_when_told(settings: Settings) -> None:
     ensure_topics(settings)
-    feed = Feed(settings.kafka, TEAM, LIVE_FROM_US)
-    sent = feed.send_history(lambda _: None)
+    team = SimulatedTeam(settings.kafka, TEAM, LIVE_FROM_US)
+    sent = team.send_history(lambda _: None)
     wall_origin = moment(time.time_ns() // 1000)
     clock = Clock(ClockSettings(mode="scaled", at=moment(LIVE_FROM_US), wall_origin=wall_origin, speed=3600.0))
-    feed.start_live(clock)
+    team.start_live(clock)
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while feed.delivery.acknowledged < 5:
+    while team.delivery.acknowledged < 5:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    feed.stop()
+    team.stop()
     stopped_us = clock.now_us()
     found = events(settings)
-    assert feed.failure is None
-    assert len(found) == len({event.event_id for event in found}) == sent + feed.delivery.acknowledged
+    assert team.failure is None
+    assert len(found) == len({event.event_id for event in found}) == sent + team.delivery.acknowledged
     assert LIVE_FROM_US < instant_us(found[-1].occurred_at) <= stopped_us
 
 
 def test_a_live_team_that_cannot_send_says_why(settings: Settings) -> None:
-    feed = Feed(settings.kafka, TEAM, LIVE_FROM_US)
-    feed.start_live(Clock(ClockSettings()))
-    feed.stop()
-    assert isinstance(feed.failure, UsageError)
-    assert "does not exist" in str(feed.failure)
+    team = SimulatedTeam(settings.kafka, TEAM, LIVE_FROM_US)
+    team.start_live(Clock(ClockSettings()))
+    team.stop()
+    assert isinstance(team.failure, UsageError)
+    assert "does not exist" in str(team.failure)
 
 
 def test_a_stopped_feed_that_never_went_live_is_no_error(settings: Settings) -> None:
-    feed = Feed(settings.kafka, TEAM, LIVE_FROM_US)
-    feed.stop()
-    assert feed.failure is None
+    team = SimulatedTeam(settings.kafka, TEAM, LIVE_FROM_US)
+    team.stop()
+    assert team.failure is None

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from config.board_settings import BoardSettings
 from config.settings import ClockSettings, KafkaSettings, Settings, WorkerSettings, load_settings
+from config.toml_writer import as_toml
 from config.values import Secret
-from config.writing import as_toml
 
 AT = datetime(2026, 3, 1, 9, 0, 0, 1, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import msgspec
 
 from processors.core.instants import moment
 from processors.ingest.simulator.dice import Dice
-from processors.ingest.simulator.people import Customer, Rep
+from processors.ingest.simulator.people import SimulatedCustomer, SimulatedRep
 from processors.ingest.simulator.shifts import Shift, in_hours
 from processors.ingest.simulator.timeline import Timeline
 from schemas.events import CustomerCost, CustomerUpdated, Event, EventRetracted
@@ -20,15 +20,15 @@ class Pursuit(msgspec.Struct, frozen=True):
     """An opportunity that the rep works on, with its life in microseconds since 1970."""
 
     opportunity_id: str
-    customer: Customer
+    customer: SimulatedCustomer
     from_us: int
     to_us: int
 
 
-class Desk:
-    """What every story of one rep needs. Desks share nothing but the timeline: each rep's chances are their own."""
+class RepContext:
+    """What every story of one rep needs. Contexts share nothing but the timeline: each rep's chances are their own."""
 
-    def __init__(self, label: str, rep: Rep, clients: list[Customer], timeline: Timeline) -> None:
+    def __init__(self, label: str, rep: SimulatedRep, clients: list[SimulatedCustomer], timeline: Timeline) -> None:
         """`label` begins every id and makes it unique to this simulation and rep."""
         self.label = label
         self.rep = rep
@@ -40,12 +40,12 @@ class Desk:
         self._events = 0
         self._things = 0
 
-    def name(self, letter: str) -> str:
+    def new_id(self, letter: str) -> str:
         """A fresh id for a request (`R`) or an opportunity (`O`)."""
         self._things += 1
         return f"{letter}-{self.label}-{self._things}"
 
-    def tell(self, at_us: int, event: Callable[..., Event], customer: Customer, **fields: object) -> str:
+    def emit(self, at_us: int, event: Callable[..., Event], customer: SimulatedCustomer, **fields: object) -> str:
         """Write down an event of a customer, whom the CRM gets to know at the first one; the event's id."""
         if not customer.known:
             self._introduce(at_us, customer)
@@ -56,11 +56,11 @@ class Desk:
         self._timeline.add(at_us, written)
         return event_id
 
-    def retract(self, at_us: int, customer: Customer, event_id: str, entity: str, entity_id: str) -> None:
+    def retract(self, at_us: int, customer: SimulatedCustomer, event_id: str, entity: str, entity_id: str) -> None:
         """Take an event back."""
-        self.tell(at_us, EventRetracted, customer, retracts=event_id, entity=entity, entity_id=entity_id)
+        self.emit(at_us, EventRetracted, customer, retracts=event_id, entity=entity, entity_id=entity_id)
 
-    def client(self) -> Customer:
+    def client(self) -> SimulatedCustomer:
         """One of the rep's customers; some have far more to say than others."""
         share = self.dice.random()
         return self.clients[int(share * share * len(self.clients))]
@@ -81,7 +81,7 @@ class Desk:
         """An amount with two decimal places."""
         return Decimal(int(self.dice.around(median, sigma) * 100) + 1).scaleb(-2)
 
-    def _introduce(self, at_us: int, customer: Customer) -> None:
+    def _introduce(self, at_us: int, customer: SimulatedCustomer) -> None:
         customer.known = True
-        self.tell(at_us, CustomerUpdated, customer, segment=customer.segment, rep_id=self.rep.rep_id)
-        self.tell(at_us, CustomerCost, customer, amount=self.money(220), kind="acquisition")
+        self.emit(at_us, CustomerUpdated, customer, segment=customer.segment, rep_id=self.rep.rep_id)
+        self.emit(at_us, CustomerCost, customer, amount=self.money(220), kind="acquisition")

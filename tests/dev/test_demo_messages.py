@@ -9,13 +9,13 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from processors.dev.scrape import Page
-from processors.dev.words import Numbers, Outcome, Places, counted, introduction, summary
+from processors.dev.demo_messages import BoardNumbers, DemoAddresses, DemoOutcome, counted, introduction, summary
+from processors.dev.metrics_page import MetricsPage
 from tests.grafana.catalogue import metrics
 from tests.grafana.queries import selectors
 
-PLACES = Places(8080, 9101, 9102, 9090, None, Path("/a demo/salespulse.toml"))
-NUMBERS = Numbers(reps=24, waiting=17, past_1h=3, past_24h=1, breaches={"1h": 112, "24h": 9})
+PLACES = DemoAddresses(8080, 9101, 9102, 9090, None, Path("/a demo/salespulse.toml"))
+NUMBERS = BoardNumbers(reps=24, waiting=17, past_1h=3, past_24h=1, breaches={"1h": 112, "24h": 9})
 
 
 def said(parts: Iterable[Text]) -> list[str]:
@@ -62,7 +62,7 @@ def test_a_board_without_a_page_for_people_is_not_named() -> None:
 
 
 def test_the_summary_says_events_rate_reps_open_requests_and_breaches() -> None:
-    outcome = Outcome(
+    outcome = DemoOutcome(
         history_events=43_512, history_seconds=9.2, live_events=96, live_seconds=30.0, alerts=4, speed=60.0
     )
     assert said(summary(outcome, NUMBERS)) == [
@@ -78,7 +78,7 @@ def test_the_summary_says_events_rate_reps_open_requests_and_breaches() -> None:
 
 
 def test_the_summary_of_a_board_that_is_gone_says_what_is_known() -> None:
-    outcome = Outcome(history_events=1, history_seconds=1.0, live_events=0, live_seconds=0.0, alerts=0, speed=1.0)
+    outcome = DemoOutcome(history_events=1, history_seconds=1.0, live_events=0, live_seconds=0.0, alerts=0, speed=1.0)
     lines = said(summary(outcome, None))
     assert lines[0] == "0 s of live time, 0 s for the team:"
     assert not any(line.startswith("open requests") for line in lines)
@@ -91,5 +91,5 @@ def test_counted_are_all_events_but_not_the_directory() -> None:
         'salespulse_events_total{type="request.opened",result="duplicate"} 2\n'
         'salespulse_events_total{type="rep.updated",result="applied"} 9\n'
     )
-    assert counted(Page(text)) == 7
+    assert counted(MetricsPage(text)) == 7
     assert counted(None) == 0

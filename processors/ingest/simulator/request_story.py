@@ -1,8 +1,8 @@
 """The story of one request: asked, waited, perhaps asked again, answered, reassigned, forgotten, closed, reopened."""
 
 from processors.core.instants import HOUR_US
-from processors.ingest.simulator.desk import Desk
-from processors.ingest.simulator.people import Customer
+from processors.ingest.simulator.people import SimulatedCustomer
+from processors.ingest.simulator.rep_context import RepContext
 from schemas.events import RequestAnswered, RequestAssigned, RequestClosed, RequestOpened
 
 CHANNELS = (*("email",) * 9, *("chat",) * 5, *("phone",) * 3, *("web",) * 3)
@@ -15,94 +15,94 @@ FATES = (*("answered",) * 184, *("no_reply_needed",) * 4, *("spam",) * 3, *("wit
 
 UNOWNED, BOT, NOTE, NUDGE, REASSIGNED, UNLINKED = 0.12, 0.3, 0.12, 0.3, 0.08, 0.5
 """Probabilities; an answer is unlinked only by a rep who is careless at that moment."""
-RELEASED, RETRACTED, REPLY, AWAY, RESOLVED, MOST_TURNS = 0.2, 0.008, 0.3, 0.02, 0.75, 4
+RELEASED, RETRACTED, REPLY, AWAY, RESOLVED, MAX_TURNS = 0.2, 0.008, 0.3, 0.02, 0.75, 4
 TIDIED = 0.8
 """Share of forgotten requests that somebody closes days later."""
 NUDGE_AFTER_US = 45 * HOUR_US // 60
 
 
-class Conversation:
+class RequestStory:
     """One request of a customer, told from its first message to its end."""
 
-    def __init__(self, desk: Desk, customer: Customer, topic: str | None) -> None:
-        dice = desk.dice
-        self._desk = desk
+    def __init__(self, context: RepContext, customer: SimulatedCustomer, topic: str | None) -> None:
+        dice = context.dice
+        self._context = context
         self._customer = customer
         self._topic = topic
-        self._request_id = desk.name("R")
+        self._request_id = context.new_id("R")
         self._channel = dice.pick(CHANNELS)
         self._priority = dice.pick(PRIORITIES)
-        self._owner = None if dice.chance(UNOWNED) else desk.rep.rep_id
+        self._owner = None if dice.chance(UNOWNED) else context.rep.rep_id
 
     def run(self, at_us: int, queue: int) -> None:
         """Tell it all; `queue` is how many others came in just before and have to be served first."""
         self._ask(at_us)
         self._greet(at_us)
-        fate = self._desk.dice.pick(FATES)
+        fate = self._context.dice.pick(FATES)
         if fate == "answered":
             self._converse(at_us, queue)
         elif fate != "forgotten":
-            self._close(self._desk.worked(at_us, 1.5), fate)
-        elif self._desk.dice.chance(TIDIED):
-            self._close(self._desk.worked(at_us, 20.0), "no_reply_needed")
+            self._close(self._context.worked(at_us, 1.5), fate)
+        elif self._context.dice.chance(TIDIED):
+            self._close(self._context.worked(at_us, 20.0), "no_reply_needed")
 
     def _converse(self, at_us: int, queue: int) -> None:
-        desk = self._desk
+        context = self._context
         answered_us = self._answer(at_us, queue)
-        for _ in range(MOST_TURNS - 1):
-            if not desk.dice.chance(REPLY):
+        for _ in range(MAX_TURNS - 1):
+            if not context.dice.chance(REPLY):
                 break
-            asked_us = desk.passed(answered_us, 3.0)
+            asked_us = context.passed(answered_us, 3.0)
             self._ask(asked_us)
             answered_us = self._answer(asked_us, 0)
-        if desk.dice.chance(AWAY):
-            self._ask(desk.passed(answered_us, 0.01), automated=True)
-        if desk.dice.chance(RESOLVED):
-            self._close(desk.worked(answered_us, 2.0), "resolved")
+        if context.dice.chance(AWAY):
+            self._ask(context.passed(answered_us, 0.01), automated=True)
+        if context.dice.chance(RESOLVED):
+            self._close(context.worked(answered_us, 2.0), "resolved")
 
     def _answer(self, asked_us: int, queue: int) -> int:
         """A person's response, and what happens before it."""
-        desk = self._desk
+        context = self._context
         hours = WORK_HOURS[self._channel] * URGENCY[self._priority] * (1 + 0.5 * queue)
-        answered_us = desk.worked(asked_us, hours, sigma=1.0)
+        answered_us = context.worked(asked_us, hours, sigma=1.0)
         self._hand_over(asked_us, answered_us)
-        if desk.dice.chance(NOTE):
+        if context.dice.chance(NOTE):
             self._respond(self._between(asked_us, answered_us), internal=True)
-        if answered_us - asked_us > NUDGE_AFTER_US and desk.dice.chance(NUDGE):
+        if answered_us - asked_us > NUDGE_AFTER_US and context.dice.chance(NUDGE):
             self._ask(self._between(asked_us, answered_us))
         return self._send(answered_us)
 
     def _send(self, at_us: int) -> int:
         """The response itself; now and then it went to the wrong place, is taken back and sent again."""
-        desk = self._desk
-        if desk.dice.chance(RETRACTED):
+        context = self._context
+        if context.dice.chance(RETRACTED):
             wrong = self._respond(at_us)
-            corrected_us = desk.passed(at_us, 0.1)
-            desk.retract(corrected_us, self._customer, wrong, "request", self._request_id)
-            at_us = desk.worked(corrected_us, 0.3)
-        careless = desk.dice.random() > desk.rep.diligence
-        self._respond(at_us, linked=not (careless and desk.dice.chance(UNLINKED)))
+            corrected_us = context.passed(at_us, 0.1)
+            context.retract(corrected_us, self._customer, wrong, "request", self._request_id)
+            at_us = context.worked(corrected_us, 0.3)
+        careless = context.dice.random() > context.rep.diligence
+        self._respond(at_us, linked=not (careless and context.dice.chance(UNLINKED)))
         return at_us
 
     def _hand_over(self, asked_us: int, answered_us: int) -> None:
-        desk = self._desk
+        context = self._context
         if self._owner is None:
-            self._assign(self._between(asked_us, answered_us), desk.rep.rep_id)
-        elif desk.dice.chance(REASSIGNED):
+            self._assign(self._between(asked_us, answered_us), context.rep.rep_id)
+        elif context.dice.chance(REASSIGNED):
             handed_us = self._between(asked_us, answered_us)
-            if desk.dice.chance(RELEASED):
+            if context.dice.chance(RELEASED):
                 self._assign(self._between(asked_us, handed_us), None)
-            self._assign(handed_us, desk.colleague())
+            self._assign(handed_us, context.colleague())
 
     def _greet(self, at_us: int) -> None:
-        if self._channel in ("chat", "web") and self._desk.dice.chance(BOT):
-            self._respond(self._desk.passed(at_us, 0.001), automated=True)
+        if self._channel in ("chat", "web") and self._context.dice.chance(BOT):
+            self._respond(self._context.passed(at_us, 0.001), automated=True)
 
     def _between(self, from_us: int, to_us: int) -> int:
-        return from_us + int((to_us - from_us) * self._desk.dice.random())
+        return from_us + int((to_us - from_us) * self._context.dice.random())
 
     def _ask(self, at_us: int, *, automated: bool = False) -> None:
-        self._desk.tell(
+        self._context.emit(
             at_us,
             RequestOpened,
             self._customer,
@@ -115,11 +115,11 @@ class Conversation:
         )
 
     def _respond(self, at_us: int, *, automated: bool = False, internal: bool = False, linked: bool = True) -> str:
-        return self._desk.tell(
+        return self._context.emit(
             at_us,
             RequestAnswered,
             self._customer,
-            rep_id=self._owner or self._desk.rep.rep_id,
+            rep_id=self._owner or self._context.rep.rep_id,
             request_id=self._request_id if linked else None,
             channel=self._channel,
             automated=automated,
@@ -128,7 +128,7 @@ class Conversation:
 
     def _assign(self, at_us: int, rep_id: str | None) -> None:
         self._owner = rep_id
-        self._desk.tell(at_us, RequestAssigned, self._customer, request_id=self._request_id, rep_id=rep_id)
+        self._context.emit(at_us, RequestAssigned, self._customer, request_id=self._request_id, rep_id=rep_id)
 
     def _close(self, at_us: int, reason: str) -> None:
-        self._desk.tell(at_us, RequestClosed, self._customer, request_id=self._request_id, reason=reason)
+        self._context.emit(at_us, RequestClosed, self._customer, request_id=self._request_id, reason=reason)

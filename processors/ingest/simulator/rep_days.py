@@ -1,10 +1,10 @@
 """What a rep's local day brings: activities, requests in bursts, new opportunities, and news about customers."""
 
 from processors.core.instants import HOUR_US
-from processors.ingest.simulator.conversations import TOPICS, Conversation
-from processors.ingest.simulator.desk import Desk, Pursuit
-from processors.ingest.simulator.people import SEGMENTS, Customer
-from processors.ingest.simulator.selling import Opportunity
+from processors.ingest.simulator.opportunity_story import OpportunityStory
+from processors.ingest.simulator.people import SEGMENTS, SimulatedCustomer
+from processors.ingest.simulator.rep_context import Pursuit, RepContext
+from processors.ingest.simulator.request_story import TOPICS, RequestStory
 from schemas.events import ActivityLogged, CustomerCost, CustomerUpdated
 
 ACTIVITIES, REQUESTS, OPPORTUNITIES, COSTS, MOVES = 29.0, 2.5, 1.0, 0.3, 0.1
@@ -20,26 +20,26 @@ OFF_HOURS, DAY_OFF_SHARE = 0.18, 0.15
 COST_KINDS = (*("retention",) * 3, "other")
 
 
-class Days:
+class RepDays:
     """A rep's days, one after the other."""
 
-    def __init__(self, desk: Desk, intensity: float) -> None:
+    def __init__(self, context: RepContext, intensity: float) -> None:
         """`intensity` multiplies how much happens."""
-        self._desk = desk
+        self._context = context
         self._intensity = intensity
 
     def first(self, at_us: int) -> int:
         """The first local day that has not begun to bring anything at an instant."""
-        day = self._desk.shift.day(at_us)
+        day = self._context.shift.day(at_us)
         return day if at_us <= self._morning_us(day) else day + 1
 
     def midnight_us(self, day: int) -> int:
         """The instant at which a local day begins."""
-        return self._desk.shift.midnight_us(day)
+        return self._context.shift.midnight_us(day)
 
     def plan(self, day: int) -> None:
         """Write down everything that begins on a local day, with all that follows from it."""
-        working = bool(self._desk.shift.spans(day))
+        working = bool(self._context.shift.spans(day))
         self._requests(day, working=working)
         if working:
             self._opportunities(day)
@@ -47,37 +47,37 @@ class Days:
             self._customers(day)
 
     def _activities(self, day: int) -> None:
-        desk = self._desk
-        for _ in range(self._count(ACTIVITIES * (1.3 - 0.3 * desk.rep.slowness))):
+        context = self._context
+        for _ in range(self._count(ACTIVITIES * (1.3 - 0.3 * context.rep.slowness))):
             at_us = self._at_work(day)
-            pursuit = self._pursuit(at_us) if desk.dice.chance(LINKED * desk.rep.diligence) else None
+            pursuit = self._pursuit(at_us) if context.dice.chance(LINKED * context.rep.diligence) else None
             if pursuit:
                 self._act(at_us, pursuit.customer, pursuit.opportunity_id)
             else:
-                self._act(at_us, desk.client(), None)
+                self._act(at_us, context.client(), None)
 
-    def _act(self, at_us: int, customer: Customer, opportunity_id: str | None) -> None:
-        desk = self._desk
-        kind = desk.dice.pick(KINDS)
+    def _act(self, at_us: int, customer: SimulatedCustomer, opportunity_id: str | None) -> None:
+        context = self._context
+        kind = context.dice.pick(KINDS)
         minutes = MEDIAN_MINUTES.get(kind)
-        activity = desk.tell(
+        activity = context.emit(
             at_us,
             ActivityLogged,
             customer,
-            rep_id=desk.rep.rep_id,
+            rep_id=context.rep.rep_id,
             kind=kind,
-            recontactable=desk.dice.chance(RECONTACTABLE),
-            duration_seconds=None if minutes is None else float(int(desk.dice.around(minutes * 60, 0.5))),
+            recontactable=context.dice.chance(RECONTACTABLE),
+            duration_seconds=None if minutes is None else float(int(context.dice.around(minutes * 60, 0.5))),
             opportunity_id=opportunity_id,
         )
-        if desk.dice.chance(MISLOGGED):
-            desk.retract(desk.passed(at_us, 0.5), customer, activity, "activity", activity)
+        if context.dice.chance(MISLOGGED):
+            context.retract(context.passed(at_us, 0.5), customer, activity, "activity", activity)
 
     def _pursuit(self, at_us: int) -> Pursuit | None:
         """An opportunity that is worked on at the instant; those that have ended are forgotten on the way."""
-        pursuits = self._desk.pursuits
+        pursuits = self._context.pursuits
         while pursuits:
-            index = int(self._desk.dice.random() * len(pursuits))
+            index = int(self._context.dice.random() * len(pursuits))
             pursuit = pursuits[index]
             if at_us < pursuit.to_us:
                 return pursuit if pursuit.from_us <= at_us else None
@@ -86,7 +86,7 @@ class Days:
         return None
 
     def _requests(self, day: int, *, working: bool) -> None:
-        dice = self._desk.dice
+        dice = self._context.dice
         for _ in range(self._count(REQUESTS * (1.0 if working else DAY_OFF_SHARE))):
             office = working and not dice.chance(OFF_HOURS)
             at_us = self._at_work(day) if office else self._any_time(day)
@@ -95,40 +95,40 @@ class Days:
 
     def _burst(self, at_us: int, size: int) -> None:
         """Several customers with the same topic within minutes: each has to wait for those before."""
-        desk = self._desk
-        topic = desk.dice.pick(TOPICS)
+        context = self._context
+        topic = context.dice.pick(TOPICS)
         for queue in range(size):
-            Conversation(desk, desk.client(), topic).run(at_us, queue)
-            at_us = desk.passed(at_us, 0.05)
+            RequestStory(context, context.client(), topic).run(at_us, queue)
+            at_us = context.passed(at_us, 0.05)
 
     def _opportunities(self, day: int) -> None:
         for _ in range(self._count(OPPORTUNITIES)):
-            Opportunity(self._desk, self._desk.client()).run(self._at_work(day))
+            OpportunityStory(self._context, self._context.client()).run(self._at_work(day))
 
     def _customers(self, day: int) -> None:
-        desk = self._desk
+        context = self._context
         for _ in range(self._count(COSTS)):
-            desk.tell(
+            context.emit(
                 self._at_work(day),
                 CustomerCost,
-                desk.client(),
-                amount=desk.money(45),
-                kind=desk.dice.pick(COST_KINDS),
+                context.client(),
+                amount=context.money(45),
+                kind=context.dice.pick(COST_KINDS),
             )
         for _ in range(self._count(MOVES)):
-            customer = desk.client()
-            customer.segment = desk.dice.pick(SEGMENTS) or customer.segment
-            desk.tell(self._at_work(day), CustomerUpdated, customer, segment=customer.segment)
+            customer = context.client()
+            customer.segment = context.dice.pick(SEGMENTS) or customer.segment
+            context.emit(self._at_work(day), CustomerUpdated, customer, segment=customer.segment)
 
     def _count(self, mean: float) -> int:
-        return self._desk.dice.count(mean * self._intensity)
+        return self._context.dice.count(mean * self._intensity)
 
     def _at_work(self, day: int) -> int:
-        return self._desk.shift.at_work(day, self._desk.dice.random())
+        return self._context.shift.at_work(day, self._context.dice.random())
 
     def _any_time(self, day: int) -> int:
         """Until eleven at night: customers sleep."""
-        return self._morning_us(day) + int(17 * HOUR_US * self._desk.dice.random())
+        return self._morning_us(day) + int(17 * HOUR_US * self._context.dice.random())
 
     def _morning_us(self, day: int) -> int:
         """Six hours after midnight: nothing happens before."""
@@ -138,9 +138,9 @@ class Days:
 class Plans:
     """Whose day begins when."""
 
-    def __init__(self, start_us: int, everybody: list[Days]) -> None:
+    def __init__(self, start_us: int, everybody: list[RepDays]) -> None:
         """Everybody begins on the first local day on which it is not yet six in the morning at `start_us`."""
-        self._due: dict[int, list[tuple[Days, int]]] = {}
+        self._due: dict[int, list[tuple[RepDays, int]]] = {}
         for days in everybody:
             self._schedule(days, days.first(start_us), start_us)
 
@@ -150,6 +150,6 @@ class Plans:
             days.plan(day)
             self._schedule(days, day + 1, 0)
 
-    def _schedule(self, days: Days, day: int, earliest_us: int) -> None:
+    def _schedule(self, days: RepDays, day: int, earliest_us: int) -> None:
         hour = max(days.midnight_us(day), earliest_us) // HOUR_US
         self._due.setdefault(hour, []).append((days, day))
