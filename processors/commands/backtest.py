@@ -11,15 +11,15 @@ from rich.table import Table
 
 from config.load_policy import load_policy
 from processors.commands.command_line import output
-from processors.commands.legible import legible
-from processors.commands.lines import BadLines, read_messages
+from processors.commands.event_lines import BadLineReport, read_messages
 from processors.commands.options import FILE, INSTANT
+from processors.commands.printable import printable
 from processors.commands.replay import percent
 from processors.core.backtest import Backtest, BacktestReport, Difference, RepCount, Side
 from schemas.errors import BadRecord
 
 HERE = Path(__file__).resolve().parent
-SHOWN_REPS = 30
+MAX_SHOWN_REPS = 30
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 BUSIEST = 5
 CAUSES = {"calendars": "other calendars, teams and zones", "levels": "other levels"}
@@ -51,15 +51,15 @@ def backtest_files(files: tuple[str, ...], policy: Path, against: Path | None, a
     """
     old = load_policy(against) if against is not None else None
     run = Backtest(load_policy(policy), old, as_of_us)
-    bad = BadLines()
-    for place, message in read_messages(files):
+    bad = BadLineReport()
+    for position, message in read_messages(files):
         if isinstance(message, BadRecord):
-            bad.add(place, message)
+            bad.add(position, message)
             run.count_bad(message)
         else:
             bad.any_readable = True
             run.take(message)
-    bad.tell()
+    bad.print_first()
     return run.report(str(policy), str(against or ""))
 
 
@@ -86,14 +86,14 @@ def _values(report: BacktestReport) -> dict[str, Any]:
         "percent": percent,
         "signed": signed,
         "reps": _busiest_reps(report),
-        "shown_reps": SHOWN_REPS,
+        "shown_reps": MAX_SHOWN_REPS,
     }
 
 
 def print_backtest(report: BacktestReport, console: Console) -> None:
     """The report for people."""
     against = f" against {report.old.policy}" if report.old is not None else ""
-    console.print(f"[bold]{legible(report.new.policy)}[/]{legible(against)}, as of {report.as_of}")
+    console.print(f"[bold]{printable(report.new.policy)}[/]{printable(against)}, as of {report.as_of}")
     console.print(", ".join(f"{name} {count:,}" for name, count in report.events.items()))
     console.print(_levels(report))
     console.print(_reps(report))
@@ -128,7 +128,7 @@ def _levels(report: BacktestReport) -> Table:
         new, before = report.new.levels.get(name), old.get(name)
         row = [str(new.turns), str(new.alerts), str(new.breaches), percent(new.missed)] if new else ["-"] * 4
         row += [str(before.alerts), percent(before.missed)] if before else ["-"] * 2
-        table.add_row(legible(name), *row)
+        table.add_row(printable(name), *row)
     return table
 
 
@@ -141,13 +141,13 @@ def _busiest_reps(report: BacktestReport) -> list[tuple[str, RepCount | None, Re
 
 def _reps(report: BacktestReport) -> Table:
     rows = _busiest_reps(report)
-    shown = f", the {SHOWN_REPS} with most alerts" if len(rows) > SHOWN_REPS else ""
+    shown = f", the {MAX_SHOWN_REPS} with most alerts" if len(rows) > MAX_SHOWN_REPS else ""
     table = _table(f"Reps: {len(rows)}{shown}", "rep", "team", "alerts", "breaches", "by level", "alerts before")
-    for name, new, old in rows[:SHOWN_REPS]:
+    for name, new, old in rows[:MAX_SHOWN_REPS]:
         count = new or RepCount(old.team if old else "", 0, 0, {})
         levels = " ".join(f"{level}:{alerts}" for level, alerts in sorted(count.levels.items()))
-        row = (str(count.alerts), str(count.breaches), legible(levels), str(old.alerts) if old else "-")
-        table.add_row(legible(name), legible(count.team), *row)
+        row = (str(count.alerts), str(count.breaches), printable(levels), str(old.alerts) if old else "-")
+        table.add_row(printable(name), printable(count.team), *row)
     return table
 
 
@@ -168,7 +168,7 @@ def _differences(report: BacktestReport) -> Table:
     if comparison is not None:
         table.add_row("all", *_difference(comparison.total))
         for name, difference in comparison.levels.items():
-            table.add_row(f"level {legible(name)}", *_difference(difference))
+            table.add_row(f"level {printable(name)}", *_difference(difference))
         for name, difference in (comparison.causes or {}).items():
             table.add_row(f"by {CAUSES[name]}", *_difference(difference))
     return table

@@ -30,7 +30,7 @@ Probe = Callable[[], "str | Caution"]
 _counts = msgspec.msgpack.Decoder(dict[str, int]).decode
 _example = msgspec.msgpack.Decoder(str).decode
 
-FIELDS_AT_ONCE = 1000
+FIELD_BATCH_SIZE = 1000
 KEYS_DAYS = 7
 """Wrong keys of so many days are warned of, today included."""
 
@@ -162,7 +162,7 @@ async def _wrong_keys(settings: Settings) -> tuple[int, str | None]:
     try:
         for partition in sorted(await connection.members(keys.partitions)):
             days: dict[bytes, bytes] = {}
-            async for some in connection.slices(keys.section(partition, "quality"), FIELDS_AT_ONCE):
+            async for some in connection.slices(keys.section(partition, "quality"), FIELD_BATCH_SIZE):
                 days |= some
             recent = (_counts(value) for day, value in days.items() if int(day) >= first)
             count += sum(counts.get(Reason.KEY_MISMATCH, 0) for counts in recent)
@@ -212,6 +212,6 @@ def _look(check: Check, console: Console, wrong: Collection[str]) -> SalespulseE
     return None
 
 
-def _print(console: Console, mark: str, name: str, said: str) -> None:
+def _print(console: Console, mark: str, name: str, text: str) -> None:
     console.print(f"{mark} {name:9}", end="", highlight=False)
-    console.print(said, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

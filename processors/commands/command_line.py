@@ -125,5 +125,5 @@ class LazyCommands(click.Group):
             if error.errno not in NO_SPACE:
                 raise
             _mute()
-            click.echo(f"salespulse: what is to be written has no place: {error.strerror}", err=True)
+            click.echo(f"salespulse: the output cannot be written: {error.strerror}", err=True)
             ctx.exit(1)

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from config.settings import KafkaSettings, Settings
 from processors.commands.command_line import output
-from processors.commands.legible import legible
 from processors.commands.options import CONFIG, settings_of
+from processors.commands.printable import printable
 from processors.core.instants import rfc3339
 from processors.ingest.clients import producer
 from processors.ingest.outgoing import key_of
@@ -23,12 +23,12 @@ from schemas.codec import decode_message
 from schemas.errors import BadRecord, Reason, UsageError
 from schemas.events import Message, RepUpdated
 
-SHOWN_VALUE = 100
+MAX_SHOWN_BYTES = 100
 MAX_DIGITS = 20
 
 
 @click.command("dead-letters")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="the newest so many")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="at most this many, the newest")
 @click.option(
     "--reason", type=click.Choice([why.value for why in Reason]), metavar="REASON", help="only of this reason"
 )
@@ -66,11 +66,11 @@ def latest(settings: Settings, limit: int, reason: str | None) -> tuple[list[Top
             if reason in (None, why):
                 yield record
 
-    newest = nlargest(limit, wanted(), key=_said)
-    return sorted(newest, key=_said), counts
+    newest = nlargest(limit, wanted(), key=_by_age)
+    return sorted(newest, key=_by_age), counts
 
 
-def _said(letter: TopicRecord) -> tuple[int, int, int]:
+def _by_age(letter: TopicRecord) -> tuple[int, int, int]:
     return letter.timestamp_ms, letter.partition, letter.offset
 
 
@@ -110,9 +110,9 @@ def print_dead_letters(records: list[TopicRecord], counts: Counter[str], console
     table = Table("from", "reason", "detail", "value", title="Dead letters", title_justify="left")
     for record in records:
         headers = record.headers
-        place = f"{headers.get('topic', '?')}/{headers.get('partition', '?')}@{headers.get('offset', '?')}"
-        value = (record.value or b"")[:SHOWN_VALUE].decode("utf-8", "replace")
-        table.add_row(place, headers.get("reason", "?"), legible(headers.get("detail", "")), legible(value))
+        position = f"{headers.get('topic', '?')}/{headers.get('partition', '?')}@{headers.get('offset', '?')}"
+        value = (record.value or b"")[:MAX_SHOWN_BYTES].decode("utf-8", "replace")
+        table.add_row(position, headers.get("reason", "?"), printable(headers.get("detail", "")), printable(value))
     console.print(table)
     console.print(", ".join(f"{reason} {count}" for reason, count in counts.most_common()) or "there are none")
 

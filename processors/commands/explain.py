@@ -15,12 +15,12 @@ from config.clock import Clock
 from config.load_policy import load_policy
 from config.settings import Settings
 from processors.commands.command_line import output
-from processors.commands.kept import read_kept
-from processors.commands.legible import legible
-from processors.commands.lines import BadLine, Line, read_messages
+from processors.commands.event_lines import BadLine, EventLine, read_messages
+from processors.commands.journal_facts import read_journal_facts
 from processors.commands.new_log import read_logs
 from processors.commands.options import CONFIG, settings_of
-from processors.commands.refold import Refold
+from processors.commands.printable import printable
+from processors.commands.refolded_topics import RefoldedTopics
 from processors.commands.replay import span
 from processors.core.explain import NOBODY, RequestAccount, TurnAccount, explain_request
 from processors.core.explain_opportunity import OpportunityAccount, explain_opportunity
@@ -65,7 +65,7 @@ class Explanation(msgspec.Struct):
     dead_letters: list[str]
 
 
-class _Search:
+class _IdSearch:
     """Looks for an id in what is read."""
 
     def __init__(self, wanted: str, *, opportunity: bool) -> None:
@@ -117,44 +117,44 @@ def _is_copy(one: Event, other: Event) -> bool:
     return False
 
 
-def explain(lines: Iterable[Line], policy: Policy, wanted: str, *, opportunity: bool) -> Explanation:
+def explain(lines: Iterable[EventLine], policy: Policy, wanted: str, *, opportunity: bool) -> Explanation:
     """Fold all lines and account for one id, as of the newest event. Raises UsageError when no line names it."""
-    run, search = Replay(policy), _Search(wanted, opportunity=opportunity)
-    for place, message in lines:
+    run, search = Replay(policy), _IdSearch(wanted, opportunity=opportunity)
+    for position, message in lines:
         if isinstance(message, BadRecord):
             if isinstance(message, BadLine) and search.mentioned(message.raw):
-                search.dead[f"{place}: {message}"] = None
+                search.dead[f"{position}: {message}"] = None
             continue
         before = len(run.rejected)
         run.take(message)
         if search.note(message) and len(run.rejected) > before:
-            search.dead[f"{place}: {run.rejected[-1][1]}"] = None
+            search.dead[f"{position}: {run.rejected[-1][1]}"] = None
     end_us = run.finish()
     return search.explanation(run.ledgers, policy, end_us)
 
 
 def explain_live(settings: Settings, wanted: str, *, opportunity: bool) -> Explanation:
     """Account for one id from the live topics and their dead letters, as of now. Raises Unavailable, UsageError."""
-    kafka, search = settings.kafka, _Search(wanted, opportunity=opportunity)
-    refold = Refold(settings, read_logs(kafka))
+    kafka, search = settings.kafka, _IdSearch(wanted, opportunity=opportunity)
+    refold = RefoldedTopics(settings, read_logs(kafka))
     for letter in filter(refold.concerns, read_topics(kafka, (kafka.dead_letters_topic,))):
         refold.leave_out(letter)
         if letter.value is not None and search.mentioned(letter.value):
             search.dead[_letter_line(letter)] = None
     for record in read_topics(kafka, (kafka.reps_topic, *kafka.events_topics)):
-        refold.take(record)
+        refold.add(record)
         if record.value is not None and search.mentioned(record.value):
             with suppress(BadRecord):
                 search.note(decode_message(record.value))
     refold.finish_reading()
-    refold.keep(read_kept(kafka, refold.old()))
+    refold.keep(read_journal_facts(kafka, refold.old()))
     return search.explanation(refold.ledgers(), load_policy(settings.policy.path), Clock(settings.clock).now_us())
 
 
 def _letter_line(letter: TopicRecord) -> str:
     headers = letter.headers
-    place = f"{headers.get('topic', '?')}/{headers.get('partition', '?')}@{headers.get('offset', '?')}"
-    return f"{place}: {headers.get('reason', 'unknown')}: {headers.get('detail', '')}"
+    position = f"{headers.get('topic', '?')}/{headers.get('partition', '?')}@{headers.get('offset', '?')}"
+    return f"{position}: {headers.get('reason', 'unknown')}: {headers.get('detail', '')}"
 
 
 def as_json(explanation: Explanation) -> str:
@@ -167,13 +167,13 @@ def print_explanation(explanation: Explanation, console: Console) -> None:
     for account in explanation.accounts:
         print_account(account, explanation.copies, console)
     for line in explanation.dead_letters:
-        console.print(f"[red]not counted[/] {legible(line)}")
+        console.print(f"[red]not counted[/] {printable(line)}")
 
 
 def print_account(account: Account, copies: Mapping[str, int], console: Console) -> None:
     """The account for people; `copies` says of which events more than one came."""
     name = account.request_id if isinstance(account, RequestAccount) else account.opportunity_id
-    console.print(f"[bold]{legible(name)}[/] of customer {legible(account.customer_id)}, as of {account.as_of}")
+    console.print(f"[bold]{printable(name)}[/] of customer {printable(account.customer_id)}, as of {account.as_of}")
     console.print(_facts(account, copies))
     if isinstance(account, RequestAccount):
         for turn in account.turns:
@@ -181,7 +181,7 @@ def print_account(account: Account, copies: Mapping[str, int], console: Console)
         if not account.turns:
             console.print("nobody ever waited: no turn was opened (S01)")
     else:
-        _print_course(account, console)
+        _print_opportunity(account, console)
 
 
 def _facts(account: Account, copies: Mapping[str, int]) -> Table:
@@ -190,35 +190,35 @@ def _facts(account: Account, copies: Mapping[str, int]) -> Table:
     for fact in account.facts:
         count = copies.get(fact.event_id, 1)
         effect = fact.effect if count == 1 else f"{fact.effect} (came {count} times, counts once: S27)"
-        table.add_row(fact.at, legible(fact.event_id), fact.type, legible(effect), fact.rule)
+        table.add_row(fact.at, printable(fact.event_id), fact.type, printable(effect), fact.rule)
     return table
 
 
 def _print_turn(turn: TurnAccount, console: Console) -> None:
     if turn.ended_at is None:
-        how = f"waiting now on {legible(turn.owner)}"
+        how = f"waiting now on {printable(turn.owner)}"
     elif turn.responder is not None:
-        how = f"answered {turn.ended_at} by {legible(turn.responder)}, held by {legible(turn.owner)}"
+        how = f"answered {turn.ended_at} by {printable(turn.responder)}, held by {printable(turn.owner)}"
     else:
-        how = f"closed {turn.ended_at} unanswered ({turn.ending}), held by {legible(turn.owner)}"
+        how = f"closed {turn.ended_at} unanswered ({turn.ending}), held by {printable(turn.owner)}"
     console.print(f"[bold]turn {turn.turn}[/]: opened {turn.opened_at}, {how} (S01)")
     calendar, business = span(turn.wait_seconds), span(turn.business_seconds)
     console.print(f"  waited {calendar} ({turn.wait_seconds:,.0f} s) by the calendar, {business} of working time (S12)")
     for hold in turn.holds:
         spent = f"{span(hold.seconds)}, {span(hold.business_seconds)} of working time"
-        console.print(f"  held by {legible(hold.owner)} for {spent}: {hold.since} to {hold.until} (S07)")
+        console.print(f"  held by {printable(hold.owner)} for {spent}: {hold.since} to {hold.until} (S07)")
     for level in turn.levels:
-        credited = "" if level.credited_to == NOBODY else f", credited to {legible(level.credited_to)}"
-        console.print(f"  level {legible(level.level)}: due {level.due_at}: {level.result}{credited} ({level.rule})")
+        credited = "" if level.credited_to == NOBODY else f", credited to {printable(level.credited_to)}"
+        console.print(f"  level {printable(level.level)}: due {level.due_at}: {level.result}{credited} ({level.rule})")
 
 
-def _print_course(account: OpportunityAccount, console: Console) -> None:
-    console.print(f"pipeline {legible(account.pipeline)}, owned by {legible(account.owner or 'nobody')}")
+def _print_opportunity(account: OpportunityAccount, console: Console) -> None:
+    console.print(f"pipeline {printable(account.pipeline)}, owned by {printable(account.owner or 'nobody')}")
     for stage, mark in account.reached.items():
         visited = account.visited.get(stage)
         note = f"visited {visited}" if visited else "never visited itself"
-        console.print(f"  reached {legible(stage)} {legible(mark)}; {legible(note)} (S20)")
-    console.print(f"close in force: {legible(account.close or 'none')} (S24)")
+        console.print(f"  reached {printable(stage)} {printable(mark)}; {printable(note)} (S20)")
+    console.print(f"close in force: {printable(account.close or 'none')} (S24)")
     if account.cycle_seconds is not None:
         start = account.first_follow_up or "creation, as there is no follow-up"
         console.print(f"sales cycle {span(account.cycle_seconds)} from {start} (S24)")
@@ -232,6 +232,6 @@ def _counted(account: OpportunityAccount) -> Table:
     table = Table("number", "stage", "amount", "for", "at", "rule", title="What is counted", title_justify="left")
     table.box = box.SIMPLE_HEAD
     for line in account.counted:
-        what = (legible(line.number), legible(line.stage), line.amount)
-        table.add_row(*what, legible(line.rep_id), line.at or "stands open now", line.rule)
+        what = (printable(line.number), printable(line.stage), line.amount)
+        table.add_row(*what, printable(line.rep_id), line.at or "stands open now", line.rule)
     return table

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from config.clock import in_force, wall_us
 from config.settings import KafkaSettings, Settings
-from processors.commands.kept import read_kept
-from processors.commands.stopped import require_no_workers
+from processors.commands.journal_facts import read_journal_facts
+from processors.commands.topic_extents import require_no_workers
 from processors.core.instants import FOREVER_US
 from processors.ingest.clients import admin_client, consumer, producer
 from processors.ingest.topics import create_missing, wanted_topics
@@ -116,7 +116,7 @@ def _remembered(kafka: KafkaSettings) -> dict[str, Event]:
     with consumer(kafka) as client:
         numbers = client.partitions_for_topic(kafka.journal_topic) or ()
         facts: dict[str, Event] = {}
-        for kept in read_kept(kafka, dict.fromkeys(numbers, FOREVER_US)).values():
+        for kept in read_journal_facts(kafka, dict.fromkeys(numbers, FOREVER_US)).values():
             facts |= kept.events
         for record in TopicReader(client, kafka, kafka.events_topics).read(bar=False):
             event = _event(record)

@@ -22,8 +22,8 @@ from config.clock import wall_us
 from config.settings import KafkaSettings, Settings
 from processors.agents.journal import Journal
 from processors.agents.segments import ForeignRecord, Log, Mark, decode_segment
-from processors.commands.published import read_positions
-from processors.commands.stopped import Extent, extents, require_no_workers
+from processors.commands.read_model_fields import read_positions
+from processors.commands.topic_extents import Extent, extents, require_no_workers
 from processors.ingest.clients import admin_client, consumer, producer, unreachable
 from processors.sinks.topic_identity import topic_ids
 from processors.tools.topic import TopicReader, read_topics

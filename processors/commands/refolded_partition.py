@@ -8,8 +8,8 @@ import msgspec
 
 from config.clock import wall_us
 from processors.agents.segments import Log
-from processors.commands.kept import Kept
-from processors.commands.published import Fields, Place
+from processors.commands.journal_facts import JournalFacts
+from processors.commands.read_model_fields import FieldKey, Fields
 from processors.core.desks import bump
 from processors.core.instants import DAY_MS, DAY_US, instant_us, moment
 from processors.core.ledger import SKEW_US, Ledger
@@ -26,14 +26,14 @@ SWEEP_US = 2 * DAY_US
 """A worker forgets what is past retention once a day: within so much time, it may have done so or not."""
 STRAY_MS = 300_000
 """So far apart the timestamps of neighbours may be: the clocks of senders differ, and sending takes its time."""
-REMEMBERED = 100_000
+MAX_REMEMBERED_RECORDS = 100_000
 """So many of the latest records can still be taken back, when their dead letters come after them."""
 
 Source = tuple[str, int]
 """Topic and offset of a record of a partition."""
 
 
-class RefoldedPart:
+class RefoldedPartition:
     """One partition number: its ledger, and what the workers noted and left out of it."""
 
     def __init__(self, label: str, ledger: Ledger, expiry_us: int, logs: Mapping[str, Log]) -> None:
@@ -45,7 +45,7 @@ class RefoldedPart:
         self._logs = logs
         self.orphans: dict[str, list[dict[str, int]]] = defaultdict(list)
         """event_id to the partition's next offsets each time that it was dropped as an orphan."""
-        self._doubtful: set[Place] = set()
+        self._doubtful: set[FieldKey] = set()
         """Fields that retention changes about now: nobody can say whether a worker has done so already."""
         self._begins: dict[str, int] = {}
         """Topic to its first offset that can be read, if it is not 0."""
@@ -109,7 +109,7 @@ class RefoldedPart:
         oldest = min((fact.occurred_at for fact in self.ledger.facts.values()), default=None)
         return self._expiry_us if oldest is not None and oldest < self._old else None
 
-    def keep(self, kept: Kept) -> None:
+    def keep(self, kept: JournalFacts) -> None:
         """Take the journal's word on old facts: those that the topics lost, and those that retention dropped."""
         for event_id, event in kept.events.items():
             if event_id not in self.ledger.facts:
@@ -121,7 +121,7 @@ class RefoldedPart:
             if fact.occurred_at < self._old and event_id not in kept.events and event_id not in self._fresh:
                 self.ledger.forget(event_id)
 
-    def take(self, record: TopicRecord) -> None:
+    def add(self, record: TopicRecord) -> None:
         """Fold a record."""
         if record.topic not in self.next_offsets and record.offset > self._begins.get(record.topic, 0):
             self._first_ms = max(self._first_ms, record.timestamp_ms)
@@ -150,18 +150,18 @@ class RefoldedPart:
         gone = {(self.label, section, field) for section, fields in swept.deletes.items() for field in fields}
         self._keep_days(now_us, new_retention().windows_us)
         quality = self._quality()
-        days = {place for place in found.keys() | quality.keys() if place[1] == "quality"}
-        changed = {place for place in days if found.get(place) != quality.get(place)}
+        days = {key for key in found.keys() | quality.keys() if key[1] == "quality"}
+        changed = {key for key in days if found.get(key) != quality.get(key)}
         self._doubtful |= self._named(swept).keys() | gone | changed
         return found
 
-    def is_doubtful(self, place: Place) -> bool:
+    def is_doubtful(self, field_key: FieldKey) -> bool:
         """Whether nobody can say what a field should be: retention changes it about now, or its records are lost."""
-        label, section, field = place
+        label, section, field = field_key
         if (label, section) == (self.label, "quality"):
             is_lost = self._first_ms > 0 and int(field) <= self._first_ms // DAY_MS
-            return is_lost or self._stamps_lie or int(field) < self._oldest_sure or place in self._doubtful
-        return section == "examples" or place in self._doubtful
+            return is_lost or self._stamps_lie or int(field) < self._oldest_sure or field_key in self._doubtful
+        return section == "examples" or field_key in self._doubtful
 
     def _watch_stamp(self, timestamp_ms: int) -> None:
         """What is stamped ahead counts on the day on which it came, and nobody can say any more which one that was."""
@@ -194,18 +194,18 @@ class RefoldedPart:
         if self.ledger.apply(event) == "duplicate":
             if event.event_id not in self._remembered:
                 self._copies[event.event_id] = (source, day)
-                if len(self._copies) > REMEMBERED:
+                if len(self._copies) > MAX_REMEMBERED_RECORDS:
                     del self._copies[next(iter(self._copies))]
                 return Reason.DUPLICATE
             self._remembered.discard(event.event_id)
         self._latest[source] = (event.event_id, day)
-        if len(self._latest) > REMEMBERED:
+        if len(self._latest) > MAX_REMEMBERED_RECORDS:
             event_id, _ = self._latest.pop(next(iter(self._latest)))
             self._copies.pop(event_id, None)
         return None
 
     def _drop_orphan(self, event_id: str, reached: dict[str, int]) -> None:
-        """Drop an orphan that was dropped before these offsets. What was said again after a crash is gone already."""
+        """Drop an orphan that was dropped before these offsets. One that was reported again after a crash is gone already."""
         dropped = self.orphans[event_id]
         while dropped and all(dropped[0].get(topic, 0) <= offset for topic, offset in reached.items()):
             dropped.pop(0)

@@ -11,15 +11,15 @@ from rich.table import Table
 
 from config.load_policy import load_policy
 from processors.commands.command_line import output
-from processors.commands.legible import legible
-from processors.commands.lines import BadLines, read_messages
+from processors.commands.event_lines import BadLineReport, read_messages
 from processors.commands.options import CONFIG, INSTANT, settings_of
+from processors.commands.printable import printable
 from processors.core.quality import quality_lines
 from processors.core.replay import Replay
 from schemas.errors import BadRecord
 from schemas.policy import Policy
 
-SHOWN_OPEN_REQUESTS = 20
+MAX_SHOWN_OPEN_REQUESTS = 20
 
 
 WINDOWS = ("today", "7d", "30d", "90d", "365d", "all")
@@ -44,24 +44,24 @@ def command(files: tuple[str, ...], as_of: int | None, form: str, window: str, c
 
 
 def replay_files(files: tuple[str, ...], policy: Policy, as_of_us: int | None) -> dict[str, Any]:
-    """The report over files. The first bad lines are said on stderr; all are counted.
+    """The report over files. The first bad lines are printed to stderr; all are counted.
 
     Raises UsageError for a file that cannot be read, and when no line of any file is a message.
     """
     run = Replay(policy, as_of_us)
-    bad = BadLines()
-    for place, message in read_messages(files):
+    bad = BadLineReport()
+    for position, message in read_messages(files):
         if isinstance(message, BadRecord):
             run.counts["read"] += 1
             run.count_bad(message)
-            bad.add(place, message)
+            bad.add(position, message)
         else:
             bad.any_readable = True
             rejected = len(run.rejected)
             run.take(message)
             if len(run.rejected) > rejected:
-                bad.add(place, run.rejected[-1][1])
-    bad.tell()
+                bad.add(position, run.rejected[-1][1])
+    bad.print_first()
     return {**run.report(), "quality": run.quality()}
 
 
@@ -98,7 +98,7 @@ def _responses(report: dict[str, Any], window: str) -> Table:
     table = _table("How customers are treated", *columns)
     for name, n in _rows(report, window):
         table.add_row(
-            legible(name),
+            printable(name),
             str(sum(n["activities"].values())),
             str(n["responses"]),
             span(n["response_seconds_per_turn"]),
@@ -115,7 +115,7 @@ def _selling(report: dict[str, Any], window: str) -> Table:
     table = _table("How customers are won", *columns)
     for name, n in _rows(report, window):
         table.add_row(
-            legible(name),
+            printable(name),
             *(str(n[key]) for key in ("opportunities_created", "won", "lost")),
             percent(n["win_rate_created"]),
             percent(n["win_rate_closed"]),
@@ -135,7 +135,7 @@ def _stages(report: dict[str, Any], window: str) -> Table:
     for pipeline, stages in report["company"][window]["stages"].items():
         for stage, counts in stages.items():
             row = (str(counts[key]) for key in ("entered", "visited", "advanced"))
-            table.add_row(legible(f"{pipeline} / {stage}"), *row, percent(counts["conversion"]))
+            table.add_row(printable(f"{pipeline} / {stage}"), *row, percent(counts["conversion"]))
     return table
 
 
@@ -143,17 +143,17 @@ def _segments(report: dict[str, Any]) -> Table:
     table = _table("Lifetime value", "segment", "customers", "revenue", "cost", "per customer")
     for name, segment in report["segments"].items():
         value = segment["lifetime_value"] or "-"
-        table.add_row(legible(name), str(segment["customers"]), segment["revenue"], segment["cost"], value)
+        table.add_row(printable(name), str(segment["customers"]), segment["revenue"], segment["cost"], value)
     return table
 
 
 def _open_requests(report: dict[str, Any]) -> Table:
     waiting = report["open_requests"]
-    shown = f", the {SHOWN_OPEN_REQUESTS} longest" if len(waiting) > SHOWN_OPEN_REQUESTS else ""
+    shown = f", the {MAX_SHOWN_OPEN_REQUESTS} longest" if len(waiting) > MAX_SHOWN_OPEN_REQUESTS else ""
     table = _table(f"Waiting now: {len(waiting)}{shown}", "request", "customer", "rep", "since", "waiting", "past")
-    for row in waiting[:SHOWN_OPEN_REQUESTS]:
+    for row in waiting[:MAX_SHOWN_OPEN_REQUESTS]:
         since, waited, past = row["opened_at"], span(row["waiting_seconds"]), " ".join(row["levels"])
-        table.add_row(*(legible(row[key]) for key in ("request_id", "customer_id", "rep_id")), since, waited, past)
+        table.add_row(*(printable(row[key]) for key in ("request_id", "customer_id", "rep_id")), since, waited, past)
     return table
 
 

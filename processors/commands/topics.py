@@ -19,7 +19,7 @@ from processors.ingest.topics import run_topics
 def command(only_check: bool, accept_new_log: bool, grow: int | None, config_file: Path | None) -> None:
     """Create what topics are missing, and check them all.
 
-    What exists stays as it is: a topic with wrong partitions or cleanup policy is told with its mend.
+    Existing topics stay as they are: for wrong partitions or a wrong cleanup policy, the fix is printed.
     """
     if only_check + accept_new_log + (grow is not None) > 1:
         raise click.UsageError("--check, --accept-new-log and --grow exclude one another")

@@ -18,23 +18,31 @@ from rich.table import Table
 from config.clock import Clock, in_force
 from config.settings import Settings
 from processors.commands.command_line import output
-from processors.commands.kept import read_kept
-from processors.commands.legible import legible
+from processors.commands.journal_facts import read_journal_facts
 from processors.commands.new_log import read_logs
 from processors.commands.options import CONFIG, settings_of
-from processors.commands.published import Fields, Place, equal, read_clocks, read_fields, read_positions, readable
-from processors.commands.refold import Refold
+from processors.commands.printable import printable
+from processors.commands.read_model_fields import (
+    FieldKey,
+    Fields,
+    equal,
+    read_clocks,
+    read_fields,
+    read_positions,
+    readable,
+)
+from processors.commands.refolded_topics import RefoldedTopics
 from processors.ingest.clients import consumer
 from processors.tools.topic import TopicReader
 from schemas.errors import ConfigError, Unavailable
 
-ROUNDS = 8
+MAX_ROUNDS = 8
 STAYS_ROUNDS = 3
 ROUND_PAUSE_SECONDS = 2.0
-PATIENCE_SECONDS = 30.0
+STALL_TIMEOUT_SECONDS = 30.0
 """How long the published state may stand still behind the topics."""
 POLL_SECONDS = 0.25
-SHOWN = 50
+MAX_SHOWN_DIFFERENCES = 50
 
 
 @click.command("verify")
@@ -52,7 +60,7 @@ def command(config_file: Path | None) -> None:
 class FieldDifference(NamedTuple):
     """A field that the facts and the read model disagree about; None: it is not there."""
 
-    place: Place
+    key: FieldKey
     folded: bytes | None
     published: bytes | None
 
@@ -63,40 +71,40 @@ class Verification(NamedTuple):
     records: int
     fields: int
     differences: list[FieldDifference]
-    torn: dict[str, list[int]]
+    split_customers: dict[str, list[int]]
     """Customers of whom several partitions have facts, with the partitions' numbers."""
 
     @property
     def is_right(self) -> bool:
-        """Whether the read model says what the facts say, and each customer is in one place."""
-        return not self.differences and not self.torn
+        """Whether the read model agrees with the facts, and each customer is in one partition."""
+        return not self.differences and not self.split_customers
 
 
-def verify(settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> Verification:
+def verify(settings: Settings, stall_timeout_seconds: float = STALL_TIMEOUT_SECONDS) -> Verification:
     """Compare until the differences are none, or have stayed; raises Unavailable, UsageError."""
-    kafka, clock, refold = settings.kafka, Clock(settings.clock), Refold(settings, read_logs(settings.kafka))
+    kafka, clock, refold = settings.kafka, Clock(settings.clock), RefoldedTopics(settings, read_logs(settings.kafka))
     seen: dict[FieldDifference, int] = {}
     fields = 0
     with consumer(kafka) as client, consumer(kafka) as letters_client:
         reader = TopicReader(client, kafka, (kafka.reps_topic, *kafka.events_topics))
         letters = TopicReader(letters_client, kafka, (kafka.dead_letters_topic,))
-        for number in range(ROUNDS):
+        for number in range(MAX_ROUNDS):
             _require_their_clock(settings)
             _read(refold, reader, letters, bar=number == 0)
-            _wait_for_workers(settings, refold.positions(), patience_seconds)
+            _wait_for_workers(settings, refold.positions(), stall_timeout_seconds)
             _leave_out(refold, letters)
             if number == 0:
-                refold.keep(read_kept(kafka, refold.old()))
+                refold.keep(read_journal_facts(kafka, refold.old()))
             folded = refold.fields(clock.now_us())
             published = asyncio.run(read_fields(settings))
             fields = len(folded)
-            found = [d for d in _differences(folded, published) if not refold.is_doubtful(d.place)]
+            found = [d for d in _differences(folded, published) if not refold.is_doubtful(d.key)]
             seen = {difference: seen.get(difference, 0) + 1 for difference in found}
             if _is_decided(number + 1, seen.values()):
                 break
             sleep(ROUND_PAUSE_SECONDS)
     stayed = sorted(difference for difference, times in seen.items() if times >= STAYS_ROUNDS)
-    return Verification(refold.records, fields, stayed, refold.torn())
+    return Verification(refold.records, fields, stayed, refold.split_customers())
 
 
 def _require_their_clock(settings: Settings) -> None:
@@ -112,22 +120,22 @@ def _is_decided(rounds: int, times: Collection[int]) -> bool:
     return not times or (rounds >= STAYS_ROUNDS and all(count == 1 or count >= STAYS_ROUNDS for count in times))
 
 
-def _read(refold: Refold, reader: TopicReader, letters: TopicReader, *, bar: bool) -> None:
+def _read(refold: RefoldedTopics, reader: TopicReader, letters: TopicReader, *, bar: bool) -> None:
     _leave_out(refold, letters)
     for record in reader.read(bar=bar):
-        refold.take(record)
+        refold.add(record)
     refold.finish_reading()
 
 
-def _leave_out(refold: Refold, letters: TopicReader) -> None:
+def _leave_out(refold: RefoldedTopics, letters: TopicReader) -> None:
     for letter in letters.read(bar=False):
         refold.leave_out(letter)
 
 
-def _wait_for_workers(settings: Settings, wanted: dict[str, int], patience_seconds: float) -> None:
+def _wait_for_workers(settings: Settings, wanted: dict[str, int], stall_timeout_seconds: float) -> None:
     """Wait until as much is published as was folded; raises Unavailable when it stands still before."""
     known: dict[str, int] = {}
-    deadline = monotonic() + patience_seconds
+    deadline = monotonic() + stall_timeout_seconds
     while True:
         published = asyncio.run(read_positions(settings, list(wanted)))
         behind = {label: position - published.get(label, 0) for label, position in wanted.items()}
@@ -135,7 +143,7 @@ def _wait_for_workers(settings: Settings, wanted: dict[str, int], patience_secon
         if not late:
             return
         if published != known:
-            known, deadline = published, monotonic() + patience_seconds
+            known, deadline = published, monotonic() + stall_timeout_seconds
         if monotonic() > deadline:
             label, records = next(iter(sorted(late.items())))
             raise Unavailable(f"{label} is {records} records behind its topics and stands still: is a worker running?")
@@ -143,27 +151,27 @@ def _wait_for_workers(settings: Settings, wanted: dict[str, int], patience_secon
 
 
 def _differences(folded: Fields, published: Fields) -> Iterator[FieldDifference]:
-    for place in folded.keys() | published.keys():
-        mine, theirs = folded.get(place), published.get(place)
-        if not equal(place[1], mine, theirs):
-            yield FieldDifference(place, mine, theirs)
+    for key in folded.keys() | published.keys():
+        mine, theirs = folded.get(key), published.get(key)
+        if not equal(key[1], mine, theirs):
+            yield FieldDifference(key, mine, theirs)
 
 
 def print_verification(result: Verification, console: Console) -> None:
     """The differences as a table, and one line of result."""
     if result.differences:
         table = Table("partition", "section", "field", "facts say", "read model says")
-        for difference in result.differences[:SHOWN]:
-            partition, section, field = difference.place
+        for difference in result.differences[:MAX_SHOWN_DIFFERENCES]:
+            partition, section, field = difference.key
             mine, theirs = (readable(section, value) for value in (difference.folded, difference.published))
-            table.add_row(legible(partition) or "-", section, legible(field), legible(mine), legible(theirs))
+            table.add_row(printable(partition) or "-", section, printable(field), printable(mine), printable(theirs))
         console.print(table)
-        if len(result.differences) > SHOWN:
-            console.print(f"... and {len(result.differences) - SHOWN} more")
-    if result.torn:
-        example, numbers = min(result.torn.items())
+        if len(result.differences) > MAX_SHOWN_DIFFERENCES:
+            console.print(f"... and {len(result.differences) - MAX_SHOWN_DIFFERENCES} more")
+    if result.split_customers:
+        example, numbers = min(result.split_customers.items())
         console.print(
-            f"{len(result.torn)} customers have events in several partitions, as {legible(example)} in "
+            f"{len(result.split_customers)} customers have events in several partitions, as {printable(example)} in "
             f"{', '.join(map(str, numbers))}: what belongs together is counted apart; key all records by customer_id"
         )
     verdict = f"{len(result.differences)} differences" if result.differences else "the read model is right"

@@ -142,7 +142,7 @@ def test_a_full_disk_is_one_line_and_exit_1(command: str) -> None:
         ended = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (
         1,
-        "salespulse: what is to be written has no place: No space left on device\n",
+        "salespulse: the output cannot be written: No space left on device\n",
     )
 
 

@@ -4,8 +4,8 @@ from config.settings import KafkaSettings
 from processors.agents.segments import Log, Mark
 from processors.commands.growth import grown
 from processors.commands.new_log import accepted, changed_topics
-from processors.commands.refolded_partition import RefoldedPart
-from processors.commands.stopped import Extent
+from processors.commands.refolded_partition import RefoldedPartition
+from processors.commands.topic_extents import Extent
 from processors.core.ledger import Ledger
 from processors.tools.topic import TopicRecord
 from schemas import codec
@@ -53,8 +53,8 @@ def test_accepting_twice_adds_up() -> None:
 
 
 def test_a_folded_partition_counts_from_the_base_of_its_log() -> None:
-    part = RefoldedPart("p", Ledger(DEFAULT_POLICY, DIRECTORY), 0, {TOPIC: Log("b", 10, 2_000_000)})
-    part.take(TopicRecord(TOPIC, 0, 0, b"c1", codec.encode(activity(1)), {}))
+    part = RefoldedPartition("p", Ledger(DEFAULT_POLICY, DIRECTORY), 0, {TOPIC: Log("b", 10, 2_000_000)})
+    part.add(TopicRecord(TOPIC, 0, 0, b"c1", codec.encode(activity(1)), {}))
     assert part.next_offsets == {TOPIC: 11}
     assert part.is_doubtful(("p", "quality", "0"))
     assert not part.is_doubtful(("p", "quality", "1"))

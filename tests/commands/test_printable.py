@@ -6,13 +6,13 @@ from collections import Counter
 from rich.console import Console
 
 from processors.commands.dead_letters import print_dead_letters
-from processors.commands.legible import legible
+from processors.commands.printable import printable
 from processors.tools.topic import TopicRecord
 
 
 def test_control_characters_are_shown_as_such_and_letters_of_any_script_as_they_are() -> None:
-    assert legible("Zoë 東京") == "Zoë 東京"
-    assert legible("a\x1b[2J\x00\nb\u202e") == "a\\x1b[2J\\x00\\nb\\u202e"
+    assert printable("Zoë 東京") == "Zoë 東京"
+    assert printable("a\x1b[2J\x00\nb\u202e") == "a\\x1b[2J\\x00\\nb\\u202e"
 
 
 def test_a_dead_letter_is_printed_without_its_markup_and_escapes() -> None:

@@ -3,6 +3,6 @@
 from rich.markup import escape
 
 
-def legible(text: str) -> str:
+def printable(text: str) -> str:
     """The text without markup, and with control characters and the like as Python writes them."""
     return escape("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text))

@@ -21,7 +21,7 @@ READER = 0
 """No writer of the journal."""
 
 
-class Kept:
+class JournalFacts:
     """The events of one partition's journal that are older than an instant (microseconds since 1970)."""
 
     def __init__(self, before_us: int) -> None:
@@ -29,7 +29,7 @@ class Kept:
         self.events: dict[str, Event] = {}
         self._journal = Journal(READER)
 
-    def take(self, key: bytes, value: bytes | None) -> None:
+    def add(self, key: bytes, value: bytes | None) -> None:
         """Take a record of the journal. Raises JournalError."""
         # Workers pass over what none of them has written.
         with suppress(ForeignRecord):
@@ -51,16 +51,16 @@ class Kept:
         return event.event_id
 
 
-def read_kept(kafka: KafkaSettings, before_us: Mapping[int, int]) -> dict[int, Kept]:
+def read_journal_facts(kafka: KafkaSettings, before_us: Mapping[int, int]) -> dict[int, JournalFacts]:
     """The old events of some partitions, each before an instant of its own; raises Unavailable, UsageError."""
-    kept = {number: Kept(instant) for number, instant in before_us.items()}
+    kept = {number: JournalFacts(instant) for number, instant in before_us.items()}
     if not kept:
         return kept
     try:
         for record in read_topics(kafka, (kafka.journal_topic,)):
             part = kept.get(record.partition)
             if part is not None:
-                part.take(record.key or b"", record.value)
+                part.add(record.key or b"", record.value)
     except JournalError as error:
         raise Unavailable(f"{kafka.journal_topic}: {error}") from error
     for part in kept.values():

@@ -10,7 +10,7 @@ from schemas.errors import Reason
 from schemas.events import RepUpdated
 from schemas.views import SECTIONS, OpenRequest, Partial, Segment, Standing
 
-FIELDS_AT_ONCE = 1000
+FIELD_BATCH_SIZE = 1000
 DIRECTORY = "reps"
 """The section of the directory, which is of no partition."""
 TYPES: dict[str, type] = {
@@ -23,9 +23,9 @@ TYPES: dict[str, type] = {
     DIRECTORY: RepUpdated,
 }
 
-Place = tuple[str, str, str]
+FieldKey = tuple[str, str, str]
 """Partition, section and field."""
-Fields = dict[Place, bytes]
+Fields = dict[FieldKey, bytes]
 
 
 async def read_fields(settings: Settings) -> Fields:
@@ -63,10 +63,10 @@ async def read_clocks(settings: Settings) -> set[str]:
     return {clock.decode() for clock in raw if clock}
 
 
-async def _hash(connection: Connection, key: str, place: tuple[str, str]) -> Fields:
+async def _hash(connection: Connection, key: str, prefix: tuple[str, str]) -> Fields:
     return {
-        (*place, field.decode()): value
-        async for piece in connection.slices(key, FIELDS_AT_ONCE)
+        (*prefix, field.decode()): value
+        async for piece in connection.slices(key, FIELD_BATCH_SIZE)
         for field, value in piece.items()
     }
 

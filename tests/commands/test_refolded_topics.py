@@ -7,9 +7,9 @@ import pytest
 
 from config.settings import ClockSettings, Settings
 from processors.commands.dead_letters import as_json
-from processors.commands.kept import Kept
-from processors.commands.published import Place, equal
-from processors.commands.refold import Refold
+from processors.commands.journal_facts import JournalFacts
+from processors.commands.read_model_fields import FieldKey, equal
+from processors.commands.refolded_topics import RefoldedTopics
 from processors.core.instants import DAY_US, instant_us
 from processors.core.retention import Retention
 from processors.tools.topic import TopicRecord
@@ -41,13 +41,13 @@ LETTER = TopicRecord("crm.dead-letters", 0, 9, b"ann", b"{", HEADERS, AT_MS + 86
 def test_a_refused_entry_of_the_directory_counts_once_on_the_day_on_which_it_came(
     records: Sequence[TopicRecord],
 ) -> None:
-    refold = Refold(Settings())
+    refold = RefoldedTopics(Settings())
 
     for record in records:
         if record is LETTER:
             refold.leave_out(record)
         else:
-            refold.take(record)
+            refold.add(record)
     refold.finish_reading()
 
     quality = {place: value for place, value in refold.fields(CLOCK_US).items() if place[1] == "quality"}
@@ -66,7 +66,7 @@ def test_a_refused_entry_of_the_directory_counts_once_on_the_day_on_which_it_cam
     ],
 )
 def test_a_letter_that_no_worker_wrote_says_nothing(headers: dict[str, str]) -> None:
-    refold = Refold(Settings())
+    refold = RefoldedTopics(Settings())
     refold.leave_out(TopicRecord("crm.dead-letters", 0, 9, b"ann", b"{", headers, AT_MS))
     assert refold.foreign_letters == 1
     assert refold.fields(CLOCK_US) == {}
@@ -103,14 +103,14 @@ class System:
         for _ in range(4):
             self.counter.flush(minute)
 
-    def differences(self, minute: float) -> list[tuple[Place, bytes | None, bytes | None]]:
+    def differences(self, minute: float) -> list[tuple[FieldKey, bytes | None, bytes | None]]:
         """Where the topic folded again, with what the journal says, is not what the worker has."""
         now_us = instant_us(at(minute))
         clock = ClockSettings(mode="fixed", at=at(minute))
-        refold = Refold(msgspec.structs.replace(SETTINGS, clock=clock))
+        refold = RefoldedTopics(msgspec.structs.replace(SETTINGS, clock=clock))
         for record in self.records:
             if record.timestamp_ms * 1000 >= now_us - KEPT_DAYS * DAY_US:
-                refold.take(record)
+                refold.add(record)
         refold.finish_reading()
         refold.keep(self._kept(refold.old()))
         folded = refold.fields(now_us)
@@ -126,11 +126,11 @@ class System:
             if not refold.is_doubtful(place) and not equal(place[1], folded.get(place), live.get(place))
         ]
 
-    def _kept(self, before_us: dict[int, int]) -> dict[int, Kept]:
-        kept = {number: Kept(instant) for number, instant in before_us.items()}
+    def _kept(self, before_us: dict[int, int]) -> dict[int, JournalFacts]:
+        kept = {number: JournalFacts(instant) for number, instant in before_us.items()}
         for part in kept.values():
             for key, value in self.counter.sent.on("journal"):
-                part.take(key, value)
+                part.add(key, value)
             part.finish()
         return kept
 
@@ -164,8 +164,8 @@ def test_what_comes_after_retention_begins_anew(later: int) -> None:
 def test_what_an_earlier_version_counted_counts() -> None:
     """An amount that is written otherwise than the contract allows today."""
     wide = encode(revenue(1, "1.25")).replace(b'"1.25"', b'"+1.25"')
-    refold = Refold(SETTINGS)
-    refold.take(TopicRecord(TOPIC, 0, 0, b"c1", wide, {}, CLOCK_US // 1000))
+    refold = RefoldedTopics(SETTINGS)
+    refold.add(TopicRecord(TOPIC, 0, 0, b"c1", wide, {}, CLOCK_US // 1000))
     refold.finish_reading()
     segments = [value for place, value in refold.fields(CLOCK_US).items() if place[1] == "segments"]
     assert [msgspec.msgpack.decode(value, type=Segment).revenue_cents for value in segments] == [125]
@@ -174,9 +174,9 @@ def test_what_an_earlier_version_counted_counts() -> None:
 def test_what_was_refused_at_first_and_counted_when_it_was_sent_again_counts() -> None:
     """Its dead letter is read when both records are folded already."""
     raw = encode(revenue(1, "2"))
-    refold = Refold(SETTINGS)
+    refold = RefoldedTopics(SETTINGS)
     for offset in (0, 1):
-        refold.take(TopicRecord(TOPIC, 0, offset, b"c1", raw, {}, AT_MS))
+        refold.add(TopicRecord(TOPIC, 0, offset, b"c1", raw, {}, AT_MS))
     headers = {"reason": "clock_skew", "topic": TOPIC, "partition": "0", "offset": "0"}
     refold.leave_out(TopicRecord("crm.dead-letters", 0, 0, b"c1", raw, headers, AT_MS))
     refold.finish_reading()

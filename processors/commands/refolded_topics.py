@@ -14,9 +14,9 @@ from config.load_policy import load_policy
 from config.settings import Settings
 from processors.agents.refusals import SPEAKER
 from processors.agents.segments import Log
-from processors.commands.kept import Kept
-from processors.commands.published import DIRECTORY, Fields, Place
-from processors.commands.refolded_partition import RefoldedPart
+from processors.commands.journal_facts import JournalFacts
+from processors.commands.read_model_fields import DIRECTORY, FieldKey, Fields
+from processors.commands.refolded_partition import RefoldedPartition
 from processors.core.directory import directory_of
 from processors.core.instants import DAY_MS, FOREVER_US
 from processors.core.ledger import Ledger
@@ -28,7 +28,7 @@ from schemas.errors import BadRecord, Reason
 _next_offsets = msgspec.json.Decoder(dict[str, int])
 
 
-class Refold:
+class RefoldedTopics:
     """One ledger for each partition number, over all events topics, as in the workers."""
 
     def __init__(self, settings: Settings, logs: Mapping[int, Mapping[str, Log]] | None = None) -> None:
@@ -40,7 +40,7 @@ class Refold:
         self._expiry_us = Clock(settings.clock).now_us() - self._retention().shortest_us
         self._changed_reps: set[str] = set()
         self._refused_entries: set[tuple[int, int]] = set()
-        self._parts: dict[int, RefoldedPart] = {}
+        self._parts: dict[int, RefoldedPartition] = {}
         self.records = 0
         self.foreign_letters = 0
         """Dead letters that no worker wrote: they say nothing about any record."""
@@ -53,13 +53,13 @@ class Refold:
         """One for each partition number."""
         return [part.ledger for part in self._parts.values()]
 
-    def torn(self) -> dict[str, list[int]]:
+    def split_customers(self) -> dict[str, list[int]]:
         """Customers of whom several partitions have facts, with their numbers: no worker sees all of such a one."""
         customers = {number: part.ledger.customers for number, part in sorted(self._parts.items())}
-        places = Counter(customer_id for known in customers.values() for customer_id in known)
+        partitions = Counter(customer_id for known in customers.values() for customer_id in known)
         return {
             customer_id: [number for number, known in customers.items() if customer_id in known]
-            for customer_id, count in places.items()
+            for customer_id, count in partitions.items()
             if count > 1
         }
 
@@ -77,8 +77,8 @@ class Refold:
             return
         try:
             if headers.get("topic") == self._settings.kafka.reps_topic:
-                place = (int(headers["partition"]), int(headers["offset"]))
-                self._refuse_entry(place, int(headers["timestamp_ms"]), Reason(reason))
+                source = (int(headers["partition"]), int(headers["offset"]))
+                self._refuse_entry(source, int(headers["timestamp_ms"]), Reason(reason))
             elif headers.get("topic") in self._settings.kafka.events_topics:
                 self._leave_out_event(letter, Reason(reason))
         except (KeyError, ValueError, BadRecord, *UNREADABLE):
@@ -97,13 +97,13 @@ class Refold:
         elif reason is Reason.ORPHAN and "next_offsets" in headers and letter.value is not None:
             part.orphans[decode_event(letter.value).event_id].append(_next_offsets.decode(headers["next_offsets"]))
 
-    def take(self, record: TopicRecord) -> None:
+    def add(self, record: TopicRecord) -> None:
         """Fold a record."""
         self.records += 1
         if record.topic == self._settings.kafka.reps_topic:
-            self._take_rep(record)
+            self._add_rep(record)
         else:
-            self._part(record.partition).take(record)
+            self._part(record.partition).add(record)
 
     def finish_reading(self) -> None:
         """All that there was is folded."""
@@ -117,14 +117,14 @@ class Refold:
         instants = {number: part.old_us() for number, part in self._parts.items()}
         return {number: old_us for number, old_us in instants.items() if old_us is not None}
 
-    def keep(self, kept: Mapping[int, Kept]) -> None:
+    def keep(self, kept: Mapping[int, JournalFacts]) -> None:
         """Of old facts, those count that the journal has."""
         for number, part in kept.items():
             self._parts[number].keep(part)
 
-    def is_doubtful(self, place: Place) -> bool:
+    def is_doubtful(self, field_key: FieldKey) -> bool:
         """Whether nobody can say what a field should be: retention changes it about now, or its records are lost."""
-        return any(part.is_doubtful(place) for part in self._parts.values())
+        return any(part.is_doubtful(field_key) for part in self._parts.values())
 
     def fields(self, now_us: int) -> Fields:
         """Every field of the read model, as the facts have it at an instant."""
@@ -140,16 +140,16 @@ class Refold:
         kept = self._settings.retention
         return Retention.of_days(kept.windows_kept_days, kept.roots_days, FOREVER_US)
 
-    def _part(self, number: int) -> RefoldedPart:
+    def _part(self, number: int) -> RefoldedPartition:
         part = self._parts.get(number)
         if part is None:
             label = f"{self._settings.kafka.events_topics[0]}/{number}"
-            part = self._parts[number] = RefoldedPart(
+            part = self._parts[number] = RefoldedPartition(
                 label, Ledger(self._policy, self._directory), self._expiry_us, self._logs.get(number, {})
             )
         return part
 
-    def _take_rep(self, record: TopicRecord) -> None:
+    def _add_rep(self, record: TopicRecord) -> None:
         try:
             rep = decode_rep(record.value) if record.value is not None else None
             rep_id = rep.rep_id if rep is not None else (record.key or b"").decode("utf-8", "replace")
@@ -158,8 +158,8 @@ class Refold:
         except BadRecord as bad:
             self._refuse_entry((record.partition, record.offset), record.timestamp_ms, bad.reason)
 
-    def _refuse_entry(self, place: tuple[int, int], at_ms: int, reason: Reason) -> None:
+    def _refuse_entry(self, source: tuple[int, int], at_ms: int, reason: Reason) -> None:
         """A refused entry of the directory is noted once, though compaction may have left its dead letter alone."""
-        if place not in self._refused_entries:
-            self._refused_entries.add(place)
+        if source not in self._refused_entries:
+            self._refused_entries.add(source)
             self._part(SPEAKER).note(at_ms // DAY_MS, reason)

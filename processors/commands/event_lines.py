@@ -1,4 +1,4 @@
-"""JSONL files as messages, with a progress bar on a terminal and bad lines told apart from good ones."""
+"""JSONL files as messages, with a progress bar on a terminal and bad lines kept apart from good ones."""
 
 import sys
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ from schemas.events import Message
 
 STDIN = "-"
 CHUNK_LINES = 5000
-SHOWN_BAD_LINES = 5
+MAX_SHOWN_BAD_LINES = 5
 
-Line = tuple[str, Message | BadRecord]
+EventLine = tuple[str, Message | BadRecord]
 """Where it stands (`file:line`), and what it says."""
 
 
@@ -28,8 +28,8 @@ class BadLine(BadRecord):
         self.raw = raw
 
 
-class BadLines:
-    """Lines that cannot count: the first of them are told on standard error, once all are read."""
+class BadLineReport:
+    """Lines that cannot count. The first of them are printed to standard error once all are read."""
 
     def __init__(self) -> None:
         self.any_readable = False
@@ -37,22 +37,22 @@ class BadLines:
         self._count = 0
         self._first: list[str] = []
 
-    def add(self, place: str, error: BadRecord) -> None:
+    def add(self, position: str, error: BadRecord) -> None:
         """One more."""
         self._count += 1
-        if self._count <= SHOWN_BAD_LINES:
-            self._first.append(f"{place}: {error}")
+        if self._count <= MAX_SHOWN_BAD_LINES:
+            self._first.append(f"{position}: {error}")
 
-    def tell(self) -> None:
+    def print_first(self) -> None:
         """Raises UsageError instead when there were lines, and none was a message: this is another kind of file."""
         if self._count and not self.any_readable:
             raise UsageError(f"{self._first[0]}; none of {self._count} lines is an event: JSONL is expected")
-        more = ["more lines cannot count; they are in the report's counts"] * (self._count > SHOWN_BAD_LINES)
+        more = ["more lines cannot count; they are in the report's counts"] * (self._count > MAX_SHOWN_BAD_LINES)
         for line in [*self._first, *more]:
-            print(line, file=sys.stderr)  # noqa: T201 -- the command's own words
+            print(line, file=sys.stderr)  # noqa: T201 -- the command's own output
 
 
-def read_messages(files: tuple[str, ...]) -> Iterator[Line]:
+def read_messages(files: tuple[str, ...]) -> Iterator[EventLine]:
     """Every line of every file in turn; `-` is standard input. Empty lines are passed over. Raises UsageError."""
     with Progress(
         TextColumn("{task.description}"),
@@ -78,7 +78,7 @@ def _open(name: str) -> BinaryIO:
         raise UsageError(f"{name}: {error.strerror}; a JSONL file or - for standard input is expected") from error
 
 
-def _read(name: str, stream: BinaryIO, progress: Progress, task: TaskID) -> Iterator[Line]:
+def _read(name: str, stream: BinaryIO, progress: Progress, task: TaskID) -> Iterator[EventLine]:
     done = 0
     for number, line in enumerate(stream, 1):
         done += len(line)
