@@ -66,7 +66,7 @@ class BoardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Token(NamedTuple):
-    """A token by its digest, whose it is, and what it is good for."""
+    """A token's digest, the name of its holder, and its role."""
 
     digest: bytes
     name: str
@@ -103,7 +103,7 @@ def is_proxy(address: str, networks: tuple[Network, ...]) -> bool:
 
 
 def digest_of(token: str) -> bytes:
-    """What is kept and compared in place of a token."""
+    """The digest that is stored and compared instead of a token."""
     return sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -123,7 +123,7 @@ def tokens_of(board: BoardSettings) -> tuple[Token, ...]:
 
 
 def anonymous_role(board: BoardSettings) -> Role | None:
-    """What those may do who do not say who they are. Raises ConfigError when that would be left open to a network."""
+    """The role of those who have not signed in. Raises ConfigError when a network could reach an open board."""
     signs_in = board.tokens is not None or board.user_header is not None
     match board.anonymous:
         case "nothing":

@@ -1,4 +1,4 @@
-"""What time it is. The one place where settings become a clock; everything inside takes instants as arguments."""
+"""The clock that the settings ask for. Everything else takes instants as arguments."""
 
 import time
 from collections.abc import Callable

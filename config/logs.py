@@ -1,6 +1,6 @@
 """A service's log: one JSON object a line for machines, plain lines on a terminal.
 
-Libraries speak from WARNING up, and say the same thing only now and then.
+Libraries log from WARNING up, and repeat a message only now and then.
 """
 
 import json
@@ -32,9 +32,9 @@ class JsonLines(logging.Formatter):
 
 
 class RepeatFilter(logging.Filter):
-    """Lets a library's message through once in a while, with how many were like it since; with a traceback, always.
+    """Passes a library's repeated message once in a while, with the number left out; one with a traceback always.
 
-    A client without a broker says the same every second, and what matters would drown in it.
+    A client without a broker logs the same every second, and would bury what matters.
     """
 
     def __init__(self, seconds: float = REPEAT_SECONDS, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -1,4 +1,4 @@
-"""The section `[notifier]`: who is told of alerts, and how. `default.toml` explains each key."""
+"""The section `[notifier]`: who gets alerts, and how. `default.toml` explains each key."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""What `policy.toml` may say: the document as people write it. `config/load_policy.py` makes a Policy from it."""
+"""The structure of `policy.toml` as people write it. `config/load_policy.py` makes a Policy from it."""
 
 from typing import Annotated, Literal
 

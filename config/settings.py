@@ -1,4 +1,4 @@
-"""Every dial of Salespulse, typed: defaults, then a TOML file, then the environment. `default.toml` explains each.
+"""Every setting of Salespulse, typed: defaults, then a TOML file, then the environment. `default.toml` explains each.
 
 `SALESPULSE_<SECTION>__<KEY>` overrides a key, as in `SALESPULSE_KAFKA__BOOTSTRAP=broker:9092`; an empty variable counts
 as unset. Secrets come from the environment or from files of their own, and are never shown.
@@ -105,7 +105,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ClockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What time it is: the wall's, a scaled one that was `at` when the wall said `wall_origin`, or always `at`."""
+    """The clock: the wall's, a scaled one that showed `at` at `wall_origin`, or one that always shows `at`."""
 
     mode: Literal["wall", "scaled", "fixed"] = "wall"
     at: Instant | None = None
@@ -133,7 +133,7 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which alerts are still worth telling."""
+    """Which alerts are still worth sending."""
 
     max_age_seconds: Count = 3600
 
@@ -288,7 +288,7 @@ def _secret(section: msgspec.Struct, key: str, file_key: str, position: Callable
 
 
 def exposed_files(settings: Settings) -> Iterator[str]:
-    """A line for each secret's file that others than its owner may read: what is wrong, and the mend."""
+    """A line, with the fix, for each file of a secret that others than its owner may read."""
     for name in settings.__struct_fields__:
         for key, value in msgspec.structs.asdict(getattr(settings, name)).items():
             if key.endswith(SECRET_FILES) and isinstance(value, Path):

@@ -119,7 +119,7 @@ def dotted(path: KeyPath) -> str:
 
 
 def hint(name: str, known: Collection[str]) -> str:
-    """The name that was probably meant, in words, or nothing."""
+    """` (did you mean x?)`, or nothing."""
     close = get_close_matches(name, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 

@@ -1,4 +1,4 @@
-"""Where a key stands in a TOML text, which `tomllib` does not tell. The text must be valid TOML."""
+"""The line of each key of a valid TOML text, which `tomllib` does not report."""
 
 import re
 from collections.abc import Iterator

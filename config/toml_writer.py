@@ -11,7 +11,7 @@ from config.values import is_secret
 
 
 def as_toml(settings: Settings) -> str:
-    """What differs from the defaults, but for secrets, which have no place in a file."""
+    """What differs from the defaults, without secrets, which do not belong in a file."""
     sections = ((section.name, getattr(settings, section.name)) for section in msgspec.structs.fields(Settings))
     return "\n".join(f"[{name}]\n{''.join(lines)}" for name, section in sections if (lines := list(_lines(section))))
 

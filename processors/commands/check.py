@@ -1,4 +1,4 @@
-"""`salespulse check`: whether everything that Salespulse needs is there, and for what is not, how to mend it."""
+"""`salespulse check`: what is missing or wrong in this installation, and how to fix it."""
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
@@ -25,20 +25,20 @@ from processors.sinks.redis_probe import probe_redis
 from schemas.errors import Reason, SalespulseError, Unavailable, UsageError
 
 Probe = Callable[[], "str | Caution"]
-"""Says in a few words what is right, or what to beware of; raises SalespulseError with what is wrong and the mend."""
+"""Returns what is right, or a caution; raises SalespulseError with what is wrong and how to fix it."""
 
 _counts = msgspec.msgpack.Decoder(dict[str, int]).decode
 _example = msgspec.msgpack.Decoder(str).decode
 
 FIELD_BATCH_SIZE = 1000
 KEYS_DAYS = 7
-"""Wrong keys of so many days are warned of, today included."""
+"""Days, today included, whose wrong record keys are reported."""
 
 
 @click.command("check")
 @CONFIG
 def command(config_file: Path | None) -> None:
-    """What is wrong here, if anything, and how to mend it.
+    """What is wrong here, if anything, and how to fix it.
 
     Exit 2 if a setting is wrong, 1 if only Kafka, a topic or Redis is.
     """
@@ -46,24 +46,24 @@ def command(config_file: Path | None) -> None:
 
 
 class Caution(msgspec.Struct, frozen=True):
-    """Everything that is needed is there, and numbers may be wrong all the same: why, and the mend."""
+    """Everything needed is there, yet numbers may be wrong: why, and how to fix it."""
 
     why: str
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing to look at."""
+    """One thing to check."""
 
     name: str
     probe: Probe
     needs: str | None = None
-    """Another check, before this one, without which it would only wait for nothing."""
+    """An earlier check that must have passed, as this one would only run into a timeout without it."""
 
 
 def run_checks(checks: Sequence[Check], console: Console) -> int:
-    """Look at everything, print a line for each; gives the exit code.
+    """Run every check and print a line for each; returns the exit code.
 
-    It is 0 if nothing is wrong, 2 if a setting is, and 1 if only the surroundings are. A warning changes nothing.
+    0: nothing is wrong; 2: a setting is; 1: only Kafka, a topic or Redis is. A warning changes nothing.
     """
     wrong: dict[str, SalespulseError] = {}
     cautions = 0
@@ -79,7 +79,7 @@ def run_checks(checks: Sequence[Check], console: Console) -> int:
 
 
 def all_checks(settings: Settings) -> tuple[Check, ...]:
-    """Everything that a worker and a board need. That the settings are right is known, or they were not here."""
+    """Everything that a worker and a board need. The settings themselves were checked when they were loaded."""
     return (
         Check("policy", lambda: policy_is_right(settings)),
         Check("board", lambda: board_is_guarded(settings)),
@@ -100,7 +100,7 @@ def kafka_checks(settings: Settings, timeout_seconds: float = DEFAULT_TIMEOUT_SE
 
 
 def policy_is_right(settings: Settings) -> str:
-    """What the policy says in short; raises ConfigError."""
+    """The policy's levels and pipelines; raises ConfigError."""
     policy = load_policy(settings.policy.path)
     levels, pipelines = ", ".join(level.name for level in policy.levels), ", ".join(policy.pipelines)
     return f"{settings.policy.path}: levels {levels or 'none'}; pipelines {pipelines or 'none'}"
@@ -132,7 +132,7 @@ def codecs_are_installed(settings: Settings) -> str:
 
 
 def redis_answers(settings: Settings) -> str:
-    """Where Redis is; raises Unavailable with the mend if it does not do what workers and boards need."""
+    """Where Redis is; raises Unavailable, with the fix, if it lacks what workers and boards need."""
     try:
         asyncio.run(probe_redis(settings.redis))
     except Unavailable as error:
@@ -187,7 +187,7 @@ def broker_answers(settings: Settings, timeout_seconds: float) -> str:
 
 
 def topics_are_right(settings: Settings, timeout_seconds: float) -> str:
-    """How many topics there are; raises Unavailable with the mend for each that is missing or wrong."""
+    """How many topics there are; raises Unavailable, with the fix, for each that is missing or wrong."""
     with admin_client(settings.kafka, timeout_seconds) as admin:
         findings = examine(admin, all_topics(settings))
     wrong = problems(findings)
@@ -197,7 +197,7 @@ def topics_are_right(settings: Settings, timeout_seconds: float) -> str:
 
 
 def _look(check: Check, console: Console, wrong: Collection[str]) -> SalespulseError | Caution | None:
-    """Print the line of one check; gives what is wrong, or what to beware of."""
+    """Run one check and print its line; returns the error or the caution."""
     try:
         if check.needs in wrong:
             raise Unavailable(f"cannot be looked at while {check.needs} is wrong")

@@ -7,7 +7,7 @@ from processors.commands.command_line import LazyCommands, Listed
 COMMANDS = {
     "backtest": Listed("backtest", "Which alerts history would have had under a policy."),
     "board": Listed("board", "The board: metrics, API and live page."),
-    "check": Listed("check", "What is wrong here, if anything, and how to mend it."),
+    "check": Listed("check", "What is wrong here, if anything, and how to fix it."),
     "dead-letters": Listed("dead_letters", "What could not count and why; puts mended ones back."),
     "demo": Listed("demo", "Everything on this machine, with a simulated team."),
     "explain": Listed("explain", "Every event, interval and rule behind one wait or sale."),

@@ -24,7 +24,7 @@ class Listed(NamedTuple):
     """A command that is not loaded yet."""
 
     module: str
-    """The file beside this one that has it, as `command`."""
+    """The module of this package that defines it, as `command`."""
     summary: str
     """The first line of its help, for the list of commands."""
 
@@ -41,7 +41,7 @@ class _UsageMistake(click.ClickException):
 
 @contextmanager
 def _usage_errors_in_one_line() -> Iterator[None]:
-    """Click prints a wrong command line with its usage, in four lines: ours is one, which says where to look."""
+    """Click prints a usage error in four lines; ours is one, and names the command whose --help explains it."""
     try:
         yield
     except click.exceptions.NoArgsIsHelpError:
@@ -108,7 +108,7 @@ class LazyCommands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was named."""
-        # A library may log beside the error that it raises: that is no second line of ours. Services set up their own.
+        # A library may log the error that it also raises; nobody needs it twice. Services configure their own log.
         logging.getLogger().addHandler(logging.NullHandler())
         try:
             with _usage_errors_in_one_line():

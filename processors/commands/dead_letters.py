@@ -28,7 +28,9 @@ MAX_DIGITS = 20
 
 
 @click.command("dead-letters")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="at most this many, the newest")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="at most this many, the newest"
+)
 @click.option(
     "--reason", type=click.Choice([why.value for why in Reason]), metavar="REASON", help="only of this reason"
 )

@@ -17,11 +17,11 @@ CHUNK_LINES = 5000
 MAX_SHOWN_BAD_LINES = 5
 
 EventLine = tuple[str, Message | BadRecord]
-"""Where it stands (`file:line`), and what it says."""
+"""Its position (`file:line`), and its message or what is wrong with it."""
 
 
 class BadLine(BadRecord):
-    """A line that is no message, as it is."""
+    """A line that is no message, with its bytes."""
 
     def __init__(self, error: BadRecord, raw: bytes) -> None:
         super().__init__(error.reason, error.detail)

@@ -1,4 +1,4 @@
-"""`salespulse explain`: the account of a request or an opportunity, for people or as JSON."""
+"""`salespulse explain`: every event and rule behind one request or opportunity, for people or as JSON."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -66,7 +66,7 @@ class Explanation(msgspec.Struct):
 
 
 class _IdSearch:
-    """Looks for an id in what is read."""
+    """Collects everything that names one id."""
 
     def __init__(self, wanted: str, *, opportunity: bool) -> None:
         """Raises UsageError for an empty id, which every empty text would be."""
@@ -171,7 +171,7 @@ def print_explanation(explanation: Explanation, console: Console) -> None:
 
 
 def print_account(account: Account, copies: Mapping[str, int], console: Console) -> None:
-    """The account for people; `copies` says of which events more than one came."""
+    """The account for people; `copies`: how often each repeated event came."""
     name = account.request_id if isinstance(account, RequestAccount) else account.opportunity_id
     console.print(f"[bold]{printable(name)}[/] of customer {printable(account.customer_id)}, as of {account.as_of}")
     console.print(_facts(account, copies))

@@ -47,7 +47,7 @@ class Copied(NamedTuple):
 
 
 def grow(settings: Settings, partitions: int, console: Console) -> int:
-    """Copy, forget what is published of the old partitions, and say what to set; gives the exit code.
+    """Copy, clear the old partitions from the read model, and print what to set; returns the exit code.
 
     Raises UsageError while workers run, when the new topics exist, or when producers go on; Unavailable.
     """
@@ -74,7 +74,7 @@ def grow(settings: Settings, partitions: int, console: Console) -> int:
 
 
 def grown(kafka: KafkaSettings, partitions: int) -> KafkaSettings:
-    """The settings with topics and a group of so many partitions."""
+    """The settings with topics and a group for this many partitions."""
     topics = tuple(_named(topic, partitions) for topic in kafka.events_topics)
     return replace(kafka, events_topics=topics, group=_named(kafka.group, partitions), partitions=partitions)
 

@@ -1,7 +1,7 @@
-"""What workers keep of old facts, as their journal says.
+"""The old facts that workers keep, from their journal.
 
-Nobody else can say it: topics lose records in the end of which workers keep what is still needed, such as the revenue
-of a customer who stays; and workers drop what is past retention, also when something of the same root comes later.
+Nothing else knows them: topics delete records of which workers keep what is still needed, such as the revenue of a
+customer who stays; and workers drop what is past retention, even when something of the same root comes later.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from schemas.errors import Unavailable
 from schemas.events import Event
 
 READER = 0
-"""No writer of the journal."""
+"""The writer id of a reader, which no worker has."""
 
 
 class JournalFacts:
@@ -30,13 +30,13 @@ class JournalFacts:
         self._journal = Journal(READER)
 
     def add(self, key: bytes, value: bytes | None) -> None:
-        """Take a record of the journal. Raises JournalError."""
+        """Add a record of the journal. Raises JournalError."""
         # Workers pass over what none of them has written.
         with suppress(ForeignRecord):
             self._journal.restore(key, value, self._replay)
 
     def finish(self) -> None:
-        """That was all."""
+        """Drop the events whose segments are incomplete."""
         for event_id in self._journal.take_left_over():
             self.events.pop(event_id, None)
 
@@ -44,7 +44,7 @@ class JournalFacts:
         try:
             event = parse_kept(raw)
         except UNREADABLE:
-            # The workers leave it out as well, and say so.
+            # The workers leave it out as well, and log it.
             return NOBODY
         if instant_us(event.occurred_at) < self.before_us:
             self.events[event.event_id] = event

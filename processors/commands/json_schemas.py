@@ -15,7 +15,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 @click.command("schemas")
-@click.option("--check", is_flag=True, help="only say whether the files are current; exit 1 if not")
+@click.option("--check", is_flag=True, help="only check whether the files are current; exit 1 if not")
 @click.option("--directory", type=click.Path(path_type=Path, file_okay=False), default=DIRECTORY)
 def command(check: bool, directory: Path) -> None:
     """Generate the contract's JSON Schemas."""
@@ -44,7 +44,7 @@ def write(directory: Path) -> list[str]:
 
 
 def stale(directory: Path) -> list[str]:
-    """The names of files that are missing or do not say what the structs say, and of files that should not be there.
+    """The names of files that are missing, differ from the structs, or should not exist.
 
     Raises UsageError where there is no such directory.
     """

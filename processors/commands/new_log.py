@@ -30,7 +30,7 @@ from processors.tools.topic import TopicReader, read_topics
 from schemas.errors import Unavailable
 
 TAIL_RECORDS = 100
-"""The last records of a journal: the very last one says where the partition is, unless a worker died while it wrote."""
+"""The last records of a journal: the last one holds the partition's position, unless a worker died while writing."""
 
 
 def accept_new_log(settings: Settings, console: Console) -> int:

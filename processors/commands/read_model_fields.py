@@ -1,4 +1,4 @@
-"""The read model as it lies in Redis, as plain fields."""
+"""The read model's fields as they are stored in Redis."""
 
 import msgspec
 
@@ -53,7 +53,7 @@ async def read_positions(settings: Settings, partitions: list[str]) -> dict[str,
 
 
 async def read_clocks(settings: Settings) -> set[str]:
-    """The clocks by which the published numbers are, in words; raises Unavailable."""
+    """The clock settings that the published numbers were computed with; raises Unavailable."""
     connection, keys = connect(settings.redis), Keys(settings.redis.prefix)
     try:
         labels = await connection.members(keys.partitions)
@@ -72,7 +72,7 @@ async def _hash(connection: Connection, key: str, prefix: tuple[str, str]) -> Fi
 
 
 def equal(section: str, one: bytes | None, other: bytes | None) -> bool:
-    """Whether two values say the same: they may differ in the order of their keys."""
+    """Whether two values are equal, whatever the order of their keys."""
     if section == "quality":
         return _refoldable(one) == _refoldable(other)
     if one is None or other is None or one == other:

@@ -1,4 +1,4 @@
-"""One partition folded again: its ledger, and what the workers noted and left out of it."""
+"""One partition folded again: its ledger, and what the workers noted about it and left out."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -21,13 +21,13 @@ from schemas.errors import BadRecord, Reason
 from schemas.views import Changes
 
 FRESH_MS = 3_600_000
-"""What came so long ago is in the journal."""
+"""A record older than this is in the journal."""
 SWEEP_US = 2 * DAY_US
-"""A worker forgets what is past retention once a day: within so much time, it may have done so or not."""
+"""A worker sweeps once a day, so for this long after retention ends a fact may be gone or not."""
 STRAY_MS = 300_000
-"""So far apart the timestamps of neighbours may be: the clocks of senders differ, and sending takes its time."""
+"""How far apart neighbours' timestamps may lie: senders' clocks differ, and sending takes time."""
 MAX_REMEMBERED_RECORDS = 100_000
-"""So many of the latest records can still be taken back, when their dead letters come after them."""
+"""How many of the latest records can still be taken back when their dead letters follow later."""
 
 Source = tuple[str, int]
 """Topic and offset of a record of a partition."""
@@ -46,12 +46,12 @@ class RefoldedPartition:
         self.orphans: dict[str, list[dict[str, int]]] = defaultdict(list)
         """event_id to the partition's next offsets each time that it was dropped as an orphan."""
         self._doubtful: set[FieldKey] = set()
-        """Fields that retention changes about now: nobody can say whether a worker has done so already."""
+        """Fields that retention is changing just now: a worker may have done so already or not."""
         self._begins: dict[str, int] = {}
         """Topic to its first offset that can be read, if it is not 0."""
         self._newest_ms = 0
         self._stamps_lie = False
-        """Whether timestamps cannot say on which day each record came."""
+        """Whether timestamps are no evidence of the day on which a record arrived."""
         self._oldest_sure = 0
         """Days before it may be among those that a worker drops about now, or counts older records on."""
         self._first_ms = max((log.since_us // 1000 for log in logs.values()), default=0)
@@ -110,7 +110,7 @@ class RefoldedPartition:
         return self._expiry_us if oldest is not None and oldest < self._old else None
 
     def keep(self, kept: JournalFacts) -> None:
-        """Take the journal's word on old facts: those that the topics lost, and those that retention dropped."""
+        """Follow the journal for old facts: add those that the topics lost, forget those that retention dropped."""
         for event_id, event in kept.events.items():
             if event_id not in self.ledger.facts:
                 # It may be bad by a newer policy.
@@ -156,7 +156,7 @@ class RefoldedPartition:
         return found
 
     def is_doubtful(self, field_key: FieldKey) -> bool:
-        """Whether nobody can say what a field should be: retention changes it about now, or its records are lost."""
+        """Whether a field's right value is unknown: retention is changing it just now, or its records are lost."""
         label, section, field = field_key
         if (label, section) == (self.label, "quality"):
             is_lost = self._first_ms > 0 and int(field) <= self._first_ms // DAY_MS
@@ -164,7 +164,7 @@ class RefoldedPartition:
         return section == "examples" or field_key in self._doubtful
 
     def _watch_stamp(self, timestamp_ms: int) -> None:
-        """What is stamped ahead counts on the day on which it came, and nobody can say any more which one that was."""
+        """A record stamped ahead counts on the day on which it arrived, and that day is not known any more."""
         self._newest_ms = max(self._newest_ms, timestamp_ms)
         if timestamp_ms < 0 or timestamp_ms < self._newest_ms - STRAY_MS:
             self._stamps_lie = True
@@ -205,7 +205,7 @@ class RefoldedPartition:
         return None
 
     def _drop_orphan(self, event_id: str, reached: dict[str, int]) -> None:
-        """Drop an orphan that was dropped before these offsets. One that was reported again after a crash is gone already."""
+        """Drop an orphan that was dropped before these offsets. One reported twice, after a crash, is gone already."""
         dropped = self.orphans[event_id]
         while dropped and all(dropped[0].get(topic, 0) <= offset for topic, offset in reached.items()):
             dropped.pop(0)

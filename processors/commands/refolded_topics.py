@@ -1,7 +1,7 @@
-"""The topics folded again: what the read model should say, from the first record on.
+"""The topics folded again from their first record: what the read model should contain.
 
-What depended on when a record came (S13, S28) is taken from the dead letters: they say what the workers left out. Of
-facts as old as retention, and of those that the topics have lost, the workers' journal says which are kept.
+Results that depend on when a record arrived (S13, S28) come from the dead letters, which list what the workers left
+out. For facts as old as retention, and for those that the topics have lost, the workers' journal decides what is kept.
 """
 
 from collections import Counter
@@ -43,7 +43,7 @@ class RefoldedTopics:
         self._parts: dict[int, RefoldedPartition] = {}
         self.records = 0
         self.foreign_letters = 0
-        """Dead letters that no worker wrote: they say nothing about any record."""
+        """Dead letters that no worker wrote: they describe no record."""
 
     def positions(self) -> dict[str, int]:
         """Partition to how many source offsets are folded, as the fence of the read model counts."""
@@ -54,7 +54,7 @@ class RefoldedTopics:
         return [part.ledger for part in self._parts.values()]
 
     def split_customers(self) -> dict[str, list[int]]:
-        """Customers of whom several partitions have facts, with their numbers: no worker sees all of such a one."""
+        """Customers with facts in several partitions, with their numbers: no worker sees all of such a customer."""
         customers = {number: part.ledger.customers for number, part in sorted(self._parts.items())}
         partitions = Counter(customer_id for known in customers.values() for customer_id in known)
         return {
@@ -69,7 +69,7 @@ class RefoldedTopics:
         return letter.headers.get("group", group) == group
 
     def leave_out(self, letter: TopicRecord) -> None:
-        """A dead letter: its record does not count, or no longer. Those of other groups say nothing here."""
+        """Take back the record of a dead letter, or never count it. Letters of other groups are ignored."""
         headers, reason = letter.headers, letter.headers.get("reason", "")
         if reason not in list(Reason):
             return
@@ -123,7 +123,7 @@ class RefoldedTopics:
             self._parts[number].keep(part)
 
     def is_doubtful(self, field_key: FieldKey) -> bool:
-        """Whether nobody can say what a field should be: retention changes it about now, or its records are lost."""
+        """Whether a field's right value is unknown: retention is changing it just now, or its records are lost."""
         return any(part.is_doubtful(field_key) for part in self._parts.values())
 
     def fields(self, now_us: int) -> Fields:

@@ -158,7 +158,7 @@ def _open_requests(report: dict[str, Any]) -> Table:
 
 
 def span(seconds: float | None) -> str:
-    """A duration as people say it: `45 s`, `12 min`, `3.5 h`, `9.2 d`; `-` for none."""
+    """A duration for people: `45 s`, `12 min`, `3.5 h`, `9.2 d`; `-` for none."""
     if seconds is None:
         return "-"
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):

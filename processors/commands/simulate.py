@@ -68,7 +68,7 @@ class SimulateOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def simulation(target: Target, options: dict[str, Any]) -> SimulateOptions:
-    """What the command line's options ask for: the 30 days before now, unless they say otherwise.
+    """The command line's options with their defaults: the 30 days before now.
 
     A number of events may reach into the future on a stream; in Kafka workers would refuse what does.
     """

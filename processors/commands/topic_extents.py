@@ -1,4 +1,4 @@
-"""What tools need that change topics under the workers: that no worker runs, and where partitions begin and end."""
+"""For commands that change topics: require that no worker runs, and find where partitions begin and end."""
 
 import asyncio
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ NO_MEMBERS = frozenset({"Empty", "Dead", "Unknown"})
 
 
 class Extent(NamedTuple):
-    """What a partition holds now."""
+    """The offsets that a partition holds now."""
 
     begin: int
     """The first offset that is still there."""
@@ -27,7 +27,7 @@ class Extent(NamedTuple):
 
 
 def require_no_workers(admin: KafkaAdminClient, kafka: KafkaSettings) -> None:
-    """Raise UsageError while the consumer group has members. The embedded broker lists no groups: it cannot tell."""
+    """Raise UsageError while the group has members. The embedded broker lists no groups: there it never raises."""
     for group in admin.list_groups():
         if group["group_id"] == kafka.group and group.get("group_state") not in NO_MEMBERS:
             raise UsageError(
@@ -37,7 +37,7 @@ def require_no_workers(admin: KafkaAdminClient, kafka: KafkaSettings) -> None:
 
 
 def extents(kafka: KafkaSettings, topics: Iterable[str]) -> dict[TP, Extent]:
-    """What every partition of some topics holds; raises Unavailable, UsageError."""
+    """The offsets of every partition of some topics; raises Unavailable, UsageError."""
     with consumer(kafka) as client:
         parts = [TopicPartition(topic, number) for topic in topics for number in _numbers(client, topic)]
         begins, ends = client.beginning_offsets(parts), client.end_offsets(parts)

@@ -1,4 +1,4 @@
-"""Where the demo's notifier tells alerts, beside Alertmanager if that runs: a webhook in the demo's own process."""
+"""The demo's own webhook receiver: its notifier sends alerts here, and to Alertmanager if that runs."""
 
 import threading
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ class _Server(ThreadingHTTPServer):
 
 
 class AlertInbox:
-    """What the notifier has told so far."""
+    """The alerts received so far."""
 
     def __init__(self) -> None:
         self.fired = 0
-        """How many deadlines it told of."""
+        """Passed deadlines received."""
         self._news: SimpleQueue[Message] = SimpleQueue()
         self._server = _Server((LOOPBACK, 0), _handler(self))
 
@@ -36,7 +36,7 @@ class AlertInbox:
         return f"http://{LOOPBACK}:{self._server.server_port}/"
 
     def serve(self) -> None:
-        """Take messages until `stop`."""
+        """Receive messages until `stop`."""
         self._server.serve_forever()
 
     def stop(self) -> None:
@@ -45,13 +45,13 @@ class AlertInbox:
         self._server.server_close()
 
     def add(self, message: Message) -> None:
-        """One message has come in."""
+        """Count a message that has come in."""
         if message.state == "fired" and not message.reminder:
             self.fired += 1
             self._news.put(message)
 
     def drain_fired(self) -> Iterator[Message]:
-        """The deadlines that were told since the last call."""
+        """Yield the passed deadlines received since the last call."""
         try:
             while True:
                 yield self._news.get_nowait()
@@ -73,7 +73,7 @@ def inbox() -> Iterator[AlertInbox]:
 
 
 def with_inbox(settings: Settings, url: str, alertmanager_port: int | None) -> Settings:
-    """The settings of a notifier that tells an inbox, and Alertmanager if it runs here."""
+    """The settings of a notifier that sends to an inbox, and to Alertmanager if it runs here."""
     alertmanagers = () if alertmanager_port is None else (f"http://{LOOPBACK}:{alertmanager_port}",)
     notifier = msgspec.structs.replace(settings.notifier, webhook_url=url, alertmanager_urls=alertmanagers)
     return msgspec.structs.replace(settings, notifier=notifier)

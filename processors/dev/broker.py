@@ -60,7 +60,7 @@ def embedded_broker(directory: Path, port: int = 0) -> Iterator[EmbeddedBroker]:
 
 
 def brokers_answer(kafka: KafkaSettings, brokers: int = 1) -> bool:
-    """Whether a metadata request finds so many brokers and a controller."""
+    """Whether a metadata request finds this many brokers and a controller."""
     kafka_log = logging.getLogger("kafka")
     level = kafka_log.level
     kafka_log.setLevel(logging.CRITICAL)  # a refused connection is what we expect while it starts

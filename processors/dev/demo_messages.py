@@ -1,4 +1,4 @@
-"""What the demo says: what to open, how it goes, and what it came to."""
+"""The demo's output: what to open, a ticker, and a summary."""
 
 import shlex
 import sys
@@ -39,7 +39,7 @@ class DemoAddresses(msgspec.Struct, frozen=True):
 
 
 class BoardNumbers(msgspec.Struct, frozen=True):
-    """What the boards say now."""
+    """Numbers from the board's metrics."""
 
     reps: int
     waiting: int
@@ -50,14 +50,14 @@ class BoardNumbers(msgspec.Struct, frozen=True):
 
 
 class DemoOutcome(msgspec.Struct, frozen=True):
-    """What the demo came to."""
+    """What the demo achieved."""
 
     history_events: int
     history_seconds: float
     live_events: int
     live_seconds: float
     alerts: int
-    """Deadlines of single requests that the notifier told of."""
+    """Deadlines of single requests that the notifier reported."""
     speed: float
 
 
@@ -99,7 +99,7 @@ def ticker(now_us: int, live_events: int, numbers: BoardNumbers | None) -> Text:
 
 
 def summary(outcome: DemoOutcome, numbers: BoardNumbers | None) -> Iterator[Text]:
-    """What it came to."""
+    """The result, for people."""
     rate = outcome.live_events / outcome.live_seconds if outcome.live_seconds else 0.0
     lived = _span(outcome.live_seconds * outcome.speed)
     yield Text(f"{outcome.live_seconds:.0f} s of live time, {lived} for the team:")
@@ -132,7 +132,7 @@ def counted(page: MetricsPage | None) -> int:
 
 
 def read_numbers(board_port: int) -> BoardNumbers | None:
-    """What the board says; None when it does not answer."""
+    """The numbers of a board; None when it does not answer."""
     page = metrics(board_port)
     if page is None:
         return None
@@ -148,7 +148,7 @@ def read_numbers(board_port: int) -> BoardNumbers | None:
 
 
 def _program() -> str:
-    """The command of this installation, whatever the other terminal's PATH says."""
+    """The command of this installation, whatever the other terminal's PATH contains."""
     return str(Path(sys.executable).with_name("salespulse"))
 
 

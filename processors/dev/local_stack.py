@@ -1,4 +1,4 @@
-"""`salespulse demo`: the whole stack on this machine with a simulated team, and plain words about what to open."""
+"""`salespulse demo`: the whole stack on this machine with a simulated team."""
 
 import os
 import shutil
@@ -70,7 +70,7 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> int:
     wrong policy, Unavailable for a taken port or a part that fails.
     """
     check_options(options)
-    load_policy(settings.policy.path)  # the worker reads it only after the history is sent: a mistake is told before
+    load_policy(settings.policy.path)  # fail now: the worker reads it only after the history is sent
     directory = Path(tempfile.mkdtemp(prefix="salespulse-demo-"))
     try:
         with _one_interrupt(), ExitStack() as stack:
@@ -169,7 +169,7 @@ def _wait_until_counted(worker: ChildProcess, port: int, events: int, progress: 
 
 
 def _live(running: Running, options: DemoOptions, console: Console) -> None:
-    """Say what to open, stay until the time is over or Ctrl-C, and say what it came to."""
+    """Print what to open, run until the time is over or Ctrl-C, and print the result."""
     _print(console, introduction(running.addresses, options.reps, options.days, options.speed))
     began, sent_before = time.monotonic(), running.team.delivery.acknowledged
     try:
@@ -193,7 +193,7 @@ def _print(console: Console, parts: Iterable[Text]) -> None:
 
 
 def _watch(running: Running, seconds: float | None, sent_before: int, console: Console) -> None:
-    """Return after so many seconds; raises Unavailable as soon as a part fails."""
+    """Return after this many seconds; raises Unavailable as soon as a part fails."""
     end = None if seconds is None else time.monotonic() + seconds
     with _line(console) as line:
         while end is None or time.monotonic() < end:

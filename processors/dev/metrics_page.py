@@ -1,4 +1,4 @@
-"""What our own processes say about themselves: a page over HTTP, and sums over the samples of a metrics page."""
+"""A page of one of our own processes over HTTP, and sums over the samples of a metrics page."""
 
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException

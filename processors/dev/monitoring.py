@@ -1,4 +1,4 @@
-"""Prometheus and Alertmanager beside a run without containers, with the shipped files, if they are on PATH."""
+"""Prometheus and Alertmanager with the shipped files, if they are on PATH, for a run without containers."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence

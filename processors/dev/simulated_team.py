@@ -13,11 +13,11 @@ from processors.ingest.produce import Delivery, produce
 from processors.ingest.simulator.simulator import Simulator
 
 MAX_WAIT_US = 100_000
-"""A pause of the live team is taken in pieces, so that it can be told to stop."""
+"""The live team pauses in pieces of this length, so that it can be stopped."""
 STOP_TIMEOUT_SECONDS = 10.0
 
 OnShare = Callable[[float], None]
-"""Is told which share (0 to 1) is done."""
+"""Called with the share (0 to 1) that is done."""
 
 
 class TeamOptions(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class SimulatedTeam:
         self.delivery = Delivery()
         """What the live part has sent so far."""
         self.failure: Exception | None = None
-        """What ended the live part before its time."""
+        """The error that ended the live part early."""
 
     def send_history(self, on_share: OnShare) -> int:
         """The directory of reps and the history; gives the number of events. Raises Unavailable."""
@@ -67,7 +67,7 @@ class SimulatedTeam:
             self._produce(from_events(self._simulator.timed()), _Stoppable(Live(clock), self._stop))
         except _StoppedError:
             return
-        except Exception as error:  # noqa: BLE001 -- a thread cannot raise: whoever watches does
+        except Exception as error:  # noqa: BLE001 -- a thread cannot raise: `_raise_failure` does
             self.failure = error
 
     def _produce(self, outgoing: Iterator[Outgoing], pace: Pace) -> Delivery:
@@ -84,11 +84,11 @@ class SimulatedTeam:
 
 
 class _StoppedError(Exception):
-    """The live part was told to end."""
+    """The live part was asked to end."""
 
 
 class _Stoppable:
-    """A pace that waits in short pieces, and raises _StoppedError once it is told to stop."""
+    """A pace that waits in short pieces, and raises _StoppedError once it is asked to stop."""
 
     def __init__(self, pace: Pace, stop: threading.Event) -> None:
         self._pace = pace

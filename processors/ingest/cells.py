@@ -1,4 +1,4 @@
-"""What one cell of a CSV file says, as the text that the event contract wants."""
+"""One cell of a CSV file as the text that the event contract expects."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from processors.ingest.mapping import UTC_NAMES, ColumnMapping, names_zones
 from schemas.errors import BadRecord
 
 CACHE_SIZE = 10_000
-"""Texts remembered for each column: dates repeat."""
+"""Converted texts cached for each column: dates repeat."""
 
 CellReader = Callable[[str], str]
 
@@ -23,7 +23,7 @@ class BadCell(ValueError):
 
 
 def reader_of(column: ColumnMapping) -> CellReader:
-    """What reads a cell of this column, one that is not empty; it raises BadCell."""
+    """A function that reads this column's cells that are not empty; it raises BadCell."""
     match column.kind:
         case "text":
             return str
@@ -74,7 +74,7 @@ def _amount_reader(column: ColumnMapping) -> CellReader:
         marks += f" and {column.group!r} between each three digits"
 
     def read(text: str) -> str:
-        # A mark in another place means that the file is written otherwise: to leave it out would make 1250 of 12.50.
+        # A mark in another position means another notation: ignoring it would turn 12.50 into 1250.
         if not is_amount(text):
             raise BadCell(f"is no amount written with {marks}")
         plain = text.replace(column.group, "").replace(column.decimal, ".")

@@ -1,4 +1,4 @@
-"""What a real stream does to messages: some come late, some twice, and some were never right. For tests and drills."""
+"""Faults of a real stream, for tests and drills: late, duplicate and malformed messages."""
 
 from collections.abc import Iterable, Iterator
 
@@ -56,7 +56,7 @@ def _later(index: int, dice: Dice) -> int:
 
 
 def damaged(value: bytes, dice: Dice) -> bytes:
-    """A copy that is wrong in one of the ways that senders get things wrong."""
+    """A copy with one of the mistakes that senders make."""
     return dice.pick(
         (
             value[: len(value) // 2],

@@ -1,4 +1,4 @@
-"""Whether workers will take events: by the sender's clock they may be older than any are kept, or yet to come."""
+"""Will workers accept these events? By the sender's clock they may be too old to be kept, or in the future."""
 
 from collections.abc import Iterable, Iterator
 
@@ -15,7 +15,7 @@ Timed = tuple[int, Event]
 """An event with its instant in microseconds since 1970."""
 
 NOBODY = Customer("")
-"""Of whom workers know nothing yet."""
+"""A customer whom no worker knows yet."""
 
 
 class Lateness:
@@ -52,7 +52,7 @@ class Lateness:
             yield at_us, event
 
     def warnings(self) -> Iterator[str]:
-        """A line with the mend for what is too late, and one for what is ahead of the clock."""
+        """One line, with the fix, for events that are too late, and one for events ahead of the clock."""
         now = rfc3339(self._now_us - self._now_us % SECOND_US)
         if self._late:
             yield (

@@ -1,4 +1,4 @@
-"""A declarative mapping from the rows of a CSV file to events: what a TOML file may say, checked when it is loaded.
+"""A declarative mapping from the rows of a CSV file to events: the TOML file's structure, checked when it is loaded.
 
 `config/mappings/README.md` explains it to those who write one.
 """
@@ -52,7 +52,7 @@ class Fallback(msgspec.Struct, frozen=True):
     when: Conditions = {}
     """Rows for which it holds; in others the cell stays empty."""
     note: AnyText | None = None
-    """Why; said in the import's report."""
+    """Why; shown in the import's report."""
 
 
 class ColumnMapping(msgspec.Struct, frozen=True):
@@ -103,7 +103,7 @@ class CsvMapping(msgspec.Struct, frozen=True):
     source: Source
     """The name of the system: the first part of every event's id, and its `source`."""
     identity: Columns
-    """The columns that tell rows apart: the middle part of every event's id."""
+    """The columns that identify a row: the middle part of every event's id."""
     events: tuple[EventRule, ...]
     description: AnyText = ""
     file: FileFormat = FileFormat()

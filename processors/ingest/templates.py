@@ -1,4 +1,4 @@
-"""Texts with places for columns: `{column}` must have a value, `{column?}` may be empty, and then there is no text."""
+"""Texts with columns to fill in: `{column}` must have a value; an empty `{column?}` leaves no text at all."""
 
 import re
 from collections.abc import Callable

@@ -34,7 +34,7 @@ FIRST_FOLLOW_UP = (*("call",) * 3, *("email",) * 3, "meeting")
 
 
 class OpportunityStory:
-    """One opportunity of a customer, told from its creation to its last close."""
+    """One opportunity of a customer, from its creation to its last close."""
 
     def __init__(self, context: RepContext, customer: SimulatedCustomer) -> None:
         self._context = context
@@ -43,7 +43,7 @@ class OpportunityStory:
         self._owner = context.rep.rep_id
 
     def run(self, at_us: int) -> None:
-        """Tell it all."""
+        """Emit all of its events."""
         self._emit(at_us, OpportunityCreated, segment=self._customer.segment)
         followed_us = self._follow_up(at_us)
         closed_us = self._pursue(followed_us)

@@ -69,7 +69,7 @@ class SimulatedCustomer(msgspec.Struct):
 
 
 def hire(number: int, reps: int, dice: Dice) -> SimulatedRep:
-    """The rep of this number (from 0) among so many."""
+    """The rep of this number (from 0) among `reps`."""
     team = number // TEAM_SIZE
     office, zone = OFFICES[team % len(OFFICES)]
     begin = dice.pick((8.0, 8.5, 9.0, 9.0, 9.5))

@@ -1,4 +1,4 @@
-"""One rep's place in the simulation: the people, the chances, and the pen that writes events down."""
+"""What one rep's stories share: the rep, the customers, the random numbers and the timeline."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -26,7 +26,7 @@ class Pursuit(msgspec.Struct, frozen=True):
 
 
 class RepContext:
-    """What every story of one rep needs. Contexts share nothing but the timeline: each rep's chances are their own."""
+    """Shared by every story of one rep. Reps share nothing but the timeline: each has random numbers of their own."""
 
     def __init__(self, label: str, rep: SimulatedRep, clients: list[SimulatedCustomer], timeline: Timeline) -> None:
         """`label` begins every id and makes it unique to this simulation and rep."""
@@ -46,7 +46,7 @@ class RepContext:
         return f"{letter}-{self.label}-{self._things}"
 
     def emit(self, at_us: int, event: Callable[..., Event], customer: SimulatedCustomer, **fields: object) -> str:
-        """Write down an event of a customer, whom the CRM gets to know at the first one; the event's id."""
+        """Add a customer's event to the timeline, and before the first one the customer; returns the event's id."""
         if not customer.known:
             self._introduce(at_us, customer)
         at_us -= at_us % _MILLISECOND_US
@@ -57,11 +57,11 @@ class RepContext:
         return event_id
 
     def retract(self, at_us: int, customer: SimulatedCustomer, event_id: str, entity: str, entity_id: str) -> None:
-        """Take an event back."""
+        """Emit the retraction of an event."""
         self.emit(at_us, EventRetracted, customer, retracts=event_id, entity=entity, entity_id=entity_id)
 
     def client(self) -> SimulatedCustomer:
-        """One of the rep's customers; some have far more to say than others."""
+        """One of the rep's customers; some come far more often than others."""
         share = self.dice.random()
         return self.clients[int(share * share * len(self.clients))]
 

@@ -22,7 +22,7 @@ NUDGE_AFTER_US = 45 * HOUR_US // 60
 
 
 class RequestStory:
-    """One request of a customer, told from its first message to its end."""
+    """One request of a customer, from its first message to its end."""
 
     def __init__(self, context: RepContext, customer: SimulatedCustomer, topic: str | None) -> None:
         dice = context.dice
@@ -35,7 +35,7 @@ class RequestStory:
         self._owner = None if dice.chance(UNOWNED) else context.rep.rep_id
 
     def run(self, at_us: int, queue: int) -> None:
-        """Tell it all; `queue` is how many others came in just before and have to be served first."""
+        """Emit all of its events; `queue` is how many others came in just before and have to be served first."""
         self._ask(at_us)
         self._greet(at_us)
         fate = self._context.dice.pick(FATES)
@@ -73,7 +73,7 @@ class RequestStory:
         return self._send(answered_us)
 
     def _send(self, at_us: int) -> int:
-        """The response itself; now and then it went to the wrong place, is taken back and sent again."""
+        """The response itself; now and then it went to the wrong recipient, is retracted and sent again."""
         context = self._context
         if context.dice.chance(RETRACTED):
             wrong = self._respond(at_us)

@@ -26,7 +26,7 @@ class Simulator:
     def __init__(
         self, seed: int, start_us: int, *, reps: int = 24, customers: int | None = None, intensity: float = 1.0
     ) -> None:
-        """`customers` is 40 for each rep unless told; `intensity` multiplies how much a rep's day brings.
+        """`customers` defaults to 40 for each rep; `intensity` multiplies how much a rep's day brings.
 
         Raises UsageError.
         """

@@ -1,4 +1,4 @@
-"""Puts events of many stories into one order of time, an hour at a go."""
+"""Merges the events of many stories into order of time, an hour at a time."""
 
 from operator import itemgetter
 
