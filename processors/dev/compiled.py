@@ -1,7 +1,7 @@
 """The core as machine code: `make compile` compiles the very modules that `make pure` runs, with mypyc.
 
-Optional, and nothing else changes: the compiled files lie beside their sources, and Python takes them first. So a fingerprint
-of the sources lies there too: after an edit the files are stale, and tests refuse to run yesterday's code.
+Optional, and nothing else changes: the compiled files lie beside their sources, and Python takes them first. So a note
+of what they were made from lies there too, and whoever edits a source is told, instead of running yesterday's code.
 """
 
 import shutil

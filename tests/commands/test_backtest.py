@@ -158,10 +158,10 @@ def test_nothing_at_all_makes_a_report_too(tmp_path: Path) -> None:
     print_backtest(report, Console(file=io.StringIO()))
 
 
-def test_the_first_bad_lines_are_said(history: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_bad_lines_are_printed(history: str, capsys: pytest.CaptureFixture[str]) -> None:
     backtest_files((history,), SHIPPED, None, None)
-    said = capsys.readouterr().err.splitlines()
-    assert [line.split(": ")[0] for line in said] == [f"{history}:81", f"{history}:82"]
+    printed = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[0] for line in printed] == [f"{history}:81", f"{history}:82"]
 
 
 def test_a_policy_that_cannot_be_and_a_missing_file_are_errors_in_words(tmp_path: Path, history: str) -> None:

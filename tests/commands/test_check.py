@@ -41,7 +41,7 @@ def broken() -> str:
     raise ConfigError("policy.toml: levels[0] = 3: allowed is a table [[levels]]")
 
 
-def test_a_right_stack_is_said_to_be_right(settings: Settings) -> None:
+def test_a_right_stack_is_reported_as_right(settings: Settings) -> None:
     ensure_topics(settings)
     code, lines = outcome(*all_checks(settings))
     assert code == 0
@@ -99,7 +99,7 @@ def publish_quality(settings: Settings, days: dict[int, int], example: str) -> N
     asyncio.run(publish())
 
 
-def test_missing_topics_are_told_with_the_mend(settings: Settings) -> None:
+def test_missing_topics_are_reported_with_the_fix(settings: Settings) -> None:
     code, lines = outcome(*kafka_checks(settings))
     assert code == 1
     assert lines[1].startswith(f"wrong topics   {settings.kafka.events_topics[0]}, ")
@@ -107,7 +107,7 @@ def test_missing_topics_are_told_with_the_mend(settings: Settings) -> None:
     assert lines[2] == "1 of 2 are wrong"
 
 
-def test_more_copies_than_brokers_are_told(settings: Settings) -> None:
+def test_more_copies_than_brokers_are_reported(settings: Settings) -> None:
     kafka = msgspec.structs.replace(settings.kafka, replication_factor=9)
     code, lines = outcome(kafka_checks(msgspec.structs.replace(settings, kafka=kafka))[0])
     assert code == 1
@@ -138,7 +138,7 @@ def test_a_broker_that_is_not_there_is_one_line() -> None:
     assert lines[0].startswith("wrong kafka    Kafka at 127.0.0.1:1")
 
 
-def test_a_redis_that_is_not_there_is_told_with_the_mend() -> None:
+def test_a_redis_that_is_not_there_is_reported_with_the_fix() -> None:
     settings = Settings(redis=RedisSettings(url="redis://127.0.0.1:1/0"))
     code, lines = outcome(Check("redis", lambda: redis_answers(settings)))
     assert code == 1
@@ -146,7 +146,7 @@ def test_a_redis_that_is_not_there_is_told_with_the_mend() -> None:
     assert "redis.url" in lines[0]
 
 
-def test_a_mistake_in_the_policy_is_told_with_its_place(tmp_path: Path) -> None:
+def test_a_mistake_in_the_policy_is_reported_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text('[[levels]]\nname = "1h"\nseconds = 3600\n', encoding="utf-8")
     settings = Settings(policy=PolicySettings(path=path))

@@ -1,4 +1,4 @@
-"""A wrong command line, a wrong value and a broker that is not there are told in one line, with the right exit code."""
+"""A wrong command line, a wrong value and a broker that is not there are one line of error, with the right exit code."""
 
 import os
 import shlex
@@ -76,7 +76,7 @@ def test_every_command_says_in_the_list_what_it_does_without_being_cut_short() -
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_list_says_of_a_command_what_its_own_help_says_first(name: str) -> None:
+def test_the_list_shows_the_first_line_of_each_commands_help(name: str) -> None:
     command = main.get_command(click.Context(main), name)
     assert command is not None
     assert command.get_short_help_str(limit=200) == COMMANDS[name].summary
@@ -150,8 +150,8 @@ def test_a_full_disk_is_one_line_and_exit_1(command: str) -> None:
 def test_ctrl_c_ends_a_command_without_a_word_also_while_it_is_being_loaded(loaded: bool, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("salespulse")
     events, errors = tmp_path / "events", tmp_path / "errors"
-    with events.open("wb") as out, errors.open("wb") as told:
-        running = subprocess.Popen([program, "simulate", "--live"], stdout=out, stderr=told)
+    with events.open("wb") as out, errors.open("wb") as stderr:
+        running = subprocess.Popen([program, "simulate", "--live"], stdout=out, stderr=stderr)
 
     def begun() -> bool:
         return events.stat().st_size > 0 if loaded else "msgspec" in Path(f"/proc/{running.pid}/maps").read_text()

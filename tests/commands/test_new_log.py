@@ -1,4 +1,4 @@
-"""Accepting a log in the place of another: what the mark says afterwards, and how `verify` folds it."""
+"""Accepting another log: the journal's position afterwards, and how `verify` folds it."""
 
 from config.settings import KafkaSettings
 from processors.agents.segments import Log, Mark

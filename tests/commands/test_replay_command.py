@@ -116,7 +116,7 @@ def test_replay_reads_standard_input_and_stops_at_an_instant() -> None:
     assert report["events"]["after_as_of"] == 3
 
 
-def test_a_line_that_does_not_fit_is_told_with_its_place_and_counted(tmp_path: Path) -> None:
+def test_a_line_that_does_not_fit_is_reported_with_its_position_and_counted(tmp_path: Path) -> None:
     result = run("replay", write(tmp_path, *STORY, extra=b'{"type":"dream"}\n\n{\n'))
     assert json.loads(result.stdout)["events"]["malformed"] == 2
     assert "events.jsonl:9: unknown_type: Invalid value 'dream'" in result.stderr
@@ -132,7 +132,7 @@ def test_a_file_of_which_nothing_can_be_read_is_one_line_and_exit_2(command: tup
     assert result.stderr.count("\n") == 1
 
 
-def test_many_bad_lines_beside_a_good_one_are_told_in_part_and_counted(tmp_path: Path) -> None:
+def test_only_the_first_of_many_bad_lines_are_printed_and_all_are_counted(tmp_path: Path) -> None:
     result = run("replay", write(tmp_path, *STORY[:1], extra=b"{}\n" * 9))
     assert (result.exit_code, json.loads(result.stdout)["events"]["malformed"]) == (0, 9)
     assert [line.split(" ")[0].rpartition("/")[2] for line in result.stderr.splitlines()] == [

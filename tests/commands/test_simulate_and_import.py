@@ -170,7 +170,7 @@ def test_a_history_older_than_workers_keep_any_goes_to_kafka_with_a_warning_that
     assert [line.split(" are older")[0] for line in target.warnings] == ["2 events"]
 
 
-def test_so_many_events_end_now_in_kafka_and_a_shortfall_is_told(settings: Settings) -> None:
+def test_a_count_of_events_ends_now_in_kafka_and_a_shortfall_is_reported(settings: Settings) -> None:
     ensure_topics(settings)
     now_us = START_US + 5 * DAY_US
     target = Target(msgspec.structs.replace(settings, clock=ClockSettings(mode="fixed", at=moment(now_us))))

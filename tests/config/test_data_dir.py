@@ -1,4 +1,4 @@
-"""A directory in which no worker could write is told before one begins."""
+"""A directory in which no worker could write is an error before one begins."""
 
 from pathlib import Path
 

@@ -46,7 +46,7 @@ def mistake(read: Callable[[Path], object], path: Path, text: str) -> str | None
 @pytest.mark.parametrize(
     "text", ["x = " + "[" * 3000, "x = " + "{a = " * 3000, "x = " + "9" * 5000, "[" + "a." * 5000 + "a]\n", "x = ["]
 )
-def test_it_is_told_in_one_line(tmp_path: Path, read: Callable[[Path], object], text: str) -> None:
+def test_it_is_one_line_of_error(tmp_path: Path, read: Callable[[Path], object], text: str) -> None:
     path = tmp_path / "some.toml"
     found = mistake(read, path, text)
     assert found is not None
@@ -81,7 +81,7 @@ def test_a_secret_under_a_wrong_key_is_not_shown(tmp_path: Path, text: str) -> N
     assert "hunter2" not in found
 
 
-def test_a_setting_that_does_not_fit_another_is_told_where_its_value_comes_from(tmp_path: Path) -> None:
+def test_a_setting_that_does_not_fit_another_is_reported_where_its_value_comes_from(tmp_path: Path) -> None:
     path = tmp_path / "salespulse.toml"
     path.write_text('[kafka]\ngroup = "g"\n\n[board]\nshard = "4/4"\n', encoding="utf-8")
     with pytest.raises(ConfigError, match=rf"^{re.escape(str(path))}:5: board\.shard = 4/4: does not fit; allowed: "):

@@ -1,4 +1,4 @@
-"""Senders are told what workers would refuse for its instant, and whatever they are advised to set has it taken."""
+"""Senders are warned of events that workers would refuse for their instant, and the settings advised make them accepted."""
 
 import re
 from collections.abc import Iterable

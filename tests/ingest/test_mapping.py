@@ -1,4 +1,4 @@
-"""What a mapping may say, and how mistakes in it are told."""
+"""What a mapping may contain, and the errors for mistakes in it."""
 
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def test_the_template_of_the_readme_is_good(tmp_path: Path) -> None:
         ("[[events]]", "[[events]", r"is no TOML"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_a_mistake_is_reported_with_its_line_and_key(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in GOOD
     with pytest.raises(ConfigError, match=message) as caught:
         load_mapping(write(tmp_path, GOOD.replace(old, new)))

@@ -1,4 +1,4 @@
-"""Disorder, duplicates and damage: what is added can be told apart, and nothing is lost."""
+"""Disorder, duplicates and damage: what is added can be recognised, and nothing is lost."""
 
 from collections import Counter
 from itertools import islice
