@@ -16,6 +16,7 @@ from rich.console import Console
 
 from config.clock import in_force, wall_us
 from config.settings import KafkaSettings, Settings
+from config.toml_writer import toml_value
 from processors.commands.journal_facts import read_journal_facts
 from processors.commands.topic_extents import require_no_workers
 from processors.core.instants import FOREVER_US
@@ -61,11 +62,10 @@ def grow(settings: Settings, partitions: int, console: Console) -> int:
         copied = _copy(old, new)
         require_no_workers(admin, old)
     asyncio.run(_forget(settings))
-    topics = ", ".join(map(_quoted, new.events_topics))
     console.print(
         f"{copied.records:,} records copied ({copied.rekeyed:,} to another key), and {copied.remembered:,} facts "
         "that the old topics no longer hold. Set this for all programs and producers, and start them:\n\n[kafka]\n"
-        f"events_topics = [{topics}]\ngroup = {_quoted(new.group)}\npartitions = {partitions}",
+        f"events_topics = {toml_value(new.events_topics)}\ngroup = {toml_value(new.group)}\npartitions = {partitions}",
         soft_wrap=True,
         highlight=False,
         markup=False,
@@ -81,10 +81,6 @@ def grown(kafka: KafkaSettings, partitions: int) -> KafkaSettings:
 
 def _named(name: str, partitions: int) -> str:
     return f"{GROWN.sub('', name)}-p{partitions}"
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
 
 
 def _copy(old: KafkaSettings, new: KafkaSettings) -> Copied:

@@ -1,4 +1,4 @@
-"""A wrong command line, a wrong value and a broker that is not there are one line of error, with the right exit code."""
+"""A wrong command line, a wrong value and a broker that is not there are one line, with the right exit code."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""Senders are warned of events that workers would refuse for their instant, and the settings advised make them accepted."""
+"""Senders are warned of events that workers would refuse for their instant, and the advised settings get them accepted."""
 
 import re
 from collections.abc import Iterable
