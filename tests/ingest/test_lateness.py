@@ -1,4 +1,4 @@
-"""Senders are warned of events that workers would refuse for their instant, and the advised settings get them accepted."""
+"""Senders are warned of events that workers would refuse for their instant, and the advised settings let them in."""
 
 import re
 from collections.abc import Iterable
