@@ -32,7 +32,7 @@ CAUSES = {"calendars": "other calendars, teams and zones", "levels": "other leve
 @click.option("--as-of", type=INSTANT, help="the instant to look at; default: the newest event")
 @click.option("--format", "form", type=click.Choice(["table", "json", "html"]), default="table", show_default=True)
 def command(files: tuple[str, ...], policy: Path, against: Path | None, as_of: int | None, form: str) -> None:
-    """Which alerts history would have had under a policy.
+    """The alerts that history would have raised under a policy.
 
     FILES are JSONL events; - is standard input. With --against, two policies side by side.
     """
@@ -101,7 +101,7 @@ def print_backtest(report: BacktestReport, console: Console) -> None:
     if report.comparison is not None:
         console.print(_differences(report))
         if report.comparison.causes is None:
-            console.print("Causes cannot be told apart: a policy has versions.")
+            console.print("Causes cannot be separated: a policy has versions.")
 
 
 def hours_of(side: Side) -> list[int]:

@@ -17,6 +17,6 @@ from processors.commands.options import CONFIG, SHARD
 )
 @CONFIG
 def command(shard: str | None, config_file: Path | None) -> None:
-    """The board: metrics, API and live page."""
+    """Serve the board: metrics, API and live page."""
     overridden = {} if shard is None else {variable("board", "shard"): shard}
     raise SystemExit(run_board(load_settings(config_file, os.environ | overridden)))

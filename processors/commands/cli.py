@@ -5,20 +5,20 @@ import click
 from processors.commands.command_line import LazyCommands, Listed
 
 COMMANDS = {
-    "backtest": Listed("backtest", "Which alerts history would have had under a policy."),
-    "board": Listed("board", "The board: metrics, API and live page."),
+    "backtest": Listed("backtest", "The alerts that history would have raised under a policy."),
+    "board": Listed("board", "Serve the board: metrics, API and live page."),
     "check": Listed("check", "What is wrong here, if anything, and how to fix it."),
-    "dead-letters": Listed("dead_letters", "What could not count and why; puts mended ones back."),
+    "dead-letters": Listed("dead_letters", "What could not be counted, and why; resends corrected ones."),
     "demo": Listed("demo", "Everything on this machine, with a simulated team."),
     "explain": Listed("explain", "Every event, interval and rule behind one wait or sale."),
-    "import": Listed("import_csv", "Bring history in."),
-    "notifier": Listed("notifier", "Alerts to Alertmanager, webhooks, Slack and e-mail."),
+    "import": Listed("import_csv", "Import history from files."),
+    "notifier": Listed("notifier", "Send alerts to Alertmanager, webhooks, Slack and e-mail."),
     "replay": Listed("replay", "The report over JSONL events, without Kafka."),
     "schemas": Listed("json_schemas", "Generate the contract's JSON Schemas."),
     "simulate": Listed("simulate", "A seeded, believable team of reps and customers as events."),
-    "topics": Listed("topics", "Create what topics are missing, and check them all."),
+    "topics": Listed("topics", "Create missing topics, and check all of them."),
     "verify": Listed("verify", "Fold the topics again and compare the live numbers."),
-    "worker": Listed("worker", "One Faust worker against the configured Kafka and Redis."),
+    "worker": Listed("worker", "Run one Faust worker with the configured Kafka and Redis."),
 }
 
 

@@ -34,18 +34,18 @@ MAX_DIGITS = 20
 @click.option(
     "--reason", type=click.Choice([why.value for why in Reason]), metavar="REASON", help="only of this reason"
 )
-@click.option("--replay", "mended", metavar="FILE", help="put mended records (JSONL, - for standard input) back")
+@click.option("--replay", "mended", metavar="FILE", help="send corrected records (JSONL, - for standard input) back")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["table", "json", "values"]),
     default="table",
     show_default=True,
-    help="values: what was sent, one a line, to be mended and put back",
+    help="values: what was sent, one a line, to be corrected and sent back",
 )
 @CONFIG
 def command(limit: int, reason: str | None, mended: str | None, form: str, config_file: Path | None) -> None:
-    """What could not count and why; puts mended ones back."""
+    """What could not be counted, and why; resends corrected ones."""
     settings = settings_of(config_file)
     if mended is not None:
         click.echo(f"{replay_mended(settings, mended)} mended records sent back")

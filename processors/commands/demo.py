@@ -19,7 +19,7 @@ from processors.dev.local_stack import run_demo
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--port", type=PORT, default=8080, show_default=True, help="of the board; 0: any free one")
 @click.option("--worker-port", type=PORT, default=0, show_default=True, help="of the worker's metrics; 0: any free one")
-@click.option("--broker-port", type=PORT, default=0, show_default=True, help="the same of the broker")
+@click.option("--broker-port", type=PORT, default=0, show_default=True, help="of the broker; 0: any free one")
 @click.option("--redis-port", type=PORT, default=0, show_default=True, help="of Redis")
 @click.option("--prometheus-port", type=PORT, default=0, show_default=True, help="of Prometheus")
 @click.option("--alertmanager-port", type=PORT, default=0, show_default=True, help="of Alertmanager")

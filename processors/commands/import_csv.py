@@ -25,14 +25,14 @@ from schemas.events import Message, RepUpdated
 
 @click.group("import")
 def command() -> None:
-    """Bring history in."""
+    """Import history from files."""
 
 
 @command.command("csv")
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option("--mapping", required=True, type=FILE, help="mapping in TOML")
 @click.option("--strict", is_flag=True, help="stop at the first row that does not fit")
-@click.option("--allow-skipped", is_flag=True, help="send the others even if most rows do not fit")
+@click.option("--allow-skipped", is_flag=True, help="send the other rows even if most do not fit")
 @TO
 @CONFIG
 def import_csv(

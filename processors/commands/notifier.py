@@ -11,5 +11,5 @@ from processors.notifier.main import run_notifier
 @click.command("notifier")
 @CONFIG
 def command(config_file: Path | None) -> None:
-    """Alerts to Alertmanager, webhooks, Slack and e-mail."""
+    """Send alerts to Alertmanager, webhooks, Slack and e-mail."""
     raise SystemExit(run_notifier(settings_of(config_file)))

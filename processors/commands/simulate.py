@@ -24,17 +24,17 @@ from schemas.errors import UsageError
 
 
 @click.command("simulate")
-@click.option("--seed", type=int, default=1, show_default=True, help="the same one: the same bytes")
+@click.option("--seed", type=int, default=1, show_default=True, help="the same seed gives the same bytes")
 @click.option("--reps", type=click.IntRange(min=1), default=24, show_default=True)
 @click.option("--customers", type=click.IntRange(min=1), help="default: 40 for each rep")
-@click.option("--intensity", type=POSITIVE, default=1.0, show_default=True, help="how much a day brings")
+@click.option("--intensity", type=POSITIVE, default=1.0, show_default=True, help="multiplies how much happens each day")
 @click.option("--start", type=INSTANT, help="the first instant; default: 30 days before now")
 @click.option(
     "--until", type=INSTANT, help="the last instant; default: now, but none with --count onto stdout or --live"
 )
 @click.option("--count", type=click.IntRange(min=1), help="events at most")
-@click.option("--rate", type=POSITIVE, help="events a second, evenly; default: as fast as possible")
-@click.option("--live", is_flag=True, help="each event when the clock shows its instant")
+@click.option("--rate", type=POSITIVE, help="events a second, evenly spaced; default: as fast as possible")
+@click.option("--live", is_flag=True, help="send each event when the clock reaches its instant")
 @click.option("--disorder", type=SHARE, default=0.0, help="share that comes late")
 @click.option("--duplicates", type=SHARE, default=0.0, help="share that comes twice")
 @click.option("--malformed", type=SHARE, default=0.0, help="share followed by a damaged copy")

@@ -17,7 +17,7 @@ from processors.ingest.topics import run_topics
 @click.option("--grow", type=click.IntRange(1), metavar="N", help="all stopped: copy events to topics of N partitions")
 @CONFIG
 def command(only_check: bool, accept_new_log: bool, grow: int | None, config_file: Path | None) -> None:
-    """Create what topics are missing, and check them all.
+    """Create missing topics, and check all of them.
 
     Existing topics stay as they are: for wrong partitions or a wrong cleanup policy, the fix is printed.
     """

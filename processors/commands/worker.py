@@ -11,5 +11,5 @@ from processors.worker import run_worker
 @click.command("worker")
 @CONFIG
 def command(config_file: Path | None) -> None:
-    """One Faust worker against the configured Kafka and Redis."""
+    """Run one Faust worker with the configured Kafka and Redis."""
     raise SystemExit(run_worker(settings_of(config_file)))
