@@ -11,9 +11,9 @@ import msgspec
 
 from config.settings import Settings
 from processors.dev.process import LOOPBACK
-from processors.notifier.webhook import Message
+from processors.notifier.receivers.webhook import WebhookMessage
 
-_message = msgspec.json.Decoder(Message)
+_message = msgspec.json.Decoder(WebhookMessage)
 
 
 class _Server(ThreadingHTTPServer):
@@ -27,7 +27,7 @@ class AlertInbox:
     def __init__(self) -> None:
         self.fired = 0
         """Passed deadlines received."""
-        self._news: SimpleQueue[Message] = SimpleQueue()
+        self._news: SimpleQueue[WebhookMessage] = SimpleQueue()
         self._server = _Server((LOOPBACK, 0), _handler(self))
 
     @property
@@ -44,13 +44,13 @@ class AlertInbox:
         self._server.shutdown()
         self._server.server_close()
 
-    def add(self, message: Message) -> None:
+    def add(self, message: WebhookMessage) -> None:
         """Count a message that has come in."""
         if message.state == "fired" and not message.reminder:
             self.fired += 1
             self._news.put(message)
 
-    def drain_fired(self) -> Iterator[Message]:
+    def drain_fired(self) -> Iterator[WebhookMessage]:
         """Yield the passed deadlines received since the last call."""
         try:
             while True:
