@@ -16,7 +16,7 @@ from urllib.request import urlopen
 from processors.dev.process import free_port
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config" / "policy.toml"
-COMMAND = [sys.executable, "-c", "from processors.cli import main; main()", "board"]
+COMMAND = [sys.executable, "-c", "from processors.commands.cli import main; main()", "board"]
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def test_it_refuses_to_be_open_to_a_network_by_accident(redis_url: str) -> None:
     with board(0, redis_url, SALESPULSE_BOARD__HOST="0.0.0.0") as process:  # noqa: S104 -- what it refuses
         _, said = process.communicate(timeout=30)
         assert process.returncode == 2
-    assert "board.host = 0.0.0.0: allowed is 127.0.0.1 while nobody has to sign in" in said
+    assert "board.host = 0.0.0.0: is open to a network; allowed: 127.0.0.1 while nobody has to sign in" in said
     assert "Traceback" not in said
 
 

@@ -12,9 +12,9 @@ import msgspec
 from playwright.sync_api import Page, Route, expect
 
 from config.settings import RedisSettings, Settings
+from processors.dev.metrics_page import get
 from processors.dev.process import free_port
 from processors.dev.redis_server import EmbeddedRedis, embedded_redis
-from processors.dev.scrape import get
 from processors.read_model.redis_connection import connect
 from processors.read_model.writer import ReadModelWriter
 from schemas.events import RepUpdated

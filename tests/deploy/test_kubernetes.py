@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from config.settings import load_settings
-from processors.cli import main
+from processors.commands.cli import COMMANDS
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +61,7 @@ def test_pods_run_a_command_that_exists_in_the_version_of_the_project(pod: Json)
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     [container] = pod["spec"]["containers"]
     assert container["image"] == f"salespulse:{version}"
-    assert container["args"][0] in main.commands
+    assert container["args"][0] in COMMANDS
     user = pod["spec"]["securityContext"]["runAsUser"]
     assert f"USER {user}:{user}" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 

@@ -10,9 +10,9 @@ from aiokafka.errors import KafkaConnectionError
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.dev.scrape import Page, get
+from processors.commands.verify import verify
+from processors.dev.metrics_page import MetricsPage, get
 from processors.ingest.topics import ensure_topics
-from processors.tools.verify import verify
 from tests.hostile.producer import REPS, HostileProducer
 from tests.hostile.wire import RawProducer
 from tests.integration.stack import Worker, board, wait_until, worker
@@ -104,7 +104,7 @@ def withstand(settings: Settings, directory: Path, seed: int, records: int) -> t
     return account, figures
 
 
-def accounted(page: Page, settings: Settings) -> float:
+def accounted(page: MetricsPage, settings: Settings) -> float:
     """Offsets of the events topics of which a worker has said what became of them."""
     events = page.total("salespulse_events_total") - page.total("salespulse_events_total", type="rep.updated")
     topic = settings.kafka.events_topics[0]
@@ -115,7 +115,7 @@ def _position(running: Worker) -> float:
     return running.page().total("salespulse_position_records")
 
 
-def _check_all_counted(page: Page, settings: Settings, account: Account) -> None:
+def _check_all_counted(page: MetricsPage, settings: Settings, account: Account) -> None:
     results = page.totals_by("salespulse_events_total", "result")
     unreadable = page.totals_by("salespulse_unreadable_records_total", "topic")
     assert accounted(page, settings) == account.accepted, (results, unreadable, account)
@@ -135,7 +135,7 @@ def _knows_reps(text: str | None) -> bool:
 
 def _figures(running: Worker, account: Account, seconds: float, board_metrics_bytes: int) -> Figures:
     text = get(running.port, "/metrics") or ""
-    page = Page(text)
+    page = MetricsPage(text)
     return Figures(
         seconds=round(seconds, 1),
         records_per_second=round(account.accepted / seconds, 1),
