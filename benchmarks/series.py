@@ -15,9 +15,9 @@ from rich.table import Table
 from benchmarks.exposition import PARTITION, TEAM_SIZE, some_partial
 from config.clock import Clock
 from config.settings import ClockSettings
-from processors.board.chunks import gzipped
-from processors.board.exposition import Exposition
-from processors.board.store import Store
+from processors.board.metrics.chunks import gzipped
+from processors.board.metrics.exposition import Exposition
+from processors.board.state.store import Store
 from processors.core.instants import DAY_US
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY

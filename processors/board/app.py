@@ -11,25 +11,25 @@ from prometheus_client import CollectorRegistry
 from config.board_settings import BoardSettings
 from config.clock import Clock, wall_us
 from config.settings import Settings
-from processors.board.access import Access
-from processors.board.answers import Source
-from processors.board.api import Api
-from processors.board.exposition import Exposition
-from processors.board.families import windows_of
-from processors.board.health import Health
-from processors.board.holds import Desk, LazyAckTopic
-from processors.board.latest import LatestDeadLetters
-from processors.board.letters_api import LettersApi
-from processors.board.openapi import openapi_routes
-from processors.board.pages import Pages
-from processors.board.problems import LARGEST_REQUEST_BYTES, Handler, problems
-from processors.board.quotas import Quota
-from processors.board.requests_api import RequestsApi
-from processors.board.scrape import BoardMetrics, Scrape
-from processors.board.security import ours_only, secure
-from processors.board.shard import parse_shard
-from processors.board.store import Store
-from processors.board.views import build_views
+from processors.board.api.dead_letters_api import LettersApi
+from processors.board.api.health import Health
+from processors.board.api.numbers_api import Api
+from processors.board.api.openapi import openapi_routes
+from processors.board.api.requests_api import RequestsApi
+from processors.board.api.responses import Source
+from processors.board.metrics.exposition import Exposition
+from processors.board.metrics.families import windows_of
+from processors.board.metrics.metrics_endpoint import BoardMetrics, Scrape
+from processors.board.metrics.shard import parse_shard
+from processors.board.pages.page_views import build_views
+from processors.board.pages.pages import Pages
+from processors.board.state.acknowledgements import Desk, LazyAckTopic
+from processors.board.state.dead_letter_tail import LatestDeadLetters
+from processors.board.state.store import Store
+from processors.board.web.access import Access
+from processors.board.web.problems import LARGEST_REQUEST_BYTES, Handler, problems
+from processors.board.web.quotas import Quota
+from processors.board.web.security import ours_only, secure
 from processors.notifier.acks import Acks
 from processors.sinks.follower import Follower
 from processors.sinks.redis_client import connect

@@ -6,7 +6,7 @@ import msgspec
 
 from config.clock import Clock
 from config.settings import ClockSettings
-from processors.board.store import Store
+from processors.board.state.store import Store
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY, Policy
 from schemas.views import OpenRequest, Partial, Section, Standing, partial_field

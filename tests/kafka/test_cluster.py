@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import KafkaSettings, Settings
-from processors.board.latest import LatestDeadLetters
+from processors.board.state.dead_letter_tail import LatestDeadLetters
 from processors.dev.process import LOOPBACK, free_port
 from processors.ingest.clients import admin_client, producer
 from processors.ingest.topics import ensure_topics

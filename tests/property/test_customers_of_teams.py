@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from processors.board.pools import Pool, Pools
-from processors.board.store import Store
+from processors.board.state.store import Store
+from processors.board.state.team_sums import Pool, Pools
 from processors.core.directory import Directory, directory_of
 from processors.core.ledger import Ledger
 from processors.core.numbers import numbers_of

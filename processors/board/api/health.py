@@ -1,0 +1,54 @@
+"""`/healthz`: the process lives. `/readyz`: it has numbers to show, and how fresh they can be."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from aiohttp import web
+
+from processors.board.state.store import Store
+from processors.board.web.access import caller_of
+from processors.core.instants import rfc3339
+from processors.sinks.follower import Status
+
+
+class Health:
+    """The handlers."""
+
+    def __init__(self, store: Store, status: Status, is_ready: Callable[[], bool]) -> None:
+        self._store = store
+        self._status = status
+        self._is_ready = is_ready
+
+    def routes(self) -> list[web.RouteDef]:
+        """Where the handlers are."""
+        return [web.get("/healthz", self.healthz), web.get("/readyz", self.readyz)]
+
+    async def healthz(self, _request: web.Request) -> web.Response:
+        """Whether the event loop turns."""
+        return web.json_response({"status": "ok"})
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """200 once numbers and `/metrics` are there; from then on the last state is shown.
+
+        Why Redis is away, with its address, is for those who may read.
+        """
+        status = HTTPStatus.OK if self._is_ready() else HTTPStatus.SERVICE_UNAVAILABLE
+        return web.json_response(self.state(reasons="read" in caller_of(request).may), status=status)
+
+    def state(self, *, reasons: bool) -> dict[str, object]:
+        """How the board stands."""
+        since_us, stale_us = self._status.down_since_us, self._status.stale_since_us
+        return {
+            "status": "ready" if self._is_ready() else "loading",
+            "redis": {
+                "up": since_us is None,
+                "down_since": None if since_us is None else rfc3339(since_us),
+                "reason": self._status.why_down if reasons else None,
+            },
+            "read_model": {
+                "stale_since": None if stale_us is None else rfc3339(stale_us),
+                "reason": self._status.why_stale if reasons else None,
+                "emptied": self._status.emptied,
+                "partitions": len(self._store.partitions),
+            },
+        }

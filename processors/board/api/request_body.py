@@ -1,0 +1,37 @@
+"""Bodies of requests: JSON of a known shape, else a problem that says what is wrong with it."""
+
+import asyncio
+from http import HTTPStatus
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from processors.board.web.problems import Problem
+from schemas.codec import UNREADABLE
+
+T = TypeVar("T")
+
+BODY_SECONDS = 10.0
+"""A body is 16 KiB at most."""
+
+
+async def read_json(request: web.Request, kind: type[T]) -> T:
+    """The body; an empty one counts as `{}`. Raises Problem, also for one that does not come within BODY_SECONDS."""
+    raw = await _read(request)
+    if raw and request.content_type != "application/json":
+        detail = f"content-type {request.content_type!r}: allowed is application/json"
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
+    try:
+        return msgspec.json.decode(raw or b"{}", type=kind)
+    except UNREADABLE as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not as it should be: {error}") from error
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError as error:
+        detail = f"the body did not come within {BODY_SECONDS:g} s"
+        raise Problem(HTTPStatus.REQUEST_TIMEOUT, detail, {"Connection": "close"}) from error

@@ -1,0 +1,76 @@
+"""The words of the live page in English and Chinese, from one catalogue, and how numbers are written in them."""
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from aiohttp import web
+
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+CATALOGUE = Path(__file__).with_name("translations.toml")
+COOKIE = "lang"
+
+_UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+
+
+class Words:
+    """The catalogue in one language."""
+
+    def __init__(self, language: Language) -> None:
+        self.language = language
+        self.tag = "zh-CN" if language == "zh" else "en"
+        entries: dict[str, list[str]] = tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
+        self._words = {key: words[LANGUAGES.index(language)] for key, words in entries.items()}
+
+    def __getitem__(self, key: str) -> str:
+        """A word; KeyError for one that is not in the catalogue."""
+        return self._words[key]
+
+    def span(self, seconds: float | None) -> str:
+        """A duration by its two largest units: `1 h 5 min`."""
+        if seconds is None:
+            return "–"
+        left = int(seconds)
+        parts: list[str] = []
+        for length, unit in _UNITS:
+            if left >= length or (unit == "second" and not parts):
+                parts.append(f"{left // length} {self[unit]}")
+                left %= length
+            if len(parts) == 2 or (parts and not left):
+                break
+        return " ".join(parts)
+
+    def window(self, name: str) -> str:
+        """A window's name: `today`, `30 d`, `all`."""
+        return f"{name[:-1]}\u00a0{self['day']}" if name[:-1].isdigit() else self[f"window_{name}"]
+
+    def reason(self, reason: str) -> str:
+        """Why a record does not count; a reason without a word is told as it is."""
+        return self._words.get(f"reason_{reason}", reason)
+
+    def priority(self, priority: str) -> str:
+        """A request's priority."""
+        return self._words.get(f"priority_{priority}", priority)
+
+    @staticmethod
+    def small_share(ratio: float | None) -> str:
+        """A ratio that may be far below one percent."""
+        return "–" if ratio is None else f"{ratio:.2%}"
+
+    @staticmethod
+    def share(ratio: float | None) -> str:
+        """A ratio in percent."""
+        return "–" if ratio is None else f"{ratio:.0%}"
+
+
+ALL_WORDS = {language: Words(language) for language in LANGUAGES}
+
+
+def language_of(request: web.Request) -> Language:
+    """What the address says, else the cookie, else the browser."""
+    for said in (request.query.get("lang"), request.cookies.get(COOKIE)):
+        for language in LANGUAGES:
+            if said == language:
+                return language
+    return "zh" if request.headers.get("Accept-Language", "").lower().startswith("zh") else "en"
