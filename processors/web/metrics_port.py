@@ -14,7 +14,7 @@ from schemas.errors import Unavailable
 
 LIMITS = Limits(connections=64, connections_per_address=16, write_seconds=15.0)
 """Few programs scrape, and answers are small."""
-STOP_SECONDS = 1.0
+SHUTDOWN_TIMEOUT_SECONDS = 1.0
 
 
 class MetricsPort:
@@ -53,7 +53,7 @@ class MetricsPort:
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/", self._metrics)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=STOP_SECONDS)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS)
         try:
             await runner.setup()
             await Site(runner, host, port, Guard(self._limits, nobody)).start()

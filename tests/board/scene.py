@@ -61,13 +61,17 @@ class Scene:
         self.reps[rep_id].open.append(request)
         self.put(partition, "open", f"{request.customer_id}|{request.request_id}", request)
 
-    def answer(self, rep_id: str, request: OpenRequest, partition: str = PARTITIONS[0]) -> None:
+    def json_response(self, rep_id: str, request: OpenRequest, partition: str = PARTITIONS[0]) -> None:
         self.reps[rep_id].open.remove(request)
         self.put(partition, "open", f"{request.customer_id}|{request.request_id}", None)
 
     def stand(self, rep_id: str, standing: Standing, partition: str = PARTITIONS[0]) -> None:
         self.reps[rep_id].standing = [standing]
         self.put(partition, "standing", rep_id, standing)
+
+
+def no_hold(_request: OpenRequest) -> None:
+    """Nobody has acknowledged anything."""
 
 
 def request(rep_id: str, number: int, opened_us: int) -> OpenRequest:

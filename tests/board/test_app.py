@@ -159,7 +159,7 @@ def test_s11_what_a_version_before_published_counts_no_customers_of_teams_until_
             assert set(board.store.fields(ONE, "partials")) == rep.keys() | (after.keys() & pooled.keys())
             subjects: tuple[tuple[Scope, str], ...] = (("team", "east"), ("company", ""))
             for scope, team in subjects:
-                counted = board.store.distinct(scope, team)
+                counted = board.store.distinct_counts(scope, team)
                 assert {part.customers_answered for part in counted} == {customers}
         with redis.Redis.from_url(redis_url, decode_responses=True) as client:
             assert set(client.hkeys(f"{PREFIX}:{ONE}:partials")) == rep.keys() | after.keys()

@@ -1,4 +1,4 @@
-"""`/healthz`: the process lives. `/readyz`: it has numbers to show, and how fresh they can be."""
+"""Liveness (`/healthz`) and readiness (`/readyz`)."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -20,23 +20,23 @@ class Health:
         self._is_ready = is_ready
 
     def routes(self) -> list[web.RouteDef]:
-        """Where the handlers are."""
+        """The routes of the handlers."""
         return [web.get("/healthz", self.healthz), web.get("/readyz", self.readyz)]
 
     async def healthz(self, _request: web.Request) -> web.Response:
-        """Whether the event loop turns."""
+        """Answers while the event loop runs."""
         return web.json_response({"status": "ok"})
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """200 once numbers and `/metrics` are there; from then on the last state is shown.
+        """200 once the numbers are loaded and rendered, and from then on, even while Redis is away.
 
-        Why Redis is away, with its address, is for those who may read.
+        The reason why Redis is away contains its address, so only callers who may read see it.
         """
         status = HTTPStatus.OK if self._is_ready() else HTTPStatus.SERVICE_UNAVAILABLE
         return web.json_response(self.state(reasons="read" in caller_of(request).may), status=status)
 
     def state(self, *, reasons: bool) -> dict[str, object]:
-        """How the board stands."""
+        """The body of `/readyz`."""
         since_us, stale_us = self._status.down_since_us, self._status.stale_since_us
         return {
             "status": "ready" if self._is_ready() else "loading",

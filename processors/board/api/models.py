@@ -1,4 +1,4 @@
-"""What the API answers and takes, field by field: the JSON and its OpenAPI document both come from here.
+"""The bodies of the API's requests and responses. The JSON and its OpenAPI document both come from here.
 
 Instants are RFC 3339 text in UTC, durations seconds, money text with two decimal places.
 """
@@ -14,8 +14,12 @@ from processors.board.state.dead_letter_tail import Letter
 from processors.core.comparison import Comparisons
 from processors.core.numbers import Numbers
 from processors.notifier.acks import LONGEST_NAME
+from schemas.errors import Reason
 
-LONGEST_SNOOZE_SECONDS = 30 * 86_400
+MAX_SNOOZE_SECONDS = 30 * 86_400
+MAX_WAIT_SECONDS = 10**9
+MAX_TURN = 10**9
+REASONS = tuple(reason.value for reason in Reason)
 
 Item = TypeVar("Item")
 
@@ -153,7 +157,7 @@ class Acknowledgement(msgspec.Struct, forbid_unknown_fields=True):
 class Snooze(Acknowledgement, forbid_unknown_fields=True):
     """Until when nobody is to be told of a request: one of `seconds` from now and `until`, by Salespulse's clock."""
 
-    seconds: Annotated[int, Meta(ge=1, le=LONGEST_SNOOZE_SECONDS)] | None = None
+    seconds: Annotated[int, Meta(ge=1, le=MAX_SNOOZE_SECONDS)] | None = None
     until: Annotated[datetime, Meta(tz=True)] | None = None
 
 

@@ -1,4 +1,4 @@
-"""`/api/v1`: the live numbers as JSON. Instants are RFC 3339, durations seconds, money text with two decimal places."""
+"""`/api/v1`: reps, teams, segments and data quality as JSON."""
 
 import asyncio
 from bisect import bisect_right
@@ -21,9 +21,9 @@ from processors.board.api.models import (
     Team,
     Teams,
 )
-from processors.board.api.query import LONGEST_WORD, Query, place
-from processors.board.api.responses import Slice, Source, answer, page_of
-from processors.board.state.team_sums import Pools
+from processors.board.api.query import MAX_TEXT_LENGTH, Query, encode_cursor
+from processors.board.api.responses import PageBounds, Source, json_response, page_fields
+from processors.board.state.team_sums import TeamSums
 from processors.board.web.access import caller_of
 from processors.board.web.problems import Problem
 from processors.core.comparison import comparisons
@@ -32,78 +32,78 @@ from processors.core.numbers import Numbers, numbers_of, segment_of
 from processors.core.windows import ALL, WINDOWS
 from schemas.views import Partial
 
-LARGEST_PAGE_BYTES = 2 * 1024 * 1024
-"""A page of reps or teams ends when its items are larger: names in them may be long."""
-REPS_AT_ONCE = 25
-"""So many reps' numbers are made before the event loop gets its turn."""
+MAX_PAGE_BYTES = 2 * 1024 * 1024
+"""A page of reps or teams ends once its items exceed this: names may be long."""
+REPS_BATCH_SIZE = 25
+"""Reps whose numbers are computed between two turns of the event loop."""
 
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
-def _slice(names: Sequence[str], first: int, shown: int) -> Slice:
-    """Where a page of items is among all of them, by their names in order."""
+def _bounds(names: Sequence[str], first: int, shown: int) -> PageBounds:
+    """The bounds of a page of items that are ordered by name."""
     last = first + shown
-    return Slice(len(names), place(names[last - 1]) if shown and last < len(names) else None)
+    return PageBounds(len(names), encode_cursor(names[last - 1]) if shown and last < len(names) else None)
 
 
-class Api:
-    """The handlers of numbers."""
+class NumbersApi:
+    """The handlers."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._store = source.store
-        self._pools = Pools(source.store)
-        self._levels = source.store.ages.levels
+        self._team_sums = TeamSums(source.store)
+        self._levels = source.store.age_classes.levels
         self._pipelines = source.store.policy.pipelines
         self._kinds = source.store.policy.kinds
 
     def routes(self) -> list[web.RouteDef]:
-        """Where the handlers are."""
-        known = self._source.known
+        """The routes of the handlers."""
+        when_loaded = self._source.when_loaded
         return [
-            web.get("/api/v1/reps", known(self.reps)),
-            web.get(r"/api/v1/reps/{rep_id:[\s\S]+}", known(self.rep)),
-            web.get("/api/v1/teams", known(self.teams)),
-            web.get("/api/v1/segments", known(self.segments)),
-            web.get("/api/v1/quality", known(self.quality)),
+            web.get("/api/v1/reps", when_loaded(self.reps)),
+            web.get(r"/api/v1/reps/{rep_id:[\s\S]+}", when_loaded(self.rep)),
+            web.get("/api/v1/teams", when_loaded(self.teams)),
+            web.get("/api/v1/segments", when_loaded(self.segments)),
+            web.get("/api/v1/quality", when_loaded(self.quality)),
             web.get("/api/v1/me", self.me),
         ]
 
     async def me(self, request: web.Request) -> web.Response:
-        """Who asks, and what they may do."""
+        """Get the caller's name and permissions."""
         Query(request.query, ())
         caller = caller_of(request)
         body = Me(caller.name, sorted(caller.may))
-        return answer(request, body, body)
+        return json_response(request, body, body)
 
     async def reps(self, request: web.Request) -> web.Response:
-        """Reps by id with their numbers; filters: team, window."""
+        """List reps by id, with their numbers; filters: team, window."""
         query = Query(request.query, ("team", "window", "limit", "after"))
-        windows, limit, after = self._windows(query), query.limit(), query.after(str)
-        team = query.word("team")
-        ids = sorted(self._store.known_reps()) if team is None else self._pools.members(team)
+        windows, limit, after = self._windows(query), query.limit(), query.cursor(str)
+        team = query.text("team")
+        ids = sorted(self._store.known_reps()) if team is None else self._team_sums.members(team)
         first = 0 if after is None else bisect_right(ids, after)
         items: list[Rep] = []
         size = 0
         for rep_id in ids[first : first + limit]:
             items.append(Rep(**self._rep(rep_id), windows=self._numbers(self._store.sums(rep_id), windows)))
             size += len(_encode(items[-1]))
-            if size > LARGEST_PAGE_BYTES:
+            if size > MAX_PAGE_BYTES:
                 break
-            if len(items) % REPS_AT_ONCE == 0:
+            if len(items) % REPS_BATCH_SIZE == 0:
                 await asyncio.sleep(0)
-        where = _slice(ids, first, len(items))
-        return answer(request, Page[Rep](**self._source.about(), **page_of(request, items, where)))
+        bounds = _bounds(ids, first, len(items))
+        return json_response(request, Page[Rep](**self._source.about(), **page_fields(request, items, bounds)))
 
     async def rep(self, request: web.Request) -> web.Response:
-        """One rep, beside the others of its team (S25)."""
+        """Get one rep, compared with the rest of its team (S25)."""
         windows = self._windows(Query(request.query, ("window",)))
         rep_id = request.match_info["rep_id"]
         if not self._store.knows(rep_id):
-            raise Problem(HTTPStatus.NOT_FOUND, f"no rep is called {rep_id[:LONGEST_WORD]!r}")
-        mates = [mate for mate in self._pools.members(self._store.reps.team(rep_id)) if mate != rep_id]
-        others = await self._pools.pooled(mates)
+            raise Problem(HTTPStatus.NOT_FOUND, f"no rep is called {rep_id[:MAX_TEXT_LENGTH]!r}")
+        mates = [mate for mate in self._team_sums.members(self._store.reps.team(rep_id)) if mate != rep_id]
+        others = await self._team_sums.sum_over(mates)
         mine = self._store.sums(rep_id)
         compared = {
             window: comparisons(part, rest, self._pipelines)
@@ -112,13 +112,13 @@ class Api:
         }
         numbers = self._numbers(mine, windows)
         body = RepAnswer(**self._source.about(), **self._rep(rep_id), windows=numbers, comparison=compared)
-        return answer(request, body)
+        return json_response(request, body)
 
     async def teams(self, request: web.Request) -> web.Response:
-        """Teams by name and the company; filter: window."""
+        """List teams by name, and the company; filter: window."""
         query = Query(request.query, ("window", "limit", "after"))
-        windows, limit, after = self._windows(query), query.limit(), query.after(str)
-        teams = await self._pools.teams()
+        windows, limit, after = self._windows(query), query.limit(), query.cursor(str)
+        teams = await self._team_sums.teams()
         names = sorted(teams)
         first = 0 if after is None else bisect_right(names, after)
         items: list[Team] = []
@@ -127,16 +127,16 @@ class Api:
             count, pool = teams[name]
             items.append(Team(name, count, self._numbers(pool, windows)))
             size += len(_encode(items[-1]))
-            if size > LARGEST_PAGE_BYTES:
+            if size > MAX_PAGE_BYTES:
                 break
-        company = Company(self._numbers(await self._pools.company(), windows))
-        page = page_of(request, items, _slice(names, first, len(items)))
-        return answer(request, Teams(**self._source.about(), company=company, **page))
+        company = Company(self._numbers(await self._team_sums.company(), windows))
+        page = page_fields(request, items, _bounds(names, first, len(items)))
+        return json_response(request, Teams(**self._source.about(), company=company, **page))
 
     async def segments(self, request: web.Request) -> web.Response:
-        """Customers, revenue, cost and lifetime value by segment (S26)."""
+        """List customers, revenue, cost and lifetime value by segment (S26)."""
         query = Query(request.query, ("limit", "after"))
-        limit, after = query.limit(), query.after(str)
+        limit, after = query.limit(), query.cursor(str)
         segments = {name: segment for name, segment in self._store.segments().items() if segment.customers}
         names = sorted(segments)
         first = 0 if after is None else bisect_right(names, after)
@@ -144,11 +144,11 @@ class Api:
             SegmentItem(name, **msgspec.structs.asdict(segment_of(segments[name])))
             for name in names[first : first + limit]
         ]
-        page = page_of(request, items, _slice(names, first, len(items)))
-        return answer(request, Page[SegmentItem](**self._source.about(), **page))
+        page = page_fields(request, items, _bounds(names, first, len(items)))
+        return json_response(request, Page[SegmentItem](**self._source.about(), **page))
 
     async def quality(self, request: web.Request) -> web.Response:
-        """What was wrong with records, and up to where each partition is published."""
+        """Get data quality, and how far each partition is published."""
         Query(request.query, ())
         partitions = [
             PartitionItem(
@@ -156,7 +156,7 @@ class Api:
             )
             for partition, published in sorted(self._store.partitions.items())
         ]
-        windows, read = self._store.quality(), self._store.read()
+        windows, read = self._store.quality(), self._store.records_read()
         body = Quality(
             **self._source.about(),
             windows=windows,
@@ -165,7 +165,7 @@ class Api:
             examples=self._store.examples(),
             partitions=partitions,
         )
-        return answer(request, body)
+        return json_response(request, body)
 
     def _windows(self, query: Query) -> list[str]:
         window = query.choice("window", tuple(WINDOWS))
@@ -179,8 +179,8 @@ class Api:
         }
 
     def _rep(self, rep_id: str) -> dict[str, Any]:
-        """The fields of `Rep` but for its windows."""
-        reps, waiting = self._store.reps, self._store.waiting.of(rep_id).values()
+        """The fields of `Rep` except its windows."""
+        reps, waiting = self._store.reps, self._store.open_requests.owned_by(rep_id).values()
         entry = reps.get(rep_id)
         return {
             "rep_id": rep_id,
@@ -190,5 +190,5 @@ class Api:
             "active": entry is None or entry.active,
             "open_requests": len(waiting),
             "oldest_open_at": rfc3339(min(one.opened_us for one in waiting)) if waiting else None,
-            "open_opportunities": self._store.standing(rep_id),
+            "open_opportunities": self._store.open_opportunities(rep_id),
         }

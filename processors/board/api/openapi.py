@@ -1,4 +1,4 @@
-"""The API as an OpenAPI 3.1 document, made from the shapes: served at `/api/v1/openapi.json`, and kept in `docs/`."""
+"""The OpenAPI 3.1 document, made from the models: served at `/api/v1/openapi.json`, and kept in `docs/`."""
 
 import re
 from collections.abc import Sequence
@@ -9,10 +9,8 @@ import msgspec
 from aiohttp import web
 
 from processors.board.api import models
-from processors.board.api.dead_letters_api import REASONS
-from processors.board.api.query import LARGEST_PAGE, LONGEST_WORD, USUAL_PAGE
-from processors.board.api.requests_api import LAST_TURN, LONGEST_WAIT_SECONDS
-from processors.board.api.responses import etag_of, tagged
+from processors.board.api.query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_TEXT_LENGTH
+from processors.board.api.responses import etag_of, tagged_json
 from processors.core.windows import WINDOWS
 
 VERSION = "1.0.0"
@@ -23,27 +21,27 @@ INTRODUCTION = (
 )
 Json = dict[str, Any]
 
-_WORD: Json = {"type": "string", "minLength": 1, "maxLength": LONGEST_WORD}
+_TEXT: Json = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_LENGTH}
 PARAMETERS: dict[str, tuple[str, Json]] = {
-    "team": ("Only this team's.", _WORD),
-    "rep": ("Only this rep's.", _WORD),
-    "level": ("Only those that have passed this level of the policy.", _WORD),
-    "reason": ("Only those with this reason.", {"type": "string", "enum": list(REASONS)}),
-    "customer_id": ("Whose request is meant, if several customers have one of this id.", _WORD),
-    "by": ("Who does it, where nobody signs in.", _WORD),
+    "team": ("Only this team's.", _TEXT),
+    "rep": ("Only this rep's.", _TEXT),
+    "level": ("Only those that have passed this level of the policy.", _TEXT),
+    "reason": ("Only those with this reason.", {"type": "string", "enum": list(models.REASONS)}),
+    "customer_id": ("Whose request is meant, if several customers have one of this id.", _TEXT),
+    "by": ("Who does it, where nobody signs in.", _TEXT),
     "turn": (
         "The turn that is meant: 409 if another one waits.",
-        {"type": "integer", "minimum": 1, "maximum": LAST_TURN},
+        {"type": "integer", "minimum": 1, "maximum": models.MAX_TURN},
     ),
     "state": ("Only open requests are known.", {"type": "string", "enum": ["open"]}),
     "window": ("Only this window; without it, all.", {"type": "string", "enum": list(WINDOWS)}),
     "min_age": (
         "Only those that wait for so many seconds.",
-        {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT_SECONDS, "default": 0},
+        {"type": "integer", "minimum": 0, "maximum": models.MAX_WAIT_SECONDS, "default": 0},
     ),
     "limit": (
         "How many items a page has at most.",
-        {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": USUAL_PAGE},
+        {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE},
     ),
     "after": ("Where the page begins, as the `next` of an earlier answer says.", {"type": "string", "minLength": 1}),
 }
@@ -57,7 +55,7 @@ TARGET = ("customer_id", "turn")
 
 
 class Operation(NamedTuple):
-    """What can be asked for; `answer` is None where there is nothing to say."""
+    """One operation; `answer` is None for a response without a body."""
 
     method: str
     path: str
@@ -195,13 +193,13 @@ SCHEMES: Json = {
 
 
 def openapi_routes() -> list[web.RouteDef]:
-    """Where the document is served."""
+    """Serve the document."""
     body = msgspec.json.encode(document())
     tag = etag_of(body)
 
     async def openapi(request: web.Request) -> web.Response:
-        """This very API, for programs."""
-        return tagged(request, tag, lambda: body)
+        """Get the document."""
+        return tagged_json(request, tag, lambda: body)
 
     return [web.get(PATH, openapi)]
 
@@ -212,7 +210,7 @@ def _operation(one: Operation, schemas: dict[Any, Json]) -> Json:
         "operationId": one.name,
         "summary": one.summary,
         "parameters": [
-            *({"name": name, "in": "path", "required": True, "schema": _WORD} for name in names),
+            *({"name": name, "in": "path", "required": True, "schema": _TEXT} for name in names),
             *(_parameter(name) for name in one.query),
         ],
         "responses": _responses(one, schemas),
@@ -229,7 +227,7 @@ def _parameter(name: str) -> Json:
 
 
 def _body_schema(one: Operation, schemas: dict[Any, Json]) -> Json:
-    """A snooze says exactly one end; the rest of a body's shape is the struct's."""
+    """The schema of a body. A snooze needs exactly one of `seconds` and `until`, which a struct cannot express."""
     if one.body is not models.Snooze:
         return schemas[one.body]
     ends = [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in ("seconds", "until")]

@@ -1,4 +1,4 @@
-"""Bodies of requests: JSON of a known shape, else a problem that says what is wrong with it."""
+"""Reads JSON bodies of requests."""
 
 import asyncio
 from http import HTTPStatus
@@ -12,12 +12,12 @@ from schemas.codec import UNREADABLE
 
 T = TypeVar("T")
 
-BODY_SECONDS = 10.0
-"""A body is 16 KiB at most."""
+BODY_TIMEOUT_SECONDS = 10.0
+"""A body has at most 16 KiB."""
 
 
 async def read_json(request: web.Request, kind: type[T]) -> T:
-    """The body; an empty one counts as `{}`. Raises Problem, also for one that does not come within BODY_SECONDS."""
+    """Decode the body; an empty one counts as `{}`. Raises Problem for a wrong or a slow body."""
     raw = await _read(request)
     if raw and request.content_type != "application/json":
         detail = f"content-type {request.content_type!r}: allowed is application/json"
@@ -30,8 +30,8 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
 
 async def _read(request: web.Request) -> bytes:
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
             return await request.read()
     except TimeoutError as error:
-        detail = f"the body did not come within {BODY_SECONDS:g} s"
+        detail = f"the body did not come within {BODY_TIMEOUT_SECONDS:g} s"
         raise Problem(HTTPStatus.REQUEST_TIMEOUT, detail, {"Connection": "close"}) from error

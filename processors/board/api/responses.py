@@ -1,4 +1,4 @@
-"""JSON answers with an ETag: who asks again gets 304 unless something changed that matters."""
+"""JSON responses with an ETag: a conditional request gets 304 unless something other than the time changed."""
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
@@ -19,7 +19,7 @@ _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
 class Source(NamedTuple):
-    """The numbers, and how fresh they are."""
+    """The store, and how fresh it is."""
 
     store: Store
     status: Status
@@ -33,46 +33,47 @@ class Source(NamedTuple):
             "stale_since": None if since_us is None else rfc3339(since_us),
         }
 
-    def known(self, handler: Handler) -> Handler:
-        """A handler that answers once the numbers were read; until then there are none, which is not zero."""
+    def when_loaded(self, handler: Handler) -> Handler:
+        """Wrap a handler so that it answers 503 until the numbers are loaded: unknown is not zero."""
 
-        async def once_known(request: web.Request) -> web.StreamResponse:
+        async def checked(request: web.Request) -> web.StreamResponse:
             if not self.status.loaded:
                 why = self.status.why_down or "they are being read"
                 raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"the numbers are not known yet: {why}")
             return await handler(request)
 
-        return once_known
+        return checked
 
 
-class Slice(NamedTuple):
-    """Where a page is among all there is."""
+class PageBounds(NamedTuple):
+    """Where a page of a list ends."""
 
     total: int
-    after: str | None
-    """The place where the next page begins."""
+    """Items on all pages."""
+    next_cursor: str | None
+    """Position where the next page begins; None on the last page."""
 
 
 def etag_of(*parts: bytes) -> str:
-    """A weak tag: equal tags mean that nothing changed but the time of asking."""
+    """An opaque tag of the parts: equal tags mean equal parts."""
     digest = blake2b(digest_size=12)
     for part in parts:
         digest.update(len(part).to_bytes(8) + part)
     return digest.hexdigest()
 
 
-def answer(request: web.Request, body: msgspec.Struct, lasting: msgspec.Struct | None = None) -> web.Response:
-    """A JSON answer; `lasting` is what of it decides whether it is new, by default everything but its instant."""
+def json_response(request: web.Request, body: msgspec.Struct, lasting: msgspec.Struct | None = None) -> web.Response:
+    """A JSON response. Its ETag is of `lasting`, by default the body without `as_of`."""
     tag = etag_of(_encode(msgspec.structs.replace(body, as_of="") if lasting is None else lasting))
-    response = tagged(request, tag, lambda: _encode(body))
+    response = tagged_json(request, tag, lambda: _encode(body))
     following = getattr(body, "next", None)
     if following is not None:
         response.headers["Link"] = f'<{following}>; rel="next"'
     return response
 
 
-def tagged(request: web.Request, tag: str, body: Callable[[], bytes]) -> web.Response:
-    """JSON with its tag; 304 without the body for who has it already."""
+def tagged_json(request: web.Request, tag: str, body: Callable[[], bytes]) -> web.Response:
+    """A JSON response with an ETag, or 304 if the client already has it."""
     known = request.if_none_match or ()
     response = web.Response(status=HTTPStatus.NOT_MODIFIED)
     if not any(one.value in (tag, "*") for one in known):
@@ -81,8 +82,8 @@ def tagged(request: web.Request, tag: str, body: Callable[[], bytes]) -> web.Res
     return response
 
 
-def page_of(request: web.Request, items: Sequence[T], where: Slice) -> dict[str, Any]:
+def page_fields(request: web.Request, items: Sequence[T], bounds: PageBounds) -> dict[str, Any]:
     """The fields of `Page`."""
-    after = where.after
+    after = bounds.next_cursor
     following = None if after is None else str(request.rel_url.update_query({"after": after}))
-    return {"total": where.total, "next": following, "items": list(items)}
+    return {"total": bounds.total, "next": following, "items": list(items)}

@@ -1,21 +1,21 @@
-"""Rendered series, kept as one chunk of bytes per family and rep, so that a scrape renders only what changed.
+"""Rendered series, kept as one chunk of bytes for each family and rep, so that a scrape renders only what changed.
 
-Joining and compressing them takes so little (1.5 GB a second) that nothing compressed is kept.
+Joining and compressing chunks is so fast (1.5 GB a second) that nothing compressed is kept.
 """
 
 from collections.abc import Iterator, Sequence
 
 from isal import isal_zlib
 
-TEXTS_AT_ONCE = 256
-"""So many are compressed or written at a time."""
+TEXTS_BATCH_SIZE = 256
+"""Chunks that are compressed or written at a time."""
 _LEVEL = 1
-"""Series are so alike that level 2 gains nothing."""
+"""Series are so similar that level 2 gains nothing."""
 _GZIP_BITS = 16 + isal_zlib.MAX_WBITS
 
 
 class Chunks:
-    """All chunks of one family."""
+    """The chunks of one family, by slot. Every rep has a slot."""
 
     def __init__(self, head: bytes) -> None:
         self.samples = 0
@@ -24,7 +24,7 @@ class Chunks:
         self._samples: list[int] = []
 
     def put(self, slot: int, text: bytes, samples: int) -> None:
-        """The chunk of the rep in a slot, and how many samples it has; empty: it has none."""
+        """Set the chunk of a slot and its number of samples; an empty text clears it."""
         missing = slot + 1 - len(self._texts)
         self._texts.extend([b""] * missing)
         self._samples.extend([0] * missing)
@@ -33,14 +33,14 @@ class Chunks:
         self._samples[slot] = samples
 
     def texts(self) -> list[bytes]:
-        """What there is now; later changes do not touch it."""
+        """The chunks as they are now, in a list of their own."""
         return [self._head, *self._texts]
 
 
 def portions(texts: Sequence[bytes]) -> Iterator[bytes]:
-    """The same bytes in larger pieces."""
-    for first in range(0, len(texts), TEXTS_AT_ONCE):
-        yield b"".join(texts[first : first + TEXTS_AT_ONCE])
+    """The same bytes in fewer, larger pieces."""
+    for first in range(0, len(texts), TEXTS_BATCH_SIZE):
+        yield b"".join(texts[first : first + TEXTS_BATCH_SIZE])
 
 
 def gzipped(texts: Sequence[bytes]) -> list[bytes]:

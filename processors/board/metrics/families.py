@@ -1,10 +1,10 @@
-"""The business families of metrics: what each is called, which series a rep has in it, and their values.
+"""The metric families of a rep that are sums over windows: names, HELP texts, label sets and values.
 
-Series and values are two lists in the same order: the text around
-the values is the same for all reps with the same layout, and is made once.
+Label sets and values are two lists in the same order: the text around the values is the same for all reps with the same
+layout, and is made once.
 
-With the shipped policy and settings a rep has MAX_REP_SERIES at most, whatever a producer writes: a family is exported
-for the windows that rules and dashboards read. The API has every number in every window.
+With the shipped policy and settings a rep has at most MAX_REP_SERIES series, whatever producers write. Families are
+exported only for the windows that rules and dashboards use; the API has every number in every window.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,21 +12,19 @@ from enum import Enum
 from itertools import accumulate
 from typing import NamedTuple
 
+from processors.board.metrics.text_format import Labels, Value
 from processors.board.state.window_sums import Sums, bits_of
 from processors.core.names import OTHER
 from processors.core.windows import WINDOWS
 from schemas.policy import Policy
 from schemas.views import RESPONSE_BUCKETS_SECONDS, Partial
 
-Labels = tuple[tuple[str, str], ...]
-Value = int | float
-
 MAX_REP_SERIES = 80
-"""Of one rep, with the shipped policy and settings; held by a test."""
+"""Series of one rep with the shipped policy and settings, as a test verifies."""
 BUCKETS_WINDOW = "7d"
-"""The one window that has the distribution of response times."""
+"""The only window for which the histogram of response times is exported."""
 BOUNDS_SECONDS = (300, 900, 3600, 14400, 28800, 86400)
-"""Those of RESPONSE_BUCKETS_SECONDS that are exported: the buckets are cumulative, and may be left out."""
+"""The exported ones of RESPONSE_BUCKETS_SECONDS. Buckets are cumulative, so some may be left out."""
 BEFORE_FIRST_STAGE = "_none"
 
 _MICRO = 1_000_000
@@ -35,12 +33,12 @@ _BOUND_INDEXES = (*map(RESPONSE_BUCKETS_SECONDS.index, BOUNDS_SECONDS), len(RESP
 
 
 class Span(Enum):
-    """Which windows a family is exported for."""
+    """The setting, or the window, that decides for which windows a family is exported."""
 
     DAILY = "board.metrics_windows"
-    """Activities and answers."""
+    """Activities and responses."""
     PIPELINE = "board.metrics_pipeline_windows"
-    """Opportunities: they move in weeks."""
+    """Opportunities, which move within weeks rather than days."""
     WEEK = BUCKETS_WINDOW
 
 
@@ -53,7 +51,7 @@ DEFAULT_WINDOWS: Windows = {
 
 
 def windows_of(daily: Iterable[str], pipeline: Iterable[str]) -> Windows:
-    """The windows of the settings, each once and the shortest first."""
+    """The windows of the settings without duplicates, the shortest first."""
     chosen = {Span.DAILY: set(daily), Span.PIPELINE: set(pipeline), Span.WEEK: {BUCKETS_WINDOW}}
     return {span: tuple(window for window in WINDOWS if window in some) for span, some in chosen.items()}
 
@@ -64,7 +62,7 @@ def in_windows(sums: Sums, windows: Sequence[str]) -> Sums:
 
 
 class Layout(NamedTuple):
-    """What decides which series a rep has."""
+    """What determines the label sets of a rep."""
 
     levels: tuple[str, ...]
     kinds: tuple[str, ...]
@@ -73,27 +71,27 @@ class Layout(NamedTuple):
 
 
 class Family(NamedTuple):
-    """A family of series that are sums over windows."""
+    """A metric family of a rep."""
 
     name: str
     meaning: str
     labels: Callable[[Layout, Sequence[Labels]], Sequence[Labels]]
-    """Of a layout, in windows that are labels already."""
+    """The label sets for a layout and the labels of the windows."""
     values: Callable[[Layout, Sums], list[Value]]
     reads: int
-    """The fields of Partial that decide on labels and values, as bits."""
+    """The fields of Partial that it depends on, as bits."""
     span: Span = Span.DAILY
     is_distinct: bool = False
-    """A count of distinct customers, of which no sum over reps can be made (S11)."""
+    """Whether it counts distinct customers, which cannot be summed over reps (S11)."""
 
 
 def window_labels(windows: Sequence[str]) -> Sequence[Labels]:
-    """The labels of windows."""
+    """The label set of each window."""
     return [(("window", window),) for window in windows]
 
 
 def layout_of(policy: Policy, levels: tuple[str, ...], sums: Sums) -> Layout:
-    """The layout of a rep by all that it ever did: the last window."""
+    """The layout of a rep, from all that it ever did: the last window is `all`."""
     return Layout(levels, policy.kinds, _stages(policy, sums[-1]))
 
 
@@ -107,7 +105,7 @@ def _stages(policy: Policy, ever: Partial) -> tuple[tuple[str, str], ...]:
 def _count(
     name: str, meaning: str, field: str, divisor: int = 1, span: Span = Span.DAILY, *, is_distinct: bool = False
 ) -> Family:
-    """A family of one field."""
+    """A family that exports one field of Partial."""
 
     def values(_layout: Layout, sums: Sums) -> list[Value]:
         if divisor == 1:
@@ -122,9 +120,9 @@ def _activity_labels(layout: Layout, windows: Sequence[Labels]) -> list[Labels]:
 
 
 def _activities(layout: Layout, sums: Sums) -> list[Value]:
-    """The kinds that the policy lists; all others are free words, and told together."""
+    """Activities by kind. Kinds that the policy does not list are free text: they are counted as `_other`."""
     values: list[Value] = [part.activities.get(kind, 0) for kind in layout.kinds for part in sums]
-    listed = [sum(values[place :: len(sums)]) for place in range(len(sums))]
+    listed = [sum(values[index :: len(sums)]) for index in range(len(sums))]
     values.extend(sum(part.activities.values()) - some for part, some in zip(sums, listed, strict=True))
     return values
 
@@ -177,10 +175,10 @@ def _stage_labels(layout: Layout, windows: Sequence[Labels]) -> list[Labels]:
 _NEVER = (0, 0, 0)
 
 
-def _stage(name: str, meaning: str, place: int) -> Family:
+def _stage(name: str, meaning: str, index: int) -> Family:
     def values(layout: Layout, sums: Sums) -> list[Value]:
         pipelines = {name: [part.stages.get(name, {}) for part in sums] for name, _ in layout.stages}
-        return [counts.get(stage, _NEVER)[place] for name, stage in layout.stages for counts in pipelines[name]]
+        return [counts.get(stage, _NEVER)[index] for name, stage in layout.stages for counts in pipelines[name]]
 
     return Family(name, meaning, _stage_labels, values, bits_of("stages"), Span.PIPELINE)
 
@@ -264,4 +262,4 @@ FAMILIES = (
         2,
     ),
 )
-"""Summed over windows; each has the labels rep and team before its own."""
+"""Each has the labels rep and team before its own."""

@@ -1,4 +1,4 @@
-"""`/metrics`: the business of all reps, and what the board measures about itself."""
+"""`GET /metrics`: the exposition, and the board's metrics about itself."""
 
 import asyncio
 import math
@@ -22,15 +22,15 @@ from processors.board.web.quotas import Quota
 from processors.sinks.follower import Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-MADE_AT_ONCE = 2
-"""More wait. Nobody waits for an answer to be taken."""
-ANSWERS = 32
-ANSWERS_PER_CLIENT = 4
-"""Under way at a time: each holds a copy of what it answers until all is sent."""
+MAX_RENDERINGS = 2
+"""Responses rendered at the same time; further ones wait. Sending is not limited by this."""
+MAX_ANSWERS = 32
+MAX_ANSWERS_PER_CLIENT = 4
+"""Responses being sent: each holds a copy of the exposition until all is sent."""
 
 
 class BoardMetrics:
-    """What the board measures about itself."""
+    """The board's metrics about itself."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
@@ -62,18 +62,18 @@ class BoardMetrics:
         )
 
 
-class Scrape:
-    """The handler."""
+class MetricsEndpoint:
+    """Serves the exposition."""
 
     def __init__(self, exposition: Exposition, metrics: BoardMetrics, status: Status) -> None:
         self._exposition = exposition
         self._metrics = metrics
         self._status = status
-        self._making = asyncio.Semaphore(MADE_AT_ONCE)
-        self._answers = Quota("answers", ANSWERS, ANSWERS_PER_CLIENT)
+        self._making = asyncio.Semaphore(MAX_RENDERINGS)
+        self._answers = Quota("answers", MAX_ANSWERS, MAX_ANSWERS_PER_CLIENT)
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
-        """Everything, compressed for those who can read that."""
+        """Serve everything, compressed if the client accepts gzip."""
         packed = "gzip" in request.headers.get("Accept-Encoding", "")
         with self._answers.use(request):
             return await self._send(request, await self._answer(packed=packed), packed=packed)
@@ -81,12 +81,12 @@ class Scrape:
     async def _answer(self, *, packed: bool) -> list[bytes]:
         async with self._making:
             started = time.perf_counter()
-            texts = [*await self._exposition.texts(), self._own()]
+            texts = [*await self._exposition.texts(), self._own_metrics()]
             answer = await asyncio.to_thread(gzipped, texts) if packed else texts
             self._metrics.seconds.observe(time.perf_counter() - started)
             return answer
 
-    def _own(self) -> bytes:
+    def _own_metrics(self) -> bytes:
         up = self._redis_up()
         self._metrics.redis_up.set(up)
         self._metrics.silent.set(len(self._status.silent) if up == 1 else math.nan)
@@ -104,7 +104,7 @@ class Scrape:
         response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE, "Vary": "Accept-Encoding"})
         if packed:
             response.headers["Content-Encoding"] = "gzip"
-        with suppress(ConnectionResetError):  # a scraper that gave up: nobody is left to tell
+        with suppress(ConnectionResetError):  # the scraper has given up
             await self._write(request, response, texts)
         return response
 

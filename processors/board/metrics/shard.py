@@ -4,21 +4,21 @@ from typing import NamedTuple
 from zlib import crc32
 
 
-class Shard(NamedTuple):
-    """One of `of` shards, numbered from 0. Every rep is in one, whatever else changes."""
+class ExportShard(NamedTuple):
+    """Shard `number` of `of`, counted from 0. A rep never changes its shard."""
 
     number: int
     of: int
 
     def has(self, rep_id: str) -> bool:
-        """Whether a rep is in it."""
+        """Whether the shard exports a rep."""
         return crc32(rep_id.encode()) % self.of == self.number
 
 
-WHOLE = Shard(0, 1)
+WHOLE = ExportShard(0, 1)
 
 
-def parse_shard(text: str) -> Shard:
-    """The setting `board.shard`, such as `0/4`."""
+def parse_shard(text: str) -> ExportShard:
+    """Parse the setting `board.shard`, such as `0/4`."""
     number, of = text.split("/")
-    return Shard(int(number), int(of))
+    return ExportShard(int(number), int(of))

@@ -1,38 +1,39 @@
-"""The Prometheus text format, as far as the board writes it itself."""
+"""The Prometheus text format: what the board writes without a client library, for speed."""
 
 from collections.abc import Iterable, Sequence
 
-from processors.board.metrics.families import Labels, Value
+Labels = tuple[tuple[str, str], ...]
+Value = int | float
 
 
 def escape(value: str) -> str:
-    """A label's value within its quotation marks."""
+    """Escape a label value."""
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 def pairs(labels: Labels) -> str:
-    """Labels as they stand within braces."""
+    """Labels as written between the braces."""
     return ",".join(f'{name}="{escape(value)}"' for name, value in labels)
 
 
 def head(name: str, meaning: str) -> str:
-    """The lines before a family of gauges."""
+    """The HELP and TYPE lines of a family of gauges."""
     return f"# HELP {name} {meaning}\n# TYPE {name} gauge\n"
 
 
 def family(name: str, meaning: str, samples: Iterable[tuple[Labels, Value]]) -> str:
-    """A whole family of gauges."""
+    """A family of gauges with its samples."""
     return head(name, meaning) + "".join(f"{name}{{{pairs(labels)}}} {value}\n" for labels, value in samples)
 
 
 def rep_template(name: str, rows: Sequence[Labels]) -> str:
-    """The series of one rep in a family, to be filled with (rep's labels, value) for each by the operator `%`."""
+    """The series of one rep in a family, with a `%s` for the rep's labels and one for the value of each."""
     own = [pairs(row).replace("%", "%%") for row in rows]
     return "".join(f"{name}{{%s{',' if row else ''}{row}}} %s\n" for row in own)
 
 
 def fill(template: str, rep_labels: str, values: Sequence[Value]) -> bytes:
-    """A template with the values in it."""
+    """Fill a `rep_template`."""
     filling: list[str | Value] = [rep_labels] * (2 * len(values))
     filling[1::2] = values
     return (template % tuple(filling)).encode()

@@ -1,4 +1,4 @@
-"""The metrics that belong to no rep: rendered at every scrape."""
+"""The families without a rep label: teams, the company, segments, data quality and the read model."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -14,15 +14,15 @@ from processors.core.worth import add_segment
 from schemas.errors import Reason
 from schemas.views import Partial, Segment
 
-MOST_SEGMENTS = 100
-"""Segments are free words: the largest so many are told, the others together as `_other`."""
+MAX_SEGMENTS = 100
+"""Segments are free text: the largest are exported, the rest together as `_other`."""
 
 DISTINCT = {"customers_answered": "answered", "recontactable_customers": "won for a second contact"}
-"""The fields of Partial that count distinct customers, and what was done with them."""
+"""The fields of Partial that count distinct customers, with their words in HELP texts."""
 
 
 def totals(store: Store, clock: Clock, windows: Sequence[str] = DEFAULT_WINDOWS[Span.DAILY]) -> str:
-    """What belongs to no rep; `windows`: those of `board.metrics_windows`."""
+    """Render the families; `windows`: those of `board.metrics_windows`."""
     return "".join(
         (
             family("crm_currency_info", "The currency of every amount.", [((("currency", store.policy.currency),), 1)]),
@@ -44,13 +44,13 @@ def totals(store: Store, clock: Clock, windows: Sequence[str] = DEFAULT_WINDOWS[
 
 
 def _customers(store: Store, windows: Sequence[str]) -> Iterator[str]:
-    """Distinct customers of teams and of the company: those of their reps cannot be added up (S11).
+    """Distinct customers of teams and of the company; counts of reps cannot be added up (S11).
 
-    Nor can those of teams: the teams beyond the cap, which share `_other` elsewhere, have no count here.
+    Nor can counts of teams: teams beyond MAX_TEAMS, which share `_other` elsewhere, have no count here.
     """
-    named = (team for team in store.customers.teams() if store.reps.is_named(team))
-    teams = {team: in_windows(store.distinct("team", team), windows) for team in islice(named, MAX_TEAMS)}
-    company = in_windows(store.distinct("company", ""), windows)
+    named = (team for team in store.team_customers.teams() if store.reps.has_team_series(team))
+    teams = {team: in_windows(store.distinct_counts("team", team), windows) for team in islice(named, MAX_TEAMS)}
+    company = in_windows(store.distinct_counts("company", ""), windows)
     for field, what in DISTINCT.items():
         by_team = [
             ((("team", team), *label), value)
@@ -91,9 +91,9 @@ def _by_segment(segments: dict[str, Segment], field: str, divisor: int = 1) -> I
 
 
 def folded(store: Store, of_reps: dict[str, int]) -> str:
-    """What has no series of its own: by label, in what the label's value counts."""
+    """What is counted under `_other` or `_unknown`, by label. `of_reps`: the labels kind and rep."""
     other = largest_segments(store).get(OTHER, Segment())
-    counts = {**of_reps, "segment": other.customers, "team": store.reps.without_team()}
+    counts = {**of_reps, "segment": other.customers, "team": store.reps.reps_without_team_series()}
     return family(
         "salespulse_folded",
         "What is counted under `_other` or `_unknown`, by label. kind: activities in 7 days; rep: reps; "
@@ -103,14 +103,14 @@ def folded(store: Store, of_reps: dict[str, int]) -> str:
 
 
 def largest_segments(store: Store) -> dict[str, Segment]:
-    """The segments with most customers, the others together."""
+    """The segments with most customers, the rest together as `_other`."""
     segments = store.segments()
-    if len(segments) <= MOST_SEGMENTS:
+    if len(segments) <= MAX_SEGMENTS:
         return segments
     by_size = sorted(segments, key=lambda name: (-segments[name].customers, name))
-    told = [name for name in by_size if name != OTHER][:MOST_SEGMENTS]
-    others = [segment for name, segment in segments.items() if name not in set(told)]
-    return {name: segments[name] for name in sorted(told)} | {OTHER: _together(others)}
+    largest = [name for name in by_size if name != OTHER][:MAX_SEGMENTS]
+    others = [segment for name, segment in segments.items() if name not in set(largest)]
+    return {name: segments[name] for name in sorted(largest)} | {OTHER: _together(others)}
 
 
 def _together(segments: Iterable[Segment]) -> Segment:

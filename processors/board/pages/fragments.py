@@ -1,8 +1,8 @@
-"""The part of a page that changes, taken apart, so that an update carries what is new and not the whole table.
+"""Fragments: the live part of a page, split up so that an update carries changed rows and cells, not whole tables.
 
-A live template marks its parts with `<!--part:name-->`; a part may hold one body of rows, each `<tr data-key="...">`.
-Everything that anybody typed is escaped, so that neither mark can stand in it. What clocks say is no news: browsers let
-them run.
+A live template marks its parts with `<!--part:name-->`; a part may contain one table body with rows of the form
+`<tr data-key="...">`. All user input is escaped, so neither mark can occur in it. The text of a clock is not compared:
+browsers advance clocks themselves.
 """
 
 import re
@@ -18,76 +18,76 @@ _ROW = re.compile(r'<tr data-key="([^"]*)".*?</tr>\s*', re.DOTALL)
 _CELL = re.compile(r"<t[dh]\b.*?</t[dh]>", re.DOTALL)
 _CLOCK = re.compile(r'(data-(?:since|until)-us="-?\d+"[^>]*>)[^<]*')
 
-KEPT = 4
-"""Updates from so many earlier states are kept with each state: readers go at nearly the same pace."""
+MAX_KEPT_UPDATES = 4
+"""Updates cached for each state, one for each earlier state: most pages are equally up to date."""
 
 
-class Row(msgspec.Struct, frozen=True):
-    """A row of a table as it was rendered, and what it says without its clocks."""
+class TableRow(msgspec.Struct, frozen=True):
+    """A rendered row, and its HTML without the text of clocks."""
 
     html: str
-    said: str
+    text: str
 
 
-class Part(msgspec.Struct, frozen=True):
-    """A piece of the fragment: its frame, and its rows by key if it has any."""
+class FragmentPart(msgspec.Struct, frozen=True):
+    """A part: its whole HTML, its HTML without rows and clocks (`frame`), and its rows by key."""
 
     html: str
     frame: str
-    rows: dict[str, Row]
+    rows: dict[str, TableRow]
 
 
-class Put(msgspec.Struct, array_like=True, frozen=True):
-    """A row that is new, changed or elsewhere: it follows the row `after` (None: it is the first)."""
+class PlacedRow(msgspec.Struct, array_like=True, frozen=True):
+    """A row that is new, changed or moved. It follows the row `after`; None puts it first."""
 
     key: str
     after: str | None
     html: str | None = None
-    """The whole row; None when it only moves, or when `cells` tells what changed."""
+    """The whole row; None if the row only moves or only `cells` change."""
     cells: dict[int, str] = {}
-    """Cells that changed, by their place."""
+    """Changed cells by index."""
 
 
-class Rows(msgspec.Struct, frozen=True):
-    """What became of the rows of one part; to be done in this order."""
+class RowChanges(msgspec.Struct, frozen=True):
+    """Changes of the rows of one part, to be applied in this order."""
 
     gone: list[str]
-    put: list[Put]
+    put: list[PlacedRow]
 
 
 class Update(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a browser that shows one state must do to show another."""
+    """What a browser does to get from one state to another."""
 
     now_us: int
     parts: dict[str, str] = {}
-    rows: dict[str, Rows] = {}
+    rows: dict[str, RowChanges] = {}
 
 
 class Fragment:
-    """One state of the changing part of a page."""
+    """One state of the live part of a page."""
 
     def __init__(self, html: str, now_us: int, stale_us: int) -> None:
         self.html = html
         self.now_us = now_us
         self.stale_us = stale_us
-        """From this instant on time alone has made it untrue."""
-        self.tag = blake2b(_silent(html).encode(), digest_size=12).hexdigest()
-        """Equal when nothing but the clocks in it differs."""
+        """From this time on, in microseconds since 1970, time alone has made it untrue."""
+        self.tag = blake2b(_without_clocks(html).encode(), digest_size=12).hexdigest()
+        """Equal for two fragments if only their clocks differ."""
         self.parts = dict(_parts(html))
         self._updates: dict[str, bytes] = {}
 
     def whole(self) -> bytes:
-        """The event `view`."""
+        """The event `view`, with the whole HTML."""
         return _event("view", self.tag, {"html": self.html, "now_us": self.now_us})
 
     def alone(self) -> bytes:
-        """The event that puts these parts in the place of those with the same names, and leaves what else is shown."""
+        """An event `change` that reends the parts of these names and leaves the rest of the page."""
         return _event("change", self.tag, Update(self.now_us, {name: part.html for name, part in self.parts.items()}))
 
     def since(self, old: "Fragment") -> bytes:
-        """The event that leads from an earlier state to this one: `change`, or `view` when the parts are others."""
+        """The event that leads from an earlier state to this one: `change`, or `view` if the parts differ in name."""
         if old.tag not in self._updates:
-            if len(self._updates) >= KEPT:
+            if len(self._updates) >= MAX_KEPT_UPDATES:
                 self._updates.clear()
             same = old.parts.keys() == self.parts.keys()
             self._updates[old.tag] = _event("change", self.tag, update(old, self)) if same else self.whole()
@@ -95,9 +95,9 @@ class Fragment:
 
 
 def update(old: Fragment, new: Fragment) -> Update:
-    """The difference of two states with the same parts."""
+    """The difference between two states with equal part names."""
     parts: dict[str, str] = {}
-    rows: dict[str, Rows] = {}
+    rows: dict[str, RowChanges] = {}
     for name, part in new.parts.items():
         before = old.parts[name]
         if before.frame != part.frame:
@@ -111,59 +111,62 @@ def _event(name: str, tag: str, data: object) -> bytes:
     return b"event: %s\nid: %s\ndata: %s\n\n" % (name.encode(), tag.encode(), msgspec.json.encode(data))
 
 
-def _silent(html: str) -> str:
+def _without_clocks(html: str) -> str:
     return _CLOCK.sub(r"\1", html)
 
 
-def _parts(html: str) -> Iterator[tuple[str, Part]]:
+def _parts(html: str) -> Iterator[tuple[str, FragmentPart]]:
     _, *pieces = _PART.split(html)
     for name, piece in zip(pieces[::2], pieces[1::2], strict=True):
-        found = {unescape(match[1]): Row(match[0], _silent(match[0])) for match in _ROW.finditer(piece)}
-        yield name, Part(piece, _silent(_ROW.sub("", piece)), found)
+        found = {unescape(match[1]): TableRow(match[0], _without_clocks(match[0])) for match in _ROW.finditer(piece)}
+        yield name, FragmentPart(piece, _without_clocks(_ROW.sub("", piece)), found)
 
 
-def _differ(old: dict[str, Row], new: dict[str, Row]) -> bool:
-    return list(old) != list(new) or any(old[key].said != row.said for key, row in new.items())
+def _differ(old: dict[str, TableRow], new: dict[str, TableRow]) -> bool:
+    return list(old) != list(new) or any(old[key].text != row.text for key, row in new.items())
 
 
-def _rows(old: dict[str, Row], new: dict[str, Row]) -> Rows:
+def _rows(old: dict[str, TableRow], new: dict[str, TableRow]) -> RowChanges:
     staying = [key for key in old if key in new]
-    place = {key: number for number, key in enumerate(staying)}
-    kept = [key for key in new if key in place]
-    still = {kept[number] for number in longest_rise([place[key] for key in kept])}
-    put: list[Put] = []
+    index = {key: number for number, key in enumerate(staying)}
+    kept = [key for key in new if key in index]
+    # Rows of a longest increasing subsequence stay in the document; only the others are moved around them.
+    still = {kept[number] for number in longest_rise([index[key] for key in kept])}
+    put: list[PlacedRow] = []
     after: str | None = None
     for key, row in new.items():
         if key not in old:
-            put.append(Put(key, after, row.html))
-        elif key not in still or old[key].said != row.said:
+            put.append(PlacedRow(key, after, row.html))
+        elif key not in still or old[key].text != row.text:
             put.append(_changed(key, after, old[key], row))
         after = key
-    return Rows([key for key in old if key not in new], put)
+    return RowChanges([key for key in old if key not in new], put)
 
 
-def _changed(key: str, after: str | None, old: Row, new: Row) -> Put:
-    if old.said == new.said:
-        return Put(key, after)
+def _changed(key: str, after: str | None, old: TableRow, new: TableRow) -> PlacedRow:
+    if old.text == new.text:
+        return PlacedRow(key, after)
     before, now = (_CELL.findall(row.html) for row in (old, new))
-    if len(before) != len(now) or _CELL.sub("", old.said) != _CELL.sub("", new.said):
-        return Put(key, after, new.html)
+    if len(before) != len(now) or _CELL.sub("", old.text) != _CELL.sub("", new.text):
+        return PlacedRow(key, after, new.html)
     pairs = enumerate(zip(before, now, strict=True))
-    return Put(key, after, None, {place: html for place, (was, html) in pairs if _silent(was) != _silent(html)})
+    return PlacedRow(
+        key, after, None, {index: html for index, (was, html) in pairs if _without_clocks(was) != _without_clocks(html)}
+    )
 
 
 def longest_rise(numbers: Sequence[int]) -> list[int]:
-    """The places of a longest rising subsequence: what may stay where it is while the others move around it."""
+    """The indexes of a longest increasing subsequence."""
     tails: list[int] = []
-    places: list[int] = []
+    ends: list[int] = []
     before: list[int | None] = []
-    for place, number in enumerate(numbers):
+    for index, number in enumerate(numbers):
         length = bisect_left(tails, number)
-        before.append(places[length - 1] if length else None)
+        before.append(ends[length - 1] if length else None)
         tails[length : length + 1] = [number]
-        places[length : length + 1] = [place]
+        ends[length : length + 1] = [index]
     result: list[int] = []
-    last = places[-1] if places else None
+    last = ends[-1] if ends else None
     while last is not None:
         result.append(last)
         last = before[last]

@@ -1,41 +1,43 @@
-"""*Leaderboards*: several numbers of every rep side by side, each with its rank and beside the rep's own team."""
+"""*Leaderboards*: several numbers of every rep, each with its rank and compared with the rep's team."""
 
 import asyncio
 
-from processors.board.pages.ranking import LAST, Column, Row, beside, cell, columns, rank
-from processors.board.pages.url_filters import Choices, Context, page_of, reps_named, teams_of, window_of
+from processors.board.pages.ranking import LAST, LeaderboardColumn, LeaderboardRow, beside, cell, columns, rank
+from processors.board.pages.url_filters import Context, UrlFilters, find_reps, page_at, teams_of, window_of
 from processors.board.state.store import Store
-from processors.board.state.team_sums import Pools
+from processors.board.state.team_sums import TeamSums
 from processors.core.windows import WINDOWS
 from schemas.views import UNASSIGNED, Partial
 
-ROWS = 50
-"""The most reps of a page: each of their rows says ten things."""
-REPS_AT_ONCE = 20
-"""So many reps are ranked before the event loop gets its turn."""
+LEADERBOARD_ROWS = 50
+"""Reps of a page: fewer than other rows, because each has ten columns."""
+REPS_BATCH_SIZE = 20
+"""Reps ranked between two turns of the event loop."""
 
 
-class BoardsView:
+class LeaderboardsView:
     """Fills the view."""
 
-    def __init__(self, store: Store, pools: Pools) -> None:
+    def __init__(self, store: Store, team_sums: TeamSums) -> None:
         self._store = store
-        self._pools = pools
+        self._team_sums = team_sums
 
-    async def fill(self, choices: Choices) -> Context:
-        """What the template reads."""
-        chosen, window = teams_of(self._store, choices), window_of(choices)
-        levels = self._store.ages.levels
+    async def fill(self, filters: UrlFilters) -> Context:
+        """The variables of the template."""
+        chosen, window = teams_of(self._store, filters), window_of(filters)
+        levels = self._store.age_classes.levels
         shown = columns(levels[0] if levels else None)
-        place = list(WINDOWS).index(window)
-        rows = await self._ranked(chosen["team"], shown, place)
-        ordered, sorting = _ordered(rows, shown, choices)
-        found = reps_named(self._store, choices.get("rep", ""))
+        window_index = list(WINDOWS).index(window)
+        rows = await self._ranked(chosen["team"], shown, window_index)
+        ordered, sorting = _ordered(rows, shown, filters)
+        found = find_reps(self._store, filters.get("rep", ""))
         sought = ordered if found.rep_ids is None else [row for row in ordered if row.rep_id in found.rep_ids]
-        page = page_of(choices, len(sought), ROWS)
-        some = sought[page["first"] : page["first"] + ROWS]
-        pools = await self._judge(some, shown, place)
-        pooled = (await self._pools.company())[place] if chosen["team"] is None else pools.get(chosen["team"])
+        page = page_at(filters, len(sought), LEADERBOARD_ROWS)
+        some = sought[page["first"] : page["first"] + LEADERBOARD_ROWS]
+        team_sums = await self._compare(some, shown, window_index)
+        pooled = (
+            (await self._team_sums.company())[window_index] if chosen["team"] is None else team_sums.get(chosen["team"])
+        )
         return {
             "columns": shown,
             "rows": some,
@@ -44,48 +46,54 @@ class BoardsView:
             "first_level": levels[0] if levels else "",
             "windows": list(WINDOWS),
             "window": window,
-            "rep": found.words,
+            "rep": found.query,
             **chosen,
             **page,
             **sorting,
         }
 
-    async def _ranked(self, team: str | None, shown: list[Column], place: int) -> list[Row]:
-        """The reps of a team, or all; nobody in place of a rep has no rank."""
-        known = self._store.known_reps() if team is None else self._pools.members(team)
-        reps, rows = self._store.reps, list[Row]()
+    async def _ranked(
+        self, team: str | None, shown: list[LeaderboardColumn], window_index: int
+    ) -> list[LeaderboardRow]:
+        """The reps of a team, or all reps, with their ranks. Unassigned work is not ranked."""
+        known = self._store.known_reps() if team is None else self._team_sums.members(team)
+        reps, rows = self._store.reps, list[LeaderboardRow]()
         for count, rep_id in enumerate(sorted(one for one in known if one != UNASSIGNED), 1):
-            part = self._store.sums(rep_id)[place]
+            part = self._store.sums(rep_id)[window_index]
             cells = [cell(column, part) for column in shown]
-            rows.append(Row(rep_id, reps.name(rep_id), reps.team(rep_id), cells))
-            if count % REPS_AT_ONCE == 0:
+            rows.append(LeaderboardRow(rep_id, reps.name(rep_id), reps.team(rep_id), cells))
+            if count % REPS_BATCH_SIZE == 0:
                 await asyncio.sleep(0)
         for number, column in enumerate(shown):
             rank([row.cells[number] for row in rows], lowest_first=column.lowest_first)
             await asyncio.sleep(0)
         return rows
 
-    async def _judge(self, rows: list[Row], shown: list[Column], place: int) -> dict[str, Partial]:
-        """Put each share beside that of the rep's team without the rep (S25); the teams' sums."""
-        pools = {team: pool[place] for team, (_, pool) in (await self._pools.teams()).items()}
+    async def _compare(
+        self, rows: list[LeaderboardRow], shown: list[LeaderboardColumn], window_index: int
+    ) -> dict[str, Partial]:
+        """Compare each share with that of the rest of the rep's team (S25). Returns the teams' sums."""
+        team_sums = {team: pool[window_index] for team, (_, pool) in (await self._team_sums.teams()).items()}
         await asyncio.sleep(0)
         for row in rows:
-            team = pools.get(row.team)
+            team = team_sums.get(row.team)
             for column, one in zip(shown, row.cells, strict=True):
                 one.beside = None if team is None else beside(column, one, team)
-        return pools
+        return team_sums
 
 
-def _ordered(rows: list[Row], shown: list[Column], choices: Choices) -> tuple[list[Row], Context]:
-    """By the chosen number, best first or worst first; those without it are last in either case."""
+def _ordered(
+    rows: list[LeaderboardRow], shown: list[LeaderboardColumn], filters: UrlFilters
+) -> tuple[list[LeaderboardRow], Context]:
+    """Sort by the chosen column, best first or worst first; reps without a value come last in either case."""
     keys = [column.key for column in shown]
-    sort = choices["sort"] if choices.get("sort") in keys else keys[0]
-    worst, place = choices.get("order") == "worst", keys.index(sort)
+    sort = filters["sort"] if filters.get("sort") in keys else keys[0]
+    worst, column_index = filters.get("order") == "worst", keys.index(sort)
     sign = -1 if worst else 1
 
-    def order(row: Row) -> tuple[int, str, str]:
-        found = row.cells[place].rank
+    def order(row: LeaderboardRow) -> tuple[int, str, str]:
+        found = row.cells[column_index].rank
         return (LAST if found is None else sign * found, row.name, row.rep_id)
 
-    rising = shown[place].lowest_first != worst
+    rising = shown[column_index].lowest_first != worst
     return sorted(rows, key=order), {"sort": sort, "worst": worst, "rising": rising}

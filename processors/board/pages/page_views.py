@@ -1,30 +1,32 @@
-"""The views of the live page, put together."""
+"""All views of the live pages."""
 
 from config.board_settings import BoardSettings
 from processors.board.pages.funnel_view import FunnelView
-from processors.board.pages.leaderboards_view import BoardsView
-from processors.board.pages.pages import View
+from processors.board.pages.leaderboards_view import LeaderboardsView
+from processors.board.pages.pages import PageView
 from processors.board.pages.quality_view import QualityView
 from processors.board.pages.rep_view import RepView
-from processors.board.pages.waiting_view import WaitingView
-from processors.board.state.dead_letter_tail import LatestDeadLetters
+from processors.board.pages.waiting_view import HoldOf, WaitingView
+from processors.board.state.dead_letter_tail import DeadLetterTail
 from processors.board.state.store import Store
-from processors.board.state.team_sums import Pools
+from processors.board.state.team_sums import TeamSums
 
 WAITING = frozenset({"team", "rep", "level", "held", "request", "page"})
-BOARDS = frozenset({"team", "rep", "window", "sort", "order", "page"})
+LEADERBOARDS = frozenset({"team", "rep", "window", "sort", "order", "page"})
 REP = frozenset({"rep", "window"})
 FUNNEL = frozenset({"team", "rep", "window", "pipeline"})
-NOTHING: frozenset[str] = frozenset()
+NO_FILTERS: frozenset[str] = frozenset()
 
 
-def build_views(store: Store, board: BoardSettings, letters: LatestDeadLetters) -> dict[str, View]:
-    """Every view by name."""
-    pools, waiting = Pools(store), WaitingView(store, board.crm_url)
+def build_views(store: Store, hold_of: HoldOf, board: BoardSettings, letters: DeadLetterTail) -> dict[str, PageView]:
+    """Build every view, by name."""
+    team_sums, waiting = TeamSums(store), WaitingView(store, hold_of, board.crm_url)
     return {
-        "waiting": View("/", "waiting_now", WAITING, waiting.fill),
-        "leaderboards": View("/leaderboards", "leaderboards", BOARDS, BoardsView(store, pools).fill),
-        "rep": View(r"/reps/{rep:[\s\S]+}", "rep", REP, RepView(store, pools, waiting).fill),
-        "funnel": View("/funnel", "funnel", FUNNEL, FunnelView(store, pools).fill),
-        "quality": View("/quality", "data_quality", NOTHING, QualityView(store, letters).fill),
+        "waiting": PageView("/", "waiting_now", WAITING, waiting.fill),
+        "leaderboards": PageView(
+            "/leaderboards", "leaderboards", LEADERBOARDS, LeaderboardsView(store, team_sums).fill
+        ),
+        "rep": PageView(r"/reps/{rep:[\s\S]+}", "rep", REP, RepView(store, team_sums, waiting).fill),
+        "funnel": PageView("/funnel", "funnel", FUNNEL, FunnelView(store, team_sums).fill),
+        "quality": PageView("/quality", "data_quality", NO_FILTERS, QualityView(store, letters).fill),
     }

@@ -1,29 +1,29 @@
-"""*Data quality*: what was wrong with records, as counts and shares, the latest dead letters, and how fresh all is."""
+"""*Data quality*: rejected records as counts and shares, the latest dead letters, and how fresh the data is."""
 
 import msgspec
 
-from processors.board.pages.url_filters import Choices, Context
-from processors.board.state.dead_letter_tail import LatestDeadLetters
+from processors.board.pages.url_filters import Context, UrlFilters
+from processors.board.state.dead_letter_tail import DeadLetterTail
 from processors.board.state.store import Store
 from processors.core.instants import rfc3339
 from processors.core.numbers import ratio
 from processors.core.windows import ALL, WINDOWS
 
-LETTERS_SHOWN = 20
+MAX_LETTERS_SHOWN = 20
 
 
 class QualityView:
     """Fills the view."""
 
-    def __init__(self, store: Store, letters: LatestDeadLetters) -> None:
+    def __init__(self, store: Store, letters: DeadLetterTail) -> None:
         self._store = store
         self._letters = letters
 
-    async def fill(self, _choices: Choices) -> Context:
-        """What the template reads."""
+    async def fill(self, _choices: UrlFilters) -> Context:
+        """The variables of the template."""
         quality, letters = self._store.quality(), await self._letters.latest()
         reasons = sorted({reason for counts in quality.values() for reason in counts})
-        read, examples = self._store.read(), self._store.examples()
+        read, examples = self._store.records_read(), self._store.examples()
         return {
             "windows": list(WINDOWS),
             "rows": [
@@ -40,5 +40,5 @@ class QualityView:
                 (partition, published.offset, published.stream_us, rfc3339(max(published.stream_us, 0)))
                 for partition, published in sorted(self._store.partitions.items())
             ],
-            "letters": msgspec.structs.replace(letters, items=letters.items[:LETTERS_SHOWN]),
+            "letters": msgspec.structs.replace(letters, items=letters.items[:MAX_LETTERS_SHOWN]),
         }

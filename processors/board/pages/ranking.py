@@ -1,4 +1,4 @@
-"""Leaderboards: several numbers of every rep, each with its rank and, for shares, the ranks that chance leaves open."""
+"""Columns of the leaderboards: values, ranks and, for shares, the ranks that chance alone could explain."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
@@ -11,10 +11,10 @@ from processors.core.numbers import ratio
 from schemas.views import Partial
 
 LAST = 2**31
-"""After every rank: for those who have none."""
+"""Sorts after every rank: for reps without one."""
 
 
-class Cell(msgspec.Struct):
+class LeaderboardCell(msgspec.Struct):
     """A rep's value in one column."""
 
     value: float | None
@@ -23,64 +23,66 @@ class Cell(msgspec.Struct):
     """1 is the best; equal values have equal ranks; None without a value."""
     best: int | None = None
     worst: int | None = None
-    """For shares: the ranks that the 95 % intervals leave open."""
+    """For shares: from `best` to `worst` are the ranks that the 95 % intervals leave open."""
     beside: Comparison | None = None
-    """For shares: the rep beside the others of the team."""
+    """For shares: the rep compared with the rest of the team."""
 
 
-class Row(msgspec.Struct):
+class LeaderboardRow(msgspec.Struct):
     """A rep with a cell for each column."""
 
     rep_id: str
     name: str
     team: str
-    cells: list[Cell]
+    cells: list[LeaderboardCell]
 
 
-class Column(msgspec.Struct, frozen=True):
+class LeaderboardColumn(msgspec.Struct, frozen=True):
     """A number to rank by."""
 
     key: str
-    """Its word."""
+    """The translation key of its header."""
     kind: str
-    """How it is written: `count`, `span` (seconds), `share` or `amount`."""
+    """Number format: `count`, `span` (seconds), `share` or `amount`."""
     value: Callable[[Partial], Share | float | None]
     lowest_first: bool = False
     is_by_customer: bool = False
-    """Whether it is by distinct customers, which cannot be added up or taken off."""
+    """Whether it counts distinct customers, which cannot be summed or subtracted."""
 
 
-def columns(level: str | None) -> list[Column]:
-    """All columns; `level` is the one whose answers in time are shared out."""
-    timely = [Column("within", "share", lambda part: _timely(part, level or ""))] if level else []
+def columns(level: str | None) -> list[LeaderboardColumn]:
+    """All columns; `level` is the one for the share of timely responses."""
+    timely = [LeaderboardColumn("within", "share", lambda part: _timely(part, level or ""))] if level else []
     return [
-        Column("response_per_customer", "span", _per_customer, lowest_first=True, is_by_customer=True),
+        LeaderboardColumn("response_per_customer", "span", _per_customer, lowest_first=True, is_by_customer=True),
         *timely,
-        Column("responses", "count", lambda part: part.responses),
-        Column("activities", "count", lambda part: sum(part.activities.values())),
-        Column("recontactable", "count", lambda part: part.recontactable_customers, is_by_customer=True),
-        Column("win_rate_created", "share", lambda part: share(part.created_won, part.opportunities_created)),
-        Column("win_rate_closed", "share", lambda part: share(part.won, part.won + part.lost)),
-        Column("cycle_won", "span", _cycle, lowest_first=True),
-        Column("won_amount", "amount", lambda part: part.won_cents / 100),
+        LeaderboardColumn("responses", "count", lambda part: part.responses),
+        LeaderboardColumn("activities", "count", lambda part: sum(part.activities.values())),
+        LeaderboardColumn("recontactable", "count", lambda part: part.recontactable_customers, is_by_customer=True),
+        LeaderboardColumn(
+            "win_rate_created", "share", lambda part: share(part.created_won, part.opportunities_created)
+        ),
+        LeaderboardColumn("win_rate_closed", "share", lambda part: share(part.won, part.won + part.lost)),
+        LeaderboardColumn("cycle_won", "span", _cycle, lowest_first=True),
+        LeaderboardColumn("won_amount", "amount", lambda part: part.won_cents / 100),
     ]
 
 
-def cell(column: Column, part: Partial) -> Cell:
-    """A rep's value, not ranked yet."""
+def cell(column: LeaderboardColumn, part: Partial) -> LeaderboardCell:
+    """A rep's value, without a rank yet."""
     value = column.value(part)
-    return Cell(value.ratio, value) if isinstance(value, Share) else Cell(value)
+    return LeaderboardCell(value.ratio, value) if isinstance(value, Share) else LeaderboardCell(value)
 
 
-def beside(column: Column, one: Cell, team: Partial) -> Comparison | None:
-    """A rep's share beside that of the team without the rep; None for what is no share."""
+def beside(column: LeaderboardColumn, one: LeaderboardCell, team: Partial) -> Comparison | None:
+    """Compare a rep's share with that of the rest of the team; None if the column is not a share."""
     whole = column.value(team)
     if one.share is None or not isinstance(whole, Share):
         return None
     return compare(one.share, share(whole.part - one.share.part, whole.whole - one.share.whole))
 
 
-def rank(cells: Sequence[Cell], *, lowest_first: bool) -> None:
+def rank(cells: Sequence[LeaderboardCell], *, lowest_first: bool) -> None:
     """Fill in the ranks of one column."""
     sign = 1 if lowest_first else -1
     ordered = sorted(sign * one.value for one in cells if one.value is not None)

@@ -1,4 +1,4 @@
-"""Styles, scripts and pictures of the live page, in addresses that change with them: browsers keep them for good."""
+"""Styles, scripts and images. Their URLs contain a version, so browsers may cache them forever."""
 
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
@@ -14,26 +14,26 @@ TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", 
 YEAR_SECONDS = 365 * 86_400
 
 
-class Files:
-    """The files, read once."""
+class StaticFiles:
+    """The files, read at the start."""
 
     def __init__(self, here: Path = HERE) -> None:
         self._files = _read((here / "static").iterdir())
         self.version = _digest(self._files)
-        """Of all files together."""
-        self.pages = _digest(self._files | _read([*(here / "templates").iterdir(), here / "translations.toml"]))
-        """The version of the pages: of all that they are made of."""
+        """Digest of all files."""
+        self.pages_version = _digest(self._files | _read([*(here / "templates").iterdir(), here / "translations.toml"]))
+        """Digest of all that pages are made of: files, templates and translations."""
 
     def routes(self) -> list[web.RouteDef]:
-        """Where they are: scripts name each other by relative addresses, so the version is part of the path."""
+        """The route of the files. Scripts import each other by relative URLs, so the version is part of the path."""
         return [web.get("/static/{version}/{name}", self.file)]
 
-    def address(self, name: str) -> str:
-        """The present address of a file."""
+    def url(self, name: str) -> str:
+        """The current URL of a file."""
         return f"/static/{self.version}/{name}"
 
     async def file(self, request: web.Request) -> web.Response:
-        """A file; one of another version is not kept."""
+        """Serve a file. Only the current version may be cached."""
         name = request.match_info["name"]
         if name not in self._files:
             raise Problem(HTTPStatus.NOT_FOUND, f"there is no file {name!r}")

@@ -1,4 +1,4 @@
-"""The words of the live page in English and Chinese, from one catalogue, and how numbers are written in them."""
+"""The texts of the live pages in English and Chinese, from one catalogue, and the formats of numbers."""
 
 import tomllib
 from pathlib import Path
@@ -14,18 +14,18 @@ COOKIE = "lang"
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
-class Words:
+class Translation:
     """The catalogue in one language."""
 
     def __init__(self, language: Language) -> None:
         self.language = language
         self.tag = "zh-CN" if language == "zh" else "en"
         entries: dict[str, list[str]] = tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
-        self._words = {key: words[LANGUAGES.index(language)] for key, words in entries.items()}
+        self._texts = {key: texts[LANGUAGES.index(language)] for key, texts in entries.items()}
 
     def __getitem__(self, key: str) -> str:
-        """A word; KeyError for one that is not in the catalogue."""
-        return self._words[key]
+        """A text. Raises KeyError if the catalogue has none."""
+        return self._texts[key]
 
     def span(self, seconds: float | None) -> str:
         """A duration by its two largest units: `1 h 5 min`."""
@@ -46,12 +46,12 @@ class Words:
         return f"{name[:-1]}\u00a0{self['day']}" if name[:-1].isdigit() else self[f"window_{name}"]
 
     def reason(self, reason: str) -> str:
-        """Why a record does not count; a reason without a word is told as it is."""
-        return self._words.get(f"reason_{reason}", reason)
+        """A reason for rejecting a record; one that the catalogue does not know is shown as it is."""
+        return self._texts.get(f"reason_{reason}", reason)
 
     def priority(self, priority: str) -> str:
         """A request's priority."""
-        return self._words.get(f"priority_{priority}", priority)
+        return self._texts.get(f"priority_{priority}", priority)
 
     @staticmethod
     def small_share(ratio: float | None) -> str:
@@ -64,13 +64,13 @@ class Words:
         return "–" if ratio is None else f"{ratio:.0%}"
 
 
-ALL_WORDS = {language: Words(language) for language in LANGUAGES}
+TRANSLATIONS = {language: Translation(language) for language in LANGUAGES}
 
 
 def language_of(request: web.Request) -> Language:
     """What the address says, else the cookie, else the browser."""
-    for said in (request.query.get("lang"), request.cookies.get(COOKIE)):
+    for choice in (request.query.get("lang"), request.cookies.get(COOKIE)):
         for language in LANGUAGES:
-            if said == language:
+            if choice == language:
                 return language
     return "zh" if request.headers.get("Accept-Language", "").lower().startswith("zh") else "en"

@@ -1,4 +1,4 @@
-"""What a page's address chooses. An impossible choice is passed over and said: an old link still shows something."""
+"""The filters in a page's URL. Impossible ones are ignored and reported, so that an old link still works."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
@@ -6,97 +6,100 @@ from typing import Any, NamedTuple
 from processors.board.state.store import Store
 from processors.core.windows import WINDOWS
 
-Choices = Mapping[str, str]
-"""The address's parameters."""
+UrlFilters = Mapping[str, str]
+"""Query parameters by name."""
 Context = dict[str, Any]
-"""What a template reads: its variables are as different as the templates."""
+"""The variables of a template, which differ from template to template."""
 
-ROWS = 100
-"""The most rows of a page."""
-USUAL_WINDOW = "30d"
-MOST_DIGITS = 6
-SUGGESTED_REPS = 200
-OFFERED_TEAMS = 200
-"""The most teams of a list to choose from, beside the chosen one; an address may name any."""
+PAGE_ROWS = 100
+"""Rows of a page."""
+DEFAULT_WINDOW = "30d"
+MAX_DIGITS = 6
+MAX_SUGGESTED_REPS = 200
+MAX_OFFERED_TEAMS = 200
+"""Teams offered in a list beside the chosen one; a URL may name any team."""
 
 
-OFFERED = {
+OPTIONS = {
     "team": ("teams", "team"),
     "level": ("levels", "level"),
     "held": ("held_options", "taken_care"),
     "pipeline": ("pipelines", "pipeline"),
     "window": ("windows", "window"),
 }
-"""A choice to what a template reads of it beside the choice itself: everything that can be chosen; and to its word."""
+"""Filter to the template variable with its options, and to the translation key of its label."""
 
 
-class NoSuchRep(LookupError):
-    """Nobody is called that."""
+class UnknownRep(LookupError):
+    """No rep has this id."""
 
 
-class Found(NamedTuple):
-    """Whom the words in a search field name."""
+class FoundReps(NamedTuple):
+    """The reps that match a search."""
 
-    words: str
+    query: str
+    """The search as shown: the rep's name if it was an id."""
     rep_ids: set[str] | None
-    """None: nothing was asked for, everyone is meant."""
+    """None for an empty search, which means every rep."""
 
 
-def window_of(choices: Choices) -> str:
-    """The chosen window."""
-    return choices["window"] if choices.get("window") in WINDOWS else USUAL_WINDOW
+def window_of(filters: UrlFilters) -> str:
+    """The chosen window, or the default."""
+    return filters["window"] if filters.get("window") in WINDOWS else DEFAULT_WINDOW
 
 
-def one_of(choices: Choices, name: str, allowed: tuple[str, ...]) -> str | None:
-    """A choice among some; None: no choice was made."""
-    return choices[name] if choices.get(name) in allowed else None
+def one_of(filters: UrlFilters, name: str, allowed: tuple[str, ...]) -> str | None:
+    """The filter's value if it is allowed, else None."""
+    return filters[name] if filters.get(name) in allowed else None
 
 
-def teams_of(store: Store, choices: Choices) -> Context:
-    """The teams to choose from, how many more there are, and the chosen one."""
+def teams_of(store: Store, filters: UrlFilters) -> Context:
+    """The teams to offer, how many more there are, and the chosen one."""
     teams = sorted({store.reps.team(rep_id) for rep_id in store.known_reps()})
-    chosen = choices.get("team") if choices.get("team") in teams else None
-    offered = teams[:OFFERED_TEAMS]
+    chosen = filters.get("team") if filters.get("team") in teams else None
+    offered = teams[:MAX_OFFERED_TEAMS]
     if chosen is not None and chosen not in offered:
         offered.append(chosen)
     return {"teams": offered, "team": chosen, "more_teams": len(teams) - len(offered)}
 
 
-def passed_over(choices: Choices, context: Context) -> list[tuple[str, str]]:
-    """The choices that a view has and that are none of those it offers: the key of each one's word, and its value."""
+def ignored_filters(filters: UrlFilters, context: Context) -> list[tuple[str, str]]:
+    """The filters whose value the view does not offer: the translation key of the label, and the value."""
     return [
-        (word, choices[name])
-        for name, (offered, word) in OFFERED.items()
-        if choices.get(name) and name in context and choices[name] not in context.get(offered, (choices[name],))
+        (label, filters[name])
+        for name, (offered, label) in OPTIONS.items()
+        if filters.get(name) and name in context and filters[name] not in context.get(offered, (filters[name],))
     ]
 
 
-def canonical(parameters: Mapping[str, str], known: Collection[str]) -> Choices:
-    """The known parameters that choose something: addresses that show the same have the same choices."""
+def canonical_filters(parameters: Mapping[str, str], known: Collection[str]) -> UrlFilters:
+    """The known, non-empty parameters in a fixed order: URLs that show the same have equal filters."""
     chosen = {name: parameters[name] for name in sorted(known) if parameters.get(name)}
     if _page(chosen) == 1:
         chosen.pop("page", None)
     return chosen
 
 
-def page_of(choices: Choices, total: int, rows: int = ROWS) -> Context:
-    """Which page of so many rows is shown."""
-    page = min(_page(choices), max(1, -(-total // rows)))
+def page_at(filters: UrlFilters, total: int, rows: int = PAGE_ROWS) -> Context:
+    """The shown page of a list with `total` rows."""
+    page = min(_page(filters), max(1, -(-total // rows)))
     first = (page - 1) * rows
     return {"page": page, "first": first, "more": total > page * rows, "total": total}
 
 
-def reps_named(store: Store, words: str) -> Found:
-    """The rep with exactly that id, else everyone whose name or id has the words in it."""
-    if not words.strip():
-        return Found("", None)
-    if store.knows(words):
-        return Found(store.reps.name(words), {words})
-    sought = words.strip().casefold()
+def find_reps(store: Store, query: str) -> FoundReps:
+    """The rep with exactly this id, else every rep whose name or id contains the search."""
+    if not query.strip():
+        return FoundReps("", None)
+    if store.knows(query):
+        return FoundReps(store.reps.name(query), {query})
+    sought = query.strip().casefold()
     known = store.known_reps()
-    return Found(words, {one for one in known if sought in store.reps.name(one).casefold() or sought in one.casefold()})
+    return FoundReps(
+        query, {one for one in known if sought in store.reps.name(one).casefold() or sought in one.casefold()}
+    )
 
 
-def _page(choices: Choices) -> int:
-    said = choices.get("page", "")
-    return max(1, int(said)) if said.isascii() and said.isdigit() and len(said) <= MOST_DIGITS else 1
+def _page(filters: UrlFilters) -> int:
+    text = filters.get("page", "")
+    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else 1

@@ -1,75 +1,79 @@
-"""*Waiting now*: every open request, the longest wait first, with what is left until each level."""
+"""*Waiting now*: every open request, the longest wait first, with the time left until each deadline."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote
 
 from processors.board.pages.url_filters import (
-    ROWS,
-    SUGGESTED_REPS,
-    Choices,
+    MAX_SUGGESTED_REPS,
+    PAGE_ROWS,
     Context,
+    UrlFilters,
+    find_reps,
     one_of,
-    page_of,
-    reps_named,
+    page_at,
     teams_of,
 )
-from processors.board.state.age_classes import NEVER_US, Ages
+from processors.board.state.age_classes import NEVER_US, AgeClasses
 from processors.board.state.store import Store
 from processors.core.foreign_text import is_path_step
 from processors.core.instants import SECOND_US, rfc3339
+from processors.notifier.acks import Hold
 from schemas.views import UNASSIGNED, OpenRequest, open_field
 
-AT_ONCE = 1000
-"""So many requests are looked at before the event loop gets its turn."""
+REQUESTS_BATCH_SIZE = 1000
+"""Requests examined between two turns of the event loop."""
 HELD = ("no", "yes")
-"""Whether somebody has acknowledged or snoozed a request."""
+"""The options of the filter `held`: whether a request is acknowledged or snoozed."""
 
 Wanted = Callable[[OpenRequest], bool]
+HoldOf = Callable[[OpenRequest], Hold | None]
+"""The hold in force on a request, if any."""
 
 
 class WaitingView:
-    """Fills the view, and the rows of requests of other views."""
+    """Fills the view, and renders request rows for other views."""
 
-    def __init__(self, store: Store, crm_url: str | None) -> None:
+    def __init__(self, store: Store, hold_of: HoldOf, crm_url: str | None) -> None:
         """`crm_url`: where the CRM shows a request; {request_id}, {customer_id} and {rep_id} are filled in."""
         self._store = store
+        self._hold_of = hold_of
         self._crm_url = crm_url
 
-    async def fill(self, choices: Choices) -> Context:
-        """What the template reads."""
-        now_us, ages, store = self._store.now_us(), self._store.ages, self._store
-        teams = teams_of(store, choices)
-        rep = reps_named(store, choices.get("rep", ""))
-        level, held = one_of(choices, "level", ages.levels), one_of(choices, "held", HELD)
-        is_owned, counts = self._owned_by(teams["team"], rep.rep_ids, choices), Counts(ages)
+    async def fill(self, filters: UrlFilters) -> Context:
+        """The variables of the template."""
+        now_us, classes, store = self._store.now_us(), self._store.age_classes, self._store
+        teams = teams_of(store, filters)
+        rep = find_reps(store, filters.get("rep", ""))
+        level, held = one_of(filters, "level", classes.levels), one_of(filters, "held", HELD)
+        is_owned, counts = self._owned_by(teams["team"], rep.rep_ids, filters), AgeCounts(classes)
         found: list[OpenRequest] = []
-        for some in _slices(store.waiting.ordered()):
-            among = list(filter(is_owned, some))
+        for batch in _batches(store.open_requests.longest_first()):
+            among = list(filter(is_owned, batch))
             found += [one for one in among if self._is_shown(one, level, held, now_us)]
             counts.add(among, now_us)
             await asyncio.sleep(0)
-        page = page_of(choices, len(found))
+        page = page_at(filters, len(found))
         return {
-            "rows": [self.row(one, now_us) for one in found[page["first"] : page["first"] + ROWS]],
+            "rows": [self.row(one, now_us) for one in found[page["first"] : page["first"] + PAGE_ROWS]],
             "counts": counts.by_age(),
             "stale_us": counts.next_us,
-            "levels": ages.levels,
+            "levels": classes.levels,
             "level": level,
             "held": held,
             "held_options": HELD,
-            "rep": rep.words,
+            "rep": rep.query,
             "no_such_rep": rep.rep_ids == set(),
-            "request_id": choices.get("request", ""),
+            "request_id": filters.get("request", ""),
             "suggested": self._owners(),
             **teams,
             **page,
         }
 
     def row(self, one: OpenRequest, now_us: int) -> Context:
-        """What a row of a request says."""
+        """The variables of a request's row."""
         store = self._store
-        hold = store.held.of(one)
+        hold = self._hold_of(one)
         return {
             "key": open_field(one.customer_id, one.request_id),
             "request": one,
@@ -78,16 +82,16 @@ class WaitingView:
             "crm_url": self._link(one),
             "opened": rfc3339(one.opened_us) if one.opened_us > 0 else None,
             "waiting_seconds": (now_us - one.opened_us) / SECOND_US,
-            "place": store.ages.place(one, now_us),
-            "due": [_due(one.due_us.get(level), now_us) for level in store.ages.levels],
+            "age_index": store.age_classes.index_of(one, now_us),
+            "due": [_due(one.due_us.get(level), now_us) for level in store.age_classes.levels],
             "hold": hold,
             "until": None if hold is None or hold.until_us is None else rfc3339(hold.until_us),
         }
 
-    def _owned_by(self, team: str | None, rep_ids: set[str] | None, choices: Choices) -> Wanted:
-        """Whether a request is among those that the address speaks of."""
-        request_id = choices.get("request")
-        owners = set(self._store.waiting.owners()) if rep_ids is None else rep_ids
+    def _owned_by(self, team: str | None, rep_ids: set[str] | None, filters: UrlFilters) -> Wanted:
+        """A predicate for the requests of the chosen team, reps and request id."""
+        request_id = filters.get("request")
+        owners = set(self._store.open_requests.owners()) if rep_ids is None else rep_ids
         if team is not None:
             owners = {owner for owner in owners if self._store.reps.team(owner) == team}
         return lambda one: one.rep_id in owners and request_id in (None, "", one.request_id)
@@ -95,12 +99,12 @@ class WaitingView:
     def _is_shown(self, one: OpenRequest, level: str | None, held: str | None, now_us: int) -> bool:
         if level is not None and one.due_us.get(level, NEVER_US) >= now_us:
             return False
-        return held is None or (self._store.held.of(one) is not None) == (held == "yes")
+        return held is None or (self._hold_of(one) is not None) == (held == "yes")
 
     def _owners(self) -> list[str]:
         reps = self._store.reps
-        owners = [owner for owner in self._store.waiting.owners() if owner != UNASSIGNED]
-        return sorted({reps.name(owner) for owner in owners})[:SUGGESTED_REPS]
+        owners = [owner for owner in self._store.open_requests.owners() if owner != UNASSIGNED]
+        return sorted({reps.name(owner) for owner in owners})[:MAX_SUGGESTED_REPS]
 
     def _link(self, one: OpenRequest) -> str | None:
         if self._crm_url is None:
@@ -115,32 +119,32 @@ class WaitingView:
         return url
 
 
-class Counts:
-    """How many requests are in each age class, and when the first of them grows into the next."""
+class AgeCounts:
+    """The number of requests in each age class, and when the first of them moves to the next class."""
 
-    def __init__(self, ages: Ages) -> None:
-        self._ages = ages
-        self._counts = [0] * len(ages.classes)
+    def __init__(self, classes: AgeClasses) -> None:
+        self._ages = classes
+        self._counts = [0] * len(classes.classes)
         self.next_us = NEVER_US
 
-    def add(self, some: Iterable[OpenRequest], now_us: int) -> None:
-        """Count some more."""
-        ages, counts = self._ages, self._counts
-        for one in some:
-            counts[ages.place(one, now_us)] += 1
-            self.next_us = min(self.next_us, ages.next_us(one, now_us))
+    def add(self, requests: Iterable[OpenRequest], now_us: int) -> None:
+        """Count some requests."""
+        classes, counts = self._ages, self._counts
+        for one in requests:
+            counts[classes.index_of(one, now_us)] += 1
+            self.next_us = min(self.next_us, classes.next_due_us(one, now_us))
 
     def by_age(self) -> list[tuple[str, int]]:
-        """The age classes with their counts."""
+        """Each age class with its count."""
         return list(zip(self._ages.classes, self._counts, strict=True))
 
 
-def _slices(requests: list[OpenRequest]) -> Iterator[list[OpenRequest]]:
-    """So many at once that the event loop gets its turn."""
-    for first in range(0, len(requests), AT_ONCE):
-        yield requests[first : first + AT_ONCE]
+def _batches(requests: list[OpenRequest]) -> Iterator[list[OpenRequest]]:
+    """Batches of requests."""
+    for first in range(0, len(requests), REQUESTS_BATCH_SIZE):
+        yield requests[first : first + REQUESTS_BATCH_SIZE]
 
 
 def _due(due_us: int | None, now_us: int) -> tuple[int, float] | None:
-    """A due instant, and how many seconds are left; None: the level does not hold for this request."""
+    """A deadline, and the seconds left until it; None if the level does not apply to the request."""
     return None if due_us is None else (due_us, (due_us - now_us) / SECOND_US)

@@ -1,4 +1,4 @@
-"""Levels by name, and the age classes that they make: how long a customer has waited, in their terms."""
+"""Age classes of open requests: the policy's levels cut the time that a customer has waited into classes."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,31 +10,31 @@ NEVER_US = 2**63
 """Later than any instant."""
 
 
-class Ages:
-    """The levels of a policy in all its versions, from the shortest to the longest."""
+class AgeClasses:
+    """The levels of all versions of a policy, and the age classes between them."""
 
     def __init__(self, policy: Policy) -> None:
         levels = [*policy.levels, *(level for version in policy.versions for level in version.levels)]
         self.levels = tuple(dict.fromkeys(level.name for level in levels))
-        """Level names as the policy orders them."""
+        """Level names in the policy's order."""
         self._by_length = _by_length(levels)
         self.classes = _classes(self._by_length)
-        """Names of the age classes: `lt1h`, `1h_24h`, `gt24h` with levels `1h` and `24h`."""
+        """Names of the age classes, youngest first: `lt1h`, `1h_24h`, `gt24h` for levels `1h` and `24h`."""
 
-    def place(self, request: OpenRequest, now_us: int) -> int:
-        """Which of `classes` a waiting request is in: the longest level whose due instant has passed decides."""
-        for place in range(len(self._by_length), 0, -1):
-            due_us = request.due_us.get(self._by_length[place - 1])
+    def index_of(self, request: OpenRequest, now_us: int) -> int:
+        """The index in `classes` of a request: the longest level whose deadline has passed decides."""
+        for index in range(len(self._by_length), 0, -1):
+            due_us = request.due_us.get(self._by_length[index - 1])
             if due_us is not None and due_us < now_us:
-                return place
+                return index
         return 0
 
-    def next_us(self, request: OpenRequest, now_us: int) -> int:
-        """The next instant at which a level is due; NEVER_US after the last one."""
+    def next_due_us(self, request: OpenRequest, now_us: int) -> int:
+        """The next deadline of a request, in microseconds since 1970; NEVER_US after the last one."""
         return min((due_us for due_us in request.due_us.values() if due_us >= now_us), default=NEVER_US)
 
-    def passed(self, request: OpenRequest, now_us: int) -> list[str]:
-        """The levels whose due instant has passed; at the instant itself an answer is still in time (S09)."""
+    def passed_levels(self, request: OpenRequest, now_us: int) -> list[str]:
+        """The levels whose deadline has passed; a response at the deadline itself is still in time (S09)."""
         return [level for level, due_us in request.due_us.items() if due_us < now_us]
 
 

@@ -1,4 +1,4 @@
-"""Who waits: every open request, by owner and by how long."""
+"""Open requests, indexed by owner and ordered by age."""
 
 from collections.abc import Iterator, Mapping
 
@@ -7,71 +7,71 @@ import msgspec
 from schemas.views import OpenRequest
 
 _decode = msgspec.msgpack.Decoder(OpenRequest).decode
-_NONE: Mapping["Place", OpenRequest] = {}
+_NONE: Mapping["FieldKey", OpenRequest] = {}
 
-Place = tuple[int, str]
-"""Source partition and field."""
+FieldKey = tuple[int, str]
+"""Source partition and field of the read model."""
 
 
-class Waiting:
-    """All open requests."""
+class OpenRequests:
+    """Every open request."""
 
     def __init__(self) -> None:
-        self._by_place: dict[Place, OpenRequest] = {}
-        self._by_owner: dict[str, dict[Place, OpenRequest]] = {}
+        self._by_key: dict[FieldKey, OpenRequest] = {}
+        self._by_owner: dict[str, dict[FieldKey, OpenRequest]] = {}
         self._ordered: list[OpenRequest] | None = None
 
     def put(self, partition: int, field: str, raw: bytes | None) -> set[str]:
-        """A request's present value, None when nobody waits any more; the owners whose numbers change."""
-        place = (partition, field)
-        old, new = self._by_place.get(place), None if raw is None else _decode(raw)
+        """Set a request, or remove it with None. Returns the owners whose numbers change."""
+        key = (partition, field)
+        old, new = self._by_key.get(key), None if raw is None else _decode(raw)
         if old == new:
             return set()
         self._ordered = None
-        return self._remove(place, old) | self._add(place, new)
+        return self._remove(key, old) | self._add(key, new)
 
-    def of(self, rep_id: str) -> Mapping[Place, OpenRequest]:
-        """The open requests that a rep owns."""
+    def owned_by(self, rep_id: str) -> Mapping[FieldKey, OpenRequest]:
+        """A rep's open requests."""
         return self._by_owner.get(rep_id, _NONE)
 
-    def owners(self) -> Mapping[str, Mapping[Place, OpenRequest]]:
-        """Everyone who owns an open request."""
+    def owners(self) -> Mapping[str, Mapping[FieldKey, OpenRequest]]:
+        """Every rep who owns an open request, with those requests."""
         return self._by_owner
 
     def fields(self, partition: int) -> Iterator[str]:
-        """The fields that a partition holds."""
-        for place, field in list(self._by_place):
-            if place == partition:
+        """The fields held of a partition. The caller may remove fields while it iterates."""
+        for owner, field in list(self._by_key):
+            if owner == partition:
                 yield field
 
-    def called(self, request_id: str) -> list[OpenRequest]:
-        """The open requests with an id; more than one when several customers have it."""
-        return [one for one in self._by_place.values() if one.request_id == request_id]
+    def with_id(self, request_id: str) -> list[OpenRequest]:
+        """The open requests with an id: ids are unique for one customer only."""
+        return [request for request in self._by_key.values() if request.request_id == request_id]
 
-    def ordered(self) -> list[OpenRequest]:
-        """All open requests, the longest wait first."""
+    def longest_first(self) -> list[OpenRequest]:
+        """Every open request, the longest wait first."""
         if self._ordered is None:
             self._ordered = sorted(
-                self._by_place.values(), key=lambda one: (one.opened_us, one.customer_id, one.request_id)
+                self._by_key.values(), key=lambda request: (request.opened_us, request.customer_id, request.request_id)
             )
         return self._ordered
 
     def __len__(self) -> int:
-        return len(self._by_place)
+        return len(self._by_key)
 
-    def _remove(self, place: Place, old: OpenRequest | None) -> set[str]:
+    def _remove(self, key: FieldKey, old: OpenRequest | None) -> set[str]:
         if old is None:
             return set()
-        del self._by_place[place]
+        del self._by_key[key]
         mine = self._by_owner[old.rep_id]
-        del mine[place]
+        del mine[key]
         if not mine:
             del self._by_owner[old.rep_id]
         return {old.rep_id}
 
-    def _add(self, place: Place, new: OpenRequest | None) -> set[str]:
+    def _add(self, key: FieldKey, new: OpenRequest | None) -> set[str]:
         if new is None:
             return set()
-        self._by_place[place] = new
-        self._by_owner.setdefault(new.rep_id, {})[place] = new
+        self._by_key[key] = new
+        self._by_owner.setdefault(new.rep_id, {})[key] = new
         return {new.rep_id}

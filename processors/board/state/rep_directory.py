@@ -1,4 +1,4 @@
-"""The board's directory of reps, with what the board asks of it: teams, zones and their present days."""
+"""The board's directory of reps: names, teams, zones, and which teams metrics name."""
 
 import msgspec
 
@@ -11,30 +11,30 @@ from schemas.policy import Policy
 from schemas.views import UNKNOWN_TEAM
 
 MAX_TEAMS = 200
-"""Teams that metrics name, the first by the alphabet: the directory may say anything."""
+"""Metrics name the first teams in alphabetical order: a directory may hold any number."""
 
-ALWAYS = frozenset({OTHER, UNKNOWN_TEAM})
-"""Teams that metrics name whatever others there are."""
+UNCAPPED_TEAMS = frozenset({OTHER, UNKNOWN_TEAM})
+"""Teams that metrics always name."""
 
 _decode = msgspec.msgpack.Decoder(RepUpdated).decode
 
 
-class Reps:
-    """The published directory. An impossible entry (an unknown time zone) is passed over: workers refused it too."""
+class RepDirectory:
+    """The published directory. Entries with an unknown time zone are ignored: workers reject them too."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._entries: dict[str, tuple[bytes, RepUpdated]] = {}
         self._directory = directory_of(policy)
         self._members: dict[str, set[str]] = {}
-        """Team to the reps that the directory has in it."""
-        self._shown = FirstNames(MAX_TEAMS)
-        self._without: set[str] = set()
-        """Teams that have no series of their own."""
+        """Team to its reps, of those with an entry."""
+        self._named_teams = FirstNames(MAX_TEAMS)
+        self._folded_teams: set[str] = set()
+        """Teams that metrics count under `_other`."""
         self._relabelled: set[str] = set()
 
     def put(self, rep_id: str, raw: bytes | None) -> bool:
-        """A rep's present entry; None: it is gone. True when that is news."""
+        """Set a rep's entry; None removes it. Returns whether anything changed."""
         known = self._entries.get(rep_id)
         if raw is None:
             return self._remove(rep_id)
@@ -51,11 +51,11 @@ class Reps:
         return True
 
     def get(self, rep_id: str) -> RepUpdated | None:
-        """The rep's entry, if it was ever announced."""
+        """The rep's entry, if the directory has one."""
         return self._directory.get(rep_id)
 
     def name(self, rep_id: str) -> str:
-        """The rep's name; one that was never announced is called by its id."""
+        """The rep's name, or its id if the directory does not know it."""
         entry = self.get(rep_id)
         return rep_id if entry is None else entry.name
 
@@ -63,26 +63,26 @@ class Reps:
         """The rep's team."""
         return self._directory.team(rep_id)
 
-    def shown_team(self, rep_id: str) -> str:
-        """The rep's team as metrics name it: there are MAX_TEAMS of them, and `_other`."""
+    def metric_team(self, rep_id: str) -> str:
+        """The rep's team as a metric label: one of MAX_TEAMS teams, or `_other`."""
         team = self.team(rep_id)
-        return OTHER if team in self._without else team
+        return OTHER if team in self._folded_teams else team
 
-    def is_named(self, team: str) -> bool:
-        """Whether metrics name a team, rather than count it under `_other`."""
-        return team not in self._without
+    def has_team_series(self, team: str) -> bool:
+        """Whether a team has series of its own rather than a share of `_other`."""
+        return team not in self._folded_teams
 
-    def without_team(self) -> int:
-        """How many reps are in teams that metrics do not name."""
-        return sum(len(self._members[team]) for team in self._without)
+    def reps_without_team_series(self) -> int:
+        """How many reps metrics count under the team `_other`."""
+        return sum(len(self._members[team]) for team in self._folded_teams)
 
-    def take_relabelled(self) -> set[str]:
-        """The reps whose team has got a series of its own since the last call, or has it no longer."""
+    def drain_relabelled(self) -> set[str]:
+        """The reps whose team label changed since the last call."""
         relabelled, self._relabelled = self._relabelled, set()
         return relabelled
 
     def today(self, rep_id: str, now_us: int) -> int:
-        """The rep's local day."""
+        """Today in the rep's zone."""
         return zone_days(self._directory.zone(rep_id)).day(now_us)
 
     def zone(self, rep_id: str) -> str:
@@ -90,7 +90,7 @@ class Reps:
         return self._directory.zone(rep_id)
 
     def ids(self) -> list[str]:
-        """All announced reps."""
+        """Every rep with an entry."""
         return list(self._entries)
 
     def _remove(self, rep_id: str) -> bool:
@@ -107,12 +107,12 @@ class Reps:
         team = self.team(rep_id)
         members = self._members.setdefault(team, set())
         members.add(rep_id)
-        if len(members) > 1 or team in ALWAYS:
+        if len(members) > 1 or team in UNCAPPED_TEAMS:
             return
-        last = self._shown.add(team)
-        if last is not None:
-            self._without.add(last)
-            self._relabelled |= self._members[last]
+        folded = self._named_teams.add(team)
+        if folded is not None:
+            self._folded_teams.add(folded)
+            self._relabelled |= self._members[folded]
 
     def _leave(self, rep_id: str) -> None:
         if rep_id not in self._entries:
@@ -123,8 +123,8 @@ class Reps:
         if members:
             return
         del self._members[team]
-        self._without.discard(team)
-        first = None if team in ALWAYS else self._shown.remove(team)
-        if first is not None:
-            self._without.remove(first)
-            self._relabelled |= self._members[first]
+        self._folded_teams.discard(team)
+        named = None if team in UNCAPPED_TEAMS else self._named_teams.remove(team)
+        if named is not None:
+            self._folded_teams.remove(named)
+            self._relabelled |= self._members[named]

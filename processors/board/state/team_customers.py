@@ -1,58 +1,58 @@
-"""Distinct customers of teams and of the company: counts of their own, for those of reps cannot be added up (S11)."""
+"""Distinct customers of teams and of the company. Workers count them: counts of reps cannot be added up (S11)."""
 
 from collections.abc import Iterator
 from contextlib import suppress
 
-from processors.board.state.window_sums import Tally
+from processors.board.state.window_sums import WindowSums
 from processors.core.last_days import today_in
 from processors.core.windows import WINDOWS
 from processors.core.zones import UnknownZone
 from schemas.views import Partial, Scope, partial_field, pooled_subject, split_pooled_subject
 
-Pooled = tuple[Scope, str]
+Subject = tuple[Scope, str]
 """A team, or `("company", "")`."""
 
 
-class Customers:
-    """Partials of teams and of the company, by the zones whose clocks count their days."""
+class TeamCustomers:
+    """Partials of teams and of the company, by the set of zones in whose local days they are counted."""
 
     def __init__(self) -> None:
-        self._tallies: dict[Pooled, dict[str, Tally]] = {}
+        self._sums: dict[Subject, dict[str, WindowSums]] = {}
 
     def put(self, scope: Scope, subject: str, day: int, partition: int, raw: bytes | None) -> bool:
-        """A partial's present value; None: it is gone. True when that is news.
+        """Set a partial; None removes it. Returns whether anything changed.
 
-        Days by no known zones are passed over: versions before wrote them by none, and another computer's time zone
-        database may be newer.
+        Partials without known zones are ignored: older versions wrote none, and a worker's time zone database may be
+        newer than ours.
         """
         team, zones = split_pooled_subject(subject)
         if not _are_known(zones):
             return False
-        by_zones = self._tallies.setdefault((scope, team), {})
-        tally = by_zones.setdefault(zones, Tally())
-        is_news = tally.put(partition, day, raw)
-        if not tally:
+        by_zones = self._sums.setdefault((scope, team), {})
+        sums = by_zones.setdefault(zones, WindowSums())
+        has_changed = sums.put(partition, day, raw)
+        if not sums:
             del by_zones[zones]
         if not by_zones:
-            del self._tallies[scope, team]
-        return is_news
+            del self._sums[scope, team]
+        return has_changed
 
     def fields(self, partition: int) -> Iterator[str]:
-        """The fields that are held of a partition."""
-        for (scope, team), by_zones in list(self._tallies.items()):
-            for zones, tally in list(by_zones.items()):
-                for day in tally.days(partition):
+        """The fields held of a partition. The caller may remove fields while it iterates."""
+        for (scope, team), by_zones in list(self._sums.items()):
+            for zones, sums in list(by_zones.items()):
+                for day in sums.days(partition):
                     yield partial_field(scope, pooled_subject(team, zones), day)
 
     def teams(self) -> list[str]:
-        """The teams that ever had a customer."""
-        return sorted(subject for scope, subject in self._tallies if scope == "team")
+        """Every team that has a customer."""
+        return sorted(subject for scope, subject in self._sums if scope == "team")
 
     def sums(self, scope: Scope, subject: str, now_us: int) -> list[Partial]:
-        """The distinct counts in each of WINDOWS, which end on the present day of the zones that count."""
+        """The distinct counts in each of WINDOWS; each window ends today in the zones that count."""
         into = [Partial() for _ in WINDOWS]
-        for zones, tally in self._tallies.get((scope, subject), {}).items():
-            for mine, part in zip(into, tally.sums(today_in(zones, now_us)), strict=True):
+        for zones, sums in self._sums.get((scope, subject), {}).items():
+            for mine, part in zip(into, sums.ending_on(today_in(zones, now_us)), strict=True):
                 mine.customers_answered += part.customers_answered
                 mine.recontactable_customers += part.recontactable_customers
         return into

@@ -1,7 +1,7 @@
-"""One subject's partials by day and source partition, and their sums over the windows, kept up to date.
+"""The partials of one rep, team or company, by day and source partition, and their sums over the windows.
 
-The partials stay msgpack bytes: there may be millions. A change is only noted; sums are brought up to date when they
-are asked for, by what changed since and by the days that left their windows. Integers make that exact.
+Partials stay msgpack bytes, because there may be millions. A change is only noted; `ending_on` then adds what changed
+and subtracts the days that left each window. Integers make that exact.
 """
 
 from bisect import bisect_right
@@ -16,24 +16,24 @@ from processors.core.windows import WINDOWS, add
 from schemas.views import Partial
 
 PARTITIONS = 65536
-"""More source partitions than there are: a key is day * PARTITIONS + partition."""
+"""An upper bound: the key of a partial is day * PARTITIONS + partition."""
 
 Sums = tuple[Partial, ...]
-"""One sum for each of WINDOWS, in its order. It changes with the tally: to be read at once, not kept."""
+"""One sum for each of WINDOWS, in its order. Read them at once: they change in place."""
 
-_LENGTHS = [length for length in WINDOWS.values() if length is not None]
-_LONGEST_ROLL = 31
-"""Over more days than these a fresh sum is cheaper."""
+_WINDOW_DAYS = [length for length in WINDOWS.values() if length is not None]
+_MAX_ROLL_DAYS = 31
+"""After more days than these, adding everything up again is cheaper."""
 
 EVERY_FIELD = -1
-"""All bits: what `bits_of` says of fields, for every one of them."""
-_BITS = {name: 1 << place for place, name in enumerate(Partial.__struct_fields__)}
+"""`bits_of` every field of Partial."""
+_BITS = {name: 1 << index for index, name in enumerate(Partial.__struct_fields__)}
 _values = attrgetter(*_BITS)
 
 _decode = msgspec.msgpack.Decoder(Partial).decode
 
 
-class Tally:
+class WindowSums:
     """Partials of one rep, team or company."""
 
     __slots__ = ("_before", "_moved", "_raw", "_sums", "_today")
@@ -46,7 +46,7 @@ class Tally:
         self._today = 0
 
     def put(self, partition: int, day: int, raw: bytes | None) -> bool:
-        """A partial's present value; None: it is gone. True when that is news."""
+        """Set a partial; None removes it. Returns whether anything changed."""
         key = _key(partition, day)
         old = self._raw.get(key)
         if old == raw:
@@ -60,13 +60,13 @@ class Tally:
         return True
 
     def days(self, partition: int) -> Iterator[int]:
-        """The days for which a partition has a partial."""
+        """The days on which a partition has a partial."""
         for key in list(self._raw):
             if key % PARTITIONS == partition:
                 yield key // PARTITIONS
 
-    def each_day(self, first: int, last: int) -> list[Partial]:
-        """The sum of every day from the first to the last."""
+    def daily_sums(self, first: int, last: int) -> list[Partial]:
+        """The sum of each day from first to last."""
         result = [Partial() for _ in range(first, last + 1)]
         for key, raw in self._raw.items():
             if first <= key // PARTITIONS <= last:
@@ -76,9 +76,9 @@ class Tally:
     def __bool__(self) -> bool:
         return bool(self._raw)
 
-    def sums(self, today: int) -> Sums:
+    def ending_on(self, today: int) -> Sums:
         """The sums of the windows that end on a day."""
-        if self._sums is None or not 0 <= today - self._today <= _LONGEST_ROLL:
+        if self._sums is None or not 0 <= today - self._today <= _MAX_ROLL_DAYS:
             self._sums = self._add_up(today)
         else:
             self._catch_up(self._sums)
@@ -87,8 +87,8 @@ class Tally:
         self._today = today
         return self._sums
 
-    def take_moved(self) -> int:
-        """The fields that any of the sums has moved in since the last call, as bits; the sums are to be asked first."""
+    def drain_moved(self) -> int:
+        """The fields in which any sum changed since the last call, as bits. Call `ending_on` first."""
         moved, self._moved = self._moved, 0
         return moved
 
@@ -102,7 +102,7 @@ class Tally:
         return sums
 
     def _catch_up(self, sums: Sums) -> None:
-        """Put in what changed since the sums were made, for the day they were made on."""
+        """Add what changed since the sums were made, as of the day they were made for."""
         for key, old in self._before.items():
             new = self._raw.get(key)
             change = Partial() if new is None else _decode(new)
@@ -113,11 +113,11 @@ class Tally:
                 add(into, change)
 
     def _roll(self, sums: Sums, today: int) -> None:
-        """Take out the days that left each window."""
+        """Subtract the days that left each window."""
         if today == self._today:
             return
         partitions = {key % PARTITIONS for key in self._raw}
-        for into, length in zip(sums, _LENGTHS, strict=False):
+        for into, length in zip(sums, _WINDOW_DAYS, strict=False):
             for day in range(self._today - length + 1, today - length + 1):
                 for partition in partitions:
                     raw = self._raw.get(day * PARTITIONS + partition)
@@ -129,7 +129,7 @@ class Tally:
 
 @lru_cache(maxsize=65536)
 def _key(partition: int, day: int) -> int:
-    """One object for all tallies: there may be millions of keys, and few different ones."""
+    """Cached, so that equal keys share one object: there may be millions of keys, and few different ones."""
     return day * PARTITIONS + partition
 
 
@@ -139,10 +139,10 @@ def bits_of(*fields: str) -> int:
 
 
 def _moved_by(part: Partial) -> int:
-    """The fields in which something is added with a partial."""
+    """The fields that are not zero."""
     return sum(bit for bit, value in zip(_BITS.values(), _values(part), strict=True) if value)
 
 
 def _shortest(today: int, day: int) -> int:
-    """The place of the shortest window that holds a day."""
-    return bisect_right(_LENGTHS, today - day)
+    """The index of the shortest window that contains a day."""
+    return bisect_right(_WINDOW_DAYS, today - day)

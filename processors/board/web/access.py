@@ -1,6 +1,6 @@
-"""Who asks, and what they may do: tokens, a reverse proxy's word, or nobody in particular.
+"""Who sends a request and what they may do: by token, by a header of a trusted reverse proxy, or anonymously.
 
-No token is ever logged, and tokens are compared by their digests, all of them, in constant time.
+Tokens are never logged. They are compared by digest, all of them, in constant time.
 """
 
 import binascii
@@ -31,18 +31,18 @@ from processors.board.web.security import SAFE_METHODS
 from processors.board.web.sign_ins import SignIns
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-LONGEST_NAME = 128
+MAX_NAME_LENGTH = 128
 CHALLENGES = CIMultiDict(
     [
         ("WWW-Authenticate", 'Basic realm="salespulse", charset="UTF-8"'),
         ("WWW-Authenticate", 'Bearer realm="salespulse"'),
     ]
 )
-"""A header each: Chromium reads one challenge of a header."""
+"""Two headers, because Chromium reads only one challenge from each."""
 
 
 class Caller(NamedTuple):
-    """Somebody who asks; without a name: nobody in particular."""
+    """The sender of a request; anonymous without a name."""
 
     name: str | None
     may: frozenset[Role]
@@ -52,12 +52,12 @@ _KEY = web.RequestKey("caller", Caller)
 
 
 def caller_of(request: web.Request) -> Caller:
-    """Who asks, as the middleware found out."""
+    """The sender of a request, as determined by `Access.middleware`."""
     return request[_KEY]
 
 
 class Access:
-    """The rules of one board. Raises ConfigError when its settings would leave it open to a network."""
+    """The access rules of one board. Raises ConfigError if its settings would leave it open to a network."""
 
     def __init__(self, settings: Settings) -> None:
         board = settings.board
@@ -72,7 +72,7 @@ class Access:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Find out who asks; raises Problem for those who may not."""
+        """Determine the caller. Raises Problem if the caller may not do this."""
         needed: Role = "read" if request.method in SAFE_METHODS else "write"
         if request.path in self._open_paths and needed == "read":
             request[_KEY] = self._caller_if_any(request)
@@ -97,34 +97,34 @@ class Access:
         if credentials is not None and self._tokens:
             token = self._token(credentials, request.remote or "")
             return Caller(token.name, ROLES[token.role])
-        return self._nobody(request)
+        return self._anonymous_caller(request)
 
     def _user(self, request: web.Request) -> str | None:
-        """Whom a trusted proxy has let in."""
+        """The user that a trusted proxy has authenticated."""
         if self._user_header is None or self._user_header not in request.headers:
             return None
         if not is_proxy(request.remote or "", self._proxies):
             detail = f"{self._user_header} came from another place than board.trusted_proxies"
             raise Problem(HTTPStatus.FORBIDDEN, detail)
         names = request.headers.getall(self._user_header)
-        if len(names) != 1 or not 1 <= len(names[0]) <= LONGEST_NAME or not names[0].isprintable():
+        if len(names) != 1 or not 1 <= len(names[0]) <= MAX_NAME_LENGTH or not names[0].isprintable():
             raise Problem(HTTPStatus.BAD_REQUEST, f"{self._user_header}: allowed is one name of 1 to 128 characters")
         return names[0]
 
     def _token(self, credentials: str, address: str) -> Token:
-        given = digest_of(_word(credentials))
-        wait_seconds = self._sign_ins.wait_seconds(address, given)
+        digest = digest_of(_token_in(credentials))
+        wait_seconds = self._sign_ins.wait_seconds(address, digest)
         if wait_seconds > 0:
             detail = f"too many sign-ins from {address} were refused: try again in {math.ceil(wait_seconds)} s"
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, {"Retry-After": str(math.ceil(wait_seconds))})
-        found = [token for token in self._tokens if compare_digest(token.digest, given)]
+        found = [token for token in self._tokens if compare_digest(token.digest, digest)]
         if not found:
             self._sign_ins.failed(address)
             raise Problem(HTTPStatus.UNAUTHORIZED, "this token is not known", CHALLENGES)
-        self._sign_ins.succeeded(address, given, found[0].name, found[0].role)
+        self._sign_ins.succeeded(address, digest, found[0].name, found[0].role)
         return found[0]
 
-    def _nobody(self, request: web.Request) -> Caller:
+    def _anonymous_caller(self, request: web.Request) -> Caller:
         if self._anonymous is None:
             return Caller(None, frozenset())
         if not _is_among(request.host, self._hosts):
@@ -145,13 +145,13 @@ class Access:
 
 
 def _own_hosts(settings: Settings) -> frozenset[str]:
-    """The names of this board; a foreign one was made to lead here (DNS rebinding)."""
+    """The host names of this board. Any other was pointed at us by somebody else (DNS rebinding)."""
     board_url = URL(settings.notifier.board_url).host or ""
     return frozenset(name.lower() for name in ("localhost", settings.board.host, board_url, *settings.board.hosts))
 
 
 def _is_among(host: str, hosts: frozenset[str]) -> bool:
-    """Addresses are safe: only a name can be made to lead here by a page of another site."""
+    """Whether a Host header is ours. IP addresses are safe: DNS rebinding needs a name."""
     try:
         name = URL.build(scheme="http", authority=host).host or ""
     except ValueError:
@@ -159,8 +159,8 @@ def _is_among(host: str, hosts: frozenset[str]) -> bool:
     return name.lower() in hosts or address_of(name) is not None
 
 
-def _word(credentials: str) -> str:
-    """The token in an Authorization header: a bearer's, or the password that a browser asks for; else nothing."""
+def _token_in(credentials: str) -> str:
+    """The token in an Authorization header: a bearer token, or a password that a browser asked for; else empty."""
     scheme, _, rest = credentials.strip().partition(" ")
     match scheme.lower():
         case "bearer":

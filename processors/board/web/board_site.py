@@ -1,4 +1,4 @@
-"""The board's connections. What is not even HTTP is answered as all else is, and never logged: it may hold a token."""
+"""The board's port. Requests that are not valid HTTP get a problem too, and are never logged: they may hold a token."""
 
 import logging
 from http import HTTPStatus
@@ -7,14 +7,14 @@ from aiohttp import web
 
 from config.board_settings import BoardSettings, is_proxy, networks_of
 from processors.board.web.problems import problem_response
-from processors.board.web.security import guard
+from processors.board.web.security import add_security_headers
 from processors.web.connections import Connection, Guard, Limits, Site
 
 logger = logging.getLogger(__name__)
 
 
 class BoardConnection(Connection):
-    """A connection."""
+    """A connection whose protocol errors are answered as problems."""
 
     __slots__ = ()
 
@@ -23,9 +23,9 @@ class BoardConnection(Connection):
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 -- it quotes what was sent
+        message: str | None = None,  # noqa: ARG002 -- it quotes the request
     ) -> web.StreamResponse:
-        """The answer to what could not be read (400), or to a failure outside of all handlers (500)."""
+        """Answer a request that cannot be parsed (400), or a failure outside of all handlers (500)."""
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.error("%s failed", request.method, exc_info=exc)
         if request.writer.output_size > 0:
@@ -33,13 +33,13 @@ class BoardConnection(Connection):
         known = HTTPStatus(status)
         detail = "this cannot be read as a request" if known < HTTPStatus.INTERNAL_SERVER_ERROR else known.description
         response = problem_response(known, detail, "")
-        guard(response)
+        add_security_headers(response)
         response.force_close()
         return response
 
 
 def board_site(runner: web.AppRunner, board: BoardSettings, limits: Limits) -> Site:
-    """The board's port. Trusted proxies may have any number of connections: they bring everybody's."""
+    """The board's port. Trusted proxies may open any number of connections: they carry those of all users."""
     networks = networks_of(board) if board.user_header is not None else ()
     return Site(
         runner, board.host, board.port, Guard(limits, lambda address: is_proxy(address, networks)), BoardConnection

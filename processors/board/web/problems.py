@@ -1,4 +1,4 @@
-"""Errors of the web as JSON (RFC 9457, `application/problem+json`), whatever raised them."""
+"""Every error response is `application/problem+json` (RFC 9457)."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,13 +10,13 @@ from aiohttp import web
 logger = logging.getLogger(__name__)
 
 _NO_HEADERS: Mapping[str, str] = {}
-LARGEST_REQUEST_BYTES = 16 * 1024
+MAX_REQUEST_BYTES = 16 * 1024
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Problem(Exception):
-    """What the caller did wrong, or why there is no answer."""
+    """An error response. Handlers raise it."""
 
     def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] = _NO_HEADERS) -> None:
         super().__init__(detail)
@@ -26,7 +26,7 @@ class Problem(Exception):
 
 
 def problem_response(status: HTTPStatus, detail: str, instance: str) -> web.Response:
-    """A problem as an answer."""
+    """A response with a problem document."""
     body = {"type": "about:blank", "title": status.phrase, "status": status, "detail": detail, "instance": instance}
     return web.Response(
         status=status, body=msgspec.json.encode(body), content_type="application/problem+json", charset="utf-8"
@@ -35,7 +35,7 @@ def problem_response(status: HTTPStatus, detail: str, instance: str) -> web.Resp
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what handlers raise into problems."""
+    """A middleware that turns exceptions into problem responses."""
     try:
         return await handler(request)
     except Problem as problem:
@@ -56,7 +56,7 @@ def _from_aiohttp(error: web.HTTPException, request: web.Request) -> web.StreamR
     status = HTTPStatus(error.status)
     details = {
         HTTPStatus.NOT_FOUND: f"there is nothing at {request.path}",
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"the body is larger than {LARGEST_REQUEST_BYTES} bytes",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"the body is larger than {MAX_REQUEST_BYTES} bytes",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible here",
     }
     response = problem_response(status, details.get(status, error.reason), request.path)

@@ -1,4 +1,4 @@
-"""Headers of every answer: no script, frame or request of strangers, nothing inline. No writes from foreign pages."""
+"""Security headers for every response, and protection against cross-site writes."""
 
 from http import HTTPStatus
 
@@ -24,30 +24,30 @@ HEADERS = {
 }
 
 
-async def secure(_request: web.Request, response: web.StreamResponse) -> None:
-    """An `on_response_prepare` signal."""
-    guard(response)
+async def on_prepare(_request: web.Request, response: web.StreamResponse) -> None:
+    """Add the headers, as an `on_response_prepare` signal."""
+    add_security_headers(response)
 
 
-def guard(response: web.StreamResponse) -> None:
-    """Put the headers on an answer, where it has none of its own."""
+def add_security_headers(response: web.StreamResponse) -> None:
+    """Add the headers that a response does not set itself."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-cache")
     response.headers["Server"] = "salespulse"
 
 
-def ours_only(board_url: str) -> Middleware:
-    """A middleware that refuses writes which a browser sends for another site's page, with whatever it knows of us.
+def same_site_writes(board_url: str) -> Middleware:
+    """A middleware that refuses writes which a browser sends on behalf of another site's page (CSRF).
 
-    Browsers say so in `Sec-Fetch-Site`; those that do not, name the page's site in `Origin`, which must be the one that
-    was asked, or that of `board_url`. Programs send neither and need no protection: they have no user to be misused.
+    Browsers report the site in `Sec-Fetch-Site`. Older ones send only `Origin`, which must then match the host of the
+    request or `board_url`. Programs send neither and need no protection: no page can misuse them.
     """
     own = URL(board_url).origin()
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.method not in SAFE_METHODS and not _is_ours(request, own):
+        if request.method not in SAFE_METHODS and not _is_same_site(request, own):
             detail = "this was sent for a page of another site: allowed are the board's own pages, and programs"
             raise Problem(HTTPStatus.FORBIDDEN, detail)
         return await handler(request)
@@ -55,7 +55,7 @@ def ours_only(board_url: str) -> Middleware:
     return check
 
 
-def _is_ours(request: web.Request, own: URL) -> bool:
+def _is_same_site(request: web.Request, own: URL) -> bool:
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site is not None:
         return site in ("same-origin", "none")

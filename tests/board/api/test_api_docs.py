@@ -13,10 +13,10 @@ import pytest
 from config.board_settings import BoardSettings, tokens_of
 from config.settings import Settings
 from config.values import Secret
-from processors.board.api.models import LONGEST_SNOOZE_SECONDS, WaitingRequest
+from processors.board.api.models import MAX_SNOOZE_SECONDS, WaitingRequest
 from processors.board.api.openapi import PATH, document
-from processors.board.api.query import LARGEST_PAGE, USUAL_PAGE
-from processors.board.web.problems import LARGEST_REQUEST_BYTES
+from processors.board.api.query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from processors.board.web.problems import MAX_REQUEST_BYTES
 from tests.board.served import furnish, served_by
 
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
@@ -40,9 +40,9 @@ def test_the_page_names_every_status_that_the_document_knows() -> None:
 def test_the_page_names_every_setting_of_access_and_the_bounds_that_hold() -> None:
     access = set(BoardSettings.__struct_fields__) - {"host", "port", "crm_url", "shard", "tokens"}
     assert {name for name in access if name not in TEXT} == set()
-    assert f"{USUAL_PAGE}, at most {LARGEST_PAGE}" in TEXT
-    assert f"larger than {LARGEST_REQUEST_BYTES // 1024} KiB" in TEXT
-    assert f"at most {LONGEST_SNOOZE_SECONDS // 86_400}\ndays" in TEXT
+    assert f"{DEFAULT_PAGE_SIZE}, at most {MAX_PAGE_SIZE}" in TEXT
+    assert f"larger than {MAX_REQUEST_BYTES // 1024} KiB" in TEXT
+    assert f"at most {MAX_SNOOZE_SECONDS // 86_400}\ndays" in TEXT
     assert f"`dead_letters_kept` ({BoardSettings().dead_letters_kept})" in TEXT
     assert {name for name in WaitingRequest.__struct_fields__ if name.startswith(("ack", "snooz"))} <= WORDS
 

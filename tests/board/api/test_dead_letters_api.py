@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from config.settings import RedisSettings, Settings
-from processors.board.state.dead_letter_tail import SHOWN_VALUE, LatestDeadLetters
+from processors.board.state.dead_letter_tail import MAX_VALUE_CHARACTERS, DeadLetterTail
 from processors.ingest.clients import admin_client, producer
 from tests.board.served import Served, served_by
 from tests.sinks.mirror import PREFIX
@@ -86,10 +86,10 @@ def test_new_letters_appear_and_memory_stays_bounded(topics: Settings) -> None:
     write(topics, *[("malformed", b"x" * 100_000)] * 9)
 
     async def run() -> None:
-        letters = LatestDeadLetters(topics.kafka, 5)
+        letters = DeadLetterTail(topics.kafka, 5)
         first = await letters.fresh()
         assert [one.letter for one in first.items] == [f"0@{offset}" for offset in (8, 7, 6, 5, 4)]
-        assert {(len(one.value), one.value_bytes) for one in first.items} == {(SHOWN_VALUE, 100_000)}
+        assert {(len(one.value), one.value_bytes) for one in first.items} == {(MAX_VALUE_CHARACTERS, 100_000)}
         await asyncio.to_thread(write, topics, ("orphan", b"y"))
         async with asyncio.timeout(30):
             while (await letters.fresh()).items[0].reason != "orphan":

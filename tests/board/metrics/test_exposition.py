@@ -14,11 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from config.clock import Clock
 from config.settings import ClockSettings
-from processors.board.metrics.chunks import TEXTS_AT_ONCE, gzipped
+from processors.board.metrics.chunks import TEXTS_BATCH_SIZE, gzipped
 from processors.board.metrics.exposition import Exposition
 from processors.board.metrics.families import MAX_REP_SERIES, windows_of
 from processors.board.metrics.shard import parse_shard
-from processors.board.metrics.totals import MOST_SEGMENTS, folded, totals
+from processors.board.metrics.totals import MAX_SEGMENTS, folded, totals
 from processors.board.state.rep_directory import MAX_TEAMS
 from processors.core.names import OTHER
 from schemas.policy import DEFAULT_POLICY, Level, Policy
@@ -110,7 +110,7 @@ class Course:
         opened_us = self.scene.wall_us - self.rng.randrange(30 * HOUR_US)
         self.scene.open(rep_id, request(rep_id, 10**6 + self.rng.randrange(10**6), opened_us))
 
-    def answer(self, rep_id: str) -> None:
+    def json_response(self, rep_id: str) -> None:
         for one in list(self.scene.reps[rep_id].open):
             self.scene.answer(rep_id, one)
 
@@ -191,7 +191,7 @@ def test_the_answer_packed_is_one_gzip_stream_with_the_same_text(scene: Scene) -
     exposition, rng = Exposition(scene.store, scene.clock, lambda: True), random.Random(9)
     for _ in range(3):
         texts = asyncio.run(exposition.texts())
-        assert len(texts) > TEXTS_AT_ONCE
+        assert len(texts) > TEXTS_BATCH_SIZE
         assert gzip.decompress(b"".join(gzipped(texts))) == b"".join(texts)
         scene.set_partials("rep-19", [(TODAY, some_partial(rng))])
 
@@ -377,12 +377,12 @@ def test_segments_quality_and_partitions_are_told() -> None:
 
 def test_many_segments_keep_their_sums_in_few_series() -> None:
     scene = Scene()
-    for number in range(MOST_SEGMENTS + 50):
+    for number in range(MAX_SEGMENTS + 50):
         scene.put(PARTITIONS[0], "segments", f"s{number}", Segment(number + 1, 100, 0))
     series = parsed(totals(scene.store, scene.clock))
     customers = [value for (name, _), value in series.items() if name == "crm_customers"]
-    assert len(customers) == MOST_SEGMENTS + 1
-    assert sum(customers) == sum(range(1, MOST_SEGMENTS + 51))
+    assert len(customers) == MAX_SEGMENTS + 1
+    assert sum(customers) == sum(range(1, MAX_SEGMENTS + 51))
     others = parsed(folded(scene.store, {}))["salespulse_folded", frozenset({("label", "segment")})]
     assert others == sum(range(1, 51))
 
@@ -408,12 +408,12 @@ def test_with_a_scaled_clock_an_age_seen_from_the_wall_is_the_virtual_one() -> N
 def test_age_classes_come_from_the_levels() -> None:
     levels = (Level(name="slow", seconds=7200), Level(name="15m", seconds=900), Level(name="1h", seconds=3600))
     scene = Scene(Policy(levels=levels, pipelines=DEFAULT_POLICY.pipelines))
-    assert scene.store.ages.classes == ("lt15m", "15m_1h", "1h_slow", "gtslow")
-    assert scene.store.ages.levels == ("slow", "15m", "1h")
+    assert scene.store.age_classes.classes == ("lt15m", "15m_1h", "1h_slow", "gtslow")
+    assert scene.store.age_classes.levels == ("slow", "15m", "1h")
     one = request("ann", 1, NOW_US)
     one.due_us = {"15m": NOW_US + 900_000_000, "slow": NOW_US + 7_200_000_000}
-    assert scene.store.ages.place(one, NOW_US + 3_700_000_000) == 1
-    assert scene.store.ages.place(one, NOW_US + 7_300_000_000) == 3
+    assert scene.store.age_classes.index_of(one, NOW_US + 3_700_000_000) == 1
+    assert scene.store.age_classes.index_of(one, NOW_US + 7_300_000_000) == 3
 
 
 def crowd(size: int) -> Scene:
@@ -442,7 +442,7 @@ def test_nothing_is_shown_of_anybody_before_everybody_is_there() -> None:
 @pytest.fixture
 def backlog(monkeypatch: pytest.MonkeyPatch) -> int:
     """So many changed reps may wait: few, since the reference is slow."""
-    monkeypatch.setattr("processors.board.metrics.exposition.BACKLOG", 5)
+    monkeypatch.setattr("processors.board.metrics.exposition.MAX_BACKLOG", 5)
     return 5
 
 
@@ -469,7 +469,7 @@ def test_a_scrape_has_no_more_patience_than_it_should_and_the_next_ones_show_the
     scene = crowd(2 * backlog + 1)
     exposition = Exposition(scene.store, scene.clock, lambda: True)
     check(scene, exposition)
-    monkeypatch.setattr("processors.board.metrics.exposition.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("processors.board.metrics.exposition.SCRAPE_BUDGET_SECONDS", 0.0)
     change_all(scene)
     backlogs = []
     for _ in range(3):

@@ -6,14 +6,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from processors.board.metrics.exposition import Exposition
-from processors.board.metrics.metrics_endpoint import BoardMetrics, Scrape
+from processors.board.metrics.metrics_endpoint import BoardMetrics, MetricsEndpoint
 from processors.sinks.follower import Status
 from tests.board.scene import NOW_US, Scene
 
 
 def redis_up(status: Status) -> float:
     scene = Scene()
-    scrape = Scrape(
+    scrape = MetricsEndpoint(
         Exposition(scene.store, scene.clock, lambda: status.loaded), BoardMetrics(CollectorRegistry()), status
     )
     families = {family.name: family for family in text_string_to_metric_families(scrape._own().decode())}

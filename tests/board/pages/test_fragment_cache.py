@@ -6,7 +6,7 @@ import time
 import pytest
 
 from processors.board.pages import fragment_cache
-from processors.board.pages.fragment_cache import MOST_FRAGMENTS, SHARE_OF_ALL, Shared
+from processors.board.pages.fragment_cache import MAX_BUSY_SHARE, MAX_FRAGMENTS, FragmentCache
 from processors.board.pages.fragments import Fragment
 
 
@@ -18,7 +18,7 @@ class Kitchen:
         self.version = 1
         self.now_us = 0
         self._seconds = seconds
-        self.fragments = Shared(lambda: self.version, lambda: self.now_us)
+        self.fragments = FragmentCache(lambda: self.version, lambda: self.now_us)
 
     async def make(self) -> Fragment:
         self.made += 1
@@ -31,7 +31,7 @@ class Kitchen:
 
 @pytest.fixture
 def short_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fragment_cache, "STEP_SECONDS", 0.0)
+    monkeypatch.setattr(fragment_cache, "REFRESH_SECONDS", 0.0)
 
 
 def test_all_who_ask_at_once_get_the_one_that_is_being_made() -> None:
@@ -91,7 +91,7 @@ def test_a_failure_is_told_to_all_and_forgotten() -> None:
 def test_those_that_nobody_asked_for_longest_are_forgotten() -> None:
     async def run() -> None:
         kitchen = Kitchen()
-        for number in range(MOST_FRAGMENTS + 1):
+        for number in range(MAX_FRAGMENTS + 1):
             await kitchen.get(str(number))
             await kitchen.get("0")
         made = kitchen.made
@@ -121,6 +121,6 @@ def test_many_fragments_at_once_leave_the_event_loop_its_turns() -> None:
             longest = max(longest, time.perf_counter() - before)
         assert kitchen.made == 30
         assert longest < (time.perf_counter() - began) / 5
-        assert time.perf_counter() - began > 30 * 0.02 / SHARE_OF_ALL * 0.9
+        assert time.perf_counter() - began > 30 * 0.02 / MAX_BUSY_SHARE * 0.9
 
     asyncio.run(run())

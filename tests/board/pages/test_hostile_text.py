@@ -12,9 +12,9 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from processors.board.api.numbers_api import LARGEST_PAGE_BYTES
-from processors.board.api.query import USUAL_PAGE, place
-from processors.board.pages.url_filters import OFFERED_TEAMS
+from processors.board.api.numbers_api import MAX_PAGE_BYTES
+from processors.board.api.query import DEFAULT_PAGE_SIZE, encode_cursor
+from processors.board.pages.url_filters import MAX_OFFERED_TEAMS
 from processors.board.pages.waiting_view import WaitingView
 from processors.board.state.store import Store
 from processors.core.foreign_text import visible
@@ -25,7 +25,7 @@ from processors.dev.redis_server import EmbeddedRedis
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
 from schemas.views import Partial, Segment, partial_field
-from tests.board.scene import HOSTILE, NOW_US, TODAY
+from tests.board.scene import HOSTILE, NOW_US, TODAY, no_hold
 from tests.board.served import ONE, Served, furnish, served, waiting
 from tests.sinks.mirror import until
 
@@ -136,7 +136,7 @@ def test_no_answer_grows_with_the_kinds_that_a_producer_makes_up(redis_url: str)
             following, seen = f"/api/v1/{path}?limit=500", list[str]()
             while following:
                 text = await board.text(following)
-                assert len(text) < 1.1 * LARGEST_PAGE_BYTES
+                assert len(text) < 1.1 * MAX_PAGE_BYTES
                 page = msgspec.json.decode(text)
                 assert page["items"][0]["windows"]["7d"]["activities"]["_other"] == len(KINDS) - MAX_FREE_KINDS
                 seen += [item[name] for item in page["items"]]
@@ -154,7 +154,7 @@ def test_segments_and_teams_come_in_pages(redis_url: str) -> None:
             board.store.put(ONE, "segments", f"s{number:03}", msgspec.msgpack.encode(Segment(1, 100, 0)))
         for path, total in (("teams", 500), ("segments", MAX_SEGMENTS + 1)):
             first = await board.json(f"/api/v1/{path}")
-            assert (len(first["items"]), first["total"]) == (USUAL_PAGE, total)
+            assert (len(first["items"]), first["total"]) == (DEFAULT_PAGE_SIZE, total)
             following, items = first["next"], first["items"]
             while following:
                 page = await board.json(following)
@@ -162,7 +162,7 @@ def test_segments_and_teams_come_in_pages(redis_url: str) -> None:
             assert len(items) == total
         assert next(item for item in items if item["segment"] == "_other")["customers"] == 500 - MAX_SEGMENTS
         page = await board.text("/leaderboards")
-        assert page.count('<option value="team-') == OFFERED_TEAMS
+        assert page.count('<option value="team-') == MAX_OFFERED_TEAMS
         assert "300 more are not listed" in page
         assert '<option value="team-499" selected>' in await board.text("/leaderboards?team=team-499")
 
@@ -174,7 +174,7 @@ def test_ten_thousand_reps_are_told_within_seconds(redis_url: str) -> None:
         fill(board, 10_000)
         began = time.perf_counter()
         first = await board.json("/api/v1/reps?limit=500")
-        last = await board.json(f"/api/v1/reps?limit=500&after={place('rep-09998')}")
+        last = await board.json(f"/api/v1/reps?limit=500&after={encode_cursor('rep-09998')}")
         team = await board.json("/api/v1/reps?team=team-7&window=30d")
         assert (len(first["items"]), first["total"], team["total"]) == (500, 10_000, 250)
         assert [item["rep_id"] for item in last["items"]] == ["rep-09999"]
@@ -273,4 +273,4 @@ def test_a_rep_of_any_name_has_a_page_that_the_others_lead_to(redis_url: str, na
 )
 def test_no_id_leads_to_another_page_of_the_crm(crm_url: str, request_id: str, link: str | None) -> None:
     store = Store(DEFAULT_POLICY, lambda: NOW_US)
-    assert WaitingView(store, crm_url).row(waiting(request_id, "ann", 5), NOW_US)["crm_url"] == link
+    assert WaitingView(store, no_hold, crm_url).row(waiting(request_id, "ann", 5), NOW_US)["crm_url"] == link

@@ -16,8 +16,8 @@ import pytest
 from yarl import URL
 
 from config.settings import load_settings
-from processors.board.pages.static_files import HERE, Files
-from processors.board.pages.translations import CATALOGUE, LANGUAGES, Words
+from processors.board.pages.static_files import HERE, StaticFiles
+from processors.board.pages.translations import CATALOGUE, LANGUAGES, Translation
 from processors.board.pages.waiting_view import WaitingView
 from processors.board.state.store import Store
 from processors.core.instants import rfc3339
@@ -26,7 +26,7 @@ from schemas.errors import ConfigError, Reason
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
 from schemas.views import OpenRequest, Partial, partial_field
-from tests.board.scene import HOSTILE, HOUR_US, NOW_US, TODAY
+from tests.board.scene import HOSTILE, HOUR_US, NOW_US, TODAY, no_hold
 from tests.board.served import HOSTILE_ID, ONE, TWO, Served, furnish, served, waiting
 from tests.sinks.mirror import until
 
@@ -91,7 +91,7 @@ def test_every_page_is_whole_and_has_nothing_inline(redis_url: str, path: str, l
             outside = [value for name, value in attributes.items() if name in ("href", "src") and "//" in (value or "")]
             assert outside == []
         assert page.attributes("html", "lang") == ["zh-CN" if language == "zh" else "en"]
-        assert Words("zh" if language == "zh" else "en")["leaderboards"] in page.words
+        assert Translation("zh" if language == "zh" else "en")["leaderboards"] in page.words
 
     on_board(redis_url, scene)
 
@@ -117,7 +117,7 @@ def test_reps_are_found_by_id_or_by_a_part_of_their_name_and_holds_by_whether_th
         assert (await read(board, "/?rep=AN")).attributes("tr", "data-key") == ours
         assert (await read(board, "/?rep=nobody")).attributes("tr", "data-key") == []
         held = Hold(by="Mia", at_us=NOW_US)
-        board.store.held.known = {TurnKey("c-r2", "r2", 1): held}
+        board.acknowledgements.known = {TurnKey("c-r2", "r2", 1): held}
         assert (await read(board, "/?held=yes")).attributes("tr", "data-key") == ["c-r2|r2"]
         assert (await read(board, "/?held=no&rep=ann")).attributes("tr", "data-key") == ["c-r12|r12", "c-r1|r1"]
         assert "Mia" in (await read(board, "/?request=r2")).words
@@ -128,7 +128,7 @@ def test_reps_are_found_by_id_or_by_a_part_of_their_name_and_holds_by_whether_th
 def test_a_wait_is_marked_by_the_levels_it_passed_and_says_how_long(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         page = await read(board, "/")
-        assert page.attributes("tr", "class") == ["place-2 last", "place-1", "place-0", "place-0"]
+        assert page.attributes("tr", "class") == ["age-2 last", "age-1", "age-0", "age-0"]
         assert "1 d 6 h" in page.words
         assert "40 min" in page.words
 
@@ -335,7 +335,7 @@ def test_a_running_clock_alone_is_no_news_but_a_passed_level_is(redis_url: str) 
     async def scene(board: Served) -> None:
         await board.publish(TWO, open={"x|1": waiting("r77", "ann", 59)})
         async with asyncio.timeout(30), board.client.get("/live/waiting?request=r77") as response:
-            assert "place-0" in (await events(response))["html"]
+            assert "age-0" in (await events(response))["html"]
             board.walls[0] += 30_000_000
             following = asyncio.create_task(events(response))
             with pytest.raises(TimeoutError):
@@ -343,7 +343,7 @@ def test_a_running_clock_alone_is_no_news_but_a_passed_level_is(redis_url: str) 
             board.walls[0] += 31_000_000
             [[key, after, html, cells]] = (await following)["rows"]["rows"]["put"]
             assert (key, after, cells) == ("c-r77|r77", None, {})
-            assert "place-1" in html
+            assert "age-1" in html
 
     on_board(redis_url, scene)
 
@@ -434,11 +434,11 @@ def test_files_are_kept_by_browsers_for_good_as_their_addresses_change_with_them
 @pytest.mark.parametrize("name", ["static/board.js", "templates/base.html", "translations.toml"])
 def test_a_page_is_of_another_version_when_anything_changes_that_it_is_made_of(tmp_path: Path, name: str) -> None:
     here = copytree(HERE, tmp_path / "board")
-    before = Files(here)
+    before = StaticFiles(here)
     with (here / name).open("ab") as file:
         file.write(b"\n")
-    assert Files(here).pages != before.pages
-    assert (Files(here).address("board.js") != before.address("board.js")) == name.startswith("static/")
+    assert StaticFiles(here).pages_version != before.pages_version
+    assert (StaticFiles(here).url("board.js") != before.url("board.js")) == name.startswith("static/")
 
 
 def test_a_stop_ends_open_streams_at_once(redis_url: str) -> None:
@@ -476,7 +476,7 @@ def test_every_word_is_in_both_languages_and_used_and_none_is_missing() -> None:
     ],
 )
 def test_a_duration_is_told_by_its_two_largest_units(seconds: float | None, text: str) -> None:
-    assert Words("en").span(seconds) == text
+    assert Translation("en").span(seconds) == text
 
 
 def test_a_reader_that_leaves_is_no_failure(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -494,13 +494,15 @@ def test_a_reader_that_leaves_is_no_failure(redis_url: str, caplog: pytest.LogCa
 
 def test_a_link_to_the_crm_is_filled_in_and_encoded() -> None:
     view = WaitingView(
-        Store(DEFAULT_POLICY, lambda: NOW_US), "https://crm.example.com/r/{request_id}?c={customer_id}&r={rep_id}"
+        Store(DEFAULT_POLICY, lambda: NOW_US),
+        no_hold,
+        "https://crm.example.com/r/{request_id}?c={customer_id}&r={rep_id}",
     )
     one = OpenRequest("a/b?{customer_id}", 1, "c&d", "张", "email", "normal", NOW_US)
     assert view.row(one, NOW_US)["crm_url"] == (
         "https://crm.example.com/r/a%2Fb%3F%7Bcustomer_id%7D?c=c%26d&r=%E5%BC%A0"
     )
-    assert WaitingView(Store(DEFAULT_POLICY, lambda: NOW_US), None).row(one, NOW_US)["crm_url"] is None
+    assert WaitingView(Store(DEFAULT_POLICY, lambda: NOW_US), no_hold, None).row(one, NOW_US)["crm_url"] is None
 
 
 @pytest.mark.parametrize(

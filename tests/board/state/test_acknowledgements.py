@@ -61,7 +61,7 @@ def test_an_acknowledged_request_says_by_whom_until_it_is_let_go(topics: Setting
         told = NOBODY | {"acknowledged_by": "Zoë <b>", "acknowledged_at": rfc3339(NOW_US)}
         assert {name: answer[name] for name in NOBODY} == told == await holds(board)
         assert await holds(board, "r2") == NOBODY
-        kept = await board.desk.acks.all()
+        kept = await board.acknowledgements.acks.all()
         assert kept[TurnKey("c-r1", "r1", 1)].by == "Zoë <b>"
         await send(board, "DELETE", f"{SNOOZE}?by=bob", 204)
         assert await holds(board) == told
@@ -99,7 +99,7 @@ def test_a_snoozed_request_says_until_when_and_wakes_by_itself(topics: Settings)
 def test_what_others_put_into_redis_appears_and_changes_the_tag_and_the_version(topics: Settings) -> None:
     async def scene(board: Served) -> None:
         async with served_by(topics) as other:
-            await until(lambda: other.store.waiting.called("r1"))
+            await until(lambda: other.store.open_requests.with_id("r1"))
             async with board.client.get("/api/v1/requests") as response:
                 tag = response.headers["ETag"]
             version = board.store.version
@@ -158,7 +158,7 @@ def test_an_id_with_anything_in_it_can_be_acknowledged(topics: Settings) -> None
         path = "/api/v1/requests/a%2Fb%20%252F%3Cscript%3E%0A%7C%E5%BC%A0%E4%BC%9F/acknowledgement"
         answer = await send(board, "PUT", path, 200, json={"by": "أحمد"})
         assert (answer["request_id"], answer["acknowledged_by"]) == (hostile.request_id, "أحمد")
-        await board.desk.refresh()
+        await board.acknowledgements.refresh()
         assert (await holds(board, hostile.request_id))["acknowledged_by"] == "أحمد"
         await send(board, "DELETE", path, 204)
 
@@ -196,7 +196,7 @@ def test_a_wrong_wish_changes_nothing_and_is_told(redis_url: str, path: str, bod
     async def scene(board: Served) -> None:
         problem = await send(board, "PUT", path, status, data=body, headers={"Content-Type": "application/json"})
         assert says in problem["detail"]
-        assert board.store.held.known == {}
+        assert board.acknowledgements.known == {}
 
     on_board(without_kafka(redis_url), scene)
 

@@ -7,15 +7,15 @@ import msgspec
 import pytest
 
 from processors.board.metrics.totals import totals
-from processors.board.pages.leaderboards_view import BoardsView
+from processors.board.pages.leaderboards_view import LeaderboardsView
 from processors.board.pages.rep_view import RepView
 from processors.board.pages.waiting_view import WaitingView
 from processors.board.state.rep_directory import MAX_TEAMS
 from processors.board.state.store import Store
-from processors.board.state.team_sums import Pools
+from processors.board.state.team_sums import TeamSums
 from processors.core.windows import WINDOWS
 from schemas.views import Partial, Scope, partial_field, pooled_subject
-from tests.board.scene import DAY_US, HOUR_US, PARTITIONS, TODAY, Scene
+from tests.board.scene import DAY_US, HOUR_US, PARTITIONS, TODAY, Scene, no_hold
 
 HOSTILE_TEAM = 'a|b%7C"\n'
 MINUTE_US = 60_000_000
@@ -32,7 +32,7 @@ def field(scope: Scope, subject: str, zones: str, day: int) -> str:
 
 def answered(scene: Scene, scope: Scope, subject: str) -> list[int]:
     """Customers answered in each window."""
-    return [part.customers_answered for part in scene.store.distinct(scope, subject)]
+    return [part.customers_answered for part in scene.store.distinct_counts(scope, subject)]
 
 
 def test_s11_each_zones_days_end_on_its_own_today(scene: Scene) -> None:
@@ -54,10 +54,10 @@ def test_any_teams_fields_are_told_again_and_go_with_their_partition(scene: Scen
     for name in fields:
         scene.put(PARTITIONS[0], "partials", name, Partial(customers_answered=1))
     assert set(scene.store.fields(PARTITIONS[0], "partials")) == fields
-    assert scene.store.customers.teams() == [HOSTILE_TEAM]
+    assert scene.store.team_customers.teams() == [HOSTILE_TEAM]
     assert answered(scene, "team", HOSTILE_TEAM) == [0, *[2] * (len(WINDOWS) - 1)]
     scene.store.drop(PARTITIONS[0])
-    assert scene.store.customers.teams() == []
+    assert scene.store.team_customers.teams() == []
     assert answered(scene, "company", "") == [0] * len(WINDOWS)
 
 
@@ -127,19 +127,19 @@ def shared(scene: Scene) -> Store:
 def test_s11_the_first_row_of_leaderboards_counts_a_customer_of_several_reps_once(
     shared: Store, team: str, seconds: int
 ) -> None:
-    view = asyncio.run(BoardsView(shared, Pools(shared)).fill({"team": team}))
+    view = asyncio.run(LeaderboardsView(shared, TeamSums(shared)).fill({"team": team}))
     by_column = dict(zip((column.key for column in view["columns"]), view["pooled"], strict=True))
     assert by_column["response_per_customer"].value == seconds
 
 
 def test_s11_a_rep_card_shows_waits_by_customer_beside_the_whole_team(shared: Store) -> None:
     """The others of the team have no count of their own: the rep's customers may be theirs too."""
-    pools = Pools(shared)
-    view = asyncio.run(RepView(shared, pools, WaitingView(shared, None)).fill({"rep": "ann"}))
+    team_sums = TeamSums(shared)
+    view = asyncio.run(RepView(shared, team_sums, WaitingView(shared, no_hold, None)).fill({"rep": "ann"}))
     tile = next(tile for tile in view["tiles"] if tile["column"].key == "response_per_customer")
     assert (tile["mine"], tile["whose"], tile["theirs"]) == (60, "team", 120)
 
 
 def test_s11_sums_over_some_reps_have_no_distinct_customers(shared: Store) -> None:
-    pooled = asyncio.run(Pools(shared).pooled(["ann", "bob"]))
+    pooled = asyncio.run(TeamSums(shared).sum_over(["ann", "bob"]))
     assert [(part.responses, part.customers_answered) for part in pooled] == [(2, 0)] * len(WINDOWS)

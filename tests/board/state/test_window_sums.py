@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.board.state.window_sums import Tally
+from processors.board.state.window_sums import WindowSums
 from processors.core.windows import WINDOWS, sums
 from schemas.views import Partial
 
@@ -38,7 +38,7 @@ def raw(partial: Partial) -> bytes:
 def test_after_any_changes_and_any_days_the_sums_are_right(
     course: list[tuple[str, int, int, Partial | None]],
 ) -> None:
-    tally, truth, today = Tally(), dict[tuple[int, int], Partial](), TODAY
+    tally, truth, today = WindowSums(), dict[tuple[int, int], Partial](), TODAY
     for step, partition, day, partial in [*course, ("read", 0, 0, None)]:
         if step == "put":
             tally.put(partition, day, None if partial is None else raw(partial))
@@ -51,11 +51,11 @@ def test_after_any_changes_and_any_days_the_sums_are_right(
         for (_, when), part in truth.items():
             by_day.setdefault(when, []).append(part)
         expected = sums(by_day, today)
-        assert [raw(part) for part in tally.sums(today)] == [raw(expected[window]) for window in WINDOWS]
+        assert [raw(part) for part in tally.ending_on(today)] == [raw(expected[window]) for window in WINDOWS]
 
 
 def test_the_same_value_again_is_no_news() -> None:
-    tally, value = Tally(), raw(Partial(responses=1))
+    tally, value = WindowSums(), raw(Partial(responses=1))
     assert tally.put(0, 5, value)
     assert not tally.put(0, 5, value)
     assert tally.put(0, 5, None)
@@ -64,7 +64,7 @@ def test_the_same_value_again_is_no_news() -> None:
 
 
 def test_days_are_told_by_partition() -> None:
-    tally = Tally()
+    tally = WindowSums()
     for partition, day in ((0, 5), (0, -3), (1, 9)):
         tally.put(partition, day, raw(Partial(responses=1)))
     assert sorted(tally.days(0)) == [-3, 5]

@@ -7,7 +7,7 @@ import pytest
 
 from config.board_settings import BoardSettings
 from config.settings import exposed_files, load_settings
-from processors.board.web.sign_ins import MOST_ADDRESSES, MOST_FAILURES, WINDOW_SECONDS, SignIns
+from processors.board.web.sign_ins import MAX_ADDRESSES, MAX_FAILURES, WINDOW_SECONDS, SignIns
 from tests.board.served import Served
 from tests.board.web.test_access import READER, TOKENS, WRITER, bearer, on_board, status, told
 
@@ -24,7 +24,7 @@ class Clock:
 def test_an_address_that_guesses_waits_for_the_rest_of_a_minute_and_others_do_not() -> None:
     clock = Clock()
     sign_ins = SignIns(clock)
-    for _ in range(MOST_FAILURES):
+    for _ in range(MAX_FAILURES):
         assert sign_ins.wait_seconds("a", GOOD) == 0
         sign_ins.failed("a")
     clock.now += 20
@@ -37,7 +37,7 @@ def test_an_address_that_guesses_waits_for_the_rest_of_a_minute_and_others_do_no
 def test_a_token_that_was_good_from_there_stays_good_while_others_guess() -> None:
     sign_ins = SignIns(Clock())
     sign_ins.succeeded("a", GOOD, "ann", "write")
-    for _ in range(MOST_FAILURES):
+    for _ in range(MAX_FAILURES):
         sign_ins.failed("a")
     assert sign_ins.wait_seconds("a", GOOD) == 0
     assert sign_ins.wait_seconds("a", OTHER) > 0
@@ -46,16 +46,16 @@ def test_a_token_that_was_good_from_there_stays_good_while_others_guess() -> Non
 
 def test_what_is_remembered_has_a_bound() -> None:
     sign_ins = SignIns(Clock())
-    for number in range(MOST_ADDRESSES + 5):
+    for number in range(MAX_ADDRESSES + 5):
         sign_ins.failed(str(number))
         sign_ins.succeeded(str(number), GOOD, "ann", "read")
-    assert len(sign_ins._failures) == len(sign_ins._known) == MOST_ADDRESSES
+    assert len(sign_ins._failures) == len(sign_ins._known) == MAX_ADDRESSES
 
 
 def test_guesses_at_a_board_are_slowed_down_and_told_once(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
     async def scene(board: Served) -> None:
         assert await status(board, "/api/v1/me", Authorization=bearer(READER)) == 200
-        for number in range(MOST_FAILURES):
+        for number in range(MAX_FAILURES):
             assert await status(board, "/api/v1/me", Authorization=bearer(f"guess-{number}-0123456789")) == 401
         code, problem = await told(board, "/api/v1/me", Authorization=bearer(WRITER))
         assert code == 429
@@ -69,7 +69,7 @@ def test_guesses_at_a_board_are_slowed_down_and_told_once(redis_url: str, caplog
     assert lines == [
         "grafana signed in from 127.0.0.1 and may read",
         "sign-in from 127.0.0.1 refused: its token is not known",
-        f"{MOST_FAILURES} sign-ins from 127.0.0.1 refused within a minute: it has to wait",
+        f"{MAX_FAILURES} sign-ins from 127.0.0.1 refused within a minute: it has to wait",
     ]
     assert READER not in caplog.text
     assert "0123456789" not in caplog.text

@@ -10,7 +10,7 @@ import pytest
 from config.board_settings import BoardSettings
 from config.settings import RedisSettings, Settings
 from processors.board.api import request_body
-from processors.board.pages.url_filters import Choices, Context
+from processors.board.pages.url_filters import Context, UrlFilters
 from processors.board.pages.waiting_view import WaitingView
 from tests.board.pages.test_hostile_text import fill
 from tests.board.served import Served, furnish, served_by
@@ -110,10 +110,10 @@ def test_streams_have_a_limit_for_all_together(redis_url: str) -> None:
 def test_what_means_nothing_in_an_address_makes_no_fragment_of_its_own(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
-    made: list[Choices] = []
+    made: list[UrlFilters] = []
     fill_view = WaitingView.fill
 
-    async def counted(view: WaitingView, choices: Choices) -> Context:
+    async def counted(view: WaitingView, choices: UrlFilters) -> Context:
         made.append(choices)
         return await fill_view(view, choices)
 
@@ -133,7 +133,7 @@ def test_what_means_nothing_in_an_address_makes_no_fragment_of_its_own(
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_body, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(request_body, "BODY_TIMEOUT_SECONDS", 0.3)
 
     async def scene(board: Served) -> None:
         url = board.client.make_url("")

@@ -1,4 +1,4 @@
-// Acknowledge, snooze, release. The row itself changes when the server says so.
+// Acknowledge, snooze, release. The row changes with the next update from the server.
 
 const by = document.getElementById("by");
 const dialog = document.getElementById("snooze");
@@ -52,7 +52,7 @@ async function perform(act, cell) {
   return true;
 }
 
-export function acts(live, said) {
+export function acts(live, announcement) {
   if (!dialog) return;
   if (by) {
     by.value = localStorage.getItem(KEEP) || "";
@@ -67,7 +67,7 @@ export function acts(live, said) {
     trouble.hidden = true;
     button.setAttribute("aria-disabled", "true");
     try {
-      if (await perform(act, cell)) said.textContent = `${trouble.dataset[act]}: ${cell.dataset.request}`;
+      if (await perform(act, cell)) announcement.textContent = `${trouble.dataset[act]}: ${cell.dataset.request}`;
     } catch (error) {
       trouble.textContent = `${trouble.dataset.failed} ${error.message}`;
       trouble.hidden = false;

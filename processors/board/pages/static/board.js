@@ -1,14 +1,14 @@
-// The live page: takes in what the server sends, lets clocks run between, and lets people choose without a reload.
-// Nothing is kept but the present state: a page left open for days does not grow.
+// The live page: applies what the server sends, advances clocks in between, and applies filters without a reload.
+// Only the current state is kept: a page left open for days does not grow.
 
 import { acts } from "./acts.js";
 import { draw } from "./chart.js";
 import { localise, setNow, tick } from "./clocks.js";
 import { change, view } from "./patch.js";
 
-const AGAIN_MS = 5000;
-const HIDDEN_MS = 30000; // A page in the background looks so often; its connection is free for others meanwhile.
-const ALARM_MS = 30000; // Screen readers are told of waits past a level at most so often.
+const RECONNECT_MS = 5000;
+const HIDDEN_MS = 30000; // A page in the background polls at this interval, and frees its connection meanwhile.
+const ALARM_MS = 30000; // Minimum interval between two announcements of overdue waits to screen readers.
 const TYPING_MS = 350;
 
 const body = document.body;
@@ -16,7 +16,7 @@ const live = document.getElementById("live");
 const connection = document.getElementById("connection");
 const pause = document.getElementById("pause");
 const language = document.getElementById("language");
-const said = document.getElementById("said");
+const announcement = document.getElementById("announcement");
 const title = document.title;
 
 let events = null;
@@ -30,12 +30,12 @@ function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-function connected(word, off) {
+function connected(text, off) {
   connection.classList.toggle("off", off);
-  write(connection, `${off ? "○" : "●"} ${word}`);
+  write(connection, `${off ? "○" : "●"} ${text}`);
 }
 
-// The count of long waits stands in the tab's title; when it rises, it is said once.
+// The number of overdue waits is shown in the tab's title, and announced when it rises.
 function alarm() {
   const element = document.getElementById("alarm");
   if (!element) return;
@@ -43,7 +43,7 @@ function alarm() {
   document.title = count ? `(${count}) ${title}` : title;
   if (alarms !== null && count > alarms && performance.now() - alarmAt > ALARM_MS) {
     alarmAt = performance.now();
-    write(said, element.dataset.say.replace("{}", count));
+    write(announcement, element.dataset.message.replace("{}", count));
   }
   alarms = count;
 }
@@ -73,17 +73,17 @@ async function renew(version) {
   const answer = await fetch(location.href).catch(() => null);
   const html = answer ? await answer.text() : "";
   if (html.includes(` data-version="${version}"`) && !document.querySelector("dialog[open]")) location.reload();
-  else again = setTimeout(listen, AGAIN_MS);
+  else again = setTimeout(listen, RECONNECT_MS);
 }
 
 function listen() {
   close();
   if (!body.dataset.live || paused) return;
   events = new EventSource(body.dataset.live);
-  events.addEventListener("open", () => connected(body.dataset.liveWord, false));
+  events.addEventListener("open", () => connected(body.dataset.liveText, false));
   events.addEventListener("error", () => {
-    connected(body.dataset.offlineWord, true);
-    if (events && events.readyState === EventSource.CLOSED) again = setTimeout(listen, AGAIN_MS);
+    connected(body.dataset.offlineText, true);
+    if (events && events.readyState === EventSource.CLOSED) again = setTimeout(listen, RECONNECT_MS);
   });
   events.addEventListener("version", (event) => {
     if (event.data !== body.dataset.version) renew(event.data);
@@ -144,10 +144,10 @@ window.addEventListener("popstate", () => {
 pause.hidden = !body.dataset.live;
 pause.addEventListener("click", () => {
   paused = !paused;
-  write(pause, paused ? body.dataset.resumeWord : body.dataset.pauseWord);
+  write(pause, paused ? body.dataset.resumeText : body.dataset.pauseText);
   if (paused) {
     close();
-    connected(body.dataset.pausedWord, true);
+    connected(body.dataset.pausedText, true);
   } else {
     listen();
   }
@@ -163,7 +163,7 @@ setInterval(() => {
   if (!document.hidden && !paused) tick(live);
 }, 1000);
 
-acts(live, said);
+acts(live, announcement);
 localise(document);
 tick(live);
 draw(live);

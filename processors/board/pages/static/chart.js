@@ -1,4 +1,4 @@
-// The last days as a chart, drawn by uPlot. A chart that leaves the page is destroyed, and nothing of it stays.
+// The trend chart, drawn by uPlot. A chart that leaves the page is destroyed, so that memory does not grow.
 
 const charts = new Map();
 const sizes = new ResizeObserver((entries) => {
@@ -9,10 +9,10 @@ const sizes = new ResizeObserver((entries) => {
 });
 
 const HEIGHT = 240;
-const HALF_DAY = 43200; // Bars stand in the middle of their day.
+const HALF_DAY = 43200; // Bars are drawn in the middle of their day.
 const percent = (value) => (value === null || value === undefined ? "–" : `${Math.round(value * 100)} %`);
 
-function options(figure, words) {
+function options(figure, labels) {
   const style = getComputedStyle(document.body);
   const ink = style.getPropertyValue("--soft").trim();
   const line = style.getPropertyValue("--line").trim();
@@ -36,10 +36,10 @@ function options(figure, words) {
       { ...axis, scale: "count", side: 1, grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] },
     ],
     series: [
-      { label: words[3], value: (_, at) => (at ? days.format(new Date(at * 1000)) : "–") },
-      { label: words[0], scale: "count", fill: bar, stroke: bar, width: 0, paths: uPlot.paths.bars({ size: [0.7, 40] }), points: { show: false }, value: (_, value) => value ?? "–" },
-      { label: words[2], scale: "share", stroke: ink, width: 1.5, dash: [5, 4], spanGaps: true, points: { show: false }, value: (_, value) => percent(value) },
-      { label: words[1], scale: "share", stroke: mark, width: 2.5, spanGaps: true, points: { size: 6, fill: mark }, value: (_, value) => percent(value) },
+      { label: labels[3], value: (_, at) => (at ? days.format(new Date(at * 1000)) : "–") },
+      { label: labels[0], scale: "count", fill: bar, stroke: bar, width: 0, paths: uPlot.paths.bars({ size: [0.7, 40] }), points: { show: false }, value: (_, value) => value ?? "–" },
+      { label: labels[2], scale: "share", stroke: ink, width: 1.5, dash: [5, 4], spanGaps: true, points: { show: false }, value: (_, value) => percent(value) },
+      { label: labels[1], scale: "share", stroke: mark, width: 2.5, spanGaps: true, points: { size: 6, fill: mark }, value: (_, value) => percent(value) },
     ],
   };
 }
@@ -51,7 +51,7 @@ export function draw(root) {
     const read = (name) => JSON.parse(figure.dataset[name]);
     const days = read("days").map((day) => Date.parse(`${day}T00:00:00Z`) / 1000);
     const data = [days, read("responses"), read("others"), read("within")];
-    charts.set(figure, new uPlot(options(figure, read("words")), data, figure));
+    charts.set(figure, new uPlot(options(figure, read("labels")), data, figure));
     sizes.observe(figure);
   }
 }

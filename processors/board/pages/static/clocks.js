@@ -1,12 +1,12 @@
-// Clocks that run between two updates, on the server's time, and instants in the viewer's zone.
+// Clocks that advance between two updates, by the server's time, and timestamps in the viewer's time zone.
 
 const units = document.body.dataset.units.split(",");
 const lengths = [86400, 3600, 60, 1];
-// The page's language as the viewer writes it: 24 hours in London, 12 in New York.
-const said = document.documentElement.lang;
-const tongue = navigator.languages.find((one) => one.slice(0, 2) === said.slice(0, 2)) || said;
-const short = new Intl.DateTimeFormat(tongue, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
-const whole = new Intl.DateTimeFormat(tongue, { dateStyle: "full", timeStyle: "long" });
+// The page's language in the viewer's regional format: 24 hours in London, 12 in New York.
+const pageLanguage = document.documentElement.lang;
+const locale = navigator.languages.find((one) => one.slice(0, 2) === pageLanguage.slice(0, 2)) || pageLanguage;
+const short = new Intl.DateTimeFormat(locale, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+const whole = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "long" });
 const speed = Number(document.body.dataset.speed);
 
 let nowUs = Number(document.body.dataset.nowUs);

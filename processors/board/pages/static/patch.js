@@ -1,4 +1,4 @@
-// Puts what the server sends into the page. Elements that stay are the same elements, and who has the focus keeps it.
+// Applies updates from the server to the page. Unchanged elements are kept, and so is the focus.
 
 import { forget } from "./chart.js";
 
