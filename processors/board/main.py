@@ -17,7 +17,7 @@ from config.settings import Settings, exposed_files
 from processors.board.app import BACKGROUND, build_board
 from processors.board.web.board_site import board_site
 from processors.sinks.redis_probe import warn_of_cluster
-from processors.web.connections import Limits
+from processors.web.connections import ConnectionLimits
 from schemas.errors import Unavailable
 from schemas.policy import Policy
 
@@ -70,7 +70,7 @@ async def _run(settings: Settings, clock: Clock, policy: Policy, stop: asyncio.E
 
 async def _listen(runner: web.AppRunner, board: BoardSettings) -> None:
     try:
-        await board_site(runner, board, Limits()).start()
+        await board_site(runner, board, ConnectionLimits()).start()
     except OSError as error:
         address = f"{board.host}:{board.port}"
         raise Unavailable(f"board.port: {address} cannot be used ({error.strerror}): choose another") from error

@@ -61,7 +61,7 @@ class Scene:
         self.reps[rep_id].open.append(request)
         self.put(partition, "open", f"{request.customer_id}|{request.request_id}", request)
 
-    def json_response(self, rep_id: str, request: OpenRequest, partition: str = PARTITIONS[0]) -> None:
+    def answer(self, rep_id: str, request: OpenRequest, partition: str = PARTITIONS[0]) -> None:
         self.reps[rep_id].open.remove(request)
         self.put(partition, "open", f"{request.customer_id}|{request.request_id}", None)
 

@@ -78,7 +78,7 @@ def test_a_snoozed_request_wakes_by_itself(here: Stage, open_page: Open) -> None
     here.tell(story.answered(here.minute(), "bob", name, customer=name))
 
 
-def test_a_refused_wish_is_told_and_changes_nothing(here: Stage, open_page: Open, complaints: list[str]) -> None:
+def test_a_refused_action_is_reported_and_changes_nothing(here: Stage, open_page: Open, complaints: list[str]) -> None:
     page = open_page("/?request=oldest")
     mine = row(page, "oldest")
     mine.locator("td.acts").evaluate("(cell) => { cell.dataset.turn = '9'; }")

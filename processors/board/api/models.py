@@ -25,23 +25,23 @@ Item = TypeVar("Item")
 
 
 class About(msgspec.Struct, kw_only=True):
-    """What every answer says first."""
+    """The fields common to all responses with numbers."""
 
     as_of: str
-    """The present instant by Salespulse's clock."""
+    """Now, by Salespulse's clock."""
     currency: str
     stale_since: str | None
-    """Since when Redis does not answer, by the wall's clock: what follows is the last state. Null: it is live."""
+    """Time of the wall clock since when Redis has not answered: the numbers are the last known ones. Null: live."""
 
 
 class Page(About, Generic[Item], kw_only=True):
-    """A page of a list; `next` is the address of the following page, null on the last one.
+    """A page of a list; `next` is the URL of the next page, null on the last one.
 
-    A page has `limit` items at most, and fewer when they are very large.
+    A page has at most `limit` items, and fewer if they are very large.
     """
 
     total: int
-    """How many there are on all pages."""
+    """Items on all pages."""
     next: str | None
     items: list[Item]
 
@@ -62,7 +62,7 @@ class Rep(msgspec.Struct, kw_only=True):
 
 
 class RepAnswer(Rep, kw_only=True):
-    """One rep, beside the others of its team; with the fields of `About`."""
+    """One rep, compared with the rest of its team; includes the fields of `About`."""
 
     comparison: dict[str, Comparisons]
     """By window."""
@@ -72,7 +72,7 @@ class RepAnswer(Rep, kw_only=True):
 
 
 class WaitingRequest(msgspec.Struct, kw_only=True):
-    """A customer who waits. One hold at most: acknowledged (until the turn ends) or snoozed (until an instant)."""
+    """An open request. It is either acknowledged (until the turn ends), snoozed (until a time) or neither."""
 
     request_id: str
     turn: int
@@ -87,7 +87,7 @@ class WaitingRequest(msgspec.Struct, kw_only=True):
     due_at: dict[str, str]
     """By level."""
     levels: list[str]
-    """The levels that were passed."""
+    """The levels whose deadline has passed."""
     acknowledged_by: str | None
     acknowledged_at: str | None
     snoozed_by: str | None
@@ -105,7 +105,7 @@ class Team(msgspec.Struct):
 
 
 class Company(msgspec.Struct):
-    """Everyone's numbers."""
+    """The numbers of the whole company."""
 
     windows: dict[str, Numbers]
 
@@ -117,7 +117,7 @@ class Teams(Page[Team], kw_only=True):
 
 
 class SegmentItem(msgspec.Struct):
-    """The customers of one segment; the lifetime value is null without customers."""
+    """One segment of customers. `lifetime_value` is null without customers."""
 
     segment: str
     customers: int
@@ -127,7 +127,7 @@ class SegmentItem(msgspec.Struct):
 
 
 class PartitionItem(msgspec.Struct):
-    """Up to where a source partition is counted."""
+    """How far a source partition is counted."""
 
     partition: str
     offset: int
@@ -135,34 +135,34 @@ class PartitionItem(msgspec.Struct):
 
 
 class Quality(About, kw_only=True):
-    """What was wrong with records: window to reason to how many."""
+    """Data quality: rejected and suspicious records by window and reason."""
 
     windows: dict[str, dict[str, int]]
     read: int
-    """Records that were read, whatever became of them."""
+    """Records read, valid or not."""
     shares: dict[str, float]
-    """Reason to the share of all records that were read (window `all`)."""
+    """Reason to its share of all records read (window `all`)."""
     examples: dict[str, str]
-    """An example of some of the reasons, for people."""
+    """Reason to a readable example, if there is one."""
     partitions: list[PartitionItem]
 
 
 class Acknowledgement(msgspec.Struct, forbid_unknown_fields=True):
-    """Who takes care of a request."""
+    """Acknowledges a request."""
 
     by: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)] | None = None
-    """For where nobody signs in; else it may only say again who is signed in."""
+    """The name to record if nobody is signed in; otherwise it must be the name of the signed-in user."""
 
 
 class Snooze(Acknowledgement, forbid_unknown_fields=True):
-    """Until when nobody is to be told of a request: one of `seconds` from now and `until`, by Salespulse's clock."""
+    """Silences a request: either for `seconds` from now or `until` a time, by Salespulse's clock."""
 
     seconds: Annotated[int, Meta(ge=1, le=MAX_SNOOZE_SECONDS)] | None = None
     until: Annotated[datetime, Meta(tz=True)] | None = None
 
 
 class Me(msgspec.Struct):
-    """Who asks, null where nobody signs in, and what they may do."""
+    """The signed-in user, null if nobody is signed in, and their permissions."""
 
     name: str | None
     may: list[Role]
@@ -172,11 +172,11 @@ class DeadLetters(Page[Letter], kw_only=True):
     """The newest dead letters, newest first."""
 
     kept: int
-    """How many are held at most."""
+    """Maximum number of letters kept."""
     counts: dict[str, int]
-    """How many of those held there are of each reason."""
+    """Letters kept, by reason."""
     failure: str | None
-    """Why the topic could not be read just now; the items are from the time before."""
+    """Why the topic could not be read just now; the items are then from the previous read."""
 
 
 class ProblemBody(msgspec.Struct, kw_only=True):

@@ -25,25 +25,25 @@ _TEXT: Json = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_LENGTH}
 PARAMETERS: dict[str, tuple[str, Json]] = {
     "team": ("Only this team's.", _TEXT),
     "rep": ("Only this rep's.", _TEXT),
-    "level": ("Only those that have passed this level of the policy.", _TEXT),
+    "level": ("Only those that are overdue for this level of the policy.", _TEXT),
     "reason": ("Only those with this reason.", {"type": "string", "enum": list(models.REASONS)}),
-    "customer_id": ("Whose request is meant, if several customers have one of this id.", _TEXT),
-    "by": ("Who does it, where nobody signs in.", _TEXT),
+    "customer_id": ("The customer, if several have a request with this id.", _TEXT),
+    "by": ("The name to record, if nobody is signed in.", _TEXT),
     "turn": (
-        "The turn that is meant: 409 if another one waits.",
+        "The expected turn: 409 if another one is open.",
         {"type": "integer", "minimum": 1, "maximum": models.MAX_TURN},
     ),
-    "state": ("Only open requests are known.", {"type": "string", "enum": ["open"]}),
-    "window": ("Only this window; without it, all.", {"type": "string", "enum": list(WINDOWS)}),
+    "state": ("Only open requests are available.", {"type": "string", "enum": ["open"]}),
+    "window": ("Only this window; all windows by default.", {"type": "string", "enum": list(WINDOWS)}),
     "min_age": (
-        "Only those that wait for so many seconds.",
+        "Only those that have waited for at least this many seconds.",
         {"type": "integer", "minimum": 0, "maximum": models.MAX_WAIT_SECONDS, "default": 0},
     ),
     "limit": (
-        "How many items a page has at most.",
+        "Maximum number of items on a page.",
         {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE},
     ),
-    "after": ("Where the page begins, as the `next` of an earlier answer says.", {"type": "string", "minLength": 1}),
+    "after": ("Where the page begins, from the `next` of an earlier response.", {"type": "string", "minLength": 1}),
 }
 BAD, SIGN_IN, FORBIDDEN = HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN
 AWAY, TOO_MANY = HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS
@@ -81,7 +81,7 @@ OPERATIONS = (
         "get",
         "/api/v1/reps/{rep_id}",
         "getRep",
-        "One rep, beside the others of its team.",
+        "One rep, compared with the rest of its team.",
         models.RepAnswer,
         ("window",),
         problems=(HTTPStatus.NOT_FOUND, AWAY),
@@ -90,7 +90,7 @@ OPERATIONS = (
         "get",
         "/api/v1/requests",
         "listRequests",
-        "Who waits, the longest wait first.",
+        "Open requests, the longest wait first.",
         models.Page[models.WaitingRequest],
         ("state", "min_age", "rep", "team", "level", "limit", "after"),
         problems=(AWAY,),
@@ -99,7 +99,7 @@ OPERATIONS = (
         "get",
         ONE,
         "getRequest",
-        "One customer who waits.",
+        "One open request.",
         models.WaitingRequest,
         TARGET,
         problems=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, AWAY),
@@ -108,7 +108,7 @@ OPERATIONS = (
         "put",
         f"{ONE}/acknowledgement",
         "acknowledge",
-        "Take care of a request until its turn ends.",
+        "Acknowledge a request until its turn ends.",
         models.WaitingRequest,
         TARGET,
         models.Acknowledgement,
@@ -118,7 +118,7 @@ OPERATIONS = (
         "delete",
         f"{ONE}/acknowledgement",
         "unacknowledge",
-        "Let go of a request.",
+        "Release a request.",
         None,
         (*TARGET, "by"),
         problems=WRITING,
@@ -127,7 +127,7 @@ OPERATIONS = (
         "put",
         f"{ONE}/snooze",
         "snooze",
-        "Tell nobody of a request until an instant.",
+        "Snooze a request: no alerts until a time.",
         models.WaitingRequest,
         TARGET,
         models.Snooze,
@@ -147,7 +147,7 @@ OPERATIONS = (
         "get",
         "/api/v1/segments",
         "listSegments",
-        "Customers and their worth by segment.",
+        "Customers and their lifetime value by segment.",
         models.Page[models.SegmentItem],
         ("limit", "after"),
         problems=(AWAY,),
@@ -159,12 +159,12 @@ OPERATIONS = (
         "get",
         "/api/v1/dead-letters",
         "listDeadLetters",
-        "What could not count of late, and why.",
+        "The newest rejected records, with reasons.",
         models.DeadLetters,
         ("reason", "limit", "after"),
         problems=(HTTPStatus.NOT_FOUND, HTTPStatus.GONE, AWAY),
     ),
-    Operation("get", "/api/v1/me", "getMe", "Who asks, and what they may do.", models.Me),
+    Operation("get", "/api/v1/me", "getMe", "The signed-in user and their permissions.", models.Me),
 )
 
 
@@ -239,17 +239,17 @@ def _responses(one: Operation, schemas: dict[Any, Json]) -> Json:
     statuses = sorted({BAD, SIGN_IN, FORBIDDEN, TOO_MANY, *one.problems})
     responses: Json = {str(int(each)): {"description": each.phrase, "content": problem} for each in statuses}
     if one.answer is None:
-        return {"204": {"description": "Done, or there was nothing to do."}, **responses}
+        return {"204": {"description": "Done, or nothing to do."}, **responses}
     content = {"application/json": {"schema": schemas[one.answer]}}
     good = {"200": {"description": "OK", "headers": _headers(one), "content": content}}
     if one.method == "get":
-        good["304"] = {"description": "What If-None-Match names is still true."}
+        good["304"] = {"description": "The representation named in If-None-Match is current."}
     return {**good, **responses}
 
 
 def _headers(one: Operation) -> Json:
     text: Json = {"schema": {"type": "string"}}
-    headers = {"ETag": text | {"description": "Changes with what is told, and not with time alone."}}
+    headers = {"ETag": text | {"description": "Changes with the content, not with time alone."}}
     if "after" in one.query:
-        headers["Link"] = text | {"description": 'The following page, as rel="next", if there is one.'}
+        headers["Link"] = text | {"description": 'The next page, as rel="next", if there is one.'}
     return headers

@@ -56,7 +56,7 @@ def windows_of(daily: Iterable[str], pipeline: Iterable[str]) -> Windows:
     return {span: tuple(window for window in WINDOWS if window in some) for span, some in chosen.items()}
 
 
-def in_windows(sums: Sums, windows: Sequence[str]) -> Sums:
+def in_windows(sums: Sequence[Partial], windows: Sequence[str]) -> Sums:
     """The sums of some windows."""
     return tuple(part for window, part in zip(WINDOWS, sums, strict=True) if window in windows)
 

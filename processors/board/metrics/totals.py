@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from config.clock import Clock
-from processors.board.metrics.families import DEFAULT_WINDOWS, Labels, Span, Value, in_windows
-from processors.board.metrics.text_format import family
+from processors.board.metrics.families import DEFAULT_WINDOWS, Span, in_windows
+from processors.board.metrics.text_format import Labels, Value, family
 from processors.board.state.rep_directory import MAX_TEAMS
 from processors.board.state.store import Store
 from processors.core.instants import SECOND_US

@@ -8,12 +8,12 @@ from aiohttp import web
 from config.board_settings import BoardSettings, is_proxy, networks_of
 from processors.board.web.problems import problem_response
 from processors.board.web.security import add_security_headers
-from processors.web.connections import Connection, Guard, Limits, Site
+from processors.web.connections import ConnectionGuard, ConnectionLimits, GuardedConnection, GuardedSite
 
 logger = logging.getLogger(__name__)
 
 
-class BoardConnection(Connection):
+class BoardConnection(GuardedConnection):
     """A connection whose protocol errors are answered as problems."""
 
     __slots__ = ()
@@ -38,9 +38,13 @@ class BoardConnection(Connection):
         return response
 
 
-def board_site(runner: web.AppRunner, board: BoardSettings, limits: Limits) -> Site:
+def board_site(runner: web.AppRunner, board: BoardSettings, limits: ConnectionLimits) -> GuardedSite:
     """The board's port. Trusted proxies may open any number of connections: they carry those of all users."""
     networks = networks_of(board) if board.user_header is not None else ()
-    return Site(
-        runner, board.host, board.port, Guard(limits, lambda address: is_proxy(address, networks)), BoardConnection
+    return GuardedSite(
+        runner,
+        board.host,
+        board.port,
+        ConnectionGuard(limits, lambda address: is_proxy(address, networks)),
+        BoardConnection,
     )

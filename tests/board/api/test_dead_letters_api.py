@@ -114,7 +114,7 @@ def test_pages_of_letters_go_on_though_new_ones_came(topics: Settings) -> None:
     on_board(topics, scene)
 
 
-def test_without_kafka_that_is_said(settings: Settings) -> None:
+def test_without_kafka_the_failure_is_reported(settings: Settings) -> None:
     away = msgspec.structs.replace(settings.kafka, bootstrap="127.0.0.1:1")
 
     async def scene(board: Served) -> None:
@@ -124,7 +124,7 @@ def test_without_kafka_that_is_said(settings: Settings) -> None:
     on_board(msgspec.structs.replace(settings, kafka=away), scene)
 
 
-def test_a_topic_that_is_missing_is_said_and_not_created_by_looking(settings: Settings) -> None:
+def test_a_missing_topic_is_reported_and_not_created_by_looking(settings: Settings) -> None:
     topic = settings.kafka.dead_letters_topic
 
     async def scene(board: Served) -> None:

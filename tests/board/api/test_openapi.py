@@ -97,7 +97,7 @@ def test_the_document_names_every_address_of_the_api_and_no_other() -> None:
     assert served - {("get", PATH)} == described
 
 
-def test_the_document_is_served_and_told_once(redis_url: str, topics: Settings) -> None:
+def test_the_document_is_served_once(redis_url: str, topics: Settings) -> None:
     async def run() -> None:
         async with served_by(topics) as board:
             assert await board.json(PATH) == document()

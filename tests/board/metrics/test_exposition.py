@@ -110,7 +110,7 @@ class Course:
         opened_us = self.scene.wall_us - self.rng.randrange(30 * HOUR_US)
         self.scene.open(rep_id, request(rep_id, 10**6 + self.rng.randrange(10**6), opened_us))
 
-    def json_response(self, rep_id: str) -> None:
+    def answer(self, rep_id: str) -> None:
         for one in list(self.scene.reps[rep_id].open):
             self.scene.answer(rep_id, one)
 
@@ -350,7 +350,7 @@ def test_teams_beyond_the_first_share_one_label_and_no_chunk_keeps_an_old_one() 
     assert parsed(text_of(exposition))["salespulse_folded", frozenset({("label", "team")})] == without
 
 
-def test_segments_quality_and_partitions_are_told() -> None:
+def test_segments_quality_and_partitions_are_exported() -> None:
     scene = Scene()
     scene.put(PARTITIONS[0], "segments", 'a"b', Segment(2, 1050, 25))
     scene.put(PARTITIONS[1], "segments", 'a"b', Segment(1, -50, 0))

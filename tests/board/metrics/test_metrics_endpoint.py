@@ -16,11 +16,11 @@ def redis_up(status: Status) -> float:
     scrape = MetricsEndpoint(
         Exposition(scene.store, scene.clock, lambda: status.loaded), BoardMetrics(CollectorRegistry()), status
     )
-    families = {family.name: family for family in text_string_to_metric_families(scrape._own().decode())}
+    families = {family.name: family for family in text_string_to_metric_families(scrape._own_metrics().decode())}
     return families["salespulse_redis_up"].samples[0].value
 
 
-def test_while_the_first_load_goes_on_nothing_is_said_of_redis() -> None:
+def test_during_the_first_load_the_state_of_redis_is_unknown() -> None:
     assert isnan(redis_up(Status()))
 
 

@@ -73,7 +73,7 @@ def test_one_that_takes_long_is_made_less_often() -> None:
     asyncio.run(run())
 
 
-def test_a_failure_is_told_to_all_and_forgotten() -> None:
+def test_a_failure_reaches_all_who_wait_and_is_not_cached() -> None:
     async def run() -> None:
         kitchen = Kitchen()
 

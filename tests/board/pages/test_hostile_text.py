@@ -70,7 +70,7 @@ def test_any_name_comes_back_as_it_is_wherever_it_stands(redis_url: str, name: s
 
 @pytest.mark.parametrize("path", ["reps/{}", "requests/{}", "requests?rep={}", "requests?level={}", "requests?{}=1"])
 @pytest.mark.parametrize("word", ["<script>alert(1)</script>", "\r\nSet-Cookie: a=b", "أحمد", "x" * 4000])
-def test_what_is_refused_is_said_as_json_and_moves_no_header(redis_url: str, path: str, word: str) -> None:
+def test_a_refusal_is_json_and_injects_no_header(redis_url: str, path: str, word: str) -> None:
     async def scene(board: Served) -> None:
         async with board.client.get("/api/v1/" + path.format(quote(word, safe=""))) as response:
             assert response.status in (200, 400, 404)
@@ -106,7 +106,7 @@ async def raw_get(board: Served, target: str) -> tuple[bytes, bytes]:
 
 
 @pytest.mark.parametrize("count", [0, 1, 501])
-def test_any_number_of_reps_is_told_in_pages(redis_url: str, count: int) -> None:
+def test_any_number_of_reps_is_listed_in_pages(redis_url: str, count: int) -> None:
     async def scene(board: Served) -> None:
         fill(board, count)
         path, seen = "/api/v1/reps?window=7d&limit=500", list[str]()
@@ -169,7 +169,7 @@ def test_segments_and_teams_come_in_pages(redis_url: str) -> None:
     on_empty_board(redis_url, scene)
 
 
-def test_ten_thousand_reps_are_told_within_seconds(redis_url: str) -> None:
+def test_ten_thousand_reps_are_listed_within_seconds(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         fill(board, 10_000)
         began = time.perf_counter()
@@ -227,9 +227,9 @@ def test_redis_goes_away_and_comes_back(tmp_path: Path) -> None:
 )
 def test_numbers_of_thousands_of_digits_are_refused(redis_url: str, path: str, digits: str) -> None:
     async def scene(board: Served) -> None:
-        said = await board.json(f"/api/v1/{path.format(digits)}", 400)
-        assert "allowed is a whole number from" in said["detail"]
-        assert len(said["detail"]) < 300
+        problem = await board.json(f"/api/v1/{path.format(digits)}", 400)
+        assert "allowed is a whole number from" in problem["detail"]
+        assert len(problem["detail"]) < 300
         assert (await board.client.get(f"/?page={digits}")).status == 200
 
     on_empty_board(redis_url, scene)

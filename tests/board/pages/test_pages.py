@@ -125,7 +125,7 @@ def test_reps_are_found_by_id_or_by_a_part_of_their_name_and_holds_by_whether_th
     on_board(redis_url, scene)
 
 
-def test_a_wait_is_marked_by_the_levels_it_passed_and_says_how_long(redis_url: str) -> None:
+def test_a_wait_shows_its_length_and_the_levels_it_passed(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         page = await read(board, "/")
         assert page.attributes("tr", "class") == ["age-2 last", "age-1", "age-0", "age-0"]
@@ -161,11 +161,11 @@ def test_impossible_choices_are_the_usual_ones(redis_url: str) -> None:
         ("/reps/ann?window=8d", "Window", "8d"),
     ],
 )
-def test_a_choice_that_there_is_not_is_said_to_be_passed_over(redis_url: str, path: str, word: str, value: str) -> None:
+def test_a_filter_that_does_not_exist_is_reported_as_ignored(redis_url: str, path: str, word: str, value: str) -> None:
     async def scene(board: Served) -> None:
-        said = (await read(board, path)).words
-        place = said.index("There is no such choice, so the page is shown without it:")
-        assert said[place + 1 : place + 3] == [word, value]
+        shown = (await read(board, path)).words
+        index = shown.index("There is no such choice, so the page is shown without it:")
+        assert shown[index + 1 : index + 3] == [word, value]
         for good in ("/?team=east&level=1h&held=no&window=8d", "/funnel?pipeline=default", "/leaderboards?team="):
             assert "There is no such choice, so the page is shown without it:" not in (await read(board, good)).words
 
@@ -173,11 +173,11 @@ def test_a_choice_that_there_is_not_is_said_to_be_passed_over(redis_url: str, pa
 
 
 @pytest.mark.parametrize("path", ["/?rep=zoe", "/leaderboards?rep=zoe", "/funnel?rep=zoe", "/funnel?rep=ann&team=west"])
-def test_a_rep_that_nobody_is_called_is_said_to_be_none(redis_url: str, path: str) -> None:
+def test_an_unknown_rep_is_reported(redis_url: str, path: str) -> None:
     async def scene(board: Served) -> None:
-        said = (await read(board, path)).words
-        assert "There is no such rep." in said
-        assert "Nobody waits." not in said
+        shown = (await read(board, path)).words
+        assert "There is no such rep." in shown
+        assert "Nobody waits." not in shown
         assert "There is no such rep." not in (await read(board, "/?rep=ann")).words
 
     on_board(redis_url, scene)
@@ -260,7 +260,7 @@ def rows_of(view: dict[str, str]) -> list[str | None]:
     return Page(view["html"]).attributes("tr", "data-key")
 
 
-def test_the_age_of_the_newest_event_is_told_and_a_long_silence_asks_for_the_workers(redis_url: str) -> None:
+def test_the_age_of_the_newest_event_is_shown_and_a_long_silence_asks_for_the_workers(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         board.walls[0] = NOW_US - HOUR_US + 29 * 60_000_000
         words = (await read(board, "/")).words
@@ -321,7 +321,7 @@ def test_who_comes_again_is_sent_nothing_that_it_has(redis_url: str) -> None:
     on_board(redis_url, scene)
 
 
-def test_a_stream_says_first_of_which_version_the_board_is(redis_url: str) -> None:
+def test_a_stream_begins_with_the_version_of_the_board(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         [version] = (await read(board, "/")).attributes("body", "data-version")
         async with asyncio.timeout(20), board.client.get("/live/waiting") as response:
@@ -349,7 +349,7 @@ def test_a_running_clock_alone_is_no_news_but_a_passed_level_is(redis_url: str) 
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_until_the_first_reading_a_page_says_why_there_are_no_numbers(path: str) -> None:
+def test_until_the_first_load_a_page_explains_why_there_are_no_numbers(path: str) -> None:
     async def run() -> None:
         async with served("redis://127.0.0.1:1/0") as board, board.client.get(path) as response:
             assert response.status == 503
@@ -387,7 +387,7 @@ def test_a_page_without_numbers_is_of_no_version_and_so_loads_itself_again_once_
     asyncio.run(run())
 
 
-def test_with_redis_away_a_page_says_since_when_and_why(redis_url: str) -> None:
+def test_with_redis_away_a_page_shows_since_when_and_why(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         board.follower.status.down_since_us, board.follower.status.why_down = NOW_US - HOUR_US, "Redis: <refused>"
         page = await read(board, "/")
@@ -399,11 +399,11 @@ def test_with_redis_away_a_page_says_since_when_and_why(redis_url: str) -> None:
 
 async def named(response: Any) -> tuple[str, str]:
     """The next event: its name and what it says."""
-    said: dict[str, str] = {}
-    while "data" not in said:
+    event: dict[str, str] = {}
+    while "data" not in event:
         field, _, value = (await response.content.readline()).decode().rstrip("\n").partition(": ")
-        said[field] = value
-    return said["event"], said["data"]
+        event[field] = value
+    return event["event"], event["data"]
 
 
 def test_a_view_that_is_not_there_and_a_file_that_is_not_there_are_problems(redis_url: str) -> None:
@@ -454,12 +454,12 @@ def test_every_word_is_in_both_languages_and_used_and_none_is_missing() -> None:
     catalogue: dict[str, list[str]] = tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
     assert all(len(words) == 2 and all(words) for words in catalogue.values())
     texts = [path.read_text() for path in [*HERE.glob("templates/*.html"), *HERE.glob("*.py")]]
-    said = {key for text in texts for key in re.findall(r'"([a-z_]+)"', text)}
+    used = {key for text in texts for key in re.findall(r'"([a-z_]+)"', text)}
     named = {key for text in texts for key in re.findall(r'words\["([a-z_]+)"\]', text)}
     assert named <= catalogue.keys()
     composed = {"above", "below", "alike", "few", "held_no", "held_yes", "window_all", "window_today"}
     composed |= {f"reason_{reason}" for reason in Reason} | {f"priority_{name}" for name in ("low", "high", "urgent")}
-    assert catalogue.keys() <= said | composed
+    assert catalogue.keys() <= used | composed
     assert composed <= catalogue.keys()
 
 
@@ -475,7 +475,7 @@ def test_every_word_is_in_both_languages_and_used_and_none_is_missing() -> None:
         (90_000, "1 d 1 h"),
     ],
 )
-def test_a_duration_is_told_by_its_two_largest_units(seconds: float | None, text: str) -> None:
+def test_a_duration_has_at_most_two_units(seconds: float | None, text: str) -> None:
     assert Translation("en").span(seconds) == text
 
 

@@ -16,7 +16,7 @@ from processors.tools.topic import read_topics
 from tests.board.scene import NOW_US
 from tests.board.served import ONE, Served, furnish, served_by, waiting
 from tests.notifier.world import hook, notifying, say, transition, with_notifier
-from tests.notifier.world import until as told
+from tests.notifier.world import until as eventually
 from tests.sinks.mirror import until
 
 ACK, SNOOZE = "/api/v1/requests/r1/acknowledgement", "/api/v1/requests/r1/snooze"
@@ -54,17 +54,17 @@ async def holds(board: Served, request_id: str = "r1") -> dict[str, Any]:
     return {name: found[name] for name in NOBODY}
 
 
-def test_an_acknowledged_request_says_by_whom_until_it_is_let_go(topics: Settings) -> None:
+def test_an_acknowledged_request_names_who_acknowledged_it_until_released(topics: Settings) -> None:
     async def scene(board: Served) -> None:
         assert await holds(board) == NOBODY
         answer = await send(board, "PUT", ACK, 200, json={"by": "Zoë <b>"})
-        told = NOBODY | {"acknowledged_by": "Zoë <b>", "acknowledged_at": rfc3339(NOW_US)}
-        assert {name: answer[name] for name in NOBODY} == told == await holds(board)
+        expected = NOBODY | {"acknowledged_by": "Zoë <b>", "acknowledged_at": rfc3339(NOW_US)}
+        assert {name: answer[name] for name in NOBODY} == expected == await holds(board)
         assert await holds(board, "r2") == NOBODY
         kept = await board.acknowledgements.acks.all()
         assert kept[TurnKey("c-r1", "r1", 1)].by == "Zoë <b>"
         await send(board, "DELETE", f"{SNOOZE}?by=bob", 204)
-        assert await holds(board) == told
+        assert await holds(board) == expected
         await send(board, "DELETE", f"{ACK}?by=bob", 204)
         await send(board, "DELETE", f"{ACK}?by=bob", 204)
         assert await holds(board) == NOBODY
@@ -76,7 +76,7 @@ def test_an_acknowledged_request_says_by_whom_until_it_is_let_go(topics: Setting
     ]
 
 
-def test_a_snoozed_request_says_until_when_and_wakes_by_itself(topics: Settings) -> None:
+def test_a_snoozed_request_shows_until_when_and_wakes_by_itself(topics: Settings) -> None:
     async def scene(board: Served) -> None:
         await send(board, "PUT", SNOOZE, 200, json={"by": "ann", "seconds": 60})
         until_us = NOW_US + 60 * SECOND_US
@@ -112,7 +112,7 @@ def test_what_others_put_into_redis_appears_and_changes_the_tag_and_the_version(
     on_board(topics, scene)
 
 
-def test_damage_in_redis_is_told_and_what_was_known_stays(topics: Settings, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_in_redis_is_logged_and_known_holds_stay(topics: Settings, caplog: pytest.LogCaptureFixture) -> None:
     async def scene(board: Served) -> None:
         await send(board, "PUT", ACK, 200, json={"by": "ann"})
         with redis.Redis.from_url(topics.redis.url) as server:
@@ -137,7 +137,7 @@ def test_one_request_can_be_asked_for(topics: Settings) -> None:
     on_board(topics, scene)
 
 
-def test_the_turn_and_the_customer_that_are_meant_can_be_said(topics: Settings) -> None:
+def test_the_turn_and_the_customer_can_be_specified(topics: Settings) -> None:
     async def scene(board: Served) -> None:
         twin = msgspec.structs.replace(waiting("r1", "bob", 5), customer_id="other", turn=3)
         board.store.put(ONE, "open", "other|r1", msgspec.msgpack.encode(twin))
@@ -192,7 +192,9 @@ def test_an_id_with_anything_in_it_can_be_acknowledged(topics: Settings) -> None
         (ACK + "?by=x", "", 400, "by = 'x': allowed is one of the parameters"),
     ],
 )
-def test_a_wrong_wish_changes_nothing_and_is_told(redis_url: str, path: str, body: str, status: int, says: str) -> None:
+def test_an_invalid_request_is_refused_and_changes_nothing(
+    redis_url: str, path: str, body: str, status: int, says: str
+) -> None:
     async def scene(board: Served) -> None:
         problem = await send(board, "PUT", path, status, data=body, headers={"Content-Type": "application/json"})
         assert says in problem["detail"]
@@ -238,7 +240,7 @@ def test_pages_of_other_sites_cannot_write(topics: Settings, headers: dict[str, 
     on_board(topics, scene)
 
 
-def test_an_acknowledged_request_is_told_to_nobody_until_it_is_let_go(topics: Settings) -> None:
+def test_an_acknowledged_request_is_not_notified_until_released(topics: Settings) -> None:
     async def run() -> None:
         async with hook() as receiver:
             settings = with_notifier(topics, webhook_url=receiver.url)
@@ -248,9 +250,9 @@ def test_an_acknowledged_request_is_told_to_nobody_until_it_is_let_go(topics: Se
                 async with notifying(settings):  # it reads what is held before it tells anything
                     alerts = [transition("r1", customer="c-r1"), transition("r2", customer="c-r2")]
                     await asyncio.to_thread(say, settings, alerts)
-                    await told(lambda: receiver.states("r2"), "the alert of a request that nobody holds")
+                    await eventually(lambda: receiver.states("r2"), "the alert of a request that nobody holds")
                     assert receiver.states("r1") == []
                     await send(board, "DELETE", ACK, 204)
-                    await told(lambda: receiver.states("r1"), "the alert that was held")
+                    await eventually(lambda: receiver.states("r1"), "the alert that was held")
 
     asyncio.run(run())

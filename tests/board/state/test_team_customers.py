@@ -45,7 +45,7 @@ def test_s11_each_zones_days_end_on_its_own_today(scene: Scene) -> None:
     assert answered(scene, "team", "east") == [0, *[3] * (len(WINDOWS) - 1)]
 
 
-def test_any_teams_fields_are_told_again_and_go_with_their_partition(scene: Scene) -> None:
+def test_any_teams_fields_are_listed_and_removed_with_their_partition(scene: Scene) -> None:
     fields = {
         field("team", HOSTILE_TEAM, "Pacific/Chatham,Pacific/Pago_Pago:1", TODAY),
         field("team", HOSTILE_TEAM, "UTC", TODAY - 1),

@@ -63,7 +63,7 @@ def test_the_same_value_again_is_no_news() -> None:
     assert not tally
 
 
-def test_days_are_told_by_partition() -> None:
+def test_days_are_listed_by_partition() -> None:
     tally = WindowSums()
     for partition, day in ((0, 5), (0, -3), (1, 9)):
         tally.put(partition, day, raw(Partial(responses=1)))

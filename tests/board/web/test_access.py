@@ -39,10 +39,10 @@ def on_board(redis_url: str, board: BoardSettings, scene: Scene) -> None:
 
 
 async def status(board: Served, path: str, method: str = "GET", **headers: str) -> int:
-    return (await told(board, path, method, **headers))[0]
+    return (await reply(board, path, method, **headers))[0]
 
 
-async def told(board: Served, path: str, method: str = "GET", **headers: str) -> tuple[int, Any]:
+async def reply(board: Served, path: str, method: str = "GET", **headers: str) -> tuple[int, Any]:
     """The status, and the JSON if it is any."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     async with board.client.request(method, path, headers=named) as response:
@@ -71,7 +71,7 @@ def test_without_a_known_token_everything_but_the_probes_is_closed(redis_url: st
                 assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert await status(board, ACK, "PUT", **headers) == 401
         assert await status(board, "/healthz", **headers) == 200
-        assert (await told(board, "/readyz", **headers))[1]["redis"]["reason"] is None
+        assert (await reply(board, "/readyz", **headers))[1]["redis"]["reason"] is None
 
     on_board(redis_url, BoardSettings(tokens=TOKENS), scene)
 
@@ -81,13 +81,13 @@ def test_a_reader_reads_and_a_writer_writes(redis_url: str) -> None:
         for path in ("/", "/api/v1/requests", "/metrics", "/funnel"):
             assert await status(board, path, Authorization=bearer(READER)) == 200
             assert await status(board, path, Authorization=basic("whoever", READER)) == 200
-        assert (await told(board, "/api/v1/me", Authorization=bearer(READER)))[1] == {
+        assert (await reply(board, "/api/v1/me", Authorization=bearer(READER)))[1] == {
             "name": "grafana",
             "may": ["read"],
         }
-        me = (await told(board, "/api/v1/me", Authorization=basic("x", WRITER)))[1]
+        me = (await reply(board, "/api/v1/me", Authorization=basic("x", WRITER)))[1]
         assert me == {"name": "ann", "may": ["read", "write"]}
-        code, problem = await told(board, ACK, "PUT", Authorization=bearer(READER))
+        code, problem = await reply(board, ACK, "PUT", Authorization=bearer(READER))
         assert (code, problem["detail"]) == (403, "grafana may read, and not acknowledge or snooze")
         assert await status(board, ACK, "PUT", Authorization=bearer(WRITER)) == 503  # allowed, but Kafka is away
 
@@ -115,9 +115,9 @@ def test_metrics_can_be_open_while_the_rest_is_closed(redis_url: str) -> None:
     on_board(redis_url, BoardSettings(tokens=TOKENS, metrics_access="open"), scene)
 
 
-def test_strangers_may_read_where_that_is_said(redis_url: str) -> None:
+def test_anonymous_readers_are_allowed_where_configured(redis_url: str) -> None:
     async def scene(board: Served) -> None:
-        assert (await told(board, "/api/v1/me"))[1] == {"name": None, "may": ["read"]}
+        assert (await reply(board, "/api/v1/me"))[1] == {"name": None, "may": ["read"]}
         assert await status(board, ACK, "PUT") == 401
         assert await status(board, "/", Authorization=bearer("wrong")) == 401
         assert await status(board, ACK, "PUT", Authorization=bearer(WRITER)) == 503
@@ -125,10 +125,10 @@ def test_strangers_may_read_where_that_is_said(redis_url: str) -> None:
     on_board(redis_url, BoardSettings(tokens=TOKENS, anonymous="read"), scene)
 
 
-def test_a_proxy_says_who_asks(redis_url: str) -> None:
+def test_a_proxy_names_the_caller(redis_url: str) -> None:
     async def scene(board: Served) -> None:
-        assert (await told(board, "/api/v1/me", X_User="zoë"))[1] == {"name": "zoë", "may": ["read"]}
-        assert (await told(board, "/api/v1/me", X_User="ann"))[1] == {"name": "ann", "may": ["read", "write"]}
+        assert (await reply(board, "/api/v1/me", X_User="zoë"))[1] == {"name": "zoë", "may": ["read"]}
+        assert (await reply(board, "/api/v1/me", X_User="ann"))[1] == {"name": "ann", "may": ["read", "write"]}
         assert await status(board, ACK, "PUT", X_User="zoë") == 403
         assert await status(board, ACK, "PUT", X_User="ann") == 503
         assert await status(board, "/") == 403
@@ -142,13 +142,13 @@ def test_a_proxy_says_who_asks(redis_url: str) -> None:
 
 def test_a_proxy_that_is_not_trusted_is_not_believed(redis_url: str) -> None:
     async def scene(board: Served) -> None:
-        code, problem = await told(board, "/api/v1/me", X_User="ann")
+        code, problem = await reply(board, "/api/v1/me", X_User="ann")
         assert (code, problem["detail"]) == (403, "X-User came from another place than board.trusted_proxies")
 
     on_board(redis_url, BoardSettings(user_header="X-User", trusted_proxies=("10.0.0.0/8",)), scene)
 
 
-def test_a_header_that_is_not_configured_says_nothing(redis_url: str) -> None:
+def test_a_header_that_is_not_configured_is_ignored(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         assert await status(board, "/", X_Forwarded_User="ann") == 401
 

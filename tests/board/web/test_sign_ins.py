@@ -9,7 +9,7 @@ from config.board_settings import BoardSettings
 from config.settings import exposed_files, load_settings
 from processors.board.web.sign_ins import MAX_ADDRESSES, MAX_FAILURES, WINDOW_SECONDS, SignIns
 from tests.board.served import Served
-from tests.board.web.test_access import READER, TOKENS, WRITER, bearer, on_board, status, told
+from tests.board.web.test_access import READER, TOKENS, WRITER, bearer, on_board, reply, status
 
 GOOD, OTHER = b"good", b"other"
 
@@ -52,12 +52,12 @@ def test_what_is_remembered_has_a_bound() -> None:
     assert len(sign_ins._failures) == len(sign_ins._known) == MAX_ADDRESSES
 
 
-def test_guesses_at_a_board_are_slowed_down_and_told_once(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_guesses_at_a_board_are_slowed_down_and_logged_once(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
     async def scene(board: Served) -> None:
         assert await status(board, "/api/v1/me", Authorization=bearer(READER)) == 200
         for number in range(MAX_FAILURES):
             assert await status(board, "/api/v1/me", Authorization=bearer(f"guess-{number}-0123456789")) == 401
-        code, problem = await told(board, "/api/v1/me", Authorization=bearer(WRITER))
+        code, problem = await reply(board, "/api/v1/me", Authorization=bearer(WRITER))
         assert code == 429
         assert "try again in" in problem["detail"]
         assert await status(board, "/api/v1/me", Authorization=bearer(READER)) == 200
@@ -76,7 +76,7 @@ def test_guesses_at_a_board_are_slowed_down_and_told_once(redis_url: str, caplog
 
 
 @pytest.mark.parametrize(("mode", "told_of"), [(0o600, False), (0o400, False), (0o640, True), (0o644, True)])
-def test_a_secret_s_file_that_others_may_read_is_told(tmp_path: Path, mode: int, told_of: bool) -> None:
+def test_a_secret_file_that_others_may_read_is_reported(tmp_path: Path, mode: int, told_of: bool) -> None:
     path = tmp_path / "tokens"
     path.write_text("ann write 0123456789abcdef\n", encoding="utf-8")
     path.chmod(mode)
