@@ -75,14 +75,14 @@ def test_guesses_at_a_board_are_slowed_down_and_logged_once(redis_url: str, capl
     assert "0123456789" not in caplog.text
 
 
-@pytest.mark.parametrize(("mode", "told_of"), [(0o600, False), (0o400, False), (0o640, True), (0o644, True)])
-def test_a_secret_file_that_others_may_read_is_reported(tmp_path: Path, mode: int, told_of: bool) -> None:
+@pytest.mark.parametrize(("mode", "is_reported"), [(0o600, False), (0o400, False), (0o640, True), (0o644, True)])
+def test_a_secret_file_that_others_may_read_is_reported(tmp_path: Path, mode: int, is_reported: bool) -> None:
     path = tmp_path / "tokens"
     path.write_text("ann write 0123456789abcdef\n", encoding="utf-8")
     path.chmod(mode)
     settings = load_settings(None, {"SALESPULSE_BOARD__TOKENS_FILE": str(path)})
     lines = list(exposed_files(settings))
-    assert lines == [f"board.tokens_file = {path}: others may read it (mode {mode:o}): chmod 600"] * told_of
+    assert lines == [f"board.tokens_file = {path}: others may read it (mode {mode:o}): chmod 600"] * is_reported
 
 
 @pytest.mark.parametrize(("host", "code"), [("board.example.com", 200), ("pulse.corp", 200), ("rebound.evil.com", 421)])
