@@ -101,7 +101,7 @@ def counting(metrics: BoardMetrics) -> Middleware:
         response = await handler(request)
         resource = request.match_info.route.resource
         route = "none" if resource is None else resource.canonical
-        metrics.answers.labels(route, str(response.status)).inc()
+        metrics.responses.labels(route, str(response.status)).inc()
         return response
 
     return count

@@ -124,8 +124,8 @@ class NumbersApi:
         items: list[Team] = []
         size = 0
         for name in names[first : first + limit]:
-            count, pool = teams[name]
-            items.append(Team(name, count, self._numbers(pool, windows)))
+            count, sums = teams[name]
+            items.append(Team(name, count, self._numbers(sums, windows)))
             size += len(_encode(items[-1]))
             if size > MAX_PAGE_BYTES:
                 break

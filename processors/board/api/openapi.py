@@ -55,13 +55,13 @@ TARGET = ("customer_id", "turn")
 
 
 class Operation(NamedTuple):
-    """One operation; `answer` is None for a response without a body."""
+    """One operation; `response` is None for a response without a body."""
 
     method: str
     path: str
     name: str
     summary: str
-    answer: Any
+    response: Any
     query: Sequence[str] = ()
     body: Any = None
     problems: Sequence[HTTPStatus] = ()
@@ -170,7 +170,7 @@ OPERATIONS = (
 
 def document() -> Json:
     """The whole document."""
-    kinds = [models.ProblemBody, *(kind for one in OPERATIONS for kind in (one.answer, one.body) if kind is not None)]
+    kinds = [models.ProblemBody, *(kind for one in OPERATIONS for kind in (one.response, one.body) if kind is not None)]
     unique = list(dict.fromkeys(kinds))
     found, components = msgspec.json.schema_components(unique, ref_template="#/components/schemas/{name}")
     schemas = dict(zip(unique, found, strict=True))
@@ -238,9 +238,9 @@ def _responses(one: Operation, schemas: dict[Any, Json]) -> Json:
     problem = {"application/problem+json": {"schema": schemas[models.ProblemBody]}}
     statuses = sorted({BAD, SIGN_IN, FORBIDDEN, TOO_MANY, *one.problems})
     responses: Json = {str(int(each)): {"description": each.phrase, "content": problem} for each in statuses}
-    if one.answer is None:
+    if one.response is None:
         return {"204": {"description": "Done, or nothing to do."}, **responses}
-    content = {"application/json": {"schema": schemas[one.answer]}}
+    content = {"application/json": {"schema": schemas[one.response]}}
     good = {"200": {"description": "OK", "headers": _headers(one), "content": content}}
     if one.method == "get":
         good["304"] = {"description": "The representation named in If-None-Match is current."}

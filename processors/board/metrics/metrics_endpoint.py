@@ -57,7 +57,7 @@ class BoardMetrics:
             "Reps that the latest answer showed as they were before their latest change.",
             registry=registry,
         )
-        self.answers = Counter(
+        self.responses = Counter(
             "salespulse_board_answers_total", "Answers by route and status.", ["route", "status"], registry=registry
         )
 

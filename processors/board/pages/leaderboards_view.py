@@ -2,7 +2,15 @@
 
 import asyncio
 
-from processors.board.pages.ranking import LAST, LeaderboardColumn, LeaderboardRow, beside, cell, columns, rank
+from processors.board.pages.ranking import (
+    LAST,
+    LeaderboardColumn,
+    LeaderboardRow,
+    cell,
+    columns,
+    compare_with_team,
+    rank,
+)
 from processors.board.pages.url_filters import Context, UrlFilters, find_reps, page_at, teams_of, window_of
 from processors.board.state.store import Store
 from processors.board.state.team_sums import TeamSums
@@ -73,12 +81,12 @@ class LeaderboardsView:
         self, rows: list[LeaderboardRow], shown: list[LeaderboardColumn], window_index: int
     ) -> dict[str, Partial]:
         """Compare each share with that of the rest of the rep's team (S25). Returns the teams' sums."""
-        team_sums = {team: pool[window_index] for team, (_, pool) in (await self._team_sums.teams()).items()}
+        team_sums = {team: sums[window_index] for team, (_, sums) in (await self._team_sums.teams()).items()}
         await asyncio.sleep(0)
         for row in rows:
             team = team_sums.get(row.team)
             for column, one in zip(shown, row.cells, strict=True):
-                one.beside = None if team is None else beside(column, one, team)
+                one.comparison = None if team is None else compare_with_team(column, one, team)
         return team_sums
 
 

@@ -24,7 +24,7 @@ class LeaderboardCell(msgspec.Struct):
     best: int | None = None
     worst: int | None = None
     """For shares: from `best` to `worst` are the ranks that the 95 % intervals leave open."""
-    beside: Comparison | None = None
+    comparison: Comparison | None = None
     """For shares: the rep compared with the rest of the team."""
 
 
@@ -74,7 +74,7 @@ def cell(column: LeaderboardColumn, part: Partial) -> LeaderboardCell:
     return LeaderboardCell(value.ratio, value) if isinstance(value, Share) else LeaderboardCell(value)
 
 
-def beside(column: LeaderboardColumn, one: LeaderboardCell, team: Partial) -> Comparison | None:
+def compare_with_team(column: LeaderboardColumn, one: LeaderboardCell, team: Partial) -> Comparison | None:
     """Compare a rep's share with that of the rest of the team; None if the column is not a share."""
     whole = column.value(team)
     if one.share is None or not isinstance(whole, Share):

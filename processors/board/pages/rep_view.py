@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from processors.board.pages.ranking import LeaderboardColumn, beside, cell, columns
+from processors.board.pages.ranking import LeaderboardColumn, cell, columns, compare_with_team
 from processors.board.pages.url_filters import PAGE_ROWS, Context, UnknownRep, UrlFilters, window_of
 from processors.board.pages.waiting_view import WaitingView
 from processors.board.state.store import Store
@@ -87,14 +87,14 @@ class RepView:
         result = []
         for column in _chosen(columns(next(iter(self._store.age_classes.levels), None))):
             own, rest = cell(column, mine), cell(column, team if column.is_by_customer else others)
-            both = beside(column, own, total([mine, others]))
+            comparison = compare_with_team(column, own, total([mine, others]))
             result.append(
                 {
                     "column": column,
                     "mine": own.value,
                     "whose": "team" if column.is_by_customer else "others",
                     "theirs": None if column.kind == "count" else rest.value,
-                    "verdict": both.verdict if both else None,
+                    "verdict": comparison.verdict if comparison else None,
                 }
             )
         return result

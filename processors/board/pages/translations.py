@@ -68,7 +68,7 @@ TRANSLATIONS = {language: Translation(language) for language in LANGUAGES}
 
 
 def language_of(request: web.Request) -> Language:
-    """What the address says, else the cookie, else the browser."""
+    """The language chosen in the URL, else the cookie's, else the browser's."""
     for choice in (request.query.get("lang"), request.cookies.get(COOKIE)):
         for language in LANGUAGES:
             if choice == language:

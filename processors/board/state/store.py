@@ -141,8 +141,8 @@ class Store:
     def open_opportunities(self, rep_id: str) -> dict[str, dict[str, int]]:
         """A rep's open opportunities by pipeline and stage."""
         result: dict[str, dict[str, int]] = {}
-        for held in self._opportunities.get(rep_id, {}).values():
-            for pipeline, stages in held.opportunities.items():
+        for part in self._opportunities.get(rep_id, {}).values():
+            for pipeline, stages in part.opportunities.items():
                 mine = result.setdefault(pipeline, {})
                 for stage, count in stages.items():
                     mine[stage] = mine.get(stage, 0) + count
@@ -214,9 +214,9 @@ class Store:
         if old != new:
             self._touch(OPPORTUNITIES, rep_id)
 
-    def _put_plain(self, held: dict[tuple[int, str], V], key: tuple[int, str], new: V | None) -> None:
-        old = held.pop(key, None)
+    def _put_plain(self, fields: dict[tuple[int, str], V], key: tuple[int, str], new: V | None) -> None:
+        old = fields.pop(key, None)
         if new is not None:
-            held[key] = new
+            fields[key] = new
         if old != new:
             self.version += 1

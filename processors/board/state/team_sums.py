@@ -60,7 +60,7 @@ class TeamSums:
             started = time.monotonic()
             if started > self._fresh_until:
                 self._teams = await self._make()
-                self._company = self._distinct("company", "", _together(pool for _, pool in self._teams.values()))
+                self._company = self._distinct("company", "", _together(sums for _, sums in self._teams.values()))
                 ended = time.monotonic()
                 self._fresh_until = ended + max(FRESH_SECONDS, (ended - started) / MAX_BUSY_SHARE)
 
@@ -71,14 +71,14 @@ class TeamSums:
         teams: dict[str, tuple[int, WindowTotals]] = {}
         for team, reps in sorted(members.items()):
             teams[team] = (len(reps), self._distinct("team", team, await self.sum_over(reps)))
-            await asyncio.sleep(0)  # `pooled` gives way in large teams only, and there may be many small ones
+            await asyncio.sleep(0)  # `sum_over` yields in large teams only, and there may be many small ones
         return teams
 
-    def _distinct(self, scope: Scope, subject: str, pool: WindowTotals) -> WindowTotals:
-        for into, counted in zip(pool, self._store.distinct_counts(scope, subject), strict=True):
+    def _distinct(self, scope: Scope, subject: str, sums: WindowTotals) -> WindowTotals:
+        for into, counted in zip(sums, self._store.distinct_counts(scope, subject), strict=True):
             into.customers_answered = counted.customers_answered
             into.recontactable_customers = counted.recontactable_customers
-        return pool
+        return sums
 
 
 def _zeros() -> WindowTotals:
@@ -87,7 +87,7 @@ def _zeros() -> WindowTotals:
 
 def _together(team_sums: Iterable[WindowTotals]) -> WindowTotals:
     into = _zeros()
-    for pool in team_sums:
-        for mine, part in zip(into, pool, strict=True):
+    for sums in team_sums:
+        for mine, part in zip(into, sums, strict=True):
             add(mine, part)
     return into
