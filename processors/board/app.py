@@ -33,6 +33,8 @@ from processors.board.web.security import on_prepare, same_site_writes
 from processors.notifier.acks import Acks
 from processors.sinks.follower import Follower
 from processors.sinks.redis_client import connect
+from processors.sinks.skipped import SKIPPED
+from processors.sinks.skipped_metric import SkippedRecords
 from schemas.policy import Policy
 
 BACKGROUND: "web.AppKey[Background]" = web.AppKey("background")
@@ -54,6 +56,7 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     acknowledgements = Acknowledgements(Acks(connection, settings.redis.prefix, recorder, clock.now_us), store)
     exposition = _exposition(store, clock, follower, settings.board)
     metrics = BoardMetrics(CollectorRegistry())
+    SkippedRecords(metrics.registry, (settings.kafka.dead_letters_topic,), SKIPPED)
     app = _guarded(settings, metrics)
     app[EXPOSITION], app[FOLLOWER], app[STORE], app[ACKNOWLEDGEMENTS] = exposition, follower, store, acknowledgements
     health = Health(store, follower.status, lambda: exposition.is_complete)

@@ -34,6 +34,8 @@ from processors.notifier.slack import Slack
 from processors.notifier.webhook import Webhook
 from processors.sinks.kafka_client import line, partition_counts
 from processors.sinks.redis_client import connect
+from processors.sinks.skipped import SKIPPED
+from processors.sinks.skipped_metric import SkippedRecords
 from processors.web.metrics_port import serve_metrics
 from schemas.errors import ConfigError, Unavailable
 
@@ -61,6 +63,7 @@ def run_notifier(settings: Settings) -> int:
     ProcessCollector(registry=registry)
     metrics = NotifierMetrics(registry, [receiver.name for receiver in receivers])
     notifier = settings.notifier
+    SkippedRecords(registry, (settings.kafka.alerts_topic, notifier.log_topic), SKIPPED)
     with serve_metrics(registry, notifier.metrics_host, notifier.metrics_port, "notifier.metrics_port"):
         return asyncio.run(_run(settings, clock, receivers, metrics))
 

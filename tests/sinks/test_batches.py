@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.sinks.batches import NATIVE_BYTES, RecordSet
+from processors.sinks.batches import NATIVE_BYTES
 from processors.sinks.frames import Record, Stretch
+from processors.sinks.record_set import RecordSet
 from schemas.errors import SalespulseError
 from tests.hostile.wire import CODECS, ENCODERS, NOW_MS, Sent, batch, body, field, legacy, resealed, varint
 

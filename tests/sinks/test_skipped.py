@@ -1,0 +1,21 @@
+"""Batches that readers passed over are counted by topic, each once."""
+
+from prometheus_client import CollectorRegistry
+
+from processors.sinks.frames import Stretch
+from processors.sinks.skipped import SkippedBatches
+from processors.sinks.skipped_metric import SkippedRecords
+
+
+def test_offsets_are_counted_once_and_topics_without_any_are_there_from_the_beginning() -> None:
+    registry, skipped = CollectorRegistry(), SkippedBatches()
+    SkippedRecords(registry, ["alerts", "log"], skipped)
+
+    def value(topic: str) -> float | None:
+        return registry.get_sample_value("salespulse_unreadable_records_total", {"topic": topic})
+
+    assert (value("alerts"), value("log"), value("others")) == (0, 0, None)
+    for stretch in (Stretch(3, 5, "its checksum is wrong", b""), Stretch(3, 5, "its checksum is wrong", b"")):
+        skipped.add("alerts", 0, stretch)
+    skipped.add("others", 1, Stretch(0, 0, "cut", b""))
+    assert (value("alerts"), value("log"), value("others")) == (3, 0, 1)
