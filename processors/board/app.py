@@ -16,7 +16,7 @@ from processors.board.api.health import Health
 from processors.board.api.numbers_api import NumbersApi
 from processors.board.api.openapi import openapi_routes
 from processors.board.api.requests_api import RequestsApi
-from processors.board.api.responses import Source
+from processors.board.api.responses import NumbersSource
 from processors.board.metrics.exposition import Exposition
 from processors.board.metrics.families import windows_of
 from processors.board.metrics.metrics_endpoint import BoardMetrics, MetricsEndpoint
@@ -25,14 +25,15 @@ from processors.board.pages.page_views import build_views
 from processors.board.pages.pages import Pages
 from processors.board.state.dead_letter_tail import DeadLetterTail
 from processors.board.state.store import Store
-from processors.board.state.turn_acknowledgements import Acknowledgements, LazyAckTopic
+from processors.board.state.turn_acknowledgements import Acknowledgements
 from processors.board.web.access import Access
 from processors.board.web.problems import MAX_REQUEST_BYTES, Handler, problems
 from processors.board.web.quotas import Quota
 from processors.board.web.security import on_prepare, same_site_writes
-from processors.notifier.acks import Acks
-from processors.sinks.follower import Follower
-from processors.sinks.redis_client import connect
+from processors.kafka.recorded_topic import LazyRecordedTopic
+from processors.read_model.acknowledgements import HoldStore
+from processors.read_model.follower import Follower
+from processors.read_model.redis_connection import connect
 from processors.sinks.skipped import SKIPPED
 from processors.sinks.skipped_metric import SkippedRecords
 from schemas.policy import Policy
@@ -52,8 +53,8 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     store = Store(policy, clock.now_us)
     connection = connect(settings.redis)
     follower = Follower(connection, settings.redis.prefix, store, wall_us)
-    recorder = LazyAckTopic(settings.kafka, settings.notifier.acks_topic)
-    acknowledgements = Acknowledgements(Acks(connection, settings.redis.prefix, recorder, clock.now_us), store)
+    recorder = LazyRecordedTopic(settings.kafka, settings.notifier.acks_topic)
+    acknowledgements = Acknowledgements(HoldStore(connection, settings.redis.prefix, recorder, clock.now_us), store)
     exposition = _exposition(store, clock, follower, settings.board)
     metrics = BoardMetrics(CollectorRegistry())
     SkippedRecords(metrics.registry, (settings.kafka.dead_letters_topic,), SKIPPED)
@@ -67,7 +68,11 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     )
     app.router.add_get("/metrics", MetricsEndpoint(exposition, metrics, follower.status).metrics)
     app.add_routes(
-        [*health.routes(), *_api_routes(Source(store, follower.status), acknowledgements, letters), *pages.routes()]
+        [
+            *health.routes(),
+            *_api_routes(NumbersSource(store, follower.status), acknowledgements, letters),
+            *pages.routes(),
+        ]
     )
     app.on_shutdown.append(pages.close)
     app[BACKGROUND] = Background(
@@ -91,7 +96,9 @@ def _guarded(settings: Settings, metrics: BoardMetrics) -> web.Application:
     return app
 
 
-def _api_routes(source: Source, acknowledgements: Acknowledgements, letters: DeadLetterTail) -> list[web.RouteDef]:
+def _api_routes(
+    source: NumbersSource, acknowledgements: Acknowledgements, letters: DeadLetterTail
+) -> list[web.RouteDef]:
     requests, numbers = RequestsApi(source, acknowledgements), NumbersApi(source)
     return [*numbers.routes(), *requests.routes(), *DeadLettersApi(source, letters).routes(), *openapi_routes()]
 

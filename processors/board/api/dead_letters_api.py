@@ -7,7 +7,7 @@ from aiohttp import web
 
 from processors.board.api.models import REASONS, DeadLetters
 from processors.board.api.query import Query, encode_cursor
-from processors.board.api.responses import PageBounds, Source, json_response, page_fields
+from processors.board.api.responses import NumbersSource, PageBounds, json_response, page_fields
 from processors.board.state.dead_letter_tail import DeadLetterTail
 from processors.board.web.problems import Problem
 
@@ -17,7 +17,7 @@ NOT_KEPT = "dead letters are not read here: board.dead_letters_kept is 0"
 class DeadLettersApi:
     """The handler."""
 
-    def __init__(self, source: Source, letters: DeadLetterTail) -> None:
+    def __init__(self, source: NumbersSource, letters: DeadLetterTail) -> None:
         self._source = source
         self._letters = letters
 

@@ -13,7 +13,7 @@ from config.board_settings import Role
 from processors.board.state.dead_letter_tail import Letter
 from processors.core.comparison import Comparisons
 from processors.core.numbers import Numbers
-from processors.notifier.acks import LONGEST_NAME
+from processors.read_model.acknowledgements import MAX_NAME_CHARACTERS
 from schemas.errors import Reason
 
 MAX_SNOOZE_SECONDS = 30 * 86_400
@@ -150,7 +150,7 @@ class Quality(About, kw_only=True):
 class Acknowledgement(msgspec.Struct, forbid_unknown_fields=True):
     """Acknowledges a request."""
 
-    by: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)] | None = None
+    by: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)] | None = None
     """The name to record if nobody is signed in; otherwise it must be the name of the signed-in user."""
 
 

@@ -22,7 +22,7 @@ from processors.board.api.models import (
     Teams,
 )
 from processors.board.api.query import MAX_TEXT_LENGTH, Query, encode_cursor
-from processors.board.api.responses import PageBounds, Source, json_response, page_fields
+from processors.board.api.responses import NumbersSource, PageBounds, json_response, page_fields
 from processors.board.state.team_sums import TeamSums
 from processors.board.web.access import caller_of
 from processors.board.web.problems import Problem
@@ -50,7 +50,7 @@ def _bounds(names: Sequence[str], first: int, shown: int) -> PageBounds:
 class NumbersApi:
     """The handlers."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: NumbersSource) -> None:
         self._source = source
         self._store = source.store
         self._team_sums = TeamSums(source.store)

@@ -19,12 +19,12 @@ from processors.board.api.models import (
 )
 from processors.board.api.query import MAX_TEXT_LENGTH, Query, encode_cursor
 from processors.board.api.request_body import read_json
-from processors.board.api.responses import PageBounds, Source, json_response, page_fields
+from processors.board.api.responses import NumbersSource, PageBounds, json_response, page_fields
 from processors.board.state.turn_acknowledgements import Acknowledgements
 from processors.board.web.access import caller_of
 from processors.board.web.problems import Problem
 from processors.core.instants import SECOND_US, instant_us, rfc3339
-from processors.notifier.acks import Hold
+from processors.read_model.acknowledgements import TurnHold
 from schemas.errors import Unavailable, UsageError
 from schemas.views import OpenRequest
 
@@ -45,7 +45,7 @@ class RequestCursor(NamedTuple):
 class RequestsApi:
     """The handlers."""
 
-    def __init__(self, source: Source, acknowledgements: Acknowledgements) -> None:
+    def __init__(self, source: NumbersSource, acknowledgements: Acknowledgements) -> None:
         self._source = source
         self._store = source.store
         self._levels = source.store.age_classes.levels
@@ -171,7 +171,7 @@ class RequestsApi:
         )
 
 
-def _hold_fields(hold: Hold | None) -> dict[str, str | None]:
+def _hold_fields(hold: TurnHold | None) -> dict[str, str | None]:
     acknowledged, snoozed = (hold, None) if hold is None or hold.until_us is None else (None, hold)
     return {
         "acknowledged_by": None if acknowledged is None else acknowledged.by,

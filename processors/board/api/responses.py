@@ -11,18 +11,18 @@ from aiohttp import web
 from processors.board.state.store import Store
 from processors.board.web.problems import Handler, Problem
 from processors.core.instants import rfc3339
-from processors.sinks.follower import Status
+from processors.read_model.follower import FollowerStatus
 
 T = TypeVar("T")
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
-class Source(NamedTuple):
+class NumbersSource(NamedTuple):
     """The store, and how fresh it is."""
 
     store: Store
-    status: Status
+    status: FollowerStatus
 
     def about(self) -> dict[str, Any]:
         """The fields of `About`."""

@@ -26,7 +26,7 @@ from processors.board.web.problems import Problem
 from processors.board.web.quotas import Quota
 from processors.core.foreign_text import is_path_step, visible
 from processors.core.instants import SECOND_US, rfc3339
-from processors.sinks.follower import Status
+from processors.read_model.follower import FollowerStatus
 
 STREAM_HEADERS = {
     "Content-Type": "text/event-stream",
@@ -55,7 +55,7 @@ class Pages:
     """The handlers of the live pages."""
 
     def __init__(
-        self, store: Store, clock: Clock, status: Status, views: Mapping[str, PageView], streams: Quota
+        self, store: Store, clock: Clock, status: FollowerStatus, views: Mapping[str, PageView], streams: Quota
     ) -> None:
         self._store = store
         self._clock = clock

@@ -18,7 +18,7 @@ from processors.board.state.age_classes import NEVER_US, AgeClasses
 from processors.board.state.store import Store
 from processors.core.foreign_text import is_path_step
 from processors.core.instants import SECOND_US, rfc3339
-from processors.notifier.acks import Hold
+from processors.read_model.acknowledgements import TurnHold
 from schemas.views import UNASSIGNED, OpenRequest, open_field
 
 REQUESTS_BATCH_SIZE = 1000
@@ -27,7 +27,7 @@ HELD = ("no", "yes")
 """The options of the filter `held`: whether a request is acknowledged or snoozed."""
 
 Wanted = Callable[[OpenRequest], bool]
-HoldOf = Callable[[OpenRequest], Hold | None]
+HoldOf = Callable[[OpenRequest], TurnHold | None]
 """The hold in force on a request, if any."""
 
 

@@ -10,7 +10,7 @@ _decode = msgspec.msgpack.Decoder(OpenRequest).decode
 _NONE: Mapping["FieldKey", OpenRequest] = {}
 
 FieldKey = tuple[int, str]
-"""Source partition and field of the read model."""
+"""NumbersSource partition and field of the read model."""
 
 
 class OpenRequests:

@@ -14,7 +14,7 @@ from processors.board.pages.url_filters import Context, UrlFilters
 from processors.board.pages.waiting_view import WaitingView
 from tests.board.pages.test_hostile_text import fill
 from tests.board.served import Served, furnish, served_by
-from tests.sinks.mirror import PREFIX, until
+from tests.read_model.followed_view import PREFIX, until
 
 Scene = Callable[[Served], Awaitable[None]]
 DEADLINE_SECONDS = 20.0
