@@ -11,7 +11,7 @@ from aiohttp import web
 from processors.board.api import models
 from processors.board.api.query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_TEXT_LENGTH
 from processors.board.api.responses import etag_of, tagged_json
-from processors.core.windows import WINDOWS
+from processors.core.time.windows import WINDOWS
 
 VERSION = "1.0.0"
 PATH = "/api/v1/openapi.json"

@@ -23,7 +23,7 @@ from processors.board.api.responses import NumbersSource, PageBounds, json_respo
 from processors.board.state.turn_acknowledgements import Acknowledgements
 from processors.board.web.access import caller_of
 from processors.board.web.problems import Problem
-from processors.core.instants import SECOND_US, instant_us, rfc3339
+from processors.core.time.instants import SECOND_US, instant_us, rfc3339
 from processors.read_model.acknowledgements import TurnHold
 from schemas.errors import Unavailable, UsageError
 from schemas.views import OpenRequest

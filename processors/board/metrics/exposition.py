@@ -20,8 +20,8 @@ from processors.board.metrics.shard import WHOLE, ExportShard
 from processors.board.metrics.totals import folded, totals
 from processors.board.metrics.unknown_reps import UnknownReps
 from processors.board.state.store import IDENTITY, NUMBERS, WAITS, Store
-from processors.core.names import OTHER
-from processors.core.windows import WINDOWS
+from processors.core.state.first_names import OTHER
+from processors.core.time.windows import WINDOWS
 
 SLICE_SECONDS = 0.004
 """How long reps are rendered between two turns of the event loop."""

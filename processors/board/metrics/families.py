@@ -13,9 +13,9 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from processors.board.metrics.text_format import Labels, Value
-from processors.board.state.window_sums import Sums, bits_of
-from processors.core.names import OTHER
-from processors.core.windows import WINDOWS
+from processors.board.state.rolling_sums import Sums, bits_of
+from processors.core.state.first_names import OTHER
+from processors.core.time.windows import WINDOWS
 from schemas.policy import Policy
 from schemas.views import RESPONSE_BUCKETS_SECONDS, Partial
 

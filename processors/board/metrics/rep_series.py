@@ -16,9 +16,9 @@ from processors.board.metrics.families import (
     window_labels,
 )
 from processors.board.metrics.text_format import fill, head, pairs, rep_template
+from processors.board.state.rolling_sums import EVERY_FIELD, Sums
 from processors.board.state.store import IDENTITY, NUMBERS, OPPORTUNITIES, WAITS, Store
-from processors.board.state.window_sums import EVERY_FIELD, Sums
-from processors.core.instants import SECOND_US
+from processors.core.time.instants import SECOND_US
 
 INFO = ("crm_rep_info", "The directory of reps; join it for names.")
 OLDEST = ("crm_request_oldest_open_timestamp_seconds", "Start of the longest present wait; 0: nobody waits.")

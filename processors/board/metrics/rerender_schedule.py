@@ -4,7 +4,7 @@ from heapq import heappop, heappush
 
 from processors.board.state.age_classes import NEVER_US
 from processors.board.state.store import NUMBERS, WAITS, Store
-from processors.core.zones import zone_days
+from processors.core.time.zones import zone_days
 
 _MAX_OUTDATED = 1000
 """Outdated entries that the heap may hold before it is rebuilt."""

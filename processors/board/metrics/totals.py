@@ -8,9 +8,9 @@ from processors.board.metrics.families import DEFAULT_WINDOWS, Span, in_windows
 from processors.board.metrics.text_format import Labels, Value, family
 from processors.board.state.rep_directory import MAX_TEAMS
 from processors.board.state.store import Store
-from processors.core.instants import SECOND_US
-from processors.core.names import OTHER
-from processors.core.worth import add_segment
+from processors.core.folds.lifetime_value_fold import add_segment
+from processors.core.state.first_names import OTHER
+from processors.core.time.instants import SECOND_US
 from schemas.errors import Reason
 from schemas.views import Partial, Segment
 

@@ -10,10 +10,11 @@ import msgspec
 
 from processors.board.metrics.rep_series import Chunk, RepSeries, WaitCounts, info
 from processors.board.metrics.text_format import pairs
+from processors.board.state.rolling_sums import EVERY_FIELD
 from processors.board.state.store import Store
-from processors.board.state.window_sums import EVERY_FIELD
-from processors.core.desks import bump
-from processors.core.windows import WINDOWS, add
+from processors.core.folds.scoreboards import bump
+from processors.core.reports.window_sums import add
+from processors.core.time.windows import WINDOWS
 from schemas.views import UNASSIGNED, UNKNOWN_TEAM, Partial
 
 UNKNOWN_REPS = "_unknown"

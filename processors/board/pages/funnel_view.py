@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from processors.board.pages.url_filters import Context, UrlFilters, find_reps, teams_of, window_of
 from processors.board.state.store import Store
 from processors.board.state.team_sums import TeamSums
-from processors.core.comparison import comparisons
-from processors.core.numbers import StageNumbers, stages_of
-from processors.core.windows import WINDOWS
+from processors.core.reports.comparison import comparisons
+from processors.core.reports.measures import StageNumbers, stages_of
+from processors.core.time.windows import WINDOWS
 from schemas.views import UNASSIGNED, Partial
 
 MAX_SUGGESTED_REPS = 200

@@ -14,7 +14,7 @@ from processors.board.pages.ranking import (
 from processors.board.pages.url_filters import Context, UrlFilters, find_reps, page_at, teams_of, window_of
 from processors.board.state.store import Store
 from processors.board.state.team_sums import TeamSums
-from processors.core.windows import WINDOWS
+from processors.core.time.windows import WINDOWS
 from schemas.views import UNASSIGNED, Partial
 
 LEADERBOARD_ROWS = 50

@@ -24,8 +24,8 @@ from processors.board.state.store import Store
 from processors.board.web.access import caller_of
 from processors.board.web.problems import Problem
 from processors.board.web.quotas import Quota
-from processors.core.foreign_text import is_path_step, visible
-from processors.core.instants import SECOND_US, rfc3339
+from processors.core.reports.foreign_text import is_path_step, visible
+from processors.core.time.instants import SECOND_US, rfc3339
 from processors.read_model.follower import FollowerStatus
 
 STREAM_HEADERS = {

@@ -5,9 +5,9 @@ import msgspec
 from processors.board.pages.url_filters import Context, UrlFilters
 from processors.board.state.dead_letter_tail import DeadLetterTail
 from processors.board.state.store import Store
-from processors.core.instants import rfc3339
-from processors.core.numbers import ratio
-from processors.core.windows import ALL, WINDOWS
+from processors.core.reports.measures import ratio
+from processors.core.time.instants import rfc3339
+from processors.core.time.windows import ALL, WINDOWS
 
 MAX_LETTERS_SHOWN = 20
 

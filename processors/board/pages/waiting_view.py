@@ -16,8 +16,8 @@ from processors.board.pages.url_filters import (
 )
 from processors.board.state.age_classes import NEVER_US, AgeClasses
 from processors.board.state.store import Store
-from processors.core.foreign_text import is_path_step
-from processors.core.instants import SECOND_US, rfc3339
+from processors.core.reports.foreign_text import is_path_step
+from processors.core.time.instants import SECOND_US, rfc3339
 from processors.read_model.acknowledgements import TurnHold
 from schemas.views import UNASSIGNED, OpenRequest, open_field
 

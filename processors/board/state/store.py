@@ -8,17 +8,26 @@ import msgspec
 from processors.board.state.age_classes import AgeClasses
 from processors.board.state.open_requests import OpenRequests
 from processors.board.state.rep_directory import RepDirectory
+from processors.board.state.rolling_sums import EVERY_FIELD, Sums, WindowSums
 from processors.board.state.team_customers import TeamCustomers
-from processors.board.state.window_sums import EVERY_FIELD, Sums, WindowSums
-from processors.core.quality import by_window
-from processors.core.worth import sum_of_segments
-from processors.core.zones import zone_days
+from processors.core.folds.lifetime_value_fold import sum_of_segments
+from processors.core.ledger.data_quality import by_window
+from processors.core.time.zones import zone_days
 from schemas.policy import Policy
-from schemas.views import SECTIONS, Partial, Scope, Section, Segment, Standing, partial_field, split_partial_field
+from schemas.views import (
+    SECTIONS,
+    OpenOpportunities,
+    Partial,
+    Scope,
+    Section,
+    Segment,
+    partial_field,
+    split_partial_field,
+)
 
 V = TypeVar("V")
 
-_opportunities = msgspec.msgpack.Decoder(Standing).decode
+_opportunities = msgspec.msgpack.Decoder(OpenOpportunities).decode
 _segment = msgspec.msgpack.Decoder(Segment).decode
 _quality = msgspec.msgpack.Decoder(dict[str, int]).decode
 _example = msgspec.msgpack.Decoder(str).decode
@@ -54,7 +63,7 @@ class Store:
         self._numbers: dict[str, int] = {}
         self._window_sums: dict[str, WindowSums] = {}
         self.team_customers = TeamCustomers()
-        self._opportunities: dict[str, dict[int, Standing]] = {}
+        self._opportunities: dict[str, dict[int, OpenOpportunities]] = {}
         self._segments: dict[tuple[int, str], Segment] = {}
         self._quality: dict[tuple[int, str], dict[str, int]] = {}
         self._examples: dict[tuple[int, str], str] = {}

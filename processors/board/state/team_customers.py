@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import suppress
 
-from processors.board.state.window_sums import WindowSums
-from processors.core.last_days import today_in
-from processors.core.windows import WINDOWS
-from processors.core.zones import UnknownZone
+from processors.board.state.rolling_sums import WindowSums
+from processors.core.time.last_days import today_in
+from processors.core.time.windows import WINDOWS
+from processors.core.time.zones import UnknownZone
 from schemas.views import Partial, Scope, partial_field, pooled_subject, split_pooled_subject
 
 Subject = tuple[Scope, str]

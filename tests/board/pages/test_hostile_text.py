@@ -17,9 +17,9 @@ from processors.board.api.query import DEFAULT_PAGE_SIZE, encode_cursor
 from processors.board.pages.url_filters import MAX_OFFERED_TEAMS
 from processors.board.pages.waiting_view import WaitingView
 from processors.board.state.store import Store
-from processors.core.foreign_text import visible
-from processors.core.instants import rfc3339
-from processors.core.names import MAX_FREE_KINDS, MAX_SEGMENTS
+from processors.core.reports.foreign_text import visible
+from processors.core.state.first_names import MAX_FREE_KINDS, MAX_SEGMENTS
+from processors.core.time.instants import rfc3339
 from processors.dev.process import free_port
 from processors.dev.redis_server import EmbeddedRedis
 from schemas.events import RepUpdated

@@ -20,7 +20,7 @@ from processors.board.pages.static_files import HERE, StaticFiles
 from processors.board.pages.translations import CATALOGUE, LANGUAGES, Translation
 from processors.board.pages.waiting_view import WaitingView
 from processors.board.state.store import Store
-from processors.core.instants import rfc3339
+from processors.core.time.instants import rfc3339
 from processors.read_model.acknowledgements import TurnHold, TurnKey
 from schemas.errors import ConfigError, Reason
 from schemas.events import RepUpdated

@@ -13,7 +13,7 @@ from processors.board.pages.waiting_view import WaitingView
 from processors.board.state.rep_directory import MAX_TEAMS
 from processors.board.state.store import Store
 from processors.board.state.team_sums import TeamSums
-from processors.core.windows import WINDOWS
+from processors.core.time.windows import WINDOWS
 from schemas.views import Partial, Scope, partial_field, pooled_subject
 from tests.board.scene import DAY_US, HOUR_US, PARTITIONS, TODAY, Scene, no_hold
 
