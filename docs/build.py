@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from processors.board.openapi import document
+from processors.board.api.openapi import document
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "docs" / "semantics.toml"

@@ -140,7 +140,7 @@ def test_network_policies_select_pods_and_ports_that_exist() -> None:
 
 def test_the_board_is_probed_at_paths_that_it_answers() -> None:
     """Here and in compose."""
-    health = (ROOT / "processors" / "board" / "health.py").read_text(encoding="utf-8")
+    health = (ROOT / "processors" / "board" / "api" / "health.py").read_text(encoding="utf-8")
     [container] = PODS["board"]["spec"]["containers"]
     paths = {container[probe]["httpGet"]["path"] for probe in ("readinessProbe", "livenessProbe")}
     assert paths == set(re.findall(r"`(/\w+)`", health.splitlines()[0]))

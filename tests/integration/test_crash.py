@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from config.settings import ClockSettings, Settings
-from processors.board.unknown_reps import UNKNOWN_REPS
+from processors.board.metrics.unknown_reps import UNKNOWN_REPS
 from processors.core.time.instants import DAY_US, HOUR_US, moment
 from processors.dev.metrics_page import MetricsPage, get
 from processors.ingest.outgoing import Outgoing, from_events
