@@ -27,9 +27,9 @@ from processors.agents.startup import wait_for_topics
 from processors.agents.topic_watch import TopicChanged
 from processors.agents.waiting import BEAT_SECONDS, Waiting
 from processors.agents.watching import watch_topics
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
-from processors.sinks.redis_probe import warn_of_cluster
+from processors.read_model.redis_connection import connect
+from processors.read_model.redis_probe import warn_of_cluster
+from processors.read_model.writer import ReadModelWriter
 from processors.web.metrics_port import serve_metrics
 from schemas.errors import SalespulseError, Unavailable
 
@@ -59,7 +59,7 @@ def run_worker(settings: Settings) -> int:
     require_data_dir(settings.worker.data_dir)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    read_model = ReadModel(connect(settings.redis), settings.redis.prefix, in_force(settings.clock))
+    read_model = ReadModelWriter(connect(settings.redis), settings.redis.prefix, in_force(settings.clock))
     clock = Clock(settings.clock)
     metrics = WorkerMetrics(registry, clock.speed)
     metrics.expect(policy)
@@ -80,7 +80,7 @@ Signals = tuple[asyncio.Event, PolicyReload]
 """Set to end the worker, and what SIGHUP does."""
 
 
-async def _run_and_close(settings: Settings, given: Given, read_model: ReadModel, signals: Signals) -> int:
+async def _run_and_close(settings: Settings, given: Given, read_model: ReadModelWriter, signals: Signals) -> int:
     try:
         code = await _run(settings, given, signals)
     finally:

@@ -1,4 +1,4 @@
-"""What a worker expects of the read model; `processors.sinks.read_model` keeps it in Redis."""
+"""What a worker expects of the read model; `processors.read_model.writer` keeps it in Redis."""
 
 from collections.abc import Iterable
 from typing import Literal, Protocol

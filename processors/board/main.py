@@ -16,7 +16,7 @@ from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
 from config.settings import Settings, exposed_files
 from processors.board.app import BACKGROUND, build_board
 from processors.board.site import board_site
-from processors.sinks.redis_probe import warn_of_cluster
+from processors.read_model.redis_probe import warn_of_cluster
 from processors.web.connections import Limits
 from schemas.errors import Unavailable
 from schemas.policy import Policy

@@ -13,10 +13,10 @@ from processors.agents import publishing
 from processors.agents.lease import Lease
 from processors.agents.ownership import Ownership
 from processors.agents.publishing import Publisher
-from processors.sinks.read_model import ReadModel
+from processors.read_model.writer import ReadModelWriter
 from schemas.views import Changes
 from tests.agents.workbench import CLOCK_US, DIRECTORY, Desk, Shelf
-from tests.sinks.mirror import PREFIX, connection
+from tests.read_model.followed_view import PREFIX, connection
 from tests.story import activity, rep
 
 
@@ -72,7 +72,7 @@ def test_between_two_portions_the_intake_goes_on_and_nothing_is_missed(
         def mark_everything(self) -> None:
             ledger.mark_everything()
 
-        def portions(self, most: int) -> Iterator[Changes]:
+        def drain_portions(self, most: int) -> Iterator[Changes]:
             for changes in ledger.drain_portions(most):
                 yield changes
                 sizes.append(sum(map(len, changes.puts.values())))
@@ -305,7 +305,7 @@ def test_a_redis_that_is_read_and_not_written_is_down_until_something_is_written
     begin, end = (line.split() if "REPLICA" in line else ["CONFIG", "SET", *line.split()] for line in REFUSALS[refusal])
 
     async def run() -> list[float]:
-        model = ReadModel(connection(redis_url), PREFIX)
+        model = ReadModelWriter(connection(redis_url), PREFIX)
         desk = press.desk
         publisher, seen = Publisher(desk.parts, DIRECTORY, model, desk.metrics, desk.ownership), []
         for _ in range(3):  # announced, confirmed, claimed

@@ -9,7 +9,7 @@ from config.settings import RedisSettings, Settings
 from processors.board.latest import SHOWN_VALUE, LatestDeadLetters
 from processors.ingest.clients import admin_client, producer
 from tests.board.served import Served, served_by
-from tests.sinks.mirror import PREFIX
+from tests.read_model.followed_view import PREFIX
 
 PATH = "/api/v1/dead-letters"
 Scene = Callable[[Served], Awaitable[None]]

@@ -21,9 +21,9 @@ from processors.ingest.check import (
     run_checks,
 )
 from processors.ingest.topics import ensure_topics
+from processors.read_model.redis_connection import connect
+from processors.read_model.writer import ReadModelWriter
 from processors.sinks import codecs
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
 from schemas.errors import ConfigError, Unavailable
 from schemas.views import Changes
 
@@ -92,7 +92,7 @@ def publish_quality(settings: Settings, days: dict[int, int], example: str) -> N
     changes = Changes({"quality": quality, "examples": {"key_mismatch": encode(example)}}, {})
 
     async def publish() -> None:
-        model = ReadModel(connect(settings.redis), settings.redis.prefix)
+        model = ReadModelWriter(connect(settings.redis), settings.redis.prefix)
         await model.publish("crm.events/0", 9, changes, whole=True)
         await model.close()
 
