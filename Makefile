@@ -108,6 +108,6 @@ lock:  ## compile the lock files anew (needs uv)
 	echo cyclonedx-bom | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/sbom.lock -
 
 clean:  ## remove what was built
-	rm -rf $(VENV) *__mypyc.*.so processors/core/*.so processors/core/compiled.sha256 build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/kafka/target
+	rm -rf $(VENV) *__mypyc.*.so processors/core/*.so processors/core/*/*.so processors/core/compiled.sha256 build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/kafka/target
 
 .PHONY: help install demo compile pure test test-compiled test-kafka test-hostile test-chaos test-browser test-long check format schemas docs dashboards dashboards-preview bench sbom lock clean

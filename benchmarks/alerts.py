@@ -27,7 +27,7 @@ from benchmarks.spread import Spread, spread
 from benchmarks.stack import applied, prepare, produce_events, running_stack, salespulse, wait_for
 from config.clock import wall_us
 from config.settings import Settings
-from processors.core.instants import HOUR_US, SECOND_US, moment
+from processors.core.time.instants import HOUR_US, SECOND_US, moment
 from processors.dev.process import ChildProcess
 from processors.dev.scrape import Page
 from processors.ingest.outgoing import from_messages

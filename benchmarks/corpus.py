@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from processors.core.instants import instant_us
+from processors.core.time.instants import instant_us
 from processors.ingest.faults import Faults, with_faults
 from processors.ingest.outgoing import Outgoing, from_events
 from processors.ingest.simulate import Simulator

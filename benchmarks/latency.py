@@ -20,7 +20,7 @@ from benchmarks.spread import spread
 from benchmarks.stack import prepare, running_stack, salespulse, wait_for
 from config.clock import wall_us
 from config.settings import Settings
-from processors.core.instants import moment
+from processors.core.time.instants import moment
 from processors.dev.scrape import get
 from processors.ingest.outgoing import from_messages
 from processors.ingest.produce import produce

@@ -8,7 +8,7 @@ from typing import Self
 from benchmarks.corpus import Corpus, corpus
 from config.clock import wall_us
 from config.settings import Settings
-from processors.core.instants import SECOND_US, moment
+from processors.core.time.instants import SECOND_US, moment
 from processors.ingest.outgoing import Outgoing, Steady, from_messages
 from processors.ingest.produce import produce
 from schemas.codec import parse_event

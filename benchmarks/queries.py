@@ -33,7 +33,7 @@ from config.clock import Clock
 from config.prometheus import native
 from config.settings import RedisSettings, Settings
 from grafana.build import files
-from processors.core.instants import DAY_US
+from processors.core.time.instants import DAY_US
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
 from processors.dev.redis_server import embedded_redis
 from processors.dev.scrape import get

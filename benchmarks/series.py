@@ -18,7 +18,7 @@ from config.settings import ClockSettings
 from processors.board.chunks import gzipped
 from processors.board.exposition import Exposition
 from processors.board.store import Store
-from processors.core.instants import DAY_US
+from processors.core.time.instants import DAY_US
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
 from schemas.views import partial_field

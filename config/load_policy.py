@@ -18,9 +18,9 @@ from config.policy_document import (
 )
 from config.toml_lines import Path as KeyPath
 from config.working_hours import holiday_days, parse_date, parse_hours, parse_weekdays
-from processors.core.calendar import NoWorkingTime, WorkingCalendar
-from processors.core.names import OTHER
-from processors.core.zones import UnknownZone, zone_days
+from processors.core.state.first_names import OTHER
+from processors.core.time.working_time import NoWorkingTime, WorkingCalendar
+from processors.core.time.zones import UnknownZone, zone_days
 from schemas.errors import ConfigError
 from schemas.policy import ALWAYS_US, CLOSED, CalendarSpec, Hours, Level, Policy, PolicyVersion, TeamPolicy
 

@@ -47,7 +47,7 @@ class Instant(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The microseconds; fails for what is no instant, and for one without its offset."""
-        from processors.core.instants import instant_us  # noqa: PLC0415 -- commands load what they need
+        from processors.core.time.instants import instant_us  # noqa: PLC0415 -- commands load what they need
 
         try:
             moment = datetime.fromisoformat(value)

@@ -35,10 +35,10 @@ from processors.agents.takeover import LOOK_SECONDS, Takeover
 from processors.agents.timers import SIZES_SECONDS, Timers
 from processors.agents.topic_watch import TopicWatch
 from processors.agents.transport import BatchTransport
-from processors.core.directory import Directory, directory_of
-from processors.core.instants import SECOND_US
-from processors.core.ledger import Ledger
-from processors.core.retention import Retention
+from processors.core.ledger.ledger import Ledger
+from processors.core.ledger.retention import Retention
+from processors.core.state.directory import Directory, directory_of
+from processors.core.time.instants import SECOND_US
 from processors.sinks.batch_hooks import read_safely
 from processors.sinks.kafka_client import connection
 from schemas.policy import Policy

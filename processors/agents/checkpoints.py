@@ -60,10 +60,10 @@ class Checkpoints:
         if part.epoch is None or not self._lease.holds:
             return
         messages, part.unsent = part.unsent, []
-        for transition in part.ledger.take_transitions():
+        for transition in part.ledger.drain_transitions():
             self._metrics.transition(transition, now_us, part.watched_us)
             messages.append(self._alert(part, transition))
-        self._metrics.outcomes(part.ledger.take_outcomes())
+        self._metrics.outcomes(part.ledger.drain_outcomes())
         messages += self._rejected(part)
         if messages:
             part.spoken = True
@@ -72,7 +72,7 @@ class Checkpoints:
     def _rejected(self, part: Part) -> Iterator[Message]:
         """The dead letters of accepted facts that turned out bad. An orphan is forgotten: it is said once."""
         source = (self._parts.topics[0], part.number)
-        rejected = part.ledger.take_rejected()
+        rejected = part.ledger.drain_rejected()
         part.journal.forget(event.event_id for event, bad in rejected if bad.reason is Reason.ORPHAN)
         for event, bad in rejected:
             self._metrics.dead_letter(bad.reason)
@@ -110,7 +110,7 @@ class Checkpoints:
             if part.epoch is None:
                 await self._guard(self._claim(part))
             self.say(part, now_us)
-            part.journal.expire(part.ledger.take_expired())
+            part.journal.expire(part.ledger.drain_expired())
             part.journal.wear(part)
             if part.epoch is not None and not part.is_durable():
                 await self._guard(self._write(part))

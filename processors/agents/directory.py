@@ -11,7 +11,7 @@ from faust.types import TP
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import NOWHERE
 from processors.agents.refusals import Refusals, RefusedEntry
-from processors.core.directory import Directory
+from processors.core.state.directory import Directory
 from processors.sinks.frames import Stretch
 from schemas import codec
 from schemas.errors import BadRecord, Reason

@@ -19,9 +19,9 @@ from processors.agents.garbage import state_grows
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.outgoing import Message
 from processors.agents.parts import Part, Parts
-from processors.core.batches import Misplaced, Refused, apply_messages
-from processors.core.instants import DAY_US
-from processors.core.quality import day_of
+from processors.core.ledger.batch import MisplacedMessage, RejectedMessage, apply_messages
+from processors.core.ledger.data_quality import day_of
+from processors.core.time.instants import DAY_US
 from processors.sinks.frames import Stretch
 from processors.sinks.kafka_client import line
 from schemas.errors import Reason, SalespulseError
@@ -150,20 +150,20 @@ class Intake:
             # It cannot be asked just now. Whoever watches the topics all the time asks again.
             logger.warning("%s/%d: from offset %d to %d once more (%s)", *tp, start, expected - 1, line(error))
 
-    def _refuse(self, part: Part, tp: TP, refused: Refused[Record]) -> None:
+    def _refuse(self, part: Part, tp: TP, refused: RejectedMessage[Record]) -> None:
         """What did not count is noted, and is a dead letter unless it is a duplicate or a tombstone."""
         record, bad, kind = refused
         if bad.reason not in HARMLESS:
             letter = self._dead_letters.of_record((tp.topic, tp.partition), record, bad, part.base(tp.topic))
             self._send(part, letter)
             self._metrics.dead_letter(bad.reason)
-        part.ledger.note(bad.reason, day_of(record.timestamp))
+        part.ledger.count_flaw(bad.reason, day_of(record.timestamp))
         self._metrics.events("none" if kind is None else TAGS[kind], bad.reason, 1)
 
-    def _note_misplaced(self, part: Part, tp: TP, misplaced: Sequence[Misplaced[Record]]) -> None:
+    def _note_misplaced(self, part: Part, tp: TP, misplaced: Sequence[MisplacedMessage[Record]]) -> None:
         """Records with another key than their customer: one customer's may be in several partitions, counted apart."""
         for record, _ in misplaced:
-            part.ledger.note(Reason.KEY_MISMATCH, day_of(record.timestamp))
+            part.ledger.count_flaw(Reason.KEY_MISMATCH, day_of(record.timestamp))
         record, customer_id = misplaced[-1]
         key = "without a key" if record.key is None else f"with the key {legible(record.key)}"
         example = f"customer {customer_id!r} {key} in {tp.topic}/{tp.partition} at offset {record.offset}"
@@ -176,7 +176,7 @@ class Intake:
         letter = self._dead_letters.of_batch((tp.topic, tp.partition), stretch, now_us // 1000, part.base(tp.topic))
         self._send(part, letter)
         self._metrics.unreadable(tp.topic, stretch.last - stretch.first + 1)
-        part.ledger.note(Reason.UNREADABLE_BATCH, now_us // DAY_US)
+        part.ledger.count_flaw(Reason.UNREADABLE_BATCH, now_us // DAY_US)
         part.next_offsets[tp.topic] = max(part.next_offsets.get(tp.topic, 0), stretch.last + 1)
         logger.error("%s/%d: offsets %d to %d cannot be read: %s", *tp, *stretch[:3])
 

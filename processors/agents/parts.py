@@ -12,8 +12,8 @@ from processors.agents.former import Former
 from processors.agents.journal import Entry, Journal
 from processors.agents.outgoing import Message
 from processors.agents.segments import Log, Mark
-from processors.core.instants import LONG_AGO_US
-from processors.core.ledger import Ledger
+from processors.core.ledger.ledger import Ledger
+from processors.core.time.instants import LONG_AGO_US
 from schemas import codec
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event
@@ -116,7 +116,7 @@ class Part:
         for event_id in self.journal.take_left_over():
             self.ledger.forget(event_id)
         self.ledger.set_clock(clock_us)
-        self.ledger.begin(mark.advanced_us, mark.quality, mark.places, mark.examples)
+        self.ledger.resume(mark.advanced_us, mark.quality, mark.places, mark.examples)
         self.watched_us = clock_us
         self.recovered = True
 
@@ -133,7 +133,7 @@ class Part:
             self.counted_offsets(),
             ledger.advanced_us,
             quality.noted(),
-            ledger.desks.places,
+            ledger.reps_fingerprint,
             dict(self.told),
             dict(quality.examples),
             dict(self.logs),

@@ -14,8 +14,8 @@ from processors.agents.metrics import WorkerMetrics
 from processors.agents.ownership import Ownership
 from processors.agents.parts import Part, Parts
 from processors.agents.read_model import ACCEPTED, EMPTY, FORMER, ReadModel
-from processors.core.directory import Directory
-from processors.core.instants import SECOND_US
+from processors.core.state.directory import Directory
+from processors.core.time.instants import SECOND_US
 from schemas.errors import Unavailable
 from schemas.events import RepUpdated
 
@@ -123,7 +123,7 @@ class Publisher:
         whole = publication.whole
         if whole:
             part.ledger.mark_everything()
-        portions = part.ledger.portions(FIELDS_AT_ONCE)
+        portions = part.ledger.drain_portions(FIELDS_AT_ONCE)
         first = next(portions, None)
         if whole or now >= publication.heartbeat or first is not None:
             publication.whole = True
@@ -237,4 +237,4 @@ class Publisher:
 
 def _reads_history(part: Part) -> bool:
     """Whether the newest event that was read is from long ago, and more of them wait."""
-    return not part.caught_up and part.ledger.alerts.clock_us - part.ledger.stream_us > HISTORY_US
+    return not part.caught_up and part.ledger.clock_us - part.ledger.stream_us > HISTORY_US

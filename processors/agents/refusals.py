@@ -11,7 +11,7 @@ from processors.agents.dead_letters import DeadLetters
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.outgoing import Message
 from processors.agents.parts import Part, Parts
-from processors.core.quality import day_of
+from processors.core.ledger.data_quality import day_of
 from processors.sinks.frames import Stretch
 from schemas.errors import BadRecord
 
@@ -83,7 +83,7 @@ class Refusals:
     def _tell(self, part: Part, entry: RefusedEntry) -> None:
         part.told[entry.partition] = entry.next_offset
         part.unsent.append(self._letter(entry))
-        part.ledger.note(entry.why.reason, day_of(entry.timestamp))
+        part.ledger.count_flaw(entry.why.reason, day_of(entry.timestamp))
         if entry.stretch is None:
             self._metrics.dead_letter(entry.why.reason)
         else:

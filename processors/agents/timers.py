@@ -81,9 +81,7 @@ class Timers:
     def _move_some_reps(self) -> None:
         """Some of the reps move in all ledgers at once, so that no sum has them in two teams."""
         ledgers = [part.ledger for part in self.parts.recovered()]
-        self.moving.intersection_update(
-            {desk.subject for ledger in ledgers for desk in ledger.desks.moved(self.moving)}
-        )
+        self.moving.intersection_update({rep_id for ledger in ledgers for rep_id in ledger.moved_reps(self.moving)})
         some = sorted(self.moving)[: max(MOVED_REPS, len(self.moving) // MOVED_SHARE)]
         for ledger in ledgers:
             ledger.reps_changed(some)

@@ -26,10 +26,10 @@ from processors.board.shapes import (
     Team,
     Teams,
 )
-from processors.core.comparison import comparisons
-from processors.core.instants import rfc3339
-from processors.core.numbers import Numbers, numbers_of, segment_of
-from processors.core.windows import ALL, WINDOWS
+from processors.core.reports.comparison import comparisons
+from processors.core.reports.measures import Numbers, numbers_of, segment_of
+from processors.core.time.instants import rfc3339
+from processors.core.time.windows import ALL, WINDOWS
 from schemas.views import Partial
 
 LARGEST_PAGE_BYTES = 2 * 1024 * 1024

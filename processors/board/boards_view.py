@@ -6,7 +6,7 @@ from processors.board.choices import Choices, Context, page_of, reps_named, team
 from processors.board.pools import Pools
 from processors.board.ranking import LAST, Column, Row, beside, cell, columns, rank
 from processors.board.store import Store
-from processors.core.windows import WINDOWS
+from processors.core.time.windows import WINDOWS
 from schemas.views import UNASSIGNED, Partial
 
 ROWS = 50

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from processors.board.store import Store
-from processors.core.windows import WINDOWS
+from processors.core.time.windows import WINDOWS
 
 Choices = Mapping[str, str]
 """The address's parameters."""

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from processors.board.tally import Tally
-from processors.core.last_days import today_in
-from processors.core.windows import WINDOWS
-from processors.core.zones import UnknownZone
+from processors.core.time.last_days import today_in
+from processors.core.time.windows import WINDOWS
+from processors.core.time.zones import UnknownZone
 from schemas.views import Partial, Scope, partial_field, pooled_subject, split_pooled_subject
 
 Pooled = tuple[Scope, str]

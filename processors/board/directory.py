@@ -2,9 +2,9 @@
 
 import msgspec
 
-from processors.core.directory import directory_of
-from processors.core.names import OTHER, FirstNames
-from processors.core.zones import zone_days
+from processors.core.state.directory import directory_of
+from processors.core.state.first_names import OTHER, FirstNames
+from processors.core.time.zones import zone_days
 from schemas.errors import BadRecord
 from schemas.events import RepUpdated
 from schemas.policy import Policy

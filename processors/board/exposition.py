@@ -21,9 +21,9 @@ from processors.board.shard import WHOLE, Shard
 from processors.board.store import IDENTITY, NUMBERS, WAITING, Store
 from processors.board.totals import folded, totals
 from processors.board.unknown_reps import UnknownReps
-from processors.core.names import OTHER
-from processors.core.windows import WINDOWS
-from processors.core.zones import zone_days
+from processors.core.state.first_names import OTHER
+from processors.core.time.windows import WINDOWS
+from processors.core.time.zones import zone_days
 
 SLICE_SECONDS = 0.004
 """How long reps are rendered before the event loop gets its turn."""

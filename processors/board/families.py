@@ -13,8 +13,8 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from processors.board.tally import Sums, bits_of
-from processors.core.names import OTHER
-from processors.core.windows import WINDOWS
+from processors.core.state.first_names import OTHER
+from processors.core.time.windows import WINDOWS
 from schemas.policy import Policy
 from schemas.views import RESPONSE_BUCKETS_SECONDS, Partial
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from processors.board.choices import Choices, Context, reps_named, teams_of, window_of
 from processors.board.pools import Pools
 from processors.board.store import Store
-from processors.core.comparison import comparisons
-from processors.core.numbers import StageNumbers, stages_of
-from processors.core.windows import WINDOWS
+from processors.core.reports.comparison import comparisons
+from processors.core.reports.measures import StageNumbers, stages_of
+from processors.core.time.windows import WINDOWS
 from schemas.views import UNASSIGNED, Partial
 
 SUGGESTED_REPS = 200

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from processors.board.access import caller_of
 from processors.board.store import Store
-from processors.core.instants import rfc3339
+from processors.core.time.instants import rfc3339
 from processors.read_model.follower import FollowerStatus
 
 

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from config.settings import KafkaSettings
-from processors.core.instants import rfc3339
+from processors.core.time.instants import rfc3339
 from processors.sinks.kafka_client import connection, line, partition_counts
 from schemas.errors import Unavailable
 

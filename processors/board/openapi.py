@@ -13,7 +13,7 @@ from processors.board.answers import etag_of, tagged
 from processors.board.letters_api import REASONS
 from processors.board.queries import LARGEST_PAGE, LONGEST_WORD, USUAL_PAGE
 from processors.board.requests_api import LAST_TURN, LONGEST_WAIT_SECONDS
-from processors.core.windows import WINDOWS
+from processors.core.time.windows import WINDOWS
 
 VERSION = "1.0.0"
 PATH = "/api/v1/openapi.json"

@@ -24,8 +24,8 @@ from processors.board.reader import Reader
 from processors.board.shared import Shared
 from processors.board.store import Store
 from processors.board.words import ALL_WORDS, COOKIE, Language, language_of
-from processors.core.foreign_text import is_path_step, visible
-from processors.core.instants import SECOND_US, rfc3339
+from processors.core.reports.foreign_text import is_path_step, visible
+from processors.core.time.instants import SECOND_US, rfc3339
 from processors.read_model.follower import FollowerStatus
 
 STREAM_HEADERS = {

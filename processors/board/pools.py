@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterable
 
 from processors.board.store import Store
-from processors.core.windows import WINDOWS, add
+from processors.core.reports.window_sums import add
+from processors.core.time.windows import WINDOWS
 from schemas.views import Partial, Scope
 
 Pool = list[Partial]

@@ -5,9 +5,9 @@ import msgspec
 from processors.board.choices import Choices, Context
 from processors.board.latest import LatestDeadLetters
 from processors.board.store import Store
-from processors.core.instants import rfc3339
-from processors.core.numbers import ratio
-from processors.core.windows import ALL, WINDOWS
+from processors.core.reports.measures import ratio
+from processors.core.time.instants import rfc3339
+from processors.core.time.windows import ALL, WINDOWS
 
 LETTERS_SHOWN = 20
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from processors.core.comparison import Comparison, Share, compare, share
-from processors.core.instants import SECOND_US
-from processors.core.numbers import ratio
+from processors.core.reports.comparison import Comparison, Share, compare, share
+from processors.core.reports.measures import ratio
+from processors.core.time.instants import SECOND_US
 from schemas.views import Partial
 
 LAST = 2**31

@@ -18,7 +18,7 @@ from processors.board.families import (
 from processors.board.store import IDENTITY, NUMBERS, STANDING, WAITING, Store
 from processors.board.tally import EVERY_FIELD, Sums
 from processors.board.text import fill, head, pairs, rep_template
-from processors.core.instants import SECOND_US
+from processors.core.time.instants import SECOND_US
 
 INFO = ("crm_rep_info", "The directory of reps; join it for names.")
 OLDEST = ("crm_request_oldest_open_timestamp_seconds", "Start of the longest present wait; 0: nobody waits.")

@@ -10,11 +10,12 @@ from processors.board.pools import Pools
 from processors.board.ranking import Column, beside, cell, columns
 from processors.board.store import Store
 from processors.board.waiting_view import WaitingView
-from processors.core.comparison import comparisons
-from processors.core.instants import DAY_US, rfc3339
-from processors.core.numbers import numbers_of, ratio
-from processors.core.windows import WINDOWS, total
-from processors.core.zones import zone_days
+from processors.core.reports.comparison import comparisons
+from processors.core.reports.measures import numbers_of, ratio
+from processors.core.reports.window_sums import total
+from processors.core.time.instants import DAY_US, rfc3339
+from processors.core.time.windows import WINDOWS
+from processors.core.time.zones import zone_days
 from schemas.views import Partial
 
 TREND_DAYS = 30

@@ -15,7 +15,7 @@ from processors.board.holds import Desk
 from processors.board.problems import Problem
 from processors.board.queries import LONGEST_WORD, Query, place
 from processors.board.shapes import LONGEST_SNOOZE_SECONDS, Acknowledgement, Page, Snooze, WaitingRequest
-from processors.core.instants import SECOND_US, instant_us, rfc3339
+from processors.core.time.instants import SECOND_US, instant_us, rfc3339
 from processors.read_model.acknowledgements import TurnHold
 from schemas.errors import Unavailable, UsageError
 from schemas.views import OpenRequest

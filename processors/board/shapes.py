@@ -11,8 +11,8 @@ from msgspec import Meta
 
 from config.board_settings import Role
 from processors.board.latest import Letter
-from processors.core.comparison import Comparisons
-from processors.core.numbers import Numbers
+from processors.core.reports.comparison import Comparisons
+from processors.core.reports.measures import Numbers
 from processors.read_model.acknowledgements import MAX_NAME_CHARACTERS
 
 LONGEST_SNOOZE_SECONDS = 30 * 86_400

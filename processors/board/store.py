@@ -11,15 +11,24 @@ from processors.board.directory import Reps
 from processors.board.held import Held
 from processors.board.tally import EVERY_FIELD, Sums, Tally
 from processors.board.waiting import Waiting
-from processors.core.quality import by_window
-from processors.core.worth import sum_of_segments
-from processors.core.zones import zone_days
+from processors.core.folds.lifetime_value_fold import sum_of_segments
+from processors.core.ledger.data_quality import by_window
+from processors.core.time.zones import zone_days
 from schemas.policy import Policy
-from schemas.views import SECTIONS, Partial, Scope, Section, Segment, Standing, partial_field, split_partial_field
+from schemas.views import (
+    SECTIONS,
+    OpenOpportunities,
+    Partial,
+    Scope,
+    Section,
+    Segment,
+    partial_field,
+    split_partial_field,
+)
 
 V = TypeVar("V")
 
-_standing = msgspec.msgpack.Decoder(Standing).decode
+_standing = msgspec.msgpack.Decoder(OpenOpportunities).decode
 _segment = msgspec.msgpack.Decoder(Segment).decode
 _quality = msgspec.msgpack.Decoder(dict[str, int]).decode
 _example = msgspec.msgpack.Decoder(str).decode
@@ -55,7 +64,7 @@ class Store:
         self._numbers: dict[str, int] = {}
         self._tallies: dict[str, Tally] = {}
         self.customers = Customers()
-        self._standing: dict[str, dict[int, Standing]] = {}
+        self._standing: dict[str, dict[int, OpenOpportunities]] = {}
         self._segments: dict[tuple[int, str], Segment] = {}
         self._quality: dict[tuple[int, str], dict[str, int]] = {}
         self._examples: dict[tuple[int, str], str] = {}

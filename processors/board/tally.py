@@ -12,7 +12,8 @@ from operator import attrgetter
 
 import msgspec
 
-from processors.core.windows import WINDOWS, add
+from processors.core.reports.window_sums import add
+from processors.core.time.windows import WINDOWS
 from schemas.views import Partial
 
 PARTITIONS = 65536

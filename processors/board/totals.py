@@ -8,9 +8,9 @@ from processors.board.directory import MAX_TEAMS
 from processors.board.families import DEFAULT_WINDOWS, Labels, Span, Value, in_windows
 from processors.board.store import Store
 from processors.board.text import family
-from processors.core.instants import SECOND_US
-from processors.core.names import OTHER
-from processors.core.worth import add_segment
+from processors.core.folds.lifetime_value_fold import add_segment
+from processors.core.state.first_names import OTHER
+from processors.core.time.instants import SECOND_US
 from schemas.errors import Reason
 from schemas.views import Partial, Segment
 

@@ -12,8 +12,9 @@ from processors.board.rendering import Chunk, Rendering, Waits, info
 from processors.board.store import Store
 from processors.board.tally import EVERY_FIELD
 from processors.board.text import pairs
-from processors.core.desks import bump
-from processors.core.windows import WINDOWS, add
+from processors.core.folds.scoreboards import bump
+from processors.core.reports.window_sums import add
+from processors.core.time.windows import WINDOWS
 from schemas.views import UNASSIGNED, UNKNOWN_TEAM, Partial
 
 UNKNOWN_REPS = "_unknown"

@@ -16,8 +16,8 @@ from processors.board.choices import (
     teams_of,
 )
 from processors.board.store import Store
-from processors.core.foreign_text import is_path_step
-from processors.core.instants import SECOND_US, rfc3339
+from processors.core.reports.foreign_text import is_path_step
+from processors.core.time.instants import SECOND_US, rfc3339
 from schemas.views import UNASSIGNED, OpenRequest, open_field
 
 AT_ONCE = 1000

@@ -7,7 +7,7 @@ import msgspec
 
 from config.clock import Clock
 from config.settings import KafkaSettings
-from processors.core.instants import DAY_US
+from processors.core.time.instants import DAY_US
 from processors.ingest.outgoing import FullSpeed, Live, Outgoing, Pace, from_events, from_messages
 from processors.ingest.produce import Delivery, produce
 from processors.ingest.simulate import Simulator

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from rich.text import Text
 
-from processors.core.instants import moment
+from processors.core.time.instants import moment
 from processors.dev.process import LOOPBACK
 from processors.dev.scrape import Page, metrics
 from processors.notifier.receivers.webhook import WebhookMessage

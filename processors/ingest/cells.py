@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
-from processors.core.money import amount_text, cents
+from processors.core.state.money import amount_text, cents
 from processors.ingest.mapping import UTC_NAMES, Column, names_zones
 from schemas.errors import BadRecord
 

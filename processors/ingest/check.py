@@ -11,7 +11,7 @@ from config.clock import Clock
 from config.data_dir import require_data_dir
 from config.load_policy import load_policy
 from config.settings import Settings, exposed_files
-from processors.core.instants import DAY_US
+from processors.core.time.instants import DAY_US
 from processors.ingest.clients import DEFAULT_TIMEOUT_SECONDS, admin_client
 from processors.ingest.topics import all_topics, examine, problems
 from processors.read_model.keys import ReadModelKeys

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from config.clock import Clock
 from config.load_policy import load_policy
 from config.settings import Settings
-from processors.core.instants import DAY_US, SECOND_US, instant_us, rfc3339
-from processors.core.quality import quality_lines
-from processors.core.replay import Replay
-from processors.core.windows import ALL
+from processors.core.ledger.data_quality import quality_lines
+from processors.core.reports.replay import Replay
+from processors.core.time.instants import DAY_US, SECOND_US, instant_us, rfc3339
+from processors.core.time.windows import ALL
 from processors.ingest.csv_import import CsvImport, ImportReport, in_order_of_time
 from processors.ingest.faults import Faults, with_faults
 from processors.ingest.lateness import Lateness
@@ -155,7 +155,7 @@ def _quality_lines(messages: Sequence[Message], settings: Settings) -> Iterator[
     """What will be wrong with the events by the policy, as the board counts it."""
     run = Replay(load_policy(settings.policy.path))
     for message in messages:
-        run.take(message)
+        run.add(message)
     return quality_lines(run.quality()[ALL], run.counts["read"])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from processors.core.money import cents
+from processors.core.state.money import cents
 from processors.ingest.cells import BadCell, reader_of
 from processors.ingest.csv_rows import read_rows
 from processors.ingest.mapping import Conditions, EventRule, Mapping, event_types

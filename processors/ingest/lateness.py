@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from config.clock import Clock
 from config.settings import Settings
 from config.values import MOST_DAYS
-from processors.core.customers import Customer
-from processors.core.instants import DAY_US, LONG_AGO_US, SECOND_US, rfc3339
-from processors.core.ledger import SKEW_US
-from processors.core.retention import Retention
+from processors.core.ledger.ledger import MAX_CLOCK_SKEW_US
+from processors.core.ledger.retention import Retention
+from processors.core.state.customers import Customer
+from processors.core.time.instants import DAY_US, LONG_AGO_US, SECOND_US, rfc3339
 from schemas.events import Event
 
 Timed = tuple[int, Event]
@@ -37,13 +37,13 @@ class Lateness:
     def watch(self, timed: Iterable[Timed]) -> Iterator[Timed]:
         """The same events; each is looked at as it passes."""
         young_us = self._now_us - self._retention.shortest_us
-        latest_us = self._now_us + SKEW_US
+        latest_us = self._now_us + MAX_CLOCK_SKEW_US
         for at_us, event in timed:
             if at_us < young_us and self._retention.too_late(NOBODY, at_us, event, self._now_us):
                 self._late += 1
             elif at_us > latest_us and not self._live:
                 # A slow sender's clock goes on meanwhile.
-                latest_us = self._clock.now_us() + SKEW_US
+                latest_us = self._clock.now_us() + MAX_CLOCK_SKEW_US
                 self._ahead += at_us > latest_us
             kind = type(event)
             if kind not in self._oldest or at_us < self._oldest[kind][0]:

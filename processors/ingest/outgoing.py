@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from config.clock import Clock, wall_us
-from processors.core.instants import SECOND_US, instant_us
+from processors.core.time.instants import SECOND_US, instant_us
 from schemas.codec import encode
 from schemas.errors import UsageError
 from schemas.events import Event, Message, RepUpdated

@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.partitioner import murmur2
 
 from config.settings import KafkaSettings
-from processors.core.instants import SECOND_US
+from processors.core.time.instants import SECOND_US
 from processors.ingest.clients import client_options, said, unreachable
 from processors.ingest.outgoing import FullSpeed, Outgoing, Pace
 from schemas.errors import Unavailable, UsageError

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from hashlib import blake2b
 
-from processors.core.instants import HOUR_US, SECOND_US, rfc3339
+from processors.core.time.instants import HOUR_US, SECOND_US, rfc3339
 from processors.ingest.simulator.days import Days, Plans
 from processors.ingest.simulator.desk import Desk
 from processors.ingest.simulator.dice import Dice

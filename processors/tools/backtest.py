@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from config.load_policy import load_policy
-from processors.core.backtest import Backtest, BacktestReport, Difference, RepCount, Side
+from processors.core.reports.backtest import Backtest, BacktestReport, PolicyDifference, PolicyOutcome, RepCount
 from processors.tools.legible import legible
 from processors.tools.lines import BadLines, read_messages
 from processors.tools.replay import percent
@@ -37,7 +37,7 @@ def backtest_files(files: tuple[str, ...], policy: Path, against: Path | None, a
             run.count_bad(message)
         else:
             bad.any_readable = True
-            run.take(message)
+            run.add(message)
     bad.tell()
     return run.report(str(policy), str(against or ""))
 
@@ -83,7 +83,7 @@ def print_backtest(report: BacktestReport, console: Console) -> None:
             console.print("Causes cannot be told apart: a policy has versions.")
 
 
-def hours_of(side: Side) -> list[int]:
+def hours_of(side: PolicyOutcome) -> list[int]:
     """Alerts of all levels by hour of the week."""
     return [sum(counts) for counts in zip(*side.hours.values(), strict=True)] or [0] * 168
 
@@ -153,7 +153,7 @@ def _differences(report: BacktestReport) -> Table:
     return table
 
 
-def _difference(d: Difference) -> tuple[str, ...]:
+def _difference(d: PolicyDifference) -> tuple[str, ...]:
     counts = (d.alerts_added, d.alerts_removed, d.alerts_moved, d.breaches_before, d.breaches_after)
     added = f"{d.breaches_added} ({percent(d.added_share)})"
     return (*map(str, counts), added, f"{d.breaches_removed} ({percent(d.removed_share)})")

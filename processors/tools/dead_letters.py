@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from config.settings import KafkaSettings, Settings
-from processors.core.instants import rfc3339
+from processors.core.time.instants import rfc3339
 from processors.ingest.clients import producer
 from processors.ingest.outgoing import key_of
 from processors.tools.legible import legible

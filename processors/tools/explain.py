@@ -12,11 +12,11 @@ from rich.table import Table
 from config.clock import Clock
 from config.load_policy import load_policy
 from config.settings import Settings
-from processors.core.explain import NOBODY, RequestAccount, TurnAccount, explain_request
-from processors.core.explain_opportunity import OpportunityAccount, explain_opportunity
-from processors.core.identity import require_same
-from processors.core.ledger import Ledger
-from processors.core.replay import Replay
+from processors.core.ledger.identity import require_same
+from processors.core.ledger.ledger import Ledger
+from processors.core.reports.explain import NOBODY, RequestAccount, TurnAccount, explain_request
+from processors.core.reports.explain_opportunity import OpportunityAccount, explain_opportunity
+from processors.core.reports.replay import Replay
 from processors.tools.kept import read_kept
 from processors.tools.legible import legible
 from processors.tools.lines import BadLine, Line
@@ -102,7 +102,7 @@ def explain(lines: Iterable[Line], policy: Policy, wanted: str, *, opportunity: 
                 search.dead[f"{place}: {message}"] = None
             continue
         before = len(run.rejected)
-        run.take(message)
+        run.add(message)
         if search.note(message) and len(run.rejected) > before:
             search.dead[f"{place}: {run.rejected[-1][1]}"] = None
     end_us = run.finish()

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from config.clock import in_force, wall_us
 from config.settings import KafkaSettings, Settings
-from processors.core.instants import FOREVER_US
+from processors.core.time.instants import FOREVER_US
 from processors.ingest.clients import admin_client, consumer, producer
 from processors.ingest.topics import create_missing, wanted_topics
 from processors.read_model.keys import ReadModelKeys

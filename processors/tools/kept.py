@@ -11,7 +11,7 @@ from config.settings import KafkaSettings
 from processors.agents.journal import Journal
 from processors.agents.parts import NOBODY
 from processors.agents.segments import ForeignRecord, JournalError
-from processors.core.instants import instant_us
+from processors.core.time.instants import instant_us
 from processors.tools.topic import read_topics
 from schemas.codec import UNREADABLE, parse_kept
 from schemas.errors import Unavailable

@@ -8,7 +8,7 @@ from processors.read_model.redis_connection import RedisConnection, connect
 from schemas.codec import UNREADABLE
 from schemas.errors import Reason
 from schemas.events import RepUpdated
-from schemas.views import SECTIONS, OpenRequest, Partial, Segment, Standing
+from schemas.views import SECTIONS, OpenOpportunities, OpenRequest, Partial, Segment
 
 FIELDS_AT_ONCE = 1000
 DIRECTORY = "reps"
@@ -16,7 +16,7 @@ DIRECTORY = "reps"
 TYPES: dict[str, type] = {
     "partials": Partial,
     "open": OpenRequest,
-    "standing": Standing,
+    "standing": OpenOpportunities,
     "segments": Segment,
     "quality": dict[str, int],
     "examples": str,

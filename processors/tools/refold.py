@@ -14,10 +14,10 @@ from config.load_policy import load_policy
 from config.settings import Settings
 from processors.agents.refusals import SPEAKER
 from processors.agents.segments import Log
-from processors.core.directory import directory_of
-from processors.core.instants import DAY_MS, FOREVER_US
-from processors.core.ledger import Ledger
-from processors.core.retention import Retention
+from processors.core.ledger.ledger import Ledger
+from processors.core.ledger.retention import Retention
+from processors.core.state.directory import directory_of
+from processors.core.time.instants import DAY_MS, FOREVER_US
 from processors.tools.kept import Kept
 from processors.tools.published import DIRECTORY, Fields, Place
 from processors.tools.refolded_part import RefoldedPart

@@ -8,11 +8,11 @@ import msgspec
 
 from config.clock import wall_us
 from processors.agents.segments import Log
-from processors.core.desks import bump
-from processors.core.instants import DAY_MS, DAY_US, instant_us, moment
-from processors.core.ledger import SKEW_US, Ledger
-from processors.core.quality import day_of, day_range, with_folded
-from processors.core.retention import Retention
+from processors.core.folds.scoreboards import bump
+from processors.core.ledger.data_quality import day_of, day_range, with_folded
+from processors.core.ledger.ledger import MAX_CLOCK_SKEW_US, Ledger
+from processors.core.ledger.retention import Retention
+from processors.core.time.instants import DAY_MS, DAY_US, instant_us, moment
 from processors.tools.kept import Kept
 from processors.tools.published import Fields, Place
 from processors.tools.topic import TopicRecord
@@ -105,7 +105,7 @@ class RefoldedPart:
     def old_us(self) -> int | None:
         """Before which instant facts are old enough to ask the journal about them; None: there are none."""
         if self._first_ms:
-            return max(self._expiry_us, self._first_ms * 1000 + SKEW_US)
+            return max(self._expiry_us, self._first_ms * 1000 + MAX_CLOCK_SKEW_US)
         oldest = min((fact.occurred_at for fact in self.ledger.facts.values()), default=None)
         return self._expiry_us if oldest is not None and oldest < self._old else None
 
@@ -146,7 +146,7 @@ class RefoldedPart:
         self._sweep(now_us - SWEEP_US, new_retention())
         found = self._named(self.ledger.everything()) | self._quality()
         self._sweep(now_us, new_retention())
-        swept = self.ledger.take_changes()
+        swept = self.ledger.drain_changes()
         gone = {(self.label, section, field) for section, fields in swept.deletes.items() for field in fields}
         self._keep_days(now_us, new_retention().windows_us)
         quality = self._quality()
@@ -173,7 +173,7 @@ class RefoldedPart:
         """Drop the days that windows no longer see."""
         oldest, _ = day_range(now_us, windows_us)
         self._oldest_sure = oldest + SWEEP_US // DAY_US + 1
-        if self._newest_ms * 1000 > now_us + SKEW_US:
+        if self._newest_ms * 1000 > now_us + MAX_CLOCK_SKEW_US:
             self._stamps_lie = True
         self._noted = {day: counts for day, counts in self._noted.items() if day >= oldest}
 

@@ -7,8 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from processors.core.quality import quality_lines
-from processors.core.replay import Replay
+from processors.core.ledger.data_quality import quality_lines
+from processors.core.reports.replay import Replay
 from processors.tools.legible import legible
 from processors.tools.lines import BadLines, read_messages
 from schemas.errors import BadRecord
@@ -32,7 +32,7 @@ def replay_files(files: tuple[str, ...], policy: Policy, as_of_us: int | None) -
         else:
             bad.any_readable = True
             rejected = len(run.rejected)
-            run.take(message)
+            run.add(message)
             if len(run.rejected) > rejected:
                 bad.add(place, run.rejected[-1][1])
     bad.tell()

@@ -3,8 +3,8 @@
 import pytest
 
 from processors.agents.parts import NOWHERE, Part, Parts
-from processors.core.directory import directory_of
-from processors.core.instants import instant_us
+from processors.core.state.directory import directory_of
+from processors.core.time.instants import instant_us
 from schemas.policy import DEFAULT_POLICY
 from tests.agents.workbench import CLOCK_US, TOPIC, Desk, new_parts, open_part
 from tests.story import activity, at, opened, rep
@@ -40,12 +40,12 @@ def test_what_was_said_before_the_checkpoint_is_not_said_again() -> None:
     desk.take(opened(0))
     desk.part.ledger.set_clock(instant_us(at(90)))
     desk.part.ledger.advance(instant_us(at(90)))
-    said = desk.part.ledger.take_transitions()
+    said = desk.part.ledger.drain_transitions()
 
     part = restored(desk)
 
     assert [transition.state for transition in said][-1] == "fired"
-    assert part.ledger.take_transitions() == []
+    assert part.ledger.drain_transitions() == []
 
 
 def test_s14_what_a_rep_who_moved_meanwhile_made_overdue_is_said() -> None:
@@ -59,7 +59,7 @@ def test_s14_what_a_rep_who_moved_meanwhile_made_overdue_is_said() -> None:
 
     part = restored(desk, new_parts(directory=directory))
 
-    assert [transition.state for transition in part.ledger.take_transitions()] == ["fired"]
+    assert [transition.state for transition in part.ledger.drain_transitions()] == ["fired"]
 
 
 def test_a_part_whose_changelog_says_all_is_durable() -> None:

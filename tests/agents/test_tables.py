@@ -16,7 +16,7 @@ from processors.agents.directory import DirectoryTable
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.parts import NOWHERE
 from processors.agents.segments import JournalError, Mark, encode_key, encode_segment
-from processors.core.instants import instant_us
+from processors.core.time.instants import instant_us
 from processors.sinks.frames import Stretch
 from schemas import codec
 from schemas.errors import BadRecord

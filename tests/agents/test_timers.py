@@ -9,7 +9,7 @@ from faust.types import TP
 from processors.agents.hearing import SILENT_SECONDS, Word
 from processors.agents.refusals import Refusals, RefusedEntry
 from processors.agents.timers import MOVED_REPS, Timers
-from processors.core.instants import instant_us
+from processors.core.time.instants import instant_us
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event, RepUpdated
 from tests.agents.test_checkpoints import TOPICS, Counter
@@ -270,8 +270,8 @@ def test_of_many_reps_only_some_move_at_a_time() -> None:
     moved = []
     for beat in range(3):
         clockwork.beat(HOUR + beat, end=len(names))
-        reps = clockwork.desk.part.ledger.desks.reps
-        moved.append([name for name in names if reps[name].team == "west"])
+        waiting = clockwork.desk.part.ledger.moved_reps(names)
+        moved.append([name for name in names if name not in waiting])
     assert moved == [names[:MOVED_REPS], names[: 2 * MOVED_REPS], names]
     assert clockwork.timers.moving == set()
 

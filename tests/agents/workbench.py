@@ -17,9 +17,9 @@ from processors.agents.metrics import WorkerMetrics
 from processors.agents.outgoing import Ends, Message
 from processors.agents.ownership import Ownership
 from processors.agents.parts import Part, Parts
-from processors.core.directory import Directory, directory_of
-from processors.core.instants import instant_us
-from processors.core.ledger import Ledger
+from processors.core.ledger.ledger import Ledger
+from processors.core.state.directory import Directory, directory_of
+from processors.core.time.instants import instant_us
 from processors.sinks.batches import Report
 from schemas import codec
 from schemas.errors import Unavailable

@@ -9,9 +9,9 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from processors.core.instants import rfc3339
-from processors.core.numbers import Numbers, numbers_of
-from processors.core.windows import WINDOWS
+from processors.core.reports.measures import Numbers, numbers_of
+from processors.core.time.instants import rfc3339
+from processors.core.time.windows import WINDOWS
 from processors.dev.redis_server import EmbeddedRedis
 from schemas.views import Partial, Scope, partial_field, pooled_subject
 from tests.board.scene import HOUR_US, NOW_US, TODAY

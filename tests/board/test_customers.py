@@ -13,7 +13,7 @@ from processors.board.rep_view import RepView
 from processors.board.store import Store
 from processors.board.totals import totals
 from processors.board.waiting_view import WaitingView
-from processors.core.windows import WINDOWS
+from processors.core.time.windows import WINDOWS
 from schemas.views import Partial, Scope, partial_field, pooled_subject
 from tests.board.scene import DAY_US, HOUR_US, PARTITIONS, TODAY, Scene
 

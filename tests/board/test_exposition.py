@@ -20,9 +20,9 @@ from processors.board.exposition import Exposition
 from processors.board.families import MAX_REP_SERIES, windows_of
 from processors.board.shard import parse_shard
 from processors.board.totals import MOST_SEGMENTS, folded, totals
-from processors.core.names import OTHER
+from processors.core.state.first_names import OTHER
 from schemas.policy import DEFAULT_POLICY, Level, Policy
-from schemas.views import Partial, Segment, Standing
+from schemas.views import OpenOpportunities, Partial, Segment
 from tests.board.reference import Reference, Rep
 from tests.board.scene import DAY_US, HOSTILE, HOUR_US, NOW_US, PARTITIONS, TODAY, Scene, furnish, request, some_partial
 from tests.read_model.followed_view import until
@@ -118,7 +118,7 @@ class Course:
         self.scene.introduce(rep_id, f"New {self.rng.random()}", self.rng.choice(["a", "b"]))
 
     def stand(self, rep_id: str) -> None:
-        self.scene.stand(rep_id, Standing({"default": {"demo": self.rng.randrange(1, 5)}}))
+        self.scene.stand(rep_id, OpenOpportunities({"default": {"demo": self.rng.randrange(1, 5)}}))
 
     def go_on(self, _: str) -> None:
         self.scene.wall_us += self.rng.randrange(20 * HOUR_US)
@@ -220,7 +220,7 @@ def test_a_rep_has_few_series_whatever_a_producer_writes(scene: Scene) -> None:
     scene.set_partials(
         busy, [(TODAY, Partial(activities={**FREE, "call": 1, OTHER: 5}, won=1, stages={"no": {"no": [1] * 3}}))]
     )
-    scene.stand(busy, Standing({"default": {"demo": 2}}))
+    scene.stand(busy, OpenOpportunities({"default": {"demo": 2}}))
     series = parsed(text_of(Exposition(scene.store, scene.clock, lambda: True)))
     counts = Counter(dict(labels)["rep"] for _, labels in of_reps(series))
     assert max(counts.values()) == counts[busy] <= MAX_REP_SERIES
@@ -293,7 +293,7 @@ def test_unknown_reps_are_one_whatever_happens_to_them() -> None:
         who = f"made up {rng.randrange(30)}"
         scene.set_partials(who, [(TODAY - rng.randrange(40), some_partial(rng)) for _ in range(3)])
         scene.open(who, request(who, 10**6 + number, NOW_US - rng.randrange(30 * HOUR_US)))
-        scene.stand(who, Standing({"default": {"demo": number}}))
+        scene.stand(who, OpenOpportunities({"default": {"demo": number}}))
         scene.wall_us += HOUR_US
         look()
     scene.reps["made up 99"] = Rep("made up 99", "unknown", TODAY)

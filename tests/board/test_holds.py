@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from config.settings import Settings
-from processors.core.instants import rfc3339
+from processors.core.time.instants import rfc3339
 from processors.dev.process import free_port
 from processors.read_model.acknowledgements import HoldEvent, TurnKey
 from processors.tools.topic import read_topics

@@ -17,9 +17,9 @@ from processors.board.choices import OFFERED_TEAMS
 from processors.board.queries import USUAL_PAGE, place
 from processors.board.store import Store
 from processors.board.waiting_view import WaitingView
-from processors.core.foreign_text import visible
-from processors.core.instants import rfc3339
-from processors.core.names import MAX_FREE_KINDS, MAX_SEGMENTS
+from processors.core.reports.foreign_text import visible
+from processors.core.state.first_names import MAX_FREE_KINDS, MAX_SEGMENTS
+from processors.core.time.instants import rfc3339
 from processors.dev.process import free_port
 from processors.dev.redis_server import EmbeddedRedis
 from schemas.events import RepUpdated

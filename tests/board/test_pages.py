@@ -20,7 +20,7 @@ from processors.board.files import HERE, Files
 from processors.board.store import Store
 from processors.board.waiting_view import WaitingView
 from processors.board.words import CATALOGUE, LANGUAGES, Words
-from processors.core.instants import rfc3339
+from processors.core.time.instants import rfc3339
 from processors.read_model.acknowledgements import TurnHold, TurnKey
 from schemas.errors import ConfigError, Reason
 from schemas.events import RepUpdated

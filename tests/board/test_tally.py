@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.board.tally import Tally
-from processors.core.windows import WINDOWS, sums
+from processors.core.reports.window_sums import sums
+from processors.core.time.windows import WINDOWS
 from schemas.views import Partial
 
 TODAY = 20_000

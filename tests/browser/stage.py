@@ -12,7 +12,7 @@ import msgspec
 from config.board_settings import BoardSettings
 from config.clock import Clock, wall_us
 from config.settings import ClockSettings, RedisSettings, Settings
-from processors.core.instants import moment
+from processors.core.time.instants import moment
 from processors.dev.redis_server import EmbeddedRedis
 from processors.dev.scrape import get
 from processors.ingest.outgoing import Outgoing, from_messages

@@ -10,7 +10,7 @@ import msgspec
 
 from config.clock import wall_us
 from config.settings import KafkaSettings
-from processors.core.instants import DAY_US, HOUR_US, instant_us, moment
+from processors.core.time.instants import DAY_US, HOUR_US, instant_us, moment
 from processors.ingest.faults import Faults, with_faults
 from processors.ingest.outgoing import Outgoing, from_events, from_messages
 from processors.ingest.produce import produce

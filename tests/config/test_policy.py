@@ -7,7 +7,7 @@ import pytest
 
 from config.load_policy import load_policy, parse_policy
 from config.settings import HERE
-from processors.core.deadlines import Deadlines
+from processors.core.state.deadlines import Deadlines
 from schemas.policy import CLOSED, DEFAULT_POLICY, Level, Policy, TeamPolicy
 
 SHIPPED = HERE / "policy.toml"

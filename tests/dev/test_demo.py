@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from processors.core.instants import instant_us, moment
+from processors.core.time.instants import instant_us, moment
 from processors.dev.demo_settings import live_origin_us
 from processors.dev.process import LOOPBACK, free_port
 from processors.dev.scrape import metrics

@@ -6,7 +6,7 @@ from kafka import TopicPartition
 
 from config.clock import Clock
 from config.settings import ClockSettings, KafkaSettings, Settings
-from processors.core.instants import DAY_US, instant_us, moment
+from processors.core.time.instants import DAY_US, instant_us, moment
 from processors.dev.feed import Feed, Team
 from processors.ingest.clients import consumer
 from processors.ingest.topics import ensure_topics

@@ -21,7 +21,7 @@ import msgspec
 
 from config.prometheus import native
 from config.settings import AlertsSettings, ClockSettings, Settings, as_environment
-from processors.core.instants import DAY_US, SECOND_US, instant_us, moment
+from processors.core.time.instants import DAY_US, SECOND_US, instant_us, moment
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
 from processors.dev.scrape import get
 from processors.ingest.clients import producer

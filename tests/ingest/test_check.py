@@ -10,7 +10,7 @@ from rich.console import Console
 
 from config.clock import wall_us
 from config.settings import KafkaSettings, PolicySettings, RedisSettings, Settings
-from processors.core.instants import DAY_US
+from processors.core.time.instants import DAY_US
 from processors.ingest.check import (
     Check,
     all_checks,

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from config.settings import ClockSettings, Settings
 from processors.cli import main
-from processors.core.instants import DAY_US, SECOND_US, instant_us, moment, rfc3339
-from processors.core.ledger import SKEW_US
+from processors.core.ledger.ledger import MAX_CLOCK_SKEW_US
+from processors.core.time.instants import DAY_US, SECOND_US, instant_us, moment, rfc3339
 from processors.ingest.clients import admin_client, consumer
 from processors.ingest.commands import SimulateOptions, Target, run_import_csv, run_simulate, simulation
 from processors.ingest.faults import Faults
@@ -199,7 +199,11 @@ def test_a_simulated_future_goes_to_kafka_when_asked_for_with_a_warning(settings
     options = simulation(target, asked(start=START_US, until=START_US + 2 * DAY_US, reps=2))
     run_simulate(options, target)
     [warning] = target.warnings
-    ahead = [at_us for at_us, _ in Simulator(1, START_US, reps=2).timed(options.until_us) if at_us > START_US + SKEW_US]
+    ahead = [
+        at_us
+        for at_us, _ in Simulator(1, START_US, reps=2).timed(options.until_us)
+        if at_us > START_US + MAX_CLOCK_SKEW_US
+    ]
     assert warning.startswith(
         f"{len(ahead):,} events are more than 5 minutes ahead of this clock ({rfc3339(START_US)})"
     )

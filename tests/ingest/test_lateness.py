@@ -11,7 +11,7 @@ import pytest
 from config.clock import Clock, wall_us
 from config.settings import ClockSettings, RetentionSettings, Settings
 from config.values import MOST_DAYS
-from processors.core.instants import SECOND_US, instant_us, moment
+from processors.core.time.instants import SECOND_US, instant_us, moment
 from processors.ingest.lateness import Lateness
 from schemas.events import ActivityLogged, Event, OpportunityCreated
 

@@ -15,7 +15,7 @@ from kafka.partitioner.default import murmur2
 
 from config.clock import Clock
 from config.settings import ClockSettings, KafkaSettings, Settings
-from processors.core.instants import SECOND_US, moment
+from processors.core.time.instants import SECOND_US, moment
 from processors.ingest.clients import admin_client, consumer
 from processors.ingest.outgoing import FullSpeed, Live, Outgoing, Steady, from_events, from_messages
 from processors.ingest.produce import Batches, Delivery, deliver, produce, write_lines

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from config.load_policy import load_policy
-from processors.core.instants import DAY_US, HOUR_US, instant_us, moment
-from processors.core.replay import Replay
+from processors.core.reports.replay import Replay
+from processors.core.time.instants import DAY_US, HOUR_US, instant_us, moment
 from processors.ingest.simulate import Simulator
 from schemas.codec import decode_event, decode_rep, encode
 from schemas.errors import UsageError
@@ -104,7 +104,7 @@ def test_every_type_of_the_contract_occurs_and_decodes(history: list[Event]) -> 
 def test_the_core_takes_every_event_and_finds_nothing_wrong(history: list[Event]) -> None:
     run = Replay(load_policy(Path("config/policy.toml")), None)
     for message in (*Simulator(7, START_US).directory(), *history):
-        run.take(message)
+        run.add(message)
     report = run.report()
     assert run.rejected == []
     assert report["events"]["applied"] == len(history) + 24

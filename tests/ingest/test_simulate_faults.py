@@ -5,7 +5,7 @@ from itertools import islice
 
 import pytest
 
-from processors.core.instants import SECOND_US
+from processors.core.time.instants import SECOND_US
 from processors.ingest.faults import FARTHEST, Faults, damaged, with_faults
 from processors.ingest.outgoing import Outgoing, from_events
 from processors.ingest.simulate import Simulator

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.core.instants import DAY_US, HOUR_US, instant_us, moment
+from processors.core.time.instants import DAY_US, HOUR_US, instant_us, moment
 from processors.ingest.simulator.shifts import Hours, Shift
 
 HOURS = Hours(9.0, 12.0, 17.75)

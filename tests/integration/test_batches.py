@@ -11,7 +11,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.core.instants import DAY_US, moment
+from processors.core.time.instants import DAY_US, moment
 from processors.ingest.clients import admin_client
 from processors.ingest.topics import ensure_topics
 from processors.tools.dead_letters import as_json, latest

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.core.instants import DAY_US, SECOND_US, moment
+from processors.core.time.instants import DAY_US, SECOND_US, moment
 from processors.ingest.clients import admin_client, producer
 from processors.ingest.topics import create_missing, ensure_topics, wanted_topics
 from processors.tools.growth import grow, grown

@@ -19,7 +19,7 @@ import pytest
 
 from config.settings import ClockSettings, Settings
 from processors.board.unknown_reps import UNKNOWN_REPS
-from processors.core.instants import DAY_US, HOUR_US, moment
+from processors.core.time.instants import DAY_US, HOUR_US, moment
 from processors.dev.scrape import Page, get
 from processors.ingest.outgoing import Outgoing, from_events
 from processors.ingest.simulate import Simulator

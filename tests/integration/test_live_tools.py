@@ -17,8 +17,8 @@ from rich.console import Console
 
 from config.clock import Clock
 from config.settings import ClockSettings, Settings
-from processors.core.explain import RequestAccount
-from processors.core.instants import DAY_US, moment, rfc3339
+from processors.core.reports.explain import RequestAccount
+from processors.core.time.instants import DAY_US, moment, rfc3339
 from processors.ingest.clients import consumer, producer
 from processors.ingest.outgoing import from_messages
 from processors.ingest.simulate import Simulator

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.core.instants import DAY_US, moment
+from processors.core.time.instants import DAY_US, moment
 from processors.ingest.topics import ensure_topics
 from processors.tools.verify import verify
 from schemas import events as ev

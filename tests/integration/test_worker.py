@@ -15,7 +15,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from config.settings import Settings
-from processors.core.instants import DAY_US, moment
+from processors.core.time.instants import DAY_US, moment
 from processors.dev.broker import EmbeddedBroker, embedded_broker
 from processors.dev.process import free_port
 from processors.dev.redis_server import EmbeddedRedis, embedded_redis

@@ -19,7 +19,7 @@ import pytest
 
 from config.clock import wall_us
 from config.settings import Settings
-from processors.core.instants import SECOND_US, moment
+from processors.core.time.instants import SECOND_US, moment
 from processors.dev.process import ChildProcess, free_port
 from processors.dev.scrape import Page, get
 from processors.ingest.outgoing import Steady, from_messages

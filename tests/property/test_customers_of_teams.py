@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from processors.board.pools import Pool, Pools
 from processors.board.store import Store
-from processors.core.directory import Directory, directory_of
-from processors.core.ledger import Ledger
-from processors.core.numbers import numbers_of
-from processors.core.replay import replay
-from processors.core.windows import WINDOWS
+from processors.core.ledger.ledger import Ledger
+from processors.core.reports.measures import numbers_of
+from processors.core.reports.replay import replay
+from processors.core.state.directory import Directory, directory_of
+from processors.core.time.windows import WINDOWS
 from schemas import events as ev
 from schemas.codec import encode
 from schemas.events import Event, Message, RepUpdated
@@ -215,7 +215,7 @@ class Life:
             self._known.append(fact)
             self._ledger.apply(fact)
         self._ledger.advance(self._now_us)
-        self._publish(self._ledger.take_changes())
+        self._publish(self._ledger.drain_changes())
 
     def replayed(self) -> dict[str, Any]:
         """The report of what is known."""

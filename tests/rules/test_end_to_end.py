@@ -18,7 +18,7 @@ import pytest
 
 from config.clock import Clock
 from config.settings import AlertsSettings, ClockSettings, Settings
-from processors.core.instants import HOUR_US, instant_us, moment
+from processors.core.time.instants import HOUR_US, instant_us, moment
 from processors.dev.monitoring import ALERTMANAGERS, PROMETHEUS, Monitoring, MonitoringPorts, monitoring
 from processors.dev.process import LOOPBACK, free_port
 from processors.dev.scrape import get

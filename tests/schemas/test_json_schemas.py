@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from processors.core.instants import DAY_US
-from processors.core.money import cents
+from processors.core.state.money import cents
+from processors.core.time.instants import DAY_US
 from processors.ingest.simulate import Simulator
 from processors.tools.json_schemas import schema_files, stale
 from schemas.codec import decode_event, decode_rep, encode

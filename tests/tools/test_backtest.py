@@ -12,7 +12,7 @@ from rich.console import Console
 
 from config.load_policy import load_policy
 from config.settings import HERE
-from processors.core.backtest import BacktestReport
+from processors.core.reports.backtest import BacktestReport
 from processors.tools.backtest import as_html, as_json, backtest_files, print_backtest
 from schemas.codec import encode
 from schemas.errors import ConfigError, UsageError

@@ -2,7 +2,7 @@
 
 from config.settings import KafkaSettings
 from processors.agents.segments import Log, Mark
-from processors.core.ledger import Ledger
+from processors.core.ledger.ledger import Ledger
 from processors.tools.growth import grown
 from processors.tools.new_log import accepted, changed_topics
 from processors.tools.refolded_part import RefoldedPart

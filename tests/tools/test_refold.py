@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from config.settings import ClockSettings, Settings
-from processors.core.instants import DAY_US, instant_us
-from processors.core.retention import Retention
+from processors.core.ledger.retention import Retention
+from processors.core.time.instants import DAY_US, instant_us
 from processors.tools.dead_letters import as_json
 from processors.tools.kept import Kept
 from processors.tools.published import Place, equal

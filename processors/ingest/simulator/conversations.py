@@ -1,6 +1,6 @@
 """The story of one request: asked, waited, perhaps asked again, answered, reassigned, forgotten, closed, reopened."""
 
-from processors.core.instants import HOUR_US
+from processors.core.time.instants import HOUR_US
 from processors.ingest.simulator.desk import Desk
 from processors.ingest.simulator.people import Customer
 from schemas.events import RequestAnswered, RequestAssigned, RequestClosed, RequestOpened

@@ -1,6 +1,6 @@
 """What a rep's local day brings: activities, requests in bursts, new opportunities, and news about customers."""
 
-from processors.core.instants import HOUR_US
+from processors.core.time.instants import HOUR_US
 from processors.ingest.simulator.conversations import TOPICS, Conversation
 from processors.ingest.simulator.desk import Desk, Pursuit
 from processors.ingest.simulator.people import SEGMENTS, Customer

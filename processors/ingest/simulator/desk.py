@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
-from processors.core.instants import moment
+from processors.core.time.instants import moment
 from processors.ingest.simulator.dice import Dice
 from processors.ingest.simulator.people import Customer, Rep
 from processors.ingest.simulator.shifts import Shift, in_hours

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from processors.core.instants import moment
+from processors.core.time.instants import moment
 from processors.ingest.simulator.dice import Dice
 from processors.ingest.simulator.shifts import Hours
 from schemas.events import RepUpdated

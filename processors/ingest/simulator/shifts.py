@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from processors.core.instants import HOUR_US, instant_us
-from processors.core.zones import zone_days
+from processors.core.time.instants import HOUR_US, instant_us
+from processors.core.time.zones import zone_days
 
 _EPOCH_DAY = date(1970, 1, 1)
 _FRIDAY = 4

@@ -2,7 +2,7 @@
 
 from operator import itemgetter
 
-from processors.core.instants import HOUR_US
+from processors.core.time.instants import HOUR_US
 from schemas.events import Event
 
 Timed = tuple[int, Event]
