@@ -97,9 +97,13 @@ class Part:
                 self.spoken = True
 
     def restore(self, key: bytes, value: bytes | None, offset: int) -> int:
-        """Take a changelog record; gives the number of events in it that are new. Raises JournalError."""
+        """Take a changelog record; gives the number of events in it that are new. Raises JournalError.
+
+        A recovered part has what it wrote itself. Anything else comes from a former owner that did not know yet that it
+        was one: the part reads, or has read, the same events from their topic.
+        """
         self.changelog_offset = max(self.changelog_offset, offset)
-        return self.journal.restore(key, value, self._replay)
+        return 0 if self.recovered else self.journal.restore(key, value, self._replay)
 
     def begin(self, clock_us: int) -> None:
         """Recovery is complete: go on where the changelog ends. From here on, facts are held against the clock."""

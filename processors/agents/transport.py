@@ -63,6 +63,24 @@ class Delivery(Protocol):
         """What the coordinator's answers renew."""
 
 
+class Wanted:
+    """The partitions to fetch from at this moment: during a rebalance, the changelogs only.
+
+    Faust resumes the source partitions first, then seeks to what is committed, and empties its queues last: a batch
+    that was fetched in between would be gone, though the next one would come. A fetch that began before the rebalance
+    may still wait for records then.
+    """
+
+    def __init__(self, asked: Container[Any], consumer: Any) -> None:
+        self._asked = asked
+        self._consumer = consumer
+
+    def __contains__(self, tp: object) -> bool:
+        if tp not in self._asked:
+            return False
+        return not self._consumer.app.rebalancing or self._consumer._is_changelog_tp(tp)
+
+
 class BatchConsumerThread(AIOKafkaConsumerThread):
     """Fetches in its own thread and event loop."""
 
@@ -94,8 +112,9 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
+        wanted = None if active_partitions is None else Wanted(active_partitions, self.consumer)
         with fetcher._subscriptions.fetch_context():
-            return await drain(fetcher, active_partitions, timeout or 0.0, max_records or 1)
+            return await drain(fetcher, wanted, timeout or 0.0, max_records or 1)
 
     def last_words(self) -> dict[TP, Word]:
         """What the broker last said of the partitions that are assigned now."""
@@ -137,11 +156,7 @@ class BatchConsumer(Consumer):
                     yield tp, message
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, Any]:
-        """Fetch. During a rebalance, that is the changelogs only.
-
-        Faust resumes the source partitions first, then seeks to what is committed, and empties its queues last: a batch
-        that was fetched by then would be gone, though the next one would come.
-        """
+        """Fetch. During a rebalance, that is the changelogs only (see Wanted), and in short turns."""
         if self.app.rebalancing and active_partitions is not None:
             changelogs = {tp for tp in active_partitions if self._is_changelog_tp(tp)}
             return await super()._getmany(changelogs, REBALANCING_SECONDS)

@@ -269,6 +269,7 @@ def test_an_orphan_is_said_once_whatever_restarts_follow() -> None:
     for number in range(3):
         counter = Counter(Retention())
         part = counter.desk.part
+        part.recovered = False
         for offset, (key, value) in enumerate(log.items()):
             part.restore(key, value, offset)
         part.begin(CLOCK_US)

@@ -126,6 +126,22 @@ def test_the_position_counts_all_topics() -> None:
     assert part.label == "crm.events/0"
 
 
+def test_a_part_that_stayed_reads_from_the_topic_what_a_former_owner_wrote_late() -> None:
+    """A rebalance reads the changelog from where the part left off: there may be a segment that it did not write."""
+    desk, former = Desk(), Desk()
+    before, late = activity(1), activity(2)
+    former.take(before, late)
+    desk.take(before)
+    _, entries = former.part.cut()
+
+    assert [desk.part.restore(key, value, 7) for key, value in entries] == [0]
+
+    assert desk.part.changelog_offset == 7
+    desk.take(late)
+    assert desk.part.ledger.facts.keys() == {before.event_id, late.event_id}
+    assert desk.part.ledger.quality == {}
+
+
 def test_an_event_of_the_journal_that_cannot_be_read_is_left_out_aloud(caplog: pytest.LogCaptureFixture) -> None:
     """As an earlier version may have kept one: the worker starts, and the others count."""
     desk = Desk()

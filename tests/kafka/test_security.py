@@ -14,12 +14,9 @@ from processors.ingest.topics import all_topics, ensure_topics
 from schemas.errors import ConfigError, Unavailable
 from tests.hostile.onslaught import withstand
 from tests.integration.stack import records, send_raw, wait_until, worker
-from tests.kafka.apache_kafka import program, run, running_nodes, write_properties
+from tests.kafka.apache_kafka import running_nodes, write_properties
+from tests.kafka.secured import PASSWORD, USER, new_certificate, secure_properties
 
-STORE_PASSWORD = "only-for-this-test"
-PASSWORD = "hunter2"
-MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
-KEYTOOL_SECONDS = 60.0
 HOSTILE_RECORDS, SEED = 5_000, 13
 
 pytestmark = pytest.mark.skipif(
@@ -30,14 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate (PEM) for loopback, which signs itself; its key store lies beside it."""
-    directory = tmp_path_factory.mktemp("tls")
-    store = ["-keystore", str(directory / "keys.p12"), "-storepass", STORE_PASSWORD, "-alias", "broker"]
-    names = ["-dname", "CN=localhost", "-ext", f"san=ip:{LOOPBACK},dns:localhost"]
-    run([program("keytool"), "-genkeypair", "-keyalg", "EC", "-validity", "2", *store, *names], KEYTOOL_SECONDS)
-    path = directory / "ca.pem"
-    run([program("keytool"), "-exportcert", "-rfc", "-file", str(path), *store], KEYTOOL_SECONDS)
-    return path
+    return new_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +48,7 @@ def secure(port: int, controller: int, certificate: Path) -> dict[str, object]:
         "advertised.listeners": f"SASL_SSL://{LOOPBACK}:{port}",
         "listener.security.protocol.map": "SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT",
         "inter.broker.listener.name": "SASL_SSL",
-        "sasl.enabled.mechanisms": "PLAIN",
-        "sasl.mechanism.inter.broker.protocol": "PLAIN",
-        "listener.name.sasl_ssl.plain.sasl.jaas.config": (
-            f'{MODULE} required username="broker" password="b" user_broker="b" user_salespulse="{PASSWORD}";'
-        ),
-        "ssl.keystore.type": "PKCS12",
-        "ssl.keystore.location": certificate.with_name("keys.p12"),
-        "ssl.keystore.password": STORE_PASSWORD,
-        "ssl.truststore.type": "PEM",
-        "ssl.truststore.location": certificate,
+        **secure_properties(["SASL_SSL"], certificate),
     }
 
 
@@ -77,7 +58,7 @@ def client_of(port: int, certificate: Path, password: str) -> KafkaSettings:
         "BOOTSTRAP": f"{LOOPBACK}:{port}",
         "SECURITY_PROTOCOL": "SASL_SSL",
         "SASL_MECHANISM": "PLAIN",
-        "SASL_USERNAME": "salespulse",
+        "SASL_USERNAME": USER,
         "SASL_PASSWORD": password,
         "SSL_CAFILE": str(certificate),
     }
