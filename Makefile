@@ -40,7 +40,7 @@ test-compiled: compile  ## the core's tests and property tests on the compiled c
 
 test-kafka: $(STAMP)  ## the integration tests on Apache Kafka (needs Java 17 and Maven)
 	@command -v mvn >/dev/null && command -v java >/dev/null || { echo "make test-kafka needs Java 17 and Maven (mvn) on PATH: install them, or run make test" >&2; exit 1; }
-	SALESPULSE_TEST_BROKER=kafka $(BIN)/python -m pytest tests/integration tests/kafka tests/hostile tests/ingest/test_topics.py tests/ingest/test_check.py -m "not slow and not browser" $(ARGS)
+	SALESPULSE_TEST_BROKER=kafka $(BIN)/python -m pytest tests/integration tests/kafka tests/hostile tests/ingest/test_topics.py tests/commands/test_check.py -m "not slow and not browser" $(ARGS)
 
 test-hostile: $(STAMP)  ## a million hostile records through a worker, on the embedded broker and on Apache Kafka (needs Java 17 and Maven)
 	SALESPULSE_HOSTILE_RECORDS=1000000 $(BIN)/python -m pytest -n 0 tests/hostile $(ARGS)

@@ -16,7 +16,7 @@ import msgspec
 from processors.core.time.instants import instant_us
 from processors.ingest.faults import Faults, with_faults
 from processors.ingest.outgoing import Outgoing, from_events
-from processors.ingest.simulate import Simulator
+from processors.ingest.simulator.simulator import Simulator
 from schemas.codec import decode_event
 from schemas.events import RepUpdated
 

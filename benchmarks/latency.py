@@ -21,7 +21,7 @@ from benchmarks.stack import prepare, running_stack, salespulse, wait_for
 from config.clock import wall_us
 from config.settings import Settings
 from processors.core.time.instants import moment
-from processors.dev.scrape import get
+from processors.dev.metrics_page import get
 from processors.ingest.outgoing import from_messages
 from processors.ingest.produce import produce
 from schemas.errors import Unavailable

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from docs.compact_json import compact
-from processors.board.openapi import document
+from processors.board.api.openapi import document
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "docs" / "semantics.toml"

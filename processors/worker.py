@@ -36,7 +36,7 @@ from schemas.errors import SalespulseError, Unavailable
 logger = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 5.0
-STOP_SECONDS = 20.0
+SHUTDOWN_TIMEOUT_SECONDS = 20.0
 """A stop that takes longer is cut short: what is acknowledged stays, and the rest is read again."""
 SCRAPED_SECONDS = 40.0
 """A worker that stops for a topic stays so long, doing nothing: Prometheus is to see why, and restarts come slowly."""
@@ -112,7 +112,7 @@ async def _run(settings: Settings, given: Given, signals: Signals) -> int:
     await _live(app, stopping)
     warning.cancel()
     watching.cancel()
-    failure = await stop_within(app.stop(), STOP_SECONDS)
+    failure = await stop_within(app.stop(), SHUTDOWN_TIMEOUT_SECONDS)
     if app.crash_reason is not None:
         _tell(app.crash_reason)
     if failure is not None:

@@ -72,7 +72,7 @@ def test_between_two_portions_the_intake_goes_on_and_nothing_is_missed(
         def mark_everything(self) -> None:
             ledger.mark_everything()
 
-        def portions(self, most: int) -> Iterator[Changes]:
+        def drain_portions(self, most: int) -> Iterator[Changes]:
             for changes in ledger.drain_portions(most):
                 yield changes
                 sizes.append(sum(map(len, changes.puts.values())))

@@ -6,7 +6,7 @@ import msgspec
 
 from config.clock import Clock
 from config.settings import ClockSettings
-from processors.board.store import Store
+from processors.board.state.store import Store
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY, Policy
 from schemas.views import OpenOpportunities, OpenRequest, Partial, Section, partial_field
@@ -68,6 +68,10 @@ class Scene:
     def stand(self, rep_id: str, standing: OpenOpportunities, partition: str = PARTITIONS[0]) -> None:
         self.reps[rep_id].standing = [standing]
         self.put(partition, "standing", rep_id, standing)
+
+
+def no_hold(_request: OpenRequest) -> None:
+    """Nobody has acknowledged anything."""
 
 
 def request(rep_id: str, number: int, opened_us: int) -> OpenRequest:

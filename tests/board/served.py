@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from config.clock import Clock
 from config.settings import ClockSettings, RedisSettings, Settings
-from processors.board.app import DESK, EXPOSITION, FOLLOWER, STORE, build_board
+from processors.board.app import ACKNOWLEDGEMENTS, EXPOSITION, FOLLOWER, STORE, build_board
 from processors.read_model.writer import ReadModelWriter
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
@@ -38,7 +38,7 @@ class Served:
         self.client = client
         self.model = model
         self.store = app[STORE]
-        self.desk = app[DESK]
+        self.acknowledgements = app[ACKNOWLEDGEMENTS]
         self.follower = app[FOLLOWER]
         self.exposition = app[EXPOSITION]
         self.walls = walls

@@ -13,8 +13,8 @@ from config.board_settings import BoardSettings
 from config.clock import Clock, wall_us
 from config.settings import ClockSettings, RedisSettings, Settings
 from processors.core.time.instants import moment
+from processors.dev.metrics_page import get
 from processors.dev.redis_server import EmbeddedRedis
-from processors.dev.scrape import get
 from processors.ingest.outgoing import Outgoing, from_messages
 from processors.ingest.topics import ensure_topics
 from schemas.events import Event, Message, RepUpdated

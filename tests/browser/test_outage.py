@@ -12,9 +12,9 @@ import msgspec
 from playwright.sync_api import Page, Route, expect
 
 from config.settings import RedisSettings, Settings
+from processors.dev.metrics_page import get
 from processors.dev.process import free_port
 from processors.dev.redis_server import EmbeddedRedis, embedded_redis
-from processors.dev.scrape import get
 from processors.read_model.redis_connection import connect
 from processors.read_model.writer import ReadModelWriter
 from schemas.events import RepUpdated
@@ -32,7 +32,7 @@ async def introduce(settings: Settings, rep_id: str) -> None:
     await model.close()
 
 
-def test_without_reps_and_with_one_every_view_says_so(here: Stage, open_page: Open, tmp_path: Path) -> None:
+def test_without_reps_and_with_one_every_view_shows_it(here: Stage, open_page: Open, tmp_path: Path) -> None:
     redis = msgspec.structs.replace(here.settings.redis, prefix="nobody")
     settings = msgspec.structs.replace(here.settings, redis=redis)
     with board(settings, tmp_path) as port:
@@ -54,7 +54,7 @@ def test_without_reps_and_with_one_every_view_says_so(here: Stage, open_page: Op
         expect(page.get_by_role("heading", name="Solo")).to_be_visible()
 
 
-def test_a_board_that_starts_without_redis_says_so_and_shows_numbers_once_there_are_some(
+def test_a_board_that_starts_without_redis_reports_it_and_shows_numbers_once_there_are_some(
     here: Stage, open_page: Open, tmp_path: Path, complaints: list[str], keep_picture: Callable[[Page, str], None]
 ) -> None:
     settings = msgspec.structs.replace(here.settings, redis=RedisSettings(url=f"redis://127.0.0.1:{free_port()}/0"))
@@ -74,7 +74,7 @@ def test_a_board_that_starts_without_redis_says_so_and_shows_numbers_once_there_
     complaints[:] = [one for one in complaints if "503" not in one]
 
 
-def test_with_redis_away_the_page_says_since_when_keeps_the_last_state_and_recovers(
+def test_with_redis_away_the_page_shows_since_when_keeps_the_last_state_and_recovers(
     here: Stage, open_page: Open, tmp_path: Path, keep_picture: Callable[[Page, str], None]
 ) -> None:
     page = open_page("/?request=oldest")

@@ -96,7 +96,7 @@ def test_leaderboards_sort_without_a_reload(open_page: Open) -> None:
     assert page.evaluate("window.isTheSame")
 
 
-def test_a_rep_card_draws_the_last_days_and_says_them_as_a_table(open_page: Open) -> None:
+def test_a_rep_card_draws_the_last_days_and_lists_them_as_a_table(open_page: Open) -> None:
     page = open_page("/reps/ann")
     expect(page.locator("figure.chart canvas")).to_be_visible()
     page.get_by_text("As a table").click()

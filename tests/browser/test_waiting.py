@@ -42,7 +42,7 @@ def test_a_request_appears_ages_turns_red_is_acknowledged_and_goes_when_answered
     here.tell(story.opened(here.minute() - 30, name, customer=name, rep_id="ann", topic="pricing"))
     mine = row(page, name)
     expect(mine).to_be_visible()
-    expect(mine).to_have_class("place-0")
+    expect(mine).to_have_class("age-0")
     first_level = mine.locator("td").first
     expect(first_level).to_contain_text("min")
     expect(mine.get_by_role("link", name=name)).to_have_attribute(
@@ -50,16 +50,16 @@ def test_a_request_appears_ages_turns_red_is_acknowledged_and_goes_when_answered
     )
     keep_picture(page, "waiting-new")
 
-    expect(mine).to_have_class("place-1")
+    expect(mine).to_have_class("age-1")
     expect(first_level).to_have_class("past")
     expect(first_level).to_have_css("color", red(page))
     keep_picture(page, "waiting-late")
 
     page.get_by_label("Your name").fill("Mia <b>")
     mine.get_by_role("button", name="Acknowledge").click()
-    expect(mine).to_have_class("place-1 held")
+    expect(mine).to_have_class("age-1 held")
     expect(mine).to_contain_text("Taken by Mia <b>")
-    expect(page.locator("#said")).to_have_text(f"Acknowledged: {name}")
+    expect(page.locator("#announcement")).to_have_text(f"Acknowledged: {name}")
     keep_picture(page, "waiting-acknowledged")
 
     here.tell(story.answered(here.minute(), "ann", name, customer=name))
@@ -78,7 +78,7 @@ def test_a_snoozed_request_wakes_by_itself(here: Stage, open_page: Open) -> None
     here.tell(story.answered(here.minute(), "bob", name, customer=name))
 
 
-def test_a_refused_wish_is_told_and_changes_nothing(here: Stage, open_page: Open, complaints: list[str]) -> None:
+def test_a_refused_action_is_reported_and_changes_nothing(here: Stage, open_page: Open, complaints: list[str]) -> None:
     page = open_page("/?request=oldest")
     mine = row(page, "oldest")
     mine.locator("td.acts").evaluate("(cell) => { cell.dataset.turn = '9'; }")

@@ -14,7 +14,7 @@ from processors.core.time.instants import DAY_US, HOUR_US, instant_us, moment
 from processors.ingest.faults import Faults, with_faults
 from processors.ingest.outgoing import Outgoing, from_events, from_messages
 from processors.ingest.produce import produce
-from processors.ingest.simulate import Simulator
+from processors.ingest.simulator.simulator import Simulator
 from schemas.errors import Unavailable
 from schemas.events import Event, EventRetracted, RepUpdated
 

@@ -1,4 +1,4 @@
-"""A policy file says what holds, and a mistake in it is told with its line, its value and what is allowed."""
+"""A policy file defines what holds, and a mistake in it is reported with its line, its value and what is allowed."""
 
 import re
 from datetime import UTC, date, datetime

@@ -19,7 +19,7 @@ from processors.core.time.instants import SECOND_US, moment
 from processors.ingest.clients import admin_client, consumer
 from processors.ingest.outgoing import FullSpeed, Live, Outgoing, Steady, from_events, from_messages
 from processors.ingest.produce import Batches, Delivery, deliver, produce, write_lines
-from processors.ingest.simulate import Simulator
+from processors.ingest.simulator.simulator import Simulator
 from schemas.errors import Unavailable, UsageError
 
 PARTITIONS = 3

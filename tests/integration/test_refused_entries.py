@@ -8,9 +8,9 @@ import msgspec
 from config.settings import Settings
 from processors.agents.refusals import SPEAKER
 from processors.agents.segments import decode_segment
+from processors.commands.dead_letters import latest, replay_mended, values
+from processors.commands.verify import verify
 from processors.ingest.outgoing import from_messages
-from processors.tools.dead_letters import latest, replay_mended, values
-from processors.tools.verify import verify
 from schemas.events import RepUpdated
 from tests.integration.stack import ReadModel, Worker, records, send_raw, wait_until, worker
 

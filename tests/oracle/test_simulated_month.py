@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from processors.core.reports.replay import replay
-from processors.ingest.simulate import Simulator
+from processors.ingest.simulator.simulator import Simulator
 from schemas.codec import decode_message, encode
 from schemas.policy import DEFAULT_POLICY
 from tests.oracle import oracle

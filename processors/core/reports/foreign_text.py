@@ -3,7 +3,7 @@
 import re
 
 _STEERING = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ud800-\udfff\ufeff]"
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ud800-\udfff\ufeff]"
 )
 """Control characters, line ends, marks of direction, invisible characters and halves of characters. Those that join
 letters (U+200C, U+200D) belong to words and emoji."""
