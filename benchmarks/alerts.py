@@ -30,7 +30,7 @@ from config.settings import Settings
 from processors.core.instants import HOUR_US, SECOND_US, moment
 from processors.dev.process import ChildProcess
 from processors.dev.scrape import Page
-from processors.ingest.outgoing import from_messages
+from processors.kafka.timed_messages import from_messages
 from processors.sinks.keys import Keys
 from schemas.alerts import Transition
 from schemas.events import RequestOpened

@@ -11,7 +11,7 @@ import msgspec
 from benchmarks.machine import resident_mib
 from benchmarks.mix import with_worker_gc
 from processors.agents.journal import Journal
-from processors.agents.parts import Part
+from processors.agents.partitions import Part
 from processors.core.directory import Directory
 from processors.core.instants import SECOND_US, moment
 from processors.core.ledger import Ledger

@@ -212,7 +212,7 @@ def topics(only_check: bool, accept_new_log: bool, grow: int | None, config_file
         from processors.tools import growth  # noqa: PLC0415
 
         raise SystemExit(growth.grow(settings, grow, output()))
-    from processors.ingest.topics import run_topics  # noqa: PLC0415
+    from processors.kafka.topics import run_topics  # noqa: PLC0415
 
     raise SystemExit(run_topics(settings, output(), create=not only_check))
 

@@ -21,12 +21,12 @@ from config.logs import configure_logs
 from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
 from config.settings import Settings, exposed_files
 from processors.agents.app import Given, WorkerApp, build_app
-from processors.agents.hearing import Hearing
+from processors.agents.broker_liveness import Hearing
+from processors.agents.idle_reminder import BEAT_SECONDS, Waiting
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.startup import wait_for_topics
 from processors.agents.topic_watch import TopicChanged
-from processors.agents.waiting import BEAT_SECONDS, Waiting
-from processors.agents.watching import watch_topics
+from processors.agents.topic_watch_loop import watch_topics
 from processors.sinks.read_model import ReadModel
 from processors.sinks.redis_client import connect
 from processors.sinks.redis_probe import warn_of_cluster

@@ -14,24 +14,24 @@ from yarl import URL
 
 from config.settings import KafkaSettings, Settings
 from config.tls import kafka_ssl_context
-from processors.agents.changelog import JournalTable
+from processors.agents.alert_reconciliation import LOOK_SECONDS, Takeover
+from processors.agents.broker_liveness import Word
 from processors.agents.checkpoints import Checkpoints, OutputTopics
-from processors.agents.dead_letters import DeadLetters
-from processors.agents.directory import DirectoryTable
+from processors.agents.dead_letter_messages import DeadLetters
+from processors.agents.directory_dead_letters import Refusals
 from processors.agents.directory_log import DirectoryLog
-from processors.agents.hearing import Word
+from processors.agents.directory_table import DirectoryTable
 from processors.agents.intake import Intake, LostRecords
+from processors.agents.journal_table import JournalTable
+from processors.agents.kafka_writer import Outgoing
 from processors.agents.lease import Lease
-from processors.agents.messenger import MAX_BATCH_BYTES, Messenger
+from processors.agents.leased_producer import MAX_BATCH_BYTES, Messenger
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.outgoing import Outgoing
 from processors.agents.ownership import BrokerLogs, Ownership
-from processors.agents.parts import Parts
+from processors.agents.partitions import Parts
+from processors.agents.publication_target import ReadModel
 from processors.agents.publishing import Publisher
-from processors.agents.read_model import ReadModel
 from processors.agents.recovery import AssignedTables
-from processors.agents.refusals import Refusals
-from processors.agents.takeover import LOOK_SECONDS, Takeover
 from processors.agents.timers import SIZES_SECONDS, Timers
 from processors.agents.topic_watch import TopicWatch
 from processors.agents.transport import BatchTransport
@@ -39,8 +39,8 @@ from processors.core.directory import Directory, directory_of
 from processors.core.instants import SECOND_US
 from processors.core.ledger import Ledger
 from processors.core.retention import Retention
-from processors.sinks.batch_hooks import read_safely
-from processors.sinks.kafka_client import connection
+from processors.kafka.client_hooks import read_safely
+from processors.kafka.connection import async_options
 from schemas.policy import Policy
 
 STREAM_BUFFER = 4
@@ -259,7 +259,7 @@ def _started_producer(app: WorkerApp) -> AIOKafkaProducer:
 
 
 def _new_reader(kafka: KafkaSettings) -> AIOKafkaConsumer:
-    return AIOKafkaConsumer(**connection(kafka), auto_offset_reset="earliest")
+    return AIOKafkaConsumer(**async_options(kafka), auto_offset_reset="earliest")
 
 
 def _add_intake(app: WorkerApp, intake: Intake) -> None:

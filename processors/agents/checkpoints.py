@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import msgspec
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from processors.agents.dead_letters import DeadLetters
+from processors.agents.dead_letter_messages import DeadLetters
+from processors.agents.kafka_writer import Message, Outgoing
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.outgoing import Message, Outgoing
 from processors.agents.ownership import Ownership
-from processors.agents.parts import Part, Parts
+from processors.agents.partitions import Part, Parts
 from schemas.alerts import Takeover, Transition
 from schemas.errors import Reason
 

@@ -3,11 +3,11 @@
 import logging
 from dataclasses import dataclass
 
-from processors.agents.directory import DirectoryTable
-from processors.agents.parts import Part, Parts
-from processors.agents.read_model import ReadModel
-from processors.agents.refusals import SPEAKER
-from processors.agents.segments import Log
+from processors.agents.directory_dead_letters import SPEAKER
+from processors.agents.directory_table import DirectoryTable
+from processors.agents.journal_format import Log
+from processors.agents.partitions import Part, Parts
+from processors.agents.publication_target import ReadModel
 from processors.agents.topic_watch import TopicWatch
 
 logger = logging.getLogger(__name__)

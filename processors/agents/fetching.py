@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
 from faust.types import TP
 
-from processors.sinks.batches import Report
-from processors.sinks.frames import Stretch
+from processors.kafka.record_batches import Report
+from processors.kafka.record_frames import Stretch
 
 PORTION_BYTES = 8 * 1024 * 1024
 """What is applied in one go ends with the batch that reaches it: a compressed one may have become very large."""

@@ -13,17 +13,17 @@ from typing import Any, Protocol, get_args
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from processors.agents.dead_letters import DeadLetters
+from processors.agents.dead_letter_messages import DeadLetters
 from processors.agents.fetching import Fetched, Reading, Record
-from processors.agents.garbage import state_grows
+from processors.agents.gc_control import state_grows
+from processors.agents.kafka_writer import Message
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.outgoing import Message
-from processors.agents.parts import Part, Parts
+from processors.agents.partitions import Part, Parts
 from processors.core.batches import Misplaced, Refused, apply_messages
 from processors.core.instants import DAY_US
 from processors.core.quality import day_of
-from processors.sinks.frames import Stretch
-from processors.sinks.kafka_client import line
+from processors.kafka.connection import first_line
+from processors.kafka.record_frames import Stretch
 from schemas.errors import Reason, SalespulseError
 from schemas.events import Event
 
@@ -148,7 +148,7 @@ class Intake:
             await self._broker.check_topics()
         except (KafkaError, OSError) as error:
             # It cannot be asked just now. Whoever watches the topics all the time asks again.
-            logger.warning("%s/%d: from offset %d to %d once more (%s)", *tp, start, expected - 1, line(error))
+            logger.warning("%s/%d: from offset %d to %d once more (%s)", *tp, start, expected - 1, first_line(error))
 
     def _refuse(self, part: Part, tp: TP, refused: Refused[Record]) -> None:
         """What did not count is noted, and is a dead letter unless it is a duplicate or a tombstone."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from processors.agents.segments import (
+from processors.agents.journal_format import (
     SEGMENT_BYTES,
     TAIL_BYTES,
     Mark,

@@ -9,8 +9,8 @@ from aiokafka.errors import KafkaError
 
 from config.settings import KafkaSettings
 from processors.agents.lease import Lease
-from processors.sinks.kafka_client import line
-from processors.sinks.topic_identity import topic_ids
+from processors.kafka.connection import first_line
+from processors.kafka.topic_identity import topic_ids
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class BrokerLogs:
         try:
             ids = await topic_ids(self.kafka, topics)
         except (KafkaError, OSError) as error:
-            logger.warning("%s does not say which topics it has: %s", self.kafka.bootstrap, line(error))
+            logger.warning("%s does not say which topics it has: %s", self.kafka.bootstrap, first_line(error))
             return None
         found = [ids.get(topic) for topic in topics]
         return UNKNOWN if None in found else ",".join(filter(None, found))
@@ -70,5 +70,7 @@ class BrokerLogs:
         try:
             return await self.ends(number)
         except (KafkaError, OSError) as error:
-            logger.warning("%s does not say where partition %d ends: %s", self.kafka.bootstrap, number, line(error))
+            logger.warning(
+                "%s does not say where partition %d ends: %s", self.kafka.bootstrap, number, first_line(error)
+            )
             return None

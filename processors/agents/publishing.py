@@ -12,8 +12,8 @@ from itertools import chain
 
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.ownership import Ownership
-from processors.agents.parts import Part, Parts
-from processors.agents.read_model import ACCEPTED, EMPTY, FORMER, ReadModel
+from processors.agents.partitions import Part, Parts
+from processors.agents.publication_target import ACCEPTED, EMPTY, FORMER, ReadModel
 from processors.core.directory import Directory
 from processors.core.instants import SECOND_US
 from schemas.errors import Unavailable

@@ -17,7 +17,7 @@ from faust.tables import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode.utils.queues import ThrowableQueue
 
-from processors.agents.parts import NOWHERE
+from processors.agents.partitions import NOWHERE
 
 logger = logging.getLogger(__name__)
 

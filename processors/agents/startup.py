@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from aiokafka.errors import KafkaError
 
 from config.settings import KafkaSettings
-from processors.sinks.kafka_client import line, partition_counts
+from processors.kafka.admin import partition_counts
+from processors.kafka.connection import first_line
 from schemas.errors import SalespulseError
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ async def wait_for_topics(kafka: KafkaSettings) -> int:
             return check_topics(kafka, await partition_counts(kafka))
         except (KafkaError, OSError) as error:
             if time.monotonic() - reminded_at >= REMIND_SECONDS:
-                logger.warning("%s does not answer (%s): trying again every second", kafka.bootstrap, line(error))
+                logger.warning("%s does not answer (%s): trying again every second", kafka.bootstrap, first_line(error))
                 reminded_at = time.monotonic()
         await asyncio.sleep(RETRY_SECONDS)
 

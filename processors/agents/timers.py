@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from faust.types import TP
 
+from processors.agents.broker_liveness import Word
 from processors.agents.checkpoints import Checkpoints
-from processors.agents.directory import DirectoryTable
-from processors.agents.hearing import Word
+from processors.agents.directory_table import DirectoryTable
 from processors.agents.lease import Lease
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.parts import Part, Parts
+from processors.agents.partitions import Part, Parts
 from processors.agents.publishing import Publisher
 
 SIZES_SECONDS = 15.0

@@ -13,10 +13,10 @@ from typing import Literal
 from faust.types import TP
 
 from config.settings import KafkaSettings
-from processors.agents.hearing import Word
+from processors.agents.broker_liveness import Word
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.parts import Part, Parts
-from processors.sinks.topic_identity import TopicDescription, describe_topics
+from processors.agents.partitions import Part, Parts
+from processors.kafka.topic_identity import TopicDescription, describe_topics
 from schemas.errors import SalespulseError
 
 Fault = Literal["made_anew", "truncated", "partitions", "missing"]

@@ -22,10 +22,10 @@ from faust.transport.drivers.aiokafka import (
 )
 from faust.types import TP, ConsumerMessage
 
+from processors.agents.broker_liveness import Word, last_words
 from processors.agents.fetching import Fetched, Reading, drain
-from processors.agents.hearing import Word, last_words
 from processors.agents.lease import Lease, watched
-from processors.agents.log_ends import true_ends
+from processors.kafka.partition_ends import true_ends
 
 FETCH_WAIT_MS = 100
 """How long the broker may keep a request open for which it has nothing. Meanwhile aiokafka asks that broker for nothing

@@ -14,8 +14,9 @@ from aiokafka import AIOKafkaProducer
 from config.settings import KafkaSettings
 from processors.board.held import turn_key
 from processors.board.store import Store
+from processors.kafka.producer import running_producer
 from processors.notifier.acks import AckEvent, Acks, Hold, TurnKey
-from processors.notifier.kafka import AckTopic, running_producer
+from processors.notifier.kafka import AckTopic
 from schemas.errors import Unavailable
 from schemas.views import OpenRequest
 

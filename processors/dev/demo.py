@@ -30,7 +30,7 @@ from processors.dev.process import LOOPBACK, ChildProcess
 from processors.dev.redis_server import embedded_redis
 from processors.dev.scrape import get, metrics
 from processors.dev.words import Outcome, Places, alert, counted, introduction, read_numbers, summary, ticker
-from processors.ingest.topics import ensure_topics
+from processors.kafka.topics import ensure_topics
 from schemas.errors import SalespulseError, Unavailable
 
 READY_SECONDS = 60.0

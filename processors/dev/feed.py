@@ -8,9 +8,10 @@ import msgspec
 from config.clock import Clock
 from config.settings import KafkaSettings
 from processors.core.instants import DAY_US
-from processors.ingest.outgoing import FullSpeed, Live, Outgoing, Pace, from_events, from_messages
-from processors.ingest.produce import Delivery, produce
 from processors.ingest.simulate import Simulator
+from processors.kafka.bulk_producer import Delivery, produce
+from processors.kafka.pacing import FullSpeed, Live, Pace
+from processors.kafka.timed_messages import TimedMessage, from_events, from_messages
 
 LONGEST_WAIT_US = 100_000
 """A pause of the live team is taken in pieces, so that it can be told to stop."""
@@ -70,13 +71,13 @@ class Feed:
         except Exception as error:  # noqa: BLE001 -- a thread cannot raise: whoever watches does
             self.failure = error
 
-    def _produce(self, outgoing: Iterator[Outgoing], pace: Pace) -> Delivery:
+    def _produce(self, outgoing: Iterator[TimedMessage], pace: Pace) -> Delivery:
         return produce(self._kafka, self._kafka.events_topics[0], outgoing, pace, self._landed)
 
     def _landed(self, delivery: Delivery) -> None:
         self.delivery = delivery
 
-    def _watched(self, outgoing: Iterator[Outgoing], on_share: OnShare) -> Iterator[Outgoing]:
+    def _watched(self, outgoing: Iterator[TimedMessage], on_share: OnShare) -> Iterator[TimedMessage]:
         length_us = self._live_from_us - self._start_us
         for message in outgoing:
             on_share((message[0] - self._start_us) / length_us)

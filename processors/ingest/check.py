@@ -12,9 +12,10 @@ from config.data_dir import require_data_dir
 from config.load_policy import load_policy
 from config.settings import Settings, exposed_files
 from processors.core.instants import DAY_US
-from processors.ingest.clients import DEFAULT_TIMEOUT_SECONDS, admin_client
-from processors.ingest.topics import all_topics, examine, problems
-from processors.sinks.codecs import MEND, NAMES, missing
+from processors.kafka.admin import admin_client
+from processors.kafka.compression import MEND, NAMES, missing
+from processors.kafka.connection import DEFAULT_TIMEOUT_SECONDS
+from processors.kafka.topics import all_topics, examine, problems
 from processors.sinks.keys import Keys
 from processors.sinks.redis_client import connect
 from processors.sinks.redis_probe import probe_redis

@@ -21,9 +21,10 @@ from processors.ingest.csv_import import CsvImport, ImportReport, in_order_of_ti
 from processors.ingest.faults import Faults, with_faults
 from processors.ingest.lateness import Lateness
 from processors.ingest.mapping import load_mapping
-from processors.ingest.outgoing import FullSpeed, Live, Outgoing, Pace, Steady, from_events, from_messages
-from processors.ingest.produce import Delivery, produce, write_lines
 from processors.ingest.simulate import Simulator
+from processors.kafka.bulk_producer import Delivery, produce, write_lines
+from processors.kafka.pacing import FullSpeed, Live, Pace, Steady
+from processors.kafka.timed_messages import TimedMessage, from_events, from_messages
 from schemas.errors import UsageError
 from schemas.events import Message, RepUpdated
 
@@ -66,14 +67,14 @@ class Target(msgspec.Struct, frozen=True):
         """Entries of the directory; raises Unavailable, UsageError."""
         return self._send(self.settings.kafka.reps_topic, from_messages(reps), FullSpeed())
 
-    def send_events(self, outgoing: Iterable[Outgoing], pace: Pace, lateness: Lateness) -> Delivery:
+    def send_events(self, outgoing: Iterable[TimedMessage], pace: Pace, lateness: Lateness) -> Delivery:
         """Events, as `lateness` has watched them; raises Unavailable, UsageError."""
         delivery = self._send(self.settings.kafka.events_topics[0], outgoing, pace)
         if self.stream is None:  # lines may be for a replay, which refuses nothing for its instant
             self.warnings.extend(lateness.warnings())
         return delivery
 
-    def _send(self, topic: str, outgoing: Iterable[Outgoing], pace: Pace) -> Delivery:
+    def _send(self, topic: str, outgoing: Iterable[TimedMessage], pace: Pace) -> Delivery:
         if self.stream is not None:
             return write_lines(outgoing, self.stream, pace)
         return produce(self.settings.kafka, topic, outgoing, pace)

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from config.clock import Clock
 from config.settings import Settings
 from processors.core.instants import SECOND_US
+from processors.kafka.connection import first_line
 from processors.notifier.acks import turn_of
 from processors.notifier.feed import POLL_MS, Feed
 from processors.notifier.holds import Holds
@@ -21,7 +22,6 @@ from processors.notifier.owners import FORMER, Owners
 from processors.notifier.receiver import Receiver
 from processors.notifier.teller import Teller
 from processors.notifier.told import DeadLetters, ToldLog
-from processors.sinks.kafka_client import line
 from schemas.alerts import Transition, decode_transition
 from schemas.codec import UNREADABLE
 
@@ -70,7 +70,7 @@ class Delivery:
                 try:
                     await self._round()
                 except KafkaError as error:
-                    logger.warning("%s: %s; reading everything again", self._receiver.name, line(error))
+                    logger.warning("%s: %s; reading everything again", self._receiver.name, first_line(error))
                     self._feed.reassigned = True
                     await asyncio.sleep(KAFKA_PAUSE_SECONDS)
             await self._let_go()

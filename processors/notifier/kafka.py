@@ -1,33 +1,14 @@
-"""Producers of the notifier and the board, and the topic of acknowledgements."""
-
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+"""The topic of acknowledgements."""
 
 import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from config.settings import KafkaSettings
+from processors.kafka.connection import first_line
 from processors.notifier.acks import AckEvent
-from processors.sinks.kafka_client import REQUEST_MS, connection, line
 from schemas.errors import Unavailable
 
 Headers = tuple[tuple[str, bytes], ...]
-
-
-@asynccontextmanager
-async def running_producer(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaProducer]:
-    """A producer whose records are acknowledged by all in-sync replicas; raises Unavailable if it cannot start."""
-    producer = AIOKafkaProducer(**connection(kafka), acks="all", request_timeout_ms=REQUEST_MS)
-    try:
-        await producer.start()
-    except KafkaError as error:
-        await producer.stop()
-        raise Unavailable(f"Kafka at {kafka.bootstrap}: {line(error)}") from error
-    try:
-        yield producer
-    finally:
-        await producer.stop()
 
 
 class AckTopic:
@@ -42,4 +23,6 @@ class AckTopic:
         try:
             await self._producer.send_and_wait(self._topic, msgspec.json.encode(event), key)
         except KafkaError as error:
-            raise Unavailable(f"topic {self._topic} takes no record: {line(error)}; nothing was changed") from error
+            raise Unavailable(
+                f"topic {self._topic} takes no record: {first_line(error)}; nothing was changed"
+            ) from error

@@ -18,13 +18,16 @@ from config.notifier_settings import NotifierSettings, is_address
 from config.policy_reload import ignore_hangup
 from config.settings import Settings, exposed_files
 from config.values import Secret
+from processors.kafka.admin import partition_counts
+from processors.kafka.connection import first_line
+from processors.kafka.producer import running_producer
 from processors.notifier.acks import Acks
 from processors.notifier.alertmanager import Alertmanager
 from processors.notifier.delivery import Delivery, Given
 from processors.notifier.faults import fault_of
 from processors.notifier.holds import Holds
 from processors.notifier.http import Poster
-from processors.notifier.kafka import AckTopic, running_producer
+from processors.notifier.kafka import AckTopic
 from processors.notifier.mail import Mail
 from processors.notifier.metrics import NotifierMetrics
 from processors.notifier.notices import Habits
@@ -32,7 +35,6 @@ from processors.notifier.reach import watch_kafka
 from processors.notifier.receiver import Receiver
 from processors.notifier.slack import Slack
 from processors.notifier.webhook import Webhook
-from processors.sinks.kafka_client import line, partition_counts
 from processors.sinks.redis_client import connect
 from processors.web.metrics_port import serve_metrics
 from schemas.errors import ConfigError, Unavailable
@@ -162,7 +164,7 @@ async def notify(
                 for task in watching:
                     task.cancel()
     except* KafkaError as group:
-        raise Unavailable(f"Kafka at {settings.kafka.bootstrap}: {line(group.exceptions[0])}") from group
+        raise Unavailable(f"Kafka at {settings.kafka.bootstrap}: {first_line(group.exceptions[0])}") from group
     finally:
         await redis.close()
 
@@ -173,7 +175,7 @@ async def _keep_delivering(receiver: Receiver, given: Given, stop: asyncio.Event
         try:
             await Delivery(receiver, given).run(stop)
         except KafkaError as error:
-            logger.warning("%s: Kafka at %s: %s", receiver.name, given.settings.kafka.bootstrap, line(error))
+            logger.warning("%s: Kafka at %s: %s", receiver.name, given.settings.kafka.bootstrap, first_line(error))
         except Exception as error:  # noqa: BLE001 -- it is counted, and an alert rule watches the count
             logger.error("%s: %s; begun again in %g s", receiver.name, fault_of(error), RESTART_SECONDS)  # noqa: TRY400
         else:
@@ -193,7 +195,7 @@ async def _topics_are_there(settings: Settings, stop: asyncio.Event) -> bool:
             missing = sorted(needed - (await partition_counts(kafka)).keys())
         except (KafkaError, OSError) as error:
             if tries % REMINDED_TRIES == 0:
-                logger.warning("%s does not answer (%s): trying again every second", kafka.bootstrap, line(error))
+                logger.warning("%s does not answer (%s): trying again every second", kafka.bootstrap, first_line(error))
             tries += 1
             await asyncio.sleep(RETRY_SECONDS)
             continue

@@ -14,9 +14,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from config.settings import KafkaSettings
+from processors.kafka.connection import async_options
 from processors.notifier.kafka import Headers
 from processors.notifier.notices import Notice, Word
-from processors.sinks.kafka_client import connection
 from schemas.codec import UNREADABLE
 
 POLL_MS = 200
@@ -64,7 +64,7 @@ class ToldLog:
     async def read(self) -> Memory:
         """Everything that is in the log; raises KafkaError."""
         memory, unreadable = Memory({}, {}), 0
-        reader = AIOKafkaConsumer(**connection(self._kafka), auto_offset_reset="earliest")
+        reader = AIOKafkaConsumer(**async_options(self._kafka), auto_offset_reset="earliest")
         await reader.start()
         try:
             tps = [TopicPartition(self._topic, number) for number in await self._producer.partitions_for(self._topic)]

@@ -12,10 +12,10 @@ from rich.table import Table
 
 from config.settings import KafkaSettings, Settings
 from processors.core.instants import rfc3339
-from processors.ingest.clients import producer
-from processors.ingest.outgoing import key_of
+from processors.kafka.producer import producer
+from processors.kafka.timed_messages import key_of
+from processors.kafka.topic_reader import TopicRecord, read_topics
 from processors.tools.legible import legible
-from processors.tools.topic import TopicRecord, read_topics
 from schemas.codec import decode_message
 from schemas.errors import BadRecord, UsageError
 from schemas.events import Message, RepUpdated

@@ -17,13 +17,13 @@ from processors.core.explain_opportunity import OpportunityAccount, explain_oppo
 from processors.core.identity import require_same
 from processors.core.ledger import Ledger
 from processors.core.replay import Replay
+from processors.kafka.topic_reader import TopicRecord, read_topics
 from processors.tools.kept import read_kept
 from processors.tools.legible import legible
 from processors.tools.lines import BadLine, Line
 from processors.tools.new_log import read_logs
 from processors.tools.refold import Refold
 from processors.tools.replay import span
-from processors.tools.topic import TopicRecord, read_topics
 from schemas.codec import decode_message
 from schemas.errors import BadRecord, UsageError
 from schemas.events import Event, Message, RepUpdated

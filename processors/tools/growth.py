@@ -17,14 +17,15 @@ from rich.console import Console
 from config.clock import in_force, wall_us
 from config.settings import KafkaSettings, Settings
 from processors.core.instants import FOREVER_US
-from processors.ingest.clients import admin_client, consumer, producer
-from processors.ingest.topics import create_missing, wanted_topics
+from processors.kafka.admin import admin_client
+from processors.kafka.producer import producer
+from processors.kafka.topic_reader import TopicReader, TopicRecord, consumer
+from processors.kafka.topics import create_missing, wanted_topics
 from processors.sinks.keys import Keys
 from processors.sinks.read_model import ReadModel
 from processors.sinks.redis_client import connect
 from processors.tools.kept import read_kept
 from processors.tools.stopped import require_no_workers
-from processors.tools.topic import TopicReader, TopicRecord
 from schemas.codec import decode_kept, encode
 from schemas.errors import BadRecord, UsageError
 from schemas.events import Event

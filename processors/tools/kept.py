@@ -9,10 +9,10 @@ from contextlib import suppress
 
 from config.settings import KafkaSettings
 from processors.agents.journal import Journal
-from processors.agents.parts import NOBODY
-from processors.agents.segments import ForeignRecord, JournalError
+from processors.agents.journal_format import ForeignRecord, JournalError
+from processors.agents.partitions import NOBODY
 from processors.core.instants import instant_us
-from processors.tools.topic import read_topics
+from processors.kafka.topic_reader import read_topics
 from schemas.codec import UNREADABLE, parse_kept
 from schemas.errors import Unavailable
 from schemas.events import Event

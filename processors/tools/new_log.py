@@ -21,12 +21,14 @@ from rich.console import Console
 from config.clock import wall_us
 from config.settings import KafkaSettings, Settings
 from processors.agents.journal import Journal
-from processors.agents.segments import ForeignRecord, Log, Mark, decode_segment
-from processors.ingest.clients import admin_client, consumer, producer, unreachable
-from processors.sinks.topic_identity import topic_ids
+from processors.agents.journal_format import ForeignRecord, Log, Mark, decode_segment
+from processors.kafka.admin import admin_client
+from processors.kafka.connection import unreachable
+from processors.kafka.producer import producer
+from processors.kafka.topic_identity import topic_ids
+from processors.kafka.topic_reader import TopicReader, consumer, read_topics
 from processors.tools.published import read_positions
 from processors.tools.stopped import Extent, extents, require_no_workers
-from processors.tools.topic import TopicReader, read_topics
 from schemas.errors import Unavailable
 
 TAIL_RECORDS = 100

@@ -12,16 +12,16 @@ import msgspec
 from config.clock import Clock
 from config.load_policy import load_policy
 from config.settings import Settings
-from processors.agents.refusals import SPEAKER
-from processors.agents.segments import Log
+from processors.agents.directory_dead_letters import SPEAKER
+from processors.agents.journal_format import Log
 from processors.core.directory import directory_of
 from processors.core.instants import DAY_MS, FOREVER_US
 from processors.core.ledger import Ledger
 from processors.core.retention import Retention
+from processors.kafka.topic_reader import TopicRecord
 from processors.tools.kept import Kept
 from processors.tools.published import DIRECTORY, Fields, Place
 from processors.tools.refolded_part import RefoldedPart
-from processors.tools.topic import TopicRecord
 from schemas.codec import UNREADABLE, decode_event, decode_rep
 from schemas.errors import BadRecord, Reason
 

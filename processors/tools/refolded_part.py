@@ -7,15 +7,15 @@ from contextlib import suppress
 import msgspec
 
 from config.clock import wall_us
-from processors.agents.segments import Log
+from processors.agents.journal_format import Log
 from processors.core.desks import bump
 from processors.core.instants import DAY_MS, DAY_US, instant_us, moment
 from processors.core.ledger import SKEW_US, Ledger
 from processors.core.quality import day_of, day_range, with_folded
 from processors.core.retention import Retention
+from processors.kafka.topic_reader import TopicRecord
 from processors.tools.kept import Kept
 from processors.tools.published import Fields, Place
-from processors.tools.topic import TopicRecord
 from schemas.codec import decode_kept
 from schemas.errors import BadRecord, Reason
 from schemas.views import Changes

@@ -15,13 +15,12 @@ from rich.table import Table
 
 from config.clock import Clock, in_force
 from config.settings import Settings
-from processors.ingest.clients import consumer
+from processors.kafka.topic_reader import TopicReader, consumer
 from processors.tools.kept import read_kept
 from processors.tools.legible import legible
 from processors.tools.new_log import read_logs
 from processors.tools.published import Fields, Place, equal, read_clocks, read_fields, read_positions, readable
 from processors.tools.refold import Refold
-from processors.tools.topic import TopicReader
 from schemas.errors import ConfigError, Unavailable
 
 ROUNDS = 8

@@ -8,8 +8,8 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from processors.agents.checkpoints import Checkpoints, OutputTopics
-from processors.agents.dead_letters import DeadLetters
-from processors.agents.outgoing import Outgoing
+from processors.agents.dead_letter_messages import DeadLetters
+from processors.agents.kafka_writer import Outgoing
 from processors.core.instants import DAY_US, instant_us
 from processors.core.retention import Retention
 from schemas.alerts import Takeover, Transition, takeover_of

@@ -1,6 +1,6 @@
 """Dead letters: as they came, with the reason and the place."""
 
-from processors.agents.dead_letters import MOST_BYTES, MOST_KEY_BYTES, DeadLetters
+from processors.agents.dead_letter_messages import MOST_BYTES, MOST_KEY_BYTES, DeadLetters
 from schemas import codec
 from schemas.errors import BadRecord, Reason
 from tests.agents.workbench import Record

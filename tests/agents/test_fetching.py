@@ -15,8 +15,8 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from processors.agents.fetching import Fetched, Reading, drain
-from processors.sinks.batches import RecordSet
-from processors.sinks.frames import Stretch
+from processors.kafka.record_batches import RecordSet
+from processors.kafka.record_frames import Stretch
 
 PARTITION = TopicPartition("crm.events", 2)
 CONTROL = 0x20

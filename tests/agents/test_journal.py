@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.agents.journal import Entry, Journal
-from processors.agents.segments import SEGMENT_BYTES, TAIL_BYTES, Mark, decode_segment
+from processors.agents.journal_format import SEGMENT_BYTES, TAIL_BYTES, Mark, decode_segment
 
 TOPIC = "crm.events"
 

@@ -11,8 +11,8 @@ import pytest
 from faust.assignor.client_assignment import ClientAssignment
 from faust.types import TP
 
+from processors.agents.journal_format import encode_key
 from processors.agents.recovery import AssignedRecovery, ChangelogQueue
-from processors.agents.segments import encode_key
 from tests.agents.test_tables import JOURNAL, Bench, segment
 from tests.agents.workbench import TOPIC
 from tests.story import activity

@@ -11,13 +11,13 @@ from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
 from processors.agents.app import Given, WorkerApp, build_app
-from processors.agents.changelog import JournalTable
-from processors.agents.directory import DirectoryTable
+from processors.agents.directory_table import DirectoryTable
+from processors.agents.journal_format import JournalError, Mark, encode_key, encode_segment
+from processors.agents.journal_table import JournalTable
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.parts import NOWHERE
-from processors.agents.segments import JournalError, Mark, encode_key, encode_segment
+from processors.agents.partitions import NOWHERE
 from processors.core.instants import instant_us
-from processors.sinks.frames import Stretch
+from processors.kafka.record_frames import Stretch
 from schemas import codec
 from schemas.errors import BadRecord
 from schemas.events import Event

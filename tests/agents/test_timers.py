@@ -6,8 +6,8 @@ from typing import Any
 
 from faust.types import TP
 
-from processors.agents.hearing import SILENT_SECONDS, Word
-from processors.agents.refusals import Refusals, RefusedEntry
+from processors.agents.broker_liveness import SILENT_SECONDS, Word
+from processors.agents.directory_dead_letters import Refusals, RefusedEntry
 from processors.agents.timers import MOVED_REPS, Timers
 from processors.core.instants import instant_us
 from schemas.errors import BadRecord, Reason

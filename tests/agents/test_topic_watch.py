@@ -8,12 +8,12 @@ from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from config.settings import KafkaSettings
-from processors.agents.hearing import Word
+from processors.agents.broker_liveness import Word
+from processors.agents.journal_format import Log, Mark
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.parts import Parts
-from processors.agents.segments import Log, Mark
+from processors.agents.partitions import Parts
 from processors.agents.topic_watch import TopicChanged, TopicWatch
-from processors.sinks.topic_identity import TopicDescription
+from processors.kafka.topic_identity import TopicDescription
 from tests.agents.workbench import CLOCK_US, TOPIC, new_parts
 
 KAFKA = KafkaSettings()

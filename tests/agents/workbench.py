@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
-from processors.agents.dead_letters import DeadLetters
+from processors.agents.dead_letter_messages import DeadLetters
 from processors.agents.fetching import Fetched
 from processors.agents.intake import Intake
+from processors.agents.kafka_writer import Ends, Message
 from processors.agents.lease import Lease
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.outgoing import Ends, Message
 from processors.agents.ownership import Ownership
-from processors.agents.parts import Part, Parts
+from processors.agents.partitions import Part, Parts
 from processors.core.directory import Directory, directory_of
 from processors.core.instants import instant_us
 from processors.core.ledger import Ledger
-from processors.sinks.batches import Report
+from processors.kafka.record_batches import Report
 from schemas import codec
 from schemas.errors import Unavailable
 from schemas.events import Event, RepUpdated

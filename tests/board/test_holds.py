@@ -11,8 +11,8 @@ import redis
 from config.settings import Settings
 from processors.core.instants import rfc3339
 from processors.dev.process import free_port
+from processors.kafka.topic_reader import read_topics
 from processors.notifier.acks import AckEvent, TurnKey
-from processors.tools.topic import read_topics
 from tests.board.scene import NOW_US
 from tests.board.served import ONE, Served, furnish, served_by, waiting
 from tests.notifier.world import hook, notifying, say, transition, with_notifier

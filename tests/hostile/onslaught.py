@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaConnectionError
 from config.clock import Clock
 from config.settings import Settings
 from processors.dev.scrape import Page, get
-from processors.ingest.topics import ensure_topics
+from processors.kafka.topics import ensure_topics
 from processors.tools.verify import verify
 from tests.hostile.producer import HostileProducer
 from tests.hostile.wire import RawProducer

@@ -20,8 +20,8 @@ from processors.ingest.check import (
     redis_answers,
     run_checks,
 )
-from processors.ingest.topics import ensure_topics
-from processors.sinks import codecs
+from processors.kafka import compression as codecs
+from processors.kafka.topics import ensure_topics
 from processors.sinks.read_model import ReadModel
 from processors.sinks.redis_client import connect
 from schemas.errors import ConfigError, Unavailable

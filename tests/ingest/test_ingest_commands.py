@@ -14,11 +14,12 @@ from config.settings import ClockSettings, Settings
 from processors.cli import main
 from processors.core.instants import DAY_US, SECOND_US, instant_us, moment, rfc3339
 from processors.core.ledger import SKEW_US
-from processors.ingest.clients import admin_client, consumer
 from processors.ingest.commands import SimulateOptions, Target, run_import_csv, run_simulate, simulation
 from processors.ingest.faults import Faults
 from processors.ingest.simulate import Simulator
-from processors.ingest.topics import ensure_topics
+from processors.kafka.admin import admin_client
+from processors.kafka.topic_reader import consumer
+from processors.kafka.topics import ensure_topics
 from schemas.codec import decode_message, encode
 from schemas.errors import UsageError
 from schemas.events import Message, RepUpdated

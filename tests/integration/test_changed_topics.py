@@ -14,8 +14,9 @@ from rich.console import Console
 from config.clock import Clock
 from config.settings import Settings
 from processors.core.instants import DAY_US, SECOND_US, moment
-from processors.ingest.clients import admin_client, producer
-from processors.ingest.topics import create_missing, ensure_topics, wanted_topics
+from processors.kafka.admin import admin_client
+from processors.kafka.producer import producer
+from processors.kafka.topics import create_missing, ensure_topics, wanted_topics
 from processors.tools.growth import grow, grown
 from processors.tools.new_log import accept_new_log, read_journals
 from processors.tools.verify import verify

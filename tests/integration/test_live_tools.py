@@ -19,14 +19,14 @@ from config.clock import Clock
 from config.settings import ClockSettings, Settings
 from processors.core.explain import RequestAccount
 from processors.core.instants import DAY_US, moment, rfc3339
-from processors.ingest.clients import consumer, producer
-from processors.ingest.outgoing import from_messages
 from processors.ingest.simulate import Simulator
-from processors.ingest.topics import ensure_topics
+from processors.kafka.producer import producer
+from processors.kafka.timed_messages import from_messages
+from processors.kafka.topic_reader import consumer, read_topics
+from processors.kafka.topics import ensure_topics
 from processors.sinks.keys import Keys
 from processors.tools.dead_letters import as_json, latest, replay_mended, values
 from processors.tools.explain import explain_live
-from processors.tools.topic import read_topics
 from processors.tools.verify import print_verification, verify
 from schemas import events as ev
 from schemas.codec import decode_event, encode

@@ -13,7 +13,7 @@ from config.settings import ClockSettings, RetentionSettings, Settings, as_envir
 from processors.dev.process import ChildProcess, free_port
 from processors.dev.scrape import Page, get
 from processors.ingest.commands import Target, run_import_csv
-from processors.ingest.topics import ensure_topics
+from processors.kafka.topics import ensure_topics
 from tests.integration.stack import wait_until, worker
 
 ROOT = Path(__file__).parents[2]

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from config.settings import Settings
-from processors.agents.refusals import SPEAKER
-from processors.agents.segments import decode_segment
-from processors.ingest.outgoing import from_messages
+from processors.agents.directory_dead_letters import SPEAKER
+from processors.agents.journal_format import decode_segment
+from processors.kafka.timed_messages import from_messages
 from processors.tools.dead_letters import latest, replay_mended, values
 from processors.tools.verify import verify
 from schemas.events import RepUpdated

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from config.clock import Clock
 from config.settings import Settings
 from processors.core.instants import DAY_US, moment
-from processors.ingest.topics import ensure_topics
+from processors.kafka.topics import ensure_topics
 from processors.tools.verify import verify
 from schemas import events as ev
 from schemas.codec import encode

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from config.settings import Settings
-from processors.agents.hearing import SILENT_SECONDS
+from processors.agents.broker_liveness import SILENT_SECONDS
 from processors.dev.broker import embedded_broker
 from processors.dev.scrape import Page, metrics
 from tests.integration.stack import Worker, board, send, send_raw, wait_until, worker

@@ -9,9 +9,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faust.types import TP
 
 from config.settings import Settings
-from processors.agents.log_ends import true_ends
-from processors.agents.outgoing import Message, Outgoing
-from processors.ingest.topics import ensure_topics
+from processors.agents.kafka_writer import Message, Outgoing
+from processors.kafka.partition_ends import true_ends
+from processors.kafka.topics import ensure_topics
 from tests.integration.stack import records
 
 MAX_BATCH_BYTES = 900_000

@@ -8,12 +8,12 @@ from prometheus_client import CollectorRegistry
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.ingest.outgoing import Outgoing
-from processors.ingest.produce import produce
+from processors.kafka.bulk_producer import produce
+from processors.kafka.producer import running_producer
+from processors.kafka.timed_messages import TimedMessage
 from processors.notifier.acks import Acks
 from processors.notifier.delivery import Delivery, Given
 from processors.notifier.holds import Holds
-from processors.notifier.kafka import running_producer
 from processors.notifier.metrics import NotifierMetrics
 from processors.notifier.notices import Habits, Parcel
 from processors.notifier.receiver import TryAgain
@@ -58,7 +58,7 @@ def test_a_hundred_thousand_at_once_are_told_in_bounded_memory(settings: Setting
     first = transition()
     encode = msgspec.json.encode
 
-    def outgoing() -> Iterator[Outgoing]:
+    def outgoing() -> Iterator[TimedMessage]:
         for number in range(ALERTS):
             name = f"r{number}"
             step = msgspec.structs.replace(first, request_id=name, alert_id=f"c1/{name}/1/1h")

@@ -15,12 +15,11 @@ from prometheus_client import CollectorRegistry
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.ingest.clients import producer
+from processors.kafka.producer import producer, running_producer
 from processors.notifier.acks import Acks
 from processors.notifier.book import Book
 from processors.notifier.delivery import Given
 from processors.notifier.holds import Holds
-from processors.notifier.kafka import running_producer
 from processors.notifier.main import _keep_delivering
 from processors.notifier.metrics import NotifierMetrics
 from processors.notifier.mirror import Mirror

@@ -15,7 +15,7 @@ from config.settings import ClockSettings, Settings, load_settings
 from config.values import Secret
 from processors.dev.process import free_port
 from processors.dev.scrape import get
-from processors.ingest.clients import producer
+from processors.kafka.producer import producer
 from processors.notifier.main import receivers_of, run_notifier
 from schemas.errors import ConfigError, Unavailable
 from tests.notifier.world import create_topics, hook, records_of, say, started, transition, until, with_notifier

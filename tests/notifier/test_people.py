@@ -11,9 +11,10 @@ from config.clock import wall_us
 from config.settings import Settings
 from config.values import Secret
 from processors.core.instants import SECOND_US
+from processors.kafka.producer import running_producer
 from processors.notifier import main
 from processors.notifier.acks import AckEvent, Acks, TurnKey
-from processors.notifier.kafka import AckTopic, running_producer
+from processors.notifier.kafka import AckTopic
 from processors.sinks.redis_client import connect
 from tests.notifier.smtp_server import smtp_server
 from tests.notifier.test_acks import Record

@@ -5,9 +5,9 @@ from collections import Counter
 
 from rich.console import Console
 
+from processors.kafka.topic_reader import TopicRecord
 from processors.tools.dead_letters import print_dead_letters
 from processors.tools.legible import legible
-from processors.tools.topic import TopicRecord
 
 
 def test_control_characters_are_shown_as_such_and_letters_of_any_script_as_they_are() -> None:

@@ -1,13 +1,13 @@
 """Accepting a log in the place of another: what the mark says afterwards, and how `verify` folds it."""
 
 from config.settings import KafkaSettings
-from processors.agents.segments import Log, Mark
+from processors.agents.journal_format import Log, Mark
 from processors.core.ledger import Ledger
+from processors.kafka.topic_reader import TopicRecord
 from processors.tools.growth import grown
 from processors.tools.new_log import accepted, changed_topics
 from processors.tools.refolded_part import RefoldedPart
 from processors.tools.stopped import Extent
-from processors.tools.topic import TopicRecord
 from schemas import codec
 from schemas.policy import DEFAULT_POLICY
 from tests.agents.workbench import DIRECTORY, TOPIC

@@ -8,11 +8,11 @@ import pytest
 from config.settings import ClockSettings, Settings
 from processors.core.instants import DAY_US, instant_us
 from processors.core.retention import Retention
+from processors.kafka.topic_reader import TopicRecord
 from processors.tools.dead_letters import as_json
 from processors.tools.kept import Kept
 from processors.tools.published import Place, equal
 from processors.tools.refold import Refold
-from processors.tools.topic import TopicRecord
 from schemas.codec import encode
 from schemas.events import Event
 from schemas.views import Segment

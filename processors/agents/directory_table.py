@@ -1,0 +1,140 @@
+"""The directory of reps as a Faust global table: every worker reads all of `crm.reps`, and goes on reading it."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from processors.agents.directory_dead_letters import Refusals, RefusedEntry
+from processors.agents.metrics import WorkerMetrics
+from processors.agents.partitions import NOWHERE
+from processors.core.directory import Directory
+from processors.kafka.record_frames import Stretch
+from schemas import codec
+from schemas.errors import BadRecord, Reason
+
+logger = logging.getLogger(__name__)
+
+KIND = "rep.updated"
+
+
+class DirectoryTable(faust.GlobalTable):
+    """Routes directory entries into the Directory, and remembers whom they concern."""
+
+    logger = logging.getLogger("faust.tables.reps")
+
+    def __init__(
+        self, app: Any, *, topic: str, directory: Directory, refusals: Refusals, metrics: WorkerMetrics
+    ) -> None:
+        super().__init__(
+            app,
+            name="reps",
+            key_type=bytes,
+            value_type=bytes,
+            # With any other size, Faust would stop reading the topic after recovery.
+            recovery_buffer_size=1,
+            standby_buffer_size=1,
+            is_global=True,
+            beacon=app.tables.beacon,
+        )
+        self._topic_name = topic
+        self._directory = directory
+        self.refusals = refusals
+        self._metrics = metrics
+        self._changed: set[str] = set()
+        self.offsets: dict[str, int] = {}
+        """rep_id to the offset of its newest entry."""
+
+    def _changelog_topic_name(self) -> str:
+        return self._topic_name
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """Before the first entry for who speaks of refused ones from now on; others go on where they are."""
+        return NOWHERE if self.refusals.begin_anew else super().persisted_offset(tp)
+
+    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        """Take directory entries; a bad one is refused, and the former one stays. A tombstone takes a rep out.
+
+        Faust only logs what this raises: so anything unexpected stops the worker.
+        """
+        try:
+            self._take(batch)
+        except Exception as error:
+            self._crashing = asyncio.ensure_future(self.app.crash(error))
+            raise
+
+    def _take(self, batch: Iterable[Any]) -> None:
+        for event in batch:
+            if isinstance(event.value, Stretch):
+                self._refuse_batch(event.message.partition, event.value)
+                continue
+            if event.value is None:
+                self._remove(event.key, event.message.offset)
+                continue
+            try:
+                self._put(event.value, event.message.offset)
+            except BadRecord as bad:
+                self._refuse(event, bad)
+
+    def repeat(self) -> None:
+        """All entries are new again, for a read model that has lost them."""
+        self._changed |= self.offsets.keys()
+
+    @property
+    def reached(self) -> int:
+        """The offset after the newest entry that was read."""
+        return max(self.offsets.values(), default=NOWHERE) + 1
+
+    def take_changed(self) -> set[str]:
+        """The reps whose entries say something new since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def _remove(self, key: bytes | None, offset: int) -> None:
+        rep_id = _rep_of(key)
+        self._directory.remove(rep_id)
+        # Whatever was known of the rep: compaction may have left its tombstone alone, and the read model still has it.
+        self._mark(rep_id, offset)
+        self._metrics.events(KIND, Reason.TOMBSTONE, 1)
+
+    def _mark(self, rep_id: str, offset: int) -> None:
+        self._changed.add(rep_id)
+        self.offsets[rep_id] = offset
+
+    def _refuse(self, event: Any, bad: BadRecord) -> None:
+        message = event.message
+        where = f"{self._topic_name}/{message.partition} offset {message.offset}"
+        logger.warning("%s: %s; the former entry stays", where, bad)
+        # An earlier version may have taken and published it: what stays is published as of it, be it nothing.
+        self._mark(_rep_of(event.key), message.offset)
+        self._metrics.events(KIND, bad.reason, 1)
+        self.refusals.add(RefusedEntry.of(event, bad))
+
+    def _refuse_batch(self, partition: int, stretch: Stretch) -> None:
+        """Entries that cannot be read: the former ones stay."""
+        where = f"{self._topic_name}/{partition} offsets {stretch.first} to {stretch.last}"
+        logger.error("%s cannot be read: %s; the former entries stay", where, stretch.detail)
+        bad = BadRecord(Reason.UNREADABLE_BATCH, stretch.detail)
+        at_ms = self._now_us() // 1000
+        self.refusals.add(RefusedEntry(partition, stretch.first, None, stretch.raw, at_ms, bad, stretch))
+
+    def _now_us(self) -> int:
+        """What the clock of the app says."""
+        app: Any = self.app
+        return int(app.now_us())
+
+    def _put(self, value: bytes, offset: int) -> None:
+        rep = codec.decode_rep(value)
+        if self._directory.put(rep):
+            self._changed.add(rep.rep_id)
+            self._metrics.expect_team(self._directory.team(rep.rep_id))
+        self.offsets[rep.rep_id] = offset
+        self._metrics.events(KIND, "applied", 1)
+
+
+def _rep_of(key: bytes | None) -> str:
+    """The rep whom a record without a readable entry concerns."""
+    return (key or b"").decode("utf-8", "replace")

@@ -1,0 +1,41 @@
+"""Both Kafka clients walk our RecordSet instead of their own: one way to read a batch, whoever reads it.
+
+Hooks into aiokafka and kafka-python of the pinned versions below their public API; `tests/contract` watches over it.
+"""
+
+from functools import partial
+from typing import Any
+
+from aiokafka.consumer import fetcher as aiokafka_fetcher
+from kafka.consumer import fetcher as kafka_fetcher
+
+from processors.kafka.record_batches import RecordSet
+from processors.kafka.skipped_batches import SKIPPED
+
+
+class AsyncPartitionRecords(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]
+    """What aiokafka fetched of a partition."""
+
+    def __init__(self, tp: Any, records: RecordSet, aborted: Any, fetch_offset: int, *options: Any) -> None:
+        records.position = fetch_offset
+        records.report = partial(SKIPPED.add, tp.topic, tp.partition)
+        super().__init__(tp, records, aborted, fetch_offset, *options)
+
+
+class PartitionRecords(kafka_fetcher.Fetcher.PartitionRecords):  # type: ignore[misc]
+    """What kafka-python fetched of a partition."""
+
+    def __init__(self, fetch_offset: int, tp: Any, records: RecordSet, **options: Any) -> None:
+        records.position = fetch_offset
+        records.report = partial(SKIPPED.add, tp.topic, tp.partition)
+        records.native = False
+        super().__init__(fetch_offset, tp, records, **options)
+
+
+def read_safely(max_batch_bytes: int) -> None:
+    """From here on, no client of this process opens a larger batch, or stops at one that it cannot read."""
+    RecordSet.ceiling = max_batch_bytes
+    aiokafka_fetcher.MemoryRecords = RecordSet
+    aiokafka_fetcher.PartitionRecords = AsyncPartitionRecords
+    kafka_fetcher.MemoryRecords = RecordSet
+    kafka_fetcher.Fetcher.PartitionRecords = PartitionRecords

@@ -1,0 +1,327 @@
+"""Record batches as they come from a broker, read so that none can stop, mislead or overfill who reads them.
+
+Both Kafka clients walk a `RecordSet`. A batch that cannot be read is a stretch of offsets that is reported, and what
+comes after it is read. Bodies of usual sizes are parsed by aiokafka's C extension, large and odd ones by `frames`.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from operator import ge
+from typing import Any, ClassVar, NamedTuple
+
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatch
+
+from processors.kafka.compression import UnreadableBatch, decompress
+from processors.kafka.legacy_batches import OVERHEAD_BYTES, codec_of, is_intact, messages
+from processors.kafka.record_frames import BatchHeader, FramedRecord, Record, Stretch, framed
+
+MEBIBYTE = 1024 * 1024
+HEADER = struct.Struct(">qiibIhiqqqhii")
+LENGTH = struct.Struct(">i")
+LENGTH_AT, MAGIC_AT, ATTRIBUTES_AT = 8, 16, 21
+LEAST_LENGTH = 14
+"""Of a message in the oldest format, behind offset and length."""
+PRESENT = 2
+"""The message format since Kafka 0.11."""
+CODEC, TRANSACTIONAL, CONTROL = 0x07, 0x10, 0x20
+NATIVE_BYTES = MEBIBYTE
+"""A larger body is not for the C extension: it makes objects of all headers, and this much can hold half a million."""
+CHUNK = 64
+"""So many records are parsed and checked at a time."""
+MARKER_KEY = struct.Struct(">hh")
+"""Version and kind of a marker of transactions."""
+ABORT, COMMIT = 0, 1
+NATIVE_ERRORS = (CorruptRecordException, UnicodeDecodeError, ValueError, OverflowError, MemoryError)
+"""What the C extension raises for records that it cannot parse."""
+
+Report = Callable[[Stretch], None]
+
+
+class Marker(NamedTuple):
+    """The one record of a marker batch, as both clients ask for it."""
+
+    key: bytes
+    abort: bool
+
+
+class RecordSet:
+    """What one fetch brought of a partition, batch by batch."""
+
+    ceiling: ClassVar[int] = 64 * MEBIBYTE
+    """The most bytes of a decompressed batch: `kafka.max_batch_bytes`, for all readers of a process."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = memoryview(raw or b"")
+        self._at = 0
+        self.position = 0
+        """The offset that was asked for: an unreadable batch must lead beyond it."""
+        self.report: Report = _nobody
+        """Hears of the stretches that cannot be read."""
+        self.native = True
+        """Whether records may be those of aiokafka's C extension."""
+
+    def size_in_bytes(self) -> int:
+        """With a last batch that was cut off."""
+        return len(self._raw)
+
+    def has_next(self) -> bool:
+        """Whether another whole batch is here."""
+        left = len(self._raw) - self._at
+        return left >= OVERHEAD_BYTES and self._length() + OVERHEAD_BYTES <= left
+
+    def next_batch(self) -> Any:
+        """The next RecordBatch; None: there is none."""
+        if not self.has_next():
+            return None
+        start, length = self._at, self._length()
+        # Behind an impossible length nothing can be found.
+        self._at = start + OVERHEAD_BYTES + length if length >= LEAST_LENGTH else len(self._raw)
+        batch = _batch(self._raw[start : self._at], self)
+        self._bound(batch)
+        if batch.why is not None:
+            self.report(batch.stretch(batch.base_offset, batch.why))
+        return batch
+
+    def _bound(self, batch: "RecordBatch") -> None:
+        """Hold what a batch claims to cover against where we are and where the next one begins."""
+        if batch.why is not None:
+            batch.next_offset = max(batch.next_offset, self.position + 1)
+        if len(self._raw) - self._at >= OVERHEAD_BYTES:
+            (following,) = struct.unpack_from(">q", self._raw, self._at)
+            if batch.base_offset < following < batch.next_offset:
+                batch.next_offset = following
+        self.position = max(self.position, batch.next_offset)
+
+    def _length(self) -> int:
+        length: int = LENGTH.unpack_from(self._raw, self._at + LENGTH_AT)[0]
+        return length
+
+
+class RecordBatch:
+    """A batch of any format. One that cannot be read looks like a marker of transactions, which clients pass over."""
+
+    magic = PRESENT
+    is_transactional = False
+    is_control_batch = False
+    """A marker, or unreadable."""
+    is_abort = False
+    leader_epoch = -1
+    producer_id = -1
+    why: str | None = None
+    """Why it cannot be read at all."""
+    is_dense = False
+    """Whether each of its offsets has a record: compaction has removed none."""
+    opened_bytes = 0
+    """How large it became when it was read."""
+
+    def __init__(self, raw: memoryview, source: RecordSet, base_offset: int, next_offset: int) -> None:
+        self.raw = raw
+        self.source = source
+        self.base_offset = base_offset
+        self.next_offset = next_offset
+
+    @property
+    def last_offset(self) -> int:
+        """Of the last record that it has or had."""
+        return self.next_offset - 1
+
+    def stretch(self, first: int, detail: str) -> Stretch:
+        """Its offsets from one on, as unreadable."""
+        return Stretch(first, self.last_offset, detail, bytes(self.raw))
+
+    def validate_crc(self) -> bool:
+        """A batch with a wrong one is among the unreadable."""
+        return True
+
+    def has_producer_id(self) -> bool:
+        """Whether its producer sends transactions, or nothing twice."""
+        return self.producer_id >= 0
+
+    def __iter__(self) -> Iterator[Record]:
+        return chain.from_iterable(self.chunks(self.source.report))
+
+    def __next__(self) -> Marker:
+        return Marker(MARKER_KEY.pack(0, ABORT if self.is_abort else COMMIT), self.is_abort)
+
+    def chunks(self, report: Report) -> Iterator[list[Record]]:
+        """Its records, some at a time; from where they cannot be read on, its offsets are reported.
+
+        Raises Unavailable when its codec is not installed.
+        """
+        if self.why is not None:
+            report(self.stretch(self.base_offset, self.why))
+            return
+        following = self.base_offset
+        try:
+            for chunk in self._parsed():
+                if chunk:
+                    following = self._end_of(chunk, following)
+                    yield chunk
+        except UnreadableBatch as error:
+            if following < self.next_offset:
+                report(self.stretch(following, str(error)))
+
+    def _parsed(self) -> Iterator[list[Record]]:
+        """Chunks of records; raises UnreadableBatch, Unavailable."""
+        return iter(())
+
+    def _end_of(self, chunk: list[Record], following: int) -> int:
+        """The offset after a chunk; raises UnreadableBatch when its offsets do not grow within those of the batch."""
+        offsets = [record.offset for record in chunk]
+        first, last = offsets[0], offsets[-1]
+        gaps = first != following or last - first != len(offsets) - 1
+        if (
+            (gaps and self.is_dense)
+            or first < following
+            or last >= self.next_offset
+            or any(map(ge, offsets, offsets[1:]))
+        ):
+            raise UnreadableBatch(
+                f"its records have offsets from {min(offsets)} to {max(offsets)} out of order, "
+                f"where those from {following} to {self.last_offset} are due"
+            )
+        return int(last) + 1
+
+
+class PresentBatch(RecordBatch):
+    """A batch of format v2 whose header and checksum are right."""
+
+    def __init__(self, raw: memoryview, source: RecordSet, header: BatchHeader, native: Any) -> None:
+        super().__init__(raw, source, header.base_offset, header.base_offset + header.last_offset_delta + 1)
+        self._header = header
+        self._native = native
+        self.leader_epoch = header.leader_epoch
+        self.producer_id = header.producer_id
+        self.is_transactional = bool(header.attributes & TRANSACTIONAL)
+        self.is_control_batch = bool(header.attributes & CONTROL)
+        self.is_dense = header.records == header.last_offset_delta + 1
+        if self.is_control_batch:
+            self._take_marker()
+
+    def _take_marker(self) -> None:
+        """Only brokers write markers: records that merely claim to be one would vanish without a trace."""
+        try:
+            key = next(framed(self._header, self._body())).key or b""
+            self.is_abort = MARKER_KEY.unpack_from(key)[1] == ABORT
+        except (UnreadableBatch, StopIteration, struct.error):
+            self.why = "it claims to be a marker of transactions and is none"
+
+    def _body(self) -> memoryview:
+        codec = self._header.attributes & CODEC
+        body = self.raw[HEADER.size :]
+        opened = memoryview(decompress(codec, body, self.source.ceiling)) if codec else body
+        self.opened_bytes = len(opened)
+        return opened
+
+    def _parsed(self) -> Iterator[list[Record]]:
+        body = self._body()
+        done = 0
+        if self.source.native and len(body) <= NATIVE_BYTES:
+            # It refuses a second `iter`; a slice of it does not.
+            records = islice(self._native if body.obj is self.raw.obj else _uncompressed(self.raw, body), None)
+            while chunk := _some(records):
+                done += len(chunk)
+                yield chunk
+            if done == self._header.records and self.is_dense:
+                return
+        # The C extension says no more of a record that it cannot parse, and nothing of those behind it.
+        yield from _chunks(framed(self._header, body, done))
+
+
+class LegacyBatch(RecordBatch):
+    """A message of format v0 or v1 whose checksum is right, or several that are compressed into one."""
+
+    def _parsed(self) -> Iterator[list[Record]]:
+        return _chunks(messages(self.raw, self.source.ceiling))
+
+
+def _batch(raw: memoryview, source: RecordSet) -> RecordBatch:
+    if len(raw) > MAGIC_AT and raw[MAGIC_AT] < PRESENT:
+        return _legacy(raw, source)
+    header = BatchHeader(*HEADER.unpack_from(raw)) if len(raw) >= HEADER.size else None
+    native = None if header is None else DefaultRecordBatch(raw)
+    why = _fault(raw, header, native)
+    if header is not None and why is None:
+        return PresentBatch(raw, source, header, native)
+    return _unreadable(RecordBatch(raw, source, _first(raw), _first(raw) + _span(header, native)), why)
+
+
+def _span(header: BatchHeader | None, native: Any) -> int:
+    """How many offsets an unreadable batch takes: when its checksum is wrong, rather too few than too many."""
+    if header is None:
+        return 1
+    claimed = header.last_offset_delta + 1
+    return max(claimed if native.validate_crc() else min(claimed, header.records), 1)
+
+
+def _legacy(raw: memoryview, source: RecordSet) -> RecordBatch:
+    offset = _first(raw)
+    if not is_intact(raw):
+        return _unreadable(RecordBatch(raw, source, offset, offset + 1), "its checksum is wrong")
+    # A compressed one has the offset of its last record.
+    first = min(source.position, offset) if codec_of(raw) else offset
+    return LegacyBatch(raw, source, first, offset + 1)
+
+
+def _first(raw: memoryview) -> int:
+    offset: int = struct.unpack_from(">q", raw)[0]
+    return offset
+
+
+def _fault(raw: memoryview, header: BatchHeader | None, native: Any) -> str | None:
+    """What is wrong with a batch as a whole."""
+    if header is None:
+        return f"it has {len(raw)} bytes, fewer than a header"
+    if header.length != len(raw) - OVERHEAD_BYTES:
+        return f"its length of {header.length} bytes is impossible"
+    if header.magic != PRESENT:
+        return f"message format {header.magic} is unknown"
+    if not native.validate_crc():
+        return "its checksum is wrong"
+    if not header.last_offset_delta >= 0 or header.records > header.last_offset_delta + 1:
+        return f"it claims {header.records} records on {header.last_offset_delta + 1} offsets"
+    return None
+
+
+def _unreadable(batch: RecordBatch, why: str | None) -> RecordBatch:
+    batch.why, batch.is_control_batch = why, True
+    return batch
+
+
+def _uncompressed(raw: memoryview, body: memoryview) -> Any:
+    """The C extension's reading of a batch as if it had never been compressed."""
+    header = bytearray(raw[: HEADER.size])
+    header[ATTRIBUTES_AT + 1] &= ~CODEC
+    return DefaultRecordBatch(bytes(header) + body)
+
+
+def _some(records: Iterator[Record]) -> list[Record]:
+    """The next records, as far as they can be parsed: what came before one that cannot be is kept."""
+    chunk: list[Record] = []
+    try:
+        chunk.extend(islice(records, CHUNK))
+    except NATIVE_ERRORS:
+        return chunk
+    return chunk
+
+
+def _chunks(records: Iterable[FramedRecord]) -> Iterator[list[Record]]:
+    """The same of a parser of ours, which says why it cannot go on; raises UnreadableBatch."""
+    remaining = iter(records)
+    while True:
+        chunk: list[Record] = []
+        try:
+            chunk.extend(islice(remaining, CHUNK))
+        except UnreadableBatch:
+            if chunk:
+                yield chunk
+            raise
+        if not chunk:
+            return
+        yield chunk
+
+
+def _nobody(_stretch: Stretch) -> None:
+    """Nobody asked."""

@@ -1,0 +1,151 @@
+"""Refused entries of the directory: one worker makes one dead letter of each, whoever reads it and however often."""
+
+import msgspec
+
+from processors.agents.dead_letter_messages import DeadLetters
+from processors.agents.directory_dead_letters import Refusals, RefusedEntry
+from processors.agents.journal_format import VERSION, encode_key
+from processors.kafka.record_frames import Stretch
+from schemas.errors import BadRecord, Reason
+from tests.agents.test_checkpoints import Counter
+from tests.agents.workbench import CLOCK_US
+
+LETTERS = "crm.dead-letters"
+DAY_MS = 86_400_000
+AT_MS = CLOCK_US // 1000
+
+
+def refused(offset: int, partition: int = 0) -> RefusedEntry:
+    return RefusedEntry(partition, offset, b"ann", b"{", AT_MS, BadRecord(Reason.MALFORMED, "truncated"))
+
+
+class Reader:
+    """A worker with one open part, and the refusals of its directory."""
+
+    def __init__(self) -> None:
+        self.counter = Counter()
+        self.desk = self.counter.desk
+        self.refusals = Refusals(self.desk.parts, "crm.reps", DeadLetters(LETTERS, "salespulse"), self.desk.metrics)
+
+    def read(self, *entries: RefusedEntry) -> None:
+        for entry in entries:
+            self.refusals.add(entry)
+        self.refusals.tell()
+        self.counter.flush()
+
+    def told(self) -> list[tuple[bytes, bytes]]:
+        headers = [dict(message.headers) for message in self.counter.sent.on(LETTERS)]
+        return [(each["partition"], each["offset"]) for each in headers]
+
+
+def test_a_refused_entry_is_a_dead_letter_as_it_came_and_counts_on_the_day_on_which_it_came() -> None:
+    reader = Reader()
+
+    reader.read(refused(7, partition=2))
+
+    (letter,) = reader.counter.sent.on(LETTERS)
+    assert (letter.key, letter.value) == (b"ann", b"{")
+    assert dict(letter.headers) == {
+        "reason": b"malformed",
+        "detail": b"truncated",
+        "topic": b"crm.reps",
+        "partition": b"2",
+        "offset": b"7",
+        "timestamp_ms": str(AT_MS).encode(),
+        "group": b"salespulse",
+    }
+    assert reader.desk.part.ledger.quality == {AT_MS // DAY_MS: {"malformed": 1}}
+    assert reader.desk.value("salespulse_dead_letters_total", reason="malformed") == 1
+
+
+def test_a_batch_of_entries_that_cannot_be_read_is_one_dead_letter_and_is_not_told_again() -> None:
+    reader = Reader()
+    why = BadRecord(Reason.UNREADABLE_BATCH, "its checksum is wrong")
+    stretch = Stretch(3, 6, "its checksum is wrong", b"raw")
+    entry = RefusedEntry(0, 3, None, b"raw", AT_MS, why, stretch)
+
+    reader.read(entry)
+    reader.read(entry, refused(7))
+
+    batch, other = reader.counter.sent.on(LETTERS)
+    headers = dict(batch.headers)
+    assert (batch.key, batch.value) == (None, b"raw")
+    assert (headers["reason"], headers["offset"], headers["last_offset"]) == (b"unreadable_batch", b"3", b"6")
+    assert dict(other.headers)["offset"] == b"7"
+    assert reader.desk.value("salespulse_dead_letters_total", reason="unreadable_batch") == 1
+    assert reader.desk.value("salespulse_unreadable_records_total", topic="crm.reps") == 4
+
+
+def test_an_entry_that_is_read_again_is_not_told_again_and_a_new_one_is() -> None:
+    reader = Reader()
+    reader.read(refused(3), refused(5), refused(1, partition=1))
+
+    reader.read(refused(3), refused(5), refused(6), refused(1, partition=1))
+
+    assert reader.told() == [(b"0", b"3"), (b"0", b"5"), (b"1", b"1"), (b"0", b"6")]
+
+
+def test_how_far_was_told_is_in_the_journal_before_anybody_else_may_speak() -> None:
+    reader = Reader()
+    reader.read(refused(3))
+    (entry,) = reader.counter.sent.on("journal")
+    successor = Reader()
+    successor.desk.parts.assign([0], generation=9)
+    part = successor.desk.parts.get(0)
+    assert part is not None
+
+    assert successor.refusals.begin_anew
+    successor.refusals.add(refused(3))
+    successor.refusals.tell()
+    part.restore(entry[0], entry[1], 0)
+    part.begin(CLOCK_US)
+    successor.refusals.add(refused(4))
+    successor.refusals.tell()
+
+    assert not successor.refusals.begin_anew
+    assert part.told == {0: 5}
+    assert [dict(message.headers)["offset"] for message in part.unsent] == [b"4"]
+
+
+def test_a_journal_from_before_this_was_kept_says_that_nothing_was_told() -> None:
+    reader = Reader()
+    reader.desk.parts.assign([0], generation=9)
+    part = reader.desk.parts.get(0)
+    assert part is not None
+
+    part.restore(encode_key(0, 5), msgspec.msgpack.encode([VERSION, True, {}, CLOCK_US, {}, []]), 0)
+    part.begin(CLOCK_US)
+
+    assert part.told == {}
+
+
+def test_a_worker_without_the_part_tells_nothing_and_remembers_nothing() -> None:
+    reader = Reader()
+    reader.desk.parts.assign([1], generation=2)
+    reader.refusals.add(refused(3))
+    reader.refusals.tell()
+    reader.desk.parts.assign([0, 1], generation=3)
+    part = reader.desk.parts.get(0)
+    assert part is not None
+    part.begin(CLOCK_US)
+
+    reader.refusals.tell()
+
+    assert part.unsent == []
+
+
+def test_what_waited_for_an_earlier_life_of_the_part_waits_no_more() -> None:
+    reader = Reader()
+    reader.desk.parts.assign([0], generation=7)
+    reader.refusals.add(refused(9))
+    reader.desk.parts.assign([0], generation=9)
+    part = reader.desk.parts.get(0)
+    assert part is not None
+    part.begin(CLOCK_US)
+
+    reader.refusals.add(refused(3))
+    reader.refusals.tell()
+    reader.refusals.add(refused(9))
+    reader.refusals.tell()
+
+    assert [dict(message.headers)["offset"] for message in part.unsent] == [b"3", b"9"]
