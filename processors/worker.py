@@ -20,9 +20,9 @@ from config.load_policy import load_policy
 from config.logs import configure_logs
 from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
 from config.settings import Settings, exposed_files
-from processors.agents.app import Given, WorkerApp, build_app
-from processors.agents.broker_liveness import Hearing
-from processors.agents.idle_reminder import BEAT_SECONDS, Waiting
+from processors.agents.app import WorkerApp, WorkerDependencies, build_app
+from processors.agents.broker_liveness import BrokerLiveness
+from processors.agents.idle_reminder import BEAT_SECONDS, IdleReminder
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.startup import wait_for_topics
 from processors.agents.topic_watch import TopicChanged
@@ -63,7 +63,7 @@ def run_worker(settings: Settings) -> int:
     clock = Clock(settings.clock)
     metrics = WorkerMetrics(registry, clock.speed)
     metrics.expect(policy)
-    given = Given(policy, clock, read_model, metrics)
+    given = WorkerDependencies(policy, clock, read_model, metrics)
     gc.set_threshold(*GC_THRESHOLDS)
     stop = asyncio.Event()
     reload = PolicyReload(settings.policy.path, policy, given.clock.now_us, stop)
@@ -80,7 +80,7 @@ Signals = tuple[asyncio.Event, PolicyReload]
 """Set to end the worker, and what SIGHUP does."""
 
 
-async def _run_and_close(settings: Settings, given: Given, read_model: ReadModel, signals: Signals) -> int:
+async def _run_and_close(settings: Settings, given: WorkerDependencies, read_model: ReadModel, signals: Signals) -> int:
     try:
         code = await _run(settings, given, signals)
     finally:
@@ -93,7 +93,7 @@ async def _run_and_close(settings: Settings, given: Given, read_model: ReadModel
     return code
 
 
-async def _run(settings: Settings, given: Given, signals: Signals) -> int:
+async def _run(settings: Settings, given: WorkerDependencies, signals: Signals) -> int:
     stop, reload = signals
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -142,8 +142,8 @@ async def _live(app: WorkerApp, stopping: "asyncio.Task[bool]") -> None:
 
 async def _watch(app: WorkerApp) -> None:
     """Faust's own tasks begin after the first recovery, and pause in rebalances: this one does not."""
-    waiting = Waiting(app.conf.id, lambda: app.journal.replayed)
-    hearing = Hearing(app.parts)
+    waiting = IdleReminder(app.conf.id, lambda: app.journal.replayed)
+    hearing = BrokerLiveness(app.parts)
     while True:
         waiting.beat(waits=app.waits)
         app.metrics.kafka_up.set(hearing.is_answered(app.last_words()))

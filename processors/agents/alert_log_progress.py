@@ -8,7 +8,7 @@ Ends = dict[int, int]
 
 
 @dataclass
-class Former:
+class AlertLogProgress:
     """Up to where what former owners said is known to the state; what they said after that is to be looked at once."""
 
     unread: Ends | None = None

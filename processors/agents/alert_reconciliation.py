@@ -13,9 +13,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from processors.agents.kafka_writer import Ends
+from processors.agents.kafka_writer import EndOffsets
 from processors.agents.lease import Lease
-from processors.agents.partitions import Part, Parts
+from processors.agents.partitions import OwnedPartition, OwnedPartitions
 from processors.kafka.connection import first_line
 from processors.kafka.partition_ends import is_read, stop_reader
 from schemas.alerts import Transition
@@ -23,17 +23,17 @@ from schemas.codec import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+INTERVAL_SECONDS = 1.0
 POLL_MS = 200
 
 _decode = msgspec.json.Decoder(Transition).decode
 
 
 @dataclass(frozen=True)
-class Takeover:
+class AlertReconciliation:
     """Looks through the alerts' topic once for each part that came."""
 
-    parts: Parts
+    parts: OwnedPartitions
     topic: str
     lease: Lease
     new_reader: Callable[[], AIOKafkaConsumer]
@@ -57,12 +57,12 @@ class Takeover:
                 part.former.read(ends)
                 part.spoken = True
 
-    def is_due(self, part: Part) -> bool:
+    def is_due(self, part: OwnedPartition) -> bool:
         """Whether a part has something to look at, and it is time to."""
         waits = part.epoch is not None and bool(part.former.unread)
         return waits and part.caught_up and self.lease.now() - part.former.claimed_at >= self.settle_seconds
 
-    async def _read(self, starts: Mapping[int, int]) -> tuple[list[Transition], Ends]:
+    async def _read(self, starts: Mapping[int, int]) -> tuple[list[Transition], EndOffsets]:
         """The transitions from these offsets on, and where they end; raises KafkaError."""
         reader = self.new_reader()
         await reader.start()
@@ -97,15 +97,15 @@ def _transition(record: ConsumerRecord) -> Transition | None:
         return None
 
 
-def _earliest(starts: Iterable[Mapping[int, int]]) -> Ends:
-    earliest: Ends = {}
+def _earliest(starts: Iterable[Mapping[int, int]]) -> EndOffsets:
+    earliest: EndOffsets = {}
     for one in starts:
         for partition, start in one.items():
             earliest[partition] = min(start, earliest.get(partition, start))
     return earliest
 
 
-def of_former_owners(part: Part, said: Iterable[Transition]) -> list[Transition]:
+def of_former_owners(part: OwnedPartition, said: Iterable[Transition]) -> list[Transition]:
     """The newest step of each alert that an owner before this one has said."""
     newest: dict[str, Transition] = {}
     for transition in said:

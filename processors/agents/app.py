@@ -14,42 +14,42 @@ from yarl import URL
 
 from config.settings import KafkaSettings, Settings
 from config.tls import kafka_ssl_context
-from processors.agents.alert_reconciliation import LOOK_SECONDS, Takeover
-from processors.agents.broker_liveness import Word
+from processors.agents.alert_reconciliation import INTERVAL_SECONDS, AlertReconciliation
+from processors.agents.broker_liveness import PartitionEnd
 from processors.agents.checkpoints import Checkpoints, OutputTopics
-from processors.agents.dead_letter_messages import DeadLetters
-from processors.agents.directory_dead_letters import Refusals
+from processors.agents.dead_letter_messages import DeadLetterFactory
+from processors.agents.directory_dead_letters import DirectoryDeadLetters
 from processors.agents.directory_log import DirectoryLog
 from processors.agents.directory_table import DirectoryTable
 from processors.agents.intake import Intake, LostRecords
 from processors.agents.journal_table import JournalTable
-from processors.agents.kafka_writer import Outgoing
+from processors.agents.kafka_writer import KafkaWriter
 from processors.agents.lease import Lease
-from processors.agents.leased_producer import MAX_BATCH_BYTES, Messenger
+from processors.agents.leased_producer import MAX_BATCH_BYTES, LeasedProducer
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.ownership import BrokerLogs, Ownership
-from processors.agents.partitions import Parts
-from processors.agents.publication_target import ReadModel
+from processors.agents.partitions import OwnedPartitions
+from processors.agents.publication_target import PublicationTarget
 from processors.agents.publishing import Publisher
 from processors.agents.recovery import AssignedTables
-from processors.agents.timers import SIZES_SECONDS, Timers
+from processors.agents.timers import SIZES_INTERVAL_SECONDS, Timers
 from processors.agents.topic_watch import TopicWatch
 from processors.agents.transport import BatchTransport
 from processors.core.directory import Directory, directory_of
 from processors.core.instants import SECOND_US
 from processors.core.ledger import Ledger
 from processors.core.retention import Retention
-from processors.kafka.client_hooks import read_safely
+from processors.kafka.client_hooks import install_safe_readers
 from processors.kafka.connection import async_options
 from schemas.policy import Policy
 
-STREAM_BUFFER = 4
+STREAM_BUFFER_SIZE = 4
 """Fetches of a partition that wait for the agent, and changelog segments that wait for recovery."""
 MAX_FETCH_RECORDS = 32_000
 """The same limit as `max_fetch_bytes` for records that were compressed."""
 
 
-class Clock(Protocol):
+class WorkerClock(Protocol):
     """What time it is."""
 
     def now_us(self) -> int:
@@ -57,12 +57,12 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True)
-class Given:
+class WorkerDependencies:
     """What a worker is given from outside."""
 
     policy: Policy
-    clock: Clock
-    read_model: ReadModel
+    clock: WorkerClock
+    read_model: PublicationTarget
     metrics: WorkerMetrics
 
 
@@ -70,16 +70,16 @@ class WorkerApp(faust.App):
     """A Faust app whose transport works in batches; it is its own delivery."""
 
     logger = logging.getLogger("faust.worker")
-    parts: Parts
+    parts: OwnedPartitions
     checkpoints: Checkpoints
     journal: JournalTable
     reps: DirectoryTable
     watch: TopicWatch
     directory_log: DirectoryLog
     metrics: WorkerMetrics
-    clock: Clock
+    clock: WorkerClock
     lease: Lease
-    messenger: Messenger
+    messenger: LeasedProducer
 
     @property
     def delivery(self) -> "WorkerApp":
@@ -164,31 +164,31 @@ class WorkerApp(faust.App):
         await self.watch.refresh()
         await self.watch.check_ends(self.last_words())
 
-    def last_words(self) -> Mapping[TP, Word]:
+    def last_words(self) -> Mapping[TP, PartitionEnd]:
         """What the broker last said of the partitions that are assigned now."""
         consumer: Any = self.consumer
-        words: Mapping[TP, Word] = consumer.last_words()
+        words: Mapping[TP, PartitionEnd] = consumer.last_words()
         return words
 
 
-def build_app(settings: Settings, given: Given) -> WorkerApp:
+def build_app(settings: Settings, given: WorkerDependencies) -> WorkerApp:
     """The worker's Faust app, ready to start."""
     kafka = settings.kafka
-    read_safely(kafka.max_batch_bytes)
+    install_safe_readers(kafka.max_batch_bytes)
     app = _new_app(settings)
     directory = directory_of(given.policy)
     new_ledger = _new_ledgers(settings, given.policy, directory)
-    parts = Parts(kafka.events_topics, new_ledger, lambda: secrets.randbits(64))
-    dead_letters = DeadLetters(kafka.dead_letters_topic, kafka.group)
+    parts = OwnedPartitions(kafka.events_topics, new_ledger, lambda: secrets.randbits(64))
+    dead_letters = DeadLetterFactory(kafka.dead_letters_topic, kafka.group)
     topics = OutputTopics(kafka.journal_topic, dead_letters, kafka.alerts_topic)
-    app.lease, app.messenger = Lease(kafka.session_timeout_seconds), Messenger(kafka)
-    outgoing = Outgoing(lambda: _started_producer(app), app.messenger.started)
+    app.lease, app.messenger = Lease(kafka.session_timeout_seconds), LeasedProducer(kafka)
+    outgoing = KafkaWriter(lambda: _started_producer(app), app.messenger.started)
     ownership = Ownership(app.lease, BrokerLogs(kafka, app.source_end))
     app.parts, app.clock, app.metrics = parts, given.clock, given.metrics
     app.checkpoints = Checkpoints(parts, outgoing, topics, given.metrics, app.crash, ownership)
     app.watch = TopicWatch(kafka, parts, given.metrics, app.listed_end)
     journal = JournalTable(app, topics, parts, app.watch, given.metrics)
-    refusals = Refusals(parts, kafka.reps_topic, dead_letters, given.metrics)
+    refusals = DirectoryDeadLetters(parts, kafka.reps_topic, dead_letters, given.metrics)
     reps = DirectoryTable(app, topic=kafka.reps_topic, directory=directory, refusals=refusals, metrics=given.metrics)
     app.journal, app.reps = journal, reps
     app.directory_log = DirectoryLog(parts, app.watch, reps, given.read_model)
@@ -198,8 +198,10 @@ def build_app(settings: Settings, given: Given) -> WorkerApp:
     timers = Timers(parts, app.checkpoints, publisher, reps, given.metrics, app.lease)
     _add_intake(app, Intake(parts, dead_letters, given.metrics, app, settings.worker.max_batch_records))
     _add_timers(app, timers, settings)
-    takeover = Takeover(parts, topics.alerts, app.lease, lambda: _new_reader(kafka), kafka.session_timeout_seconds)
-    app.task(_every(app, LOOK_SECONDS, takeover.look))
+    takeover = AlertReconciliation(
+        parts, topics.alerts, app.lease, lambda: _new_reader(kafka), kafka.session_timeout_seconds
+    )
+    app.task(_every(app, INTERVAL_SECONDS, takeover.look))
     return app
 
 
@@ -234,7 +236,7 @@ def _new_app(settings: Settings) -> WorkerApp:
         broker_request_timeout=30.0,
         producer_request_timeout=120.0,
         producer_max_batch_size=MAX_BATCH_BYTES,
-        stream_buffer_maxsize=STREAM_BUFFER,
+        stream_buffer_maxsize=STREAM_BUFFER_SIZE,
         stream_wait_empty=True,
         worker_redirect_stdouts=False,
         TableManager=AssignedTables,
@@ -290,7 +292,7 @@ def _add_timers(app: WorkerApp, timers: Timers, settings: Settings) -> None:
     app.task(_every(app, worker.publish_interval_seconds, pass_time))
     app.task(_every(app, worker.publish_interval_seconds, publish))
     app.task(_every(app, worker.checkpoint_interval_seconds, checkpoint))
-    app.task(_every(app, SIZES_SECONDS, measure))
+    app.task(_every(app, SIZES_INTERVAL_SECONDS, measure))
 
 
 def _every(app: WorkerApp, seconds: float, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 import msgspec
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from processors.agents.dead_letter_messages import DeadLetters
-from processors.agents.kafka_writer import Message, Outgoing
+from processors.agents.dead_letter_messages import DeadLetterFactory
+from processors.agents.kafka_writer import KafkaWriter, OutgoingRecord
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.ownership import Ownership
-from processors.agents.partitions import Part, Parts
+from processors.agents.partitions import OwnedPartition, OwnedPartitions
 from schemas.alerts import Takeover, Transition
 from schemas.errors import Reason
 
-PATIENCE_SECONDS = 120.0
-LOOK_SECONDS = 0.1
+SEND_TIMEOUT_SECONDS = 120.0
+RETRY_SECONDS = 0.1
 """How soon a message goes out after the lease was renewed, or is tried again."""
 
 _encode_transition = msgspec.json.Encoder().encode
@@ -32,7 +32,7 @@ class OutputTopics:
     """Where a worker writes."""
 
     journal: str
-    dead_letters: DeadLetters
+    dead_letters: DeadLetterFactory
     alerts: str
 
 
@@ -41,8 +41,8 @@ class Checkpoints:
 
     def __init__(
         self,
-        parts: Parts,
-        outgoing: Outgoing,
+        parts: OwnedPartitions,
+        outgoing: KafkaWriter,
         topics: OutputTopics,
         metrics: WorkerMetrics,
         crash: Callable[[BaseException], Awaitable[None]],
@@ -55,7 +55,7 @@ class Checkpoints:
         self._crash = crash
         self._lease, self._logs = ownership
 
-    def say(self, part: Part, now_us: int) -> None:
+    def say(self, part: OwnedPartition, now_us: int) -> None:
         """Send what the part has to say to other topics: dead letters and alert transitions."""
         if part.epoch is None or not self._lease.holds:
             return
@@ -69,7 +69,7 @@ class Checkpoints:
             part.spoken = True
             part.outbox.append(asyncio.create_task(self._guard(self._deliver(part, messages))))
 
-    def _rejected(self, part: Part) -> Iterator[Message]:
+    def _rejected(self, part: OwnedPartition) -> Iterator[OutgoingRecord]:
         """The dead letters of accepted facts that turned out bad. An orphan is forgotten: it is said once."""
         source = (self._parts.topics[0], part.number)
         rejected = part.ledger.take_rejected()
@@ -78,7 +78,7 @@ class Checkpoints:
             self._metrics.dead_letter(bad.reason)
             yield self._topics.dead_letters.of_event(source, event, bad, part.counted_offsets())
 
-    async def _deliver(self, part: Part, messages: list[Message]) -> None:
+    async def _deliver(self, part: OwnedPartition, messages: list[OutgoingRecord]) -> None:
         """Send messages in their order, all again after a failure, until they are acknowledged or the part has left.
 
         Raises KafkaError for what is refused, and when the topic takes nothing for PATIENCE_SECONDS under the lease.
@@ -88,11 +88,11 @@ class Checkpoints:
             while self._parts.owns(part):
                 if not self._lease.holds:
                     began = self._lease.now()
-                elif await self._attempt(part, messages, last=self._lease.now() - began > PATIENCE_SECONDS):
+                elif await self._attempt(part, messages, last=self._lease.now() - began > SEND_TIMEOUT_SECONDS):
                     return
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
 
-    async def _attempt(self, part: Part, messages: list[Message], *, last: bool) -> bool:
+    async def _attempt(self, part: OwnedPartition, messages: list[OutgoingRecord], *, last: bool) -> bool:
         """Whether the broker has taken all of them. Raises KafkaError; if this is not the last one, only for good."""
         try:
             part.former.acknowledge(await self._outgoing.send(messages, self._topics.alerts))
@@ -102,7 +102,7 @@ class Checkpoints:
             return False
         return True
 
-    async def flush(self, part: Part, now_us: int) -> None:
+    async def flush(self, part: OwnedPartition, now_us: int) -> None:
         """Make the part durable up to where it is now."""
         async with part.flushing:
             if not self._may_write(part):
@@ -123,15 +123,15 @@ class Checkpoints:
         """Claim the parts that are new."""
         await asyncio.gather(*(self._claim_new(part) for part in self._parts if part.epoch is None))
 
-    async def _claim_new(self, part: Part) -> None:
+    async def _claim_new(self, part: OwnedPartition) -> None:
         async with part.flushing:
             if self._may_write(part) and part.epoch is None:
                 await self._guard(self._claim(part))
 
-    def _may_write(self, part: Part) -> bool:
+    def _may_write(self, part: OwnedPartition) -> bool:
         return part.recovered and self._parts.owns(part) and self._lease.holds
 
-    async def _claim(self, part: Part) -> None:
+    async def _claim(self, part: OwnedPartition) -> None:
         """Become the newest owner, unless the lease has ended by the time that the changelog has the record."""
         if part.owed is not None:
             await self._write(part)
@@ -143,7 +143,7 @@ class Checkpoints:
         part.changelog_offset = max(part.changelog_offset, offset)
         epoch = offset + 1
         takeover = Takeover(part.number, epoch, logs)
-        message = Message(self._topics.alerts, takeover.key, None, takeover.headers)
+        message = OutgoingRecord(self._topics.alerts, takeover.key, None, takeover.headers)
         try:
             ends = await self._outgoing.send_everywhere(message)
         except KafkaError as error:
@@ -157,7 +157,7 @@ class Checkpoints:
             # The next mark says from where a successor has to look, even if nothing else happens.
             part.spoken = True
 
-    async def _write(self, part: Part) -> None:
+    async def _write(self, part: OwnedPartition) -> None:
         """Write the changelog records of a cut, once everything that was sent before it is acknowledged."""
         if part.owed is None:
             part.owed = part.cut()
@@ -176,14 +176,14 @@ class Checkpoints:
         """Wait for acknowledgements while the lease holds; whether all are there. Raises what sending raised."""
         waiting = set(sent)
         while waiting and self._lease.holds:
-            done, waiting = await asyncio.wait(waiting, timeout=LOOK_SECONDS)
+            done, waiting = await asyncio.wait(waiting, timeout=RETRY_SECONDS)
             for task in done:
                 task.result()
         return not waiting
 
-    def _alert(self, part: Part, transition: Transition) -> Message:
+    def _alert(self, part: OwnedPartition, transition: Transition) -> OutgoingRecord:
         said = msgspec.structs.replace(transition, partition=part.number, epoch=part.epoch)
-        return Message(self._topics.alerts, said.alert_id.encode(), _encode_transition(said))
+        return OutgoingRecord(self._topics.alerts, said.alert_id.encode(), _encode_transition(said))
 
     async def _guard(self, work: Awaitable[None]) -> None:
         try:

@@ -6,27 +6,27 @@ from dataclasses import dataclass
 import msgspec
 
 from processors.agents.fetching import Record
-from processors.agents.kafka_writer import Headers, Message
-from processors.kafka.record_frames import Stretch
+from processors.agents.kafka_writer import Headers, OutgoingRecord
+from processors.kafka.record_frames import UnreadableRange
 from schemas import codec
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event
 
-MOST_BYTES = 512 * 1024
+MAX_VALUE_BYTES = 512 * 1024
 """A longer value is cut, so that the letter fits into a message; its length is in the header `value_bytes`."""
-MOST_KEY_BYTES = 64 * 1024
+MAX_KEY_BYTES = 64 * 1024
 """The same for the key, whose length is in the header `key_bytes` then."""
-MOST_DETAIL = 1000
+MAX_DETAIL_CHARS = 1000
 
 
 @dataclass(frozen=True)
-class DeadLetters:
+class DeadLetterFactory:
     """What a consumer group has to say on its topic: another group on the same topic may judge otherwise."""
 
     topic: str
     group: str
 
-    def of_record(self, source: tuple[str, int], record: Record, bad: BadRecord, base: int = 0) -> Message:
+    def of_record(self, source: tuple[str, int], record: Record, bad: BadRecord, base: int = 0) -> OutgoingRecord:
         """The dead letter of a record from a source topic and partition: key and value as they were.
 
         The header `log_base` tells offsets of a topic that was made anew from those of its earlier logs.
@@ -35,11 +35,11 @@ class DeadLetters:
         headers = (*self._headers(bad, source, record.offset), ("timestamp_ms", at_ms))
         if base:
             headers = (*headers, ("log_base", str(base).encode()))
-        key, cut_key = _cut("key_bytes", record.key, MOST_KEY_BYTES)
-        value, cut_value = _cut("value_bytes", record.value, MOST_BYTES)
-        return Message(self.topic, key, value, (*headers, *cut_key, *cut_value))
+        key, cut_key = _cut("key_bytes", record.key, MAX_KEY_BYTES)
+        value, cut_value = _cut("value_bytes", record.value, MAX_VALUE_BYTES)
+        return OutgoingRecord(self.topic, key, value, (*headers, *cut_key, *cut_value))
 
-    def of_batch(self, source: tuple[str, int], stretch: Stretch, at_ms: int, base: int = 0) -> Message:
+    def of_batch(self, source: tuple[str, int], stretch: UnreadableRange, at_ms: int, base: int = 0) -> OutgoingRecord:
         """The dead letter of offsets that cannot be read: the batch as it came.
 
         The header `last_offset` says where they end, `timestamp_ms` when they were met.
@@ -48,20 +48,27 @@ class DeadLetters:
         more: Headers = (("last_offset", str(stretch.last).encode()), ("timestamp_ms", str(at_ms).encode()))
         if base:
             more = (*more, ("log_base", str(base).encode()))
-        value, cut = _cut("value_bytes", stretch.raw, MOST_BYTES)
-        return Message(self.topic, None, value, (*self._headers(bad, source, stretch.first), *more, *cut))
+        value, cut = _cut("value_bytes", stretch.raw, MAX_VALUE_BYTES)
+        return OutgoingRecord(self.topic, None, value, (*self._headers(bad, source, stretch.first), *more, *cut))
 
-    def of_event(self, source: tuple[str, int], event: Event, bad: BadRecord, offsets: Mapping[str, int]) -> Message:
+    def of_event(
+        self, source: tuple[str, int], event: Event, bad: BadRecord, offsets: Mapping[str, int]
+    ) -> OutgoingRecord:
         """The dead letter of an event that was accepted and turned out bad later; its offset is no longer known.
 
         The header `next_offsets` says how far its partition was by then: JSON of each topic and the offset to come.
         """
         headers = (*self._headers(bad, source, None), ("next_offsets", msgspec.json.encode(offsets)))
-        return Message(self.topic, event.customer_id.encode(), codec.encode(event), headers)
+        return OutgoingRecord(self.topic, event.customer_id.encode(), codec.encode(event), headers)
 
     def _headers(self, bad: BadRecord, source: tuple[str, int], offset: int | None) -> Headers:
         topic, partition = source
-        fields = {"reason": bad.reason, "detail": bad.detail[:MOST_DETAIL], "topic": topic, "partition": str(partition)}
+        fields = {
+            "reason": bad.reason,
+            "detail": bad.detail[:MAX_DETAIL_CHARS],
+            "topic": topic,
+            "partition": str(partition),
+        }
         if offset is not None:
             fields["offset"] = str(offset)
         fields["group"] = self.group

@@ -3,11 +3,11 @@
 import logging
 from dataclasses import dataclass
 
-from processors.agents.directory_dead_letters import SPEAKER
+from processors.agents.directory_dead_letters import REPORTING_PARTITION
 from processors.agents.directory_table import DirectoryTable
-from processors.agents.journal_format import Log
-from processors.agents.partitions import Part, Parts
-from processors.agents.publication_target import ReadModel
+from processors.agents.journal_format import SourceLog
+from processors.agents.partitions import OwnedPartition, OwnedPartitions
+from processors.agents.publication_target import PublicationTarget
 from processors.agents.topic_watch import TopicWatch
 
 logger = logging.getLogger(__name__)
@@ -17,18 +17,18 @@ logger = logging.getLogger(__name__)
 class DirectoryLog:
     """Which log the published directory was made from: the owner of one partition keeps it in mind for all."""
 
-    parts: Parts
+    parts: OwnedPartitions
     watch: TopicWatch
     reps: DirectoryTable
-    read_model: ReadModel
+    read_model: PublicationTarget
 
     async def settle(self) -> None:
         """Publish the directory of another log than before in the former one's place; raises Unavailable."""
-        topic, part = self.watch.kafka.reps_topic, self.parts.get(SPEAKER)
+        topic, part = self.watch.kafka.reps_topic, self.parts.get(REPORTING_PARTITION)
         found = self.watch.found.get(topic)
         if part is None or not part.recovered or found is None or found.topic_id is None:
             return
-        known = part.logs.get(topic, Log()).topic_id
+        known = part.logs.get(topic, SourceLog()).topic_id
         if known == found.topic_id:
             return
         if known is not None:
@@ -43,6 +43,6 @@ class DirectoryLog:
             await self.read_model.remove_rep(rep_id, self.reps.reached)
         self.reps.repeat()
 
-    def _keep(self, part: Part, topic: str, topic_id: str) -> None:
-        part.logs[topic] = Log(topic_id)
+    def _keep(self, part: OwnedPartition, topic: str, topic_id: str) -> None:
+        part.logs[topic] = SourceLog(topic_id)
         part.spoken = True

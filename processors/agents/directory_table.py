@@ -8,11 +8,11 @@ from typing import Any
 import faust
 from faust.types import TP
 
-from processors.agents.directory_dead_letters import Refusals, RefusedEntry
+from processors.agents.directory_dead_letters import DirectoryDeadLetters, RefusedEntry
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.partitions import NOWHERE
+from processors.agents.partitions import NO_OFFSET
 from processors.core.directory import Directory
-from processors.kafka.record_frames import Stretch
+from processors.kafka.record_frames import UnreadableRange
 from schemas import codec
 from schemas.errors import BadRecord, Reason
 
@@ -27,7 +27,7 @@ class DirectoryTable(faust.GlobalTable):
     logger = logging.getLogger("faust.tables.reps")
 
     def __init__(
-        self, app: Any, *, topic: str, directory: Directory, refusals: Refusals, metrics: WorkerMetrics
+        self, app: Any, *, topic: str, directory: Directory, refusals: DirectoryDeadLetters, metrics: WorkerMetrics
     ) -> None:
         super().__init__(
             app,
@@ -53,7 +53,7 @@ class DirectoryTable(faust.GlobalTable):
 
     def persisted_offset(self, tp: TP) -> int | None:
         """Before the first entry for who speaks of refused ones from now on; others go on where they are."""
-        return NOWHERE if self.refusals.begin_anew else super().persisted_offset(tp)
+        return NO_OFFSET if self.refusals.begin_anew else super().persisted_offset(tp)
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         """Take directory entries; a bad one is refused, and the former one stays. A tombstone takes a rep out.
@@ -68,7 +68,7 @@ class DirectoryTable(faust.GlobalTable):
 
     def _take(self, batch: Iterable[Any]) -> None:
         for event in batch:
-            if isinstance(event.value, Stretch):
+            if isinstance(event.value, UnreadableRange):
                 self._refuse_batch(event.message.partition, event.value)
                 continue
             if event.value is None:
@@ -86,7 +86,7 @@ class DirectoryTable(faust.GlobalTable):
     @property
     def reached(self) -> int:
         """The offset after the newest entry that was read."""
-        return max(self.offsets.values(), default=NOWHERE) + 1
+        return max(self.offsets.values(), default=NO_OFFSET) + 1
 
     def take_changed(self) -> set[str]:
         """The reps whose entries say something new since the last call."""
@@ -113,7 +113,7 @@ class DirectoryTable(faust.GlobalTable):
         self._metrics.events(KIND, bad.reason, 1)
         self.refusals.add(RefusedEntry.of(event, bad))
 
-    def _refuse_batch(self, partition: int, stretch: Stretch) -> None:
+    def _refuse_batch(self, partition: int, stretch: UnreadableRange) -> None:
         """Entries that cannot be read: the former ones stay."""
         where = f"{self._topic_name}/{partition} offsets {stretch.first} to {stretch.last}"
         logger.error("%s cannot be read: %s; the former entries stay", where, stretch.detail)

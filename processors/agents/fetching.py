@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
 from faust.types import TP
 
-from processors.kafka.record_batches import Report
-from processors.kafka.record_frames import Stretch
+from processors.kafka.record_batches import OnUnreadable
+from processors.kafka.record_frames import UnreadableRange
 
-PORTION_BYTES = 8 * 1024 * 1024
+MAX_PORTION_BYTES = 8 * 1024 * 1024
 """What is applied in one go ends with the batch that reaches it: a compressed one may have become very large."""
 
 
@@ -52,7 +52,7 @@ class Batch(Protocol):
     def opened_bytes(self) -> int:
         """How large it became when it was read."""
 
-    def chunks(self, report: Report) -> Iterator[list[Any]]:
+    def chunks(self, report: OnUnreadable) -> Iterator[list[Any]]:
         """Its records, in order; stretches of it that cannot be read are reported."""
 
 
@@ -66,7 +66,7 @@ class Fetched(NamedTuple):
     """... to before this one is here. Offsets without a record (compacted ones, markers) are included."""
 
 
-class Reading:
+class FetchedReader:
     """The records of what was fetched, from an offset on. They are made only now: memory stays warm."""
 
     def __init__(self, fetched: Fetched, start: int = 0) -> None:
@@ -75,7 +75,7 @@ class Reading:
         self._end = fetched.end
         self._chunks: Iterator[list[Record]] = iter(())
         self._batch: Batch | None = None
-        self._unreadable: list[Stretch] = []
+        self._unreadable: list[UnreadableRange] = []
         self.is_over = False
         """Whether there is no more."""
 
@@ -88,14 +88,14 @@ class Reading:
         while not self.is_over:
             yield from self.portion(1)
 
-    def take_unreadable(self) -> list[Stretch]:
+    def take_unreadable(self) -> list[UnreadableRange]:
         """The stretches of offsets that could not be read since the last call."""
         unreadable, self._unreadable = self._unreadable, []
         return unreadable
 
     def _portion(self, most: int) -> Iterator[list[Record]]:
         count = opened = 0
-        while count < most and opened < PORTION_BYTES:
+        while count < most and opened < MAX_PORTION_BYTES:
             chunk = next(self._chunks, None)
             if chunk is not None:
                 count += len(chunk)
@@ -115,7 +115,7 @@ class Reading:
             return chunks
         return ([record for record in chunk if record.offset >= self._start] for chunk in chunks)
 
-    def _report(self, stretch: Stretch) -> None:
+    def _report(self, stretch: UnreadableRange) -> None:
         first = max(stretch.first, self._start)
         if first <= stretch.last:
             self._unreadable.append(stretch._replace(first=first))
@@ -199,7 +199,7 @@ def _counts(source: Any, batch: Any) -> bool:
     return not (batch.is_transactional and batch.producer_id in source._aborted_producers)
 
 
-def _later(_stretch: Stretch) -> None:
+def _later(_stretch: UnreadableRange) -> None:
     """Nothing yet."""
 
 

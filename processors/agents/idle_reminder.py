@@ -12,7 +12,7 @@ REMIND_SECONDS = 15.0
 
 
 @dataclass
-class Waiting:
+class IdleReminder:
     """One line now and then: the engineer on call must not take a worker that waits for one that works."""
 
     group: str

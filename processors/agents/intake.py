@@ -13,31 +13,31 @@ from typing import Any, Protocol, get_args
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from processors.agents.dead_letter_messages import DeadLetters
-from processors.agents.fetching import Fetched, Reading, Record
+from processors.agents.dead_letter_messages import DeadLetterFactory
+from processors.agents.fetching import Fetched, FetchedReader, Record
 from processors.agents.gc_control import state_grows
-from processors.agents.kafka_writer import Message
+from processors.agents.kafka_writer import OutgoingRecord
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.partitions import Part, Parts
+from processors.agents.partitions import OwnedPartition, OwnedPartitions
 from processors.core.batches import Misplaced, Refused, apply_messages
 from processors.core.instants import DAY_US
 from processors.core.quality import day_of
 from processors.kafka.connection import first_line
-from processors.kafka.record_frames import Stretch
+from processors.kafka.record_frames import UnreadableRange
 from schemas.errors import Reason, SalespulseError
 from schemas.events import Event
 
 logger = logging.getLogger(__name__)
 
-TAGS: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Event)}
+EVENT_TYPES: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Event)}
 """Event class to its word on the wire."""
 HARMLESS = frozenset({Reason.DUPLICATE, Reason.TOMBSTONE})
 """Nothing is lost with them: they are counted, and are no dead letters."""
-MAX_KEY_SHOWN = 64
+MAX_KEY_SHOWN_BYTES = 64
 """Bytes of a wrong key in an example."""
 
 
-LETTERS_BYTES = 16 * 1024 * 1024
+MAX_DEAD_LETTER_BYTES = 16 * 1024 * 1024
 """So much of dead letters may wait in memory: a compressed batch of bad records can hold a hundred times its size."""
 
 
@@ -45,7 +45,7 @@ class LostRecords(SalespulseError):
     """Records were skipped: going on would publish wrong numbers."""
 
 
-class Broker(Protocol):
+class IntakeCallbacks(Protocol):
     """What the intake asks of the app."""
 
     async def earliest(self, tp: TP) -> int:
@@ -68,7 +68,12 @@ class Intake:
     """The worker's one agent."""
 
     def __init__(
-        self, parts: Parts, dead_letters: DeadLetters, metrics: WorkerMetrics, broker: Broker, most: int
+        self,
+        parts: OwnedPartitions,
+        dead_letters: DeadLetterFactory,
+        metrics: WorkerMetrics,
+        broker: IntakeCallbacks,
+        most: int,
     ) -> None:
         """`most`: records that are applied in one go; meanwhile nothing else has its turn."""
         self._parts = parts
@@ -99,7 +104,7 @@ class Intake:
             await self._explain_gap(tp, expected, fetched.start)
         if expected is not None and fetched.start < expected:
             await self._explain_repetition(tp, expected, fetched.start)
-        reading = Reading(fetched, expected or 0)
+        reading = FetchedReader(fetched, expected or 0)
         while self._take_some(part, tp, reading):
             await self._send_letters()
             # Timers have their turn within a large batch, too; and meanwhile the part may leave.
@@ -110,11 +115,11 @@ class Intake:
 
     async def _send_letters(self) -> None:
         """Wait until dead letters are sent when there are very many."""
-        if self._letters_bytes > LETTERS_BYTES:
+        if self._letters_bytes > MAX_DEAD_LETTER_BYTES:
             self._letters_bytes = 0
             await self._broker.settle()
 
-    def _take_some(self, part: Part, tp: TP, reading: Reading) -> bool:
+    def _take_some(self, part: OwnedPartition, tp: TP, reading: FetchedReader) -> bool:
         """Apply the next records; false when there are no more."""
         started = time.perf_counter()
         # What is in the future is so by the clock of now: a scaled one has gone far since the last timer.
@@ -123,7 +128,7 @@ class Intake:
         with state_grows():
             taken = apply_messages(part.ledger, reading.portion(self._most), journal.pending, journal.pending_ids)
         for kind, count in taken.kinds.items():
-            self._metrics.events(TAGS[kind], "applied", count)
+            self._metrics.events(EVENT_TYPES[kind], "applied", count)
         for refused in taken.refused:
             self._refuse(part, tp, refused)
         if taken.misplaced:
@@ -150,7 +155,7 @@ class Intake:
             # It cannot be asked just now. Whoever watches the topics all the time asks again.
             logger.warning("%s/%d: from offset %d to %d once more (%s)", *tp, start, expected - 1, first_line(error))
 
-    def _refuse(self, part: Part, tp: TP, refused: Refused[Record]) -> None:
+    def _refuse(self, part: OwnedPartition, tp: TP, refused: Refused[Record]) -> None:
         """What did not count is noted, and is a dead letter unless it is a duplicate or a tombstone."""
         record, bad, kind = refused
         if bad.reason not in HARMLESS:
@@ -158,9 +163,9 @@ class Intake:
             self._send(part, letter)
             self._metrics.dead_letter(bad.reason)
         part.ledger.note(bad.reason, day_of(record.timestamp))
-        self._metrics.events("none" if kind is None else TAGS[kind], bad.reason, 1)
+        self._metrics.events("none" if kind is None else EVENT_TYPES[kind], bad.reason, 1)
 
-    def _note_misplaced(self, part: Part, tp: TP, misplaced: Sequence[Misplaced[Record]]) -> None:
+    def _note_misplaced(self, part: OwnedPartition, tp: TP, misplaced: Sequence[Misplaced[Record]]) -> None:
         """Records with another key than their customer: one customer's may be in several partitions, counted apart."""
         for record, _ in misplaced:
             part.ledger.note(Reason.KEY_MISMATCH, day_of(record.timestamp))
@@ -170,7 +175,7 @@ class Intake:
         part.ledger.data_quality.show(Reason.KEY_MISMATCH, example)
         self._metrics.key_mismatches.inc(len(misplaced))
 
-    def _refuse_batch(self, part: Part, tp: TP, stretch: Stretch) -> None:
+    def _refuse_batch(self, part: OwnedPartition, tp: TP, stretch: UnreadableRange) -> None:
         """Offsets that cannot be read are one dead letter together."""
         now_us = self._broker.now_us()
         letter = self._dead_letters.of_batch((tp.topic, tp.partition), stretch, now_us // 1000, part.base(tp.topic))
@@ -180,11 +185,13 @@ class Intake:
         part.next_offsets[tp.topic] = max(part.next_offsets.get(tp.topic, 0), stretch.last + 1)
         logger.error("%s/%d: offsets %d to %d cannot be read: %s", *tp, *stretch[:3])
 
-    def _send(self, part: Part, letter: Message) -> None:
+    def _send(self, part: OwnedPartition, letter: OutgoingRecord) -> None:
         part.unsent.append(letter)
         self._letters_bytes += len(letter.value or b"")
 
 
 def legible(key: bytes) -> str:
     """A key for people, cut to a length that a line can hold."""
-    return repr(key[:MAX_KEY_SHOWN].decode("utf-8", "replace")) + ("..." if len(key) > MAX_KEY_SHOWN else "")
+    return repr(key[:MAX_KEY_SHOWN_BYTES].decode("utf-8", "replace")) + (
+        "..." if len(key) > MAX_KEY_SHOWN_BYTES else ""
+    )

@@ -7,21 +7,21 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from processors.agents.journal_format import (
-    SEGMENT_BYTES,
-    TAIL_BYTES,
-    Mark,
-    Segment,
-    chunks,
+    MAX_SEGMENT_BYTES,
+    MAX_TAIL_BYTES,
+    JournalPosition,
+    JournalSegment,
     covers,
     decode_key,
     decode_segment,
     encode_key,
     encode_segment,
+    slices_up_to,
 )
 
-LIVE_SHARE = 4
+MIN_LIVE_SHARE = 4
 """A segment is worn out when fewer than one in so many of its events are still kept."""
-SMALL_BYTES = TAIL_BYTES // 4
+MIN_SEGMENT_BYTES = MAX_TAIL_BYTES // 4
 """Segments below it (left behind by restarts) are merged into the tail."""
 
 Replay = Callable[[bytes], str]
@@ -38,7 +38,7 @@ class Facts(Container[str], Protocol):
 
 
 @dataclass(slots=True)
-class Written:
+class WrittenSegment:
     """A segment in the changelog."""
 
     events: list[bytes] = field(default_factory=list)
@@ -58,12 +58,12 @@ class Journal:
         """`writer`: a number that no other life of this partition uses."""
         self.pending: list[bytes] = []
         self.pending_ids: list[str] = []
-        self.mark = Mark({}, 0, {})
+        self.mark = JournalPosition({}, 0, {})
         self._writer = writer
         self._ordinal = 0
-        self._segments: dict[bytes, Written] = {}
+        self._segments: dict[bytes, WrittenSegment] = {}
         self._tail: bytes | None = None
-        self._held: dict[bytes, Segment] = {}
+        self._held: dict[bytes, JournalSegment] = {}
         self._forgotten: set[str] = set()
         self._expired: set[str] = set()
         self._left_over: set[str] = set()
@@ -104,7 +104,7 @@ class Journal:
                 left_over.difference_update(segment.ids)
         return left_over
 
-    def cut(self, mark: Mark) -> list[Entry]:
+    def cut(self, mark: JournalPosition) -> list[Entry]:
         """What has to be written, in this order, so that everything up to `mark` is durable."""
         events, ids = self.pending, self.pending_ids
         self.pending, self.pending_ids = [], []
@@ -115,7 +115,7 @@ class Journal:
         """A changelog record that says nothing new: its offset is the epoch of the owner that writes it."""
         key = encode_key(self._ordinal, self._writer)
         self._ordinal += 1
-        self._segments[key] = Written()
+        self._segments[key] = WrittenSegment()
         return key, encode_segment(self.mark, [], last=True)
 
     def forget(self, ids: Iterable[str]) -> None:
@@ -144,7 +144,7 @@ class Journal:
         segment = self._segments.pop(key)
         live = [event_id for event_id in segment.ids if event_id in facts]
         expires = not self._expired.isdisjoint(segment.ids)
-        if expires or len(live) * LIVE_SHARE < len(segment.ids) or segment.size < SMALL_BYTES:
+        if expires or len(live) * MIN_LIVE_SHARE < len(segment.ids) or segment.size < MIN_SEGMENT_BYTES:
             self._expired.difference_update(segment.ids)
             self._tail = None if key == self._tail else self._tail
             self._renew(key, live, facts)
@@ -176,14 +176,14 @@ class Journal:
         self.pending_ids += live
         self._superseded.append(key)
 
-    def _reach(self, segment: Segment) -> None:
+    def _reach(self, segment: JournalSegment) -> None:
         """Raise the mark to what a flush's last segment says."""
         known = self.mark.next_offsets
         offsets = segment.next_offsets
         if sum(offsets.values()) >= sum(known.values()):
             advanced_us = max(segment.advanced_us, self.mark.advanced_us)
             more = (segment.places, segment.told, segment.examples, segment.logs, segment.alerts)
-            self.mark = Mark(offsets, advanced_us, segment.quality, *more)
+            self.mark = JournalPosition(offsets, advanced_us, segment.quality, *more)
         self.mark = replace(self.mark, next_offsets=_highest(known, offsets))
 
     def _ready(self) -> list[bytes]:
@@ -193,7 +193,7 @@ class Journal:
 
     def _replay(self, key: bytes, replay: Replay) -> int:
         segment = self._held.pop(key)
-        written = self._segments.setdefault(key, Written())
+        written = self._segments.setdefault(key, WrittenSegment())
         fresh = segment.events[len(written.ids) :]
         written.ids += map(replay, fresh)
         written.size += sum(map(len, fresh))
@@ -213,7 +213,7 @@ class Journal:
         tail = self._segments.get(self._tail) if self._tail is not None else None
         # Once, and not again: there may be too many of them for any cache.
         sizes = list(map(len, events))
-        if self._tail is not None and tail is not None and tail.size + sum(sizes) <= TAIL_BYTES:
+        if self._tail is not None and tail is not None and tail.size + sum(sizes) <= MAX_TAIL_BYTES:
             _extend(tail, events, ids, sizes)
             return iter([(self._tail, encode_segment(self.mark, tail.events, last=True))])
         if tail is not None:
@@ -221,9 +221,9 @@ class Journal:
         return self._begin(events, ids, sizes)
 
     def _begin(self, events: list[bytes], ids: list[str], sizes: list[int]) -> Iterator[Entry]:
-        cuts = list(chunks(sizes, SEGMENT_BYTES)) or [slice(0)]
+        cuts = list(slices_up_to(sizes, MAX_SEGMENT_BYTES)) or [slice(0)]
         for cut in cuts:
-            written = Written()
+            written = WrittenSegment()
             _extend(written, events[cut], ids[cut], sizes[cut])
             self._tail = encode_key(self._ordinal, self._writer)
             self._ordinal += 1
@@ -233,7 +233,7 @@ class Journal:
                 written.events = []
 
 
-def _extend(written: Written, events: list[bytes], ids: list[str], sizes: list[int]) -> None:
+def _extend(written: WrittenSegment, events: list[bytes], ids: list[str], sizes: list[int]) -> None:
     written.events += events
     written.ids += ids
     written.size += sum(sizes)

@@ -20,13 +20,13 @@ import msgspec
 
 from schemas.errors import SalespulseError
 
-VERSION = 1
-TAIL_BYTES = 64 * 1024
+FORMAT_VERSION = 1
+MAX_TAIL_BYTES = 64 * 1024
 """A segment is rewritten with more events until it has grown to this; it bounds what an idle partition writes."""
-SEGMENT_BYTES = 256 * 1024
+MAX_SEGMENT_BYTES = 256 * 1024
 """No segment is larger: every one fits a Kafka message, and recovery never holds the event loop for long."""
 
-LAST_ORDINAL = 2**63
+MAX_ORDINAL = 2**63
 """Centuries of flushes are fewer: the next ordinal must always fit."""
 
 _KEY = struct.Struct(">QQ")
@@ -40,7 +40,7 @@ class ForeignRecord(JournalError):
     """A record that no worker has written."""
 
 
-class Log(msgspec.Struct, frozen=True, array_like=True):
+class SourceLog(msgspec.Struct, frozen=True, array_like=True):
     """Which log a source topic was when its records were applied."""
 
     topic_id: str | None = None
@@ -51,7 +51,7 @@ class Log(msgspec.Struct, frozen=True, array_like=True):
     """When this log was accepted in the place of another (wall, microseconds since 1970); 0: it is the first."""
 
 
-class Mark(msgspec.Struct, frozen=True):
+class JournalPosition(msgspec.Struct, frozen=True):
     """How far a partition was: what its state contains, beside the events themselves."""
 
     next_offsets: dict[str, int]
@@ -66,13 +66,13 @@ class Mark(msgspec.Struct, frozen=True):
     """Partition of the directory's topic to the offset up to which its refused entries are dead letters."""
     examples: dict[str, str] = {}
     """Reason to an example of it; like `quality`, it is bounded whatever senders do."""
-    logs: dict[str, Log] = {}
+    logs: dict[str, SourceLog] = {}
     """Topic to the log that it was."""
     alerts: dict[int, int] = {}
     """Partition of the alerts' topic to the offset up to which its transitions are known to this state."""
 
 
-class Segment(msgspec.Struct, array_like=True):
+class JournalSegment(msgspec.Struct, array_like=True):
     """One changelog record's value."""
 
     version: int
@@ -85,12 +85,12 @@ class Segment(msgspec.Struct, array_like=True):
     places: int | None = None
     told: dict[int, int] = {}
     examples: dict[str, str] = {}
-    logs: dict[str, Log] = {}
+    logs: dict[str, SourceLog] = {}
     alerts: dict[int, int] = {}
     """The last five are not in what was written before they were kept."""
 
 
-_decoder = msgspec.msgpack.Decoder(Segment)
+_decoder = msgspec.msgpack.Decoder(JournalSegment)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -105,15 +105,15 @@ def decode_key(key: bytes) -> tuple[int, int]:
         ordinal, writer = _KEY.unpack(key)
     except struct.error as error:
         raise ForeignRecord(f"changelog key {key!r}: {_KEY.size} bytes are expected; is this another topic?") from error
-    if ordinal > LAST_ORDINAL:
+    if ordinal > MAX_ORDINAL:
         raise ForeignRecord(f"changelog key {key!r}: no journal is so long; is this another topic?")
     return ordinal, writer
 
 
-def encode_segment(mark: Mark, events: list[bytes], *, last: bool) -> bytes:
+def encode_segment(mark: JournalPosition, events: list[bytes], *, last: bool) -> bytes:
     """The changelog value of a segment."""
-    segment = Segment(
-        VERSION,
+    segment = JournalSegment(
+        FORMAT_VERSION,
         last,
         mark.next_offsets,
         mark.advanced_us,
@@ -128,14 +128,16 @@ def encode_segment(mark: Mark, events: list[bytes], *, last: bool) -> bytes:
     return _encoder.encode(segment)
 
 
-def decode_segment(value: bytes) -> Segment:
+def decode_segment(value: bytes) -> JournalSegment:
     """A segment from its changelog value; raises ForeignRecord, and JournalError for one of a later version."""
     try:
         segment = _decoder.decode(value)
     except msgspec.MsgspecError as error:
         raise ForeignRecord(f"changelog value of {len(value)} bytes cannot be read: {error}") from error
-    if segment.version != VERSION:
-        raise JournalError(f"changelog version {segment.version} is not known: only {VERSION} is; update the worker")
+    if segment.version != FORMAT_VERSION:
+        raise JournalError(
+            f"changelog version {segment.version} is not known: only {FORMAT_VERSION} is; update the worker"
+        )
     return segment
 
 
@@ -144,7 +146,7 @@ def covers(offsets: dict[str, int], others: dict[str, int]) -> bool:
     return all(offsets.get(topic, 0) >= offset for topic, offset in others.items())
 
 
-def chunks(sizes: list[int], most_bytes: int) -> Iterator[slice]:
+def slices_up_to(sizes: list[int], most_bytes: int) -> Iterator[slice]:
     """Consecutive slices of events of these sizes, at most `most_bytes` each; a larger one has a slice of its own."""
     ends = list(accumulate(sizes))
     start = before = 0

@@ -18,9 +18,9 @@ from processors.agents.checkpoints import OutputTopics
 from processors.agents.directory_dead_letters import RefusedEntry
 from processors.agents.journal_format import ForeignRecord, JournalError
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.partitions import NOWHERE, Part, Parts
+from processors.agents.partitions import NO_OFFSET, OwnedPartition, OwnedPartitions
 from processors.agents.topic_watch import TopicChanged, TopicWatch
-from processors.kafka.record_frames import Stretch
+from processors.kafka.record_frames import UnreadableRange
 from schemas.errors import BadRecord, Reason
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,9 @@ class JournalTable(faust.Table[bytes, bytes]):
 
     logger = logging.getLogger("faust.tables.journal")
 
-    def __init__(self, app: Any, topics: OutputTopics, parts: Parts, watch: TopicWatch, metrics: WorkerMetrics) -> None:
+    def __init__(
+        self, app: Any, topics: OutputTopics, parts: OwnedPartitions, watch: TopicWatch, metrics: WorkerMetrics
+    ) -> None:
         super().__init__(
             app,
             name="journal",
@@ -69,7 +71,7 @@ class JournalTable(faust.Table[bytes, bytes]):
     def persisted_offset(self, tp: TP) -> int | None:
         """The last changelog offset that need not be read again: a kept part's is the last one that it wrote."""
         part = self._parts.get(tp.partition)
-        return NOWHERE if part is None else part.changelog_offset
+        return NO_OFFSET if part is None else part.changelog_offset
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         """Take changelog records. Faust only logs what this raises: so it stops the worker itself."""
@@ -86,13 +88,13 @@ class JournalTable(faust.Table[bytes, bytes]):
 
     def _require_readable(self, partition: int, value: object) -> None:
         """Raise JournalError for what cannot be read: to pass over it would lose facts in silence."""
-        if isinstance(value, Stretch):
+        if isinstance(value, UnreadableRange):
             raise JournalError(
                 f"{self._topic_name}/{partition}: offsets {value.first} to {value.last} of the journal cannot be read "
                 f"({value.detail}): without them numbers would be wrong; {JOURNAL_MEND}"
             )
 
-    def _restore(self, part: Part, event: Any) -> None:
+    def _restore(self, part: OwnedPartition, event: Any) -> None:
         """Take a changelog record. One that no worker has written is a dead letter, and leaves the journal."""
         try:
             self.replayed += part.restore(event.key, event.value, event.message.offset)

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
-Ends = dict[int, int]
+EndOffsets = dict[int, int]
 """Partition to the offset after the last record that was acknowledged there."""
 
 Headers = tuple[tuple[str, bytes], ...]
 
 
-class Message(NamedTuple):
+class OutgoingRecord(NamedTuple):
     """A message for another topic."""
 
     topic: str
@@ -21,7 +21,7 @@ class Message(NamedTuple):
     headers: Headers = ()
 
 
-class Outgoing:
+class KafkaWriter:
     """Writes to Kafka, and returns when the broker has acknowledged (all in-sync replicas)."""
 
     def __init__(
@@ -31,7 +31,7 @@ class Outgoing:
         self._producer = producer
         self._messenger = messenger
 
-    async def send(self, messages: Iterable[Message], ends_of: str) -> Ends:
+    async def send(self, messages: Iterable[OutgoingRecord], ends_of: str) -> EndOffsets:
         """Send messages, and wait for all acknowledgements; gives the ends on one topic. Raises KafkaError."""
         producer = await self._messenger()
         sent = [
@@ -40,7 +40,7 @@ class Outgoing:
         ]
         return _ends(await asyncio.gather(*sent), ends_of)
 
-    async def send_everywhere(self, message: Message) -> Ends:
+    async def send_everywhere(self, message: OutgoingRecord) -> EndOffsets:
         """Send a message to every partition of its topic; raises KafkaError."""
         producer = await self._messenger()
         topic, key, value, headers = message
@@ -67,8 +67,8 @@ class Outgoing:
         return int(last.offset) + count - 1
 
 
-def _ends(acknowledged: Iterable[Any], topic: str) -> Ends:
-    ends: Ends = {}
+def _ends(acknowledged: Iterable[Any], topic: str) -> EndOffsets:
+    ends: EndOffsets = {}
     for record in acknowledged:
         if record.topic == topic:
             ends[record.partition] = max(record.offset + 1, ends.get(record.partition, 0))

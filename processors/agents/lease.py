@@ -23,7 +23,7 @@ LEASE_SHARE = 2 / 3
 """Of the session. The rest is for what is on its way when the lease ends: see SEND_SHARE."""
 SEND_SHARE = 1 / 3
 """Of the session: what is sent under the lease, and not acknowledged after it, is given up by the producer."""
-EXPELLED = (UnknownMemberIdError, IllegalGenerationError)
+EXPELLED_ERRORS = (UnknownMemberIdError, IllegalGenerationError)
 
 Send = Callable[[Any], Awaitable[Any]]
 
@@ -61,7 +61,7 @@ class Lease:
         self._asked_at = -math.inf
 
 
-def watched(send: Send, lease: Lease) -> Send:
+def renewing(send: Send, lease: Lease) -> Send:
     """The sending of requests to the coordinator, whose answers now renew a lease, or end it.
 
     While the group rebalances, an answer renews nothing: who does not join in time is left out.
@@ -74,7 +74,7 @@ def watched(send: Send, lease: Lease) -> Send:
             error = for_code(response.error_code)
             if error is NoError:
                 lease.renew(asked_at)
-            elif error in EXPELLED:
+            elif error in EXPELLED_ERRORS:
                 lease.end()
         return response
 

@@ -12,7 +12,7 @@ MAX_BATCH_BYTES = 900_000
 """What is sent to a partition at once."""
 
 
-class Messenger:
+class LeasedProducer:
     """The producer of what is sent under the lease: it gives up before the lease can be another worker's."""
 
     def __init__(self, kafka: KafkaSettings) -> None:

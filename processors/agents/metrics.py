@@ -21,7 +21,7 @@ RECOVERY_BUCKETS = (1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 MAX_TEAMS = 200
 """Teams that have series of their own: the directory may say anything."""
 
-TIMED = frozenset({"at_risk", "overdue"})
+TIMER_REASONS = frozenset({"at_risk", "overdue"})
 """Reasons of the transitions that timers make; the others come with an event."""
 
 
@@ -214,5 +214,5 @@ class WorkerMetrics:
         before an assignment or in an outage, and not before its event came.
         """
         self._transitions.labels(transition.level, transition.state).inc()
-        if transition.reason in TIMED and transition.at_us > watched_us:
+        if transition.reason in TIMER_REASONS and transition.at_us > watched_us:
             self._alert_lag.observe(max(now_us - transition.at_us, 0) / 1e6 / self._clock_speed)

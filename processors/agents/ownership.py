@@ -14,11 +14,11 @@ from processors.kafka.topic_identity import topic_ids
 
 logger = logging.getLogger(__name__)
 
-UNKNOWN = ""
+NO_LOG_IDS = ""
 """The identity of logs to which the broker gives no ids."""
 
 
-class Logs(Protocol):
+class SourceLogs(Protocol):
     """The source topics and the changelog, as the broker has them now."""
 
     async def identity(self) -> str | None:
@@ -32,7 +32,7 @@ class Ownership(NamedTuple):
     """What an owner asks before it acts."""
 
     lease: Lease
-    logs: Logs
+    logs: SourceLogs
 
     async def made_anew(self, number: int, offset: int, logs: str) -> bool:
         """Whether the broker itself says that the log which was published up to an offset is gone.
@@ -43,7 +43,7 @@ class Ownership(NamedTuple):
         end = await self.logs.end(number)
         if present is None or end is None or end >= offset:
             return False
-        return UNKNOWN in (present, logs) or present != logs
+        return NO_LOG_IDS in (present, logs) or present != logs
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class BrokerLogs:
             logger.warning("%s does not say which topics it has: %s", self.kafka.bootstrap, first_line(error))
             return None
         found = [ids.get(topic) for topic in topics]
-        return UNKNOWN if None in found else ",".join(filter(None, found))
+        return NO_LOG_IDS if None in found else ",".join(filter(None, found))
 
     async def end(self, number: int) -> int | None:
         """See Logs."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from processors.agents.alert_log_progress import Former
+from processors.agents.alert_log_progress import AlertLogProgress
 from processors.agents.journal import Entry, Journal
-from processors.agents.journal_format import Log, Mark
-from processors.agents.kafka_writer import Message
+from processors.agents.journal_format import JournalPosition, SourceLog
+from processors.agents.kafka_writer import OutgoingRecord
 from processors.core.instants import LONG_AGO_US
 from processors.core.ledger import Ledger
 from schemas import codec
@@ -20,14 +20,14 @@ from schemas.events import Event
 
 logger = logging.getLogger(__name__)
 
-NOBODY = ""
+NO_EVENT_ID = ""
 """The id that no event has."""
-NOWHERE = -1
+NO_OFFSET = -1
 """The changelog offset of a part into which nothing was read or written yet."""
 
 
 @dataclass(slots=True, eq=False)
-class Part:
+class OwnedPartition:
     """Everything about one partition number, over all events topics: one customer is in one part."""
 
     number: int
@@ -37,13 +37,13 @@ class Part:
     journal: Journal
     next_offsets: dict[str, int] = field(default_factory=dict)
     """Events topic to the broker's offset that is applied next."""
-    logs: dict[str, Log] = field(default_factory=dict)
+    logs: dict[str, SourceLog] = field(default_factory=dict)
     """Topic to the log that it is."""
     durable: dict[str, int] = field(default_factory=dict)
     """The same, of what the broker has acknowledged in the changelog: what may be committed."""
     told: dict[int, int] = field(default_factory=dict)
     """Partition of the directory's topic to the offset up to which its refused entries are dead letters."""
-    changelog_offset: int = NOWHERE
+    changelog_offset: int = NO_OFFSET
     """The last changelog offset that is contained."""
     recovered: bool = False
     caught_up: bool = False
@@ -52,7 +52,7 @@ class Part:
     """What passed after this instant passes under our eyes: if its alert is late, that is our doing."""
     advance_due: float = 0.0
     """While it lags, time does not pass for it before this (monotonic seconds)."""
-    unsent: list[Message] = field(default_factory=list)
+    unsent: list[OutgoingRecord] = field(default_factory=list)
     """Dead letters and alert transitions."""
     outbox: "list[asyncio.Task[None]]" = field(default_factory=list)
     """Those on their way. They are acknowledged before the part becomes durable."""
@@ -60,11 +60,11 @@ class Part:
     """They go out in order, one after the other."""
     awaited: "list[asyncio.Task[None]]" = field(default_factory=list)
     """Those that the cut waits for."""
-    owed: "tuple[Mark, list[Entry]] | None" = None
+    owed: "tuple[JournalPosition, list[Entry]] | None" = None
     """A cut whose changelog records are not written yet: what was to be sent before them is not acknowledged."""
     epoch: int | None = None
     """Which owner this is: later ones have higher numbers. None: it has not claimed the part in the changelog yet."""
-    former: Former = field(default_factory=Former)
+    former: AlertLogProgress = field(default_factory=AlertLogProgress)
     """What former owners sent, and this state may not know of."""
     spoken: bool = False
     """Something was sent that the mark in the changelog does not know of."""
@@ -84,14 +84,14 @@ class Part:
         """The next offsets as the journal counts them: they only grow, also when a topic begins a new log."""
         return {topic: self.base(topic) + offset for topic, offset in self.next_offsets.items()}
 
-    def broker_offsets(self, mark: Mark) -> dict[str, int]:
+    def broker_offsets(self, mark: JournalPosition) -> dict[str, int]:
         """The next offsets of a mark as the broker counts them."""
         return {topic: offset - self.base(topic) for topic, offset in mark.next_offsets.items()}
 
     def adopt_ids(self, ids: Mapping[str, str | None]) -> None:
         """Take the ids of topics whose log was not known; they become durable with the next flush."""
         for topic, topic_id in ids.items():
-            log = self.logs.get(topic, Log())
+            log = self.logs.get(topic, SourceLog())
             if log.topic_id is None and topic_id is not None:
                 self.logs[topic] = replace(log, topic_id=topic_id)
                 self.spoken = True
@@ -108,7 +108,7 @@ class Part:
         self.next_offsets = self.broker_offsets(mark)
         self.durable = dict(self.next_offsets)
         self.told = dict(mark.told)
-        self.former = Former(dict(mark.alerts))
+        self.former = AlertLogProgress(dict(mark.alerts))
         for event_id in self.journal.take_left_over():
             self.ledger.forget(event_id)
         self.ledger.set_clock(clock_us)
@@ -121,11 +121,11 @@ class Part:
         settled = self.journal.owes_nothing and self.next_offsets == self.durable
         return settled and not self.spoken and self.owed is None
 
-    def cut(self) -> tuple[Mark, list[Entry]]:
+    def cut(self) -> tuple[JournalPosition, list[Entry]]:
         """Where the part is now, and the changelog records that make it durable."""
         self.spoken = False
         ledger, quality = self.ledger, self.ledger.data_quality
-        mark = Mark(
+        mark = JournalPosition(
             self.counted_offsets(),
             ledger.advanced_us,
             quality.noted(),
@@ -150,7 +150,7 @@ class Part:
         except codec.UNREADABLE as error:
             # It has no id any more, so nothing holds it: its segment wears out by and by.
             logger.error("%s: an event of the journal cannot be read and is left out: %s", self.label, error)  # noqa: TRY400
-            return NOBODY
+            return NO_EVENT_ID
         # What was good when it was journalled may be bad by a newer policy. Its segment wears out by and by.
         with suppress(BadRecord):
             self._restore_event(event)
@@ -167,7 +167,7 @@ class Part:
             self.ledger.apply(event)
 
 
-class Parts:
+class OwnedPartitions:
     """The parts of the present assignment. A part leaves at once when it is assigned to another worker."""
 
     def __init__(
@@ -176,11 +176,11 @@ class Parts:
         self.topics = topics
         self._new_ledger = new_ledger
         self._new_writer = new_writer
-        self._parts: dict[int, Part] = {}
-        self._generation = NOWHERE
-        self._read_generation = NOWHERE
+        self._parts: dict[int, OwnedPartition] = {}
+        self._generation = NO_OFFSET
+        self._read_generation = NO_OFFSET
 
-    def __iter__(self) -> Iterator[Part]:
+    def __iter__(self) -> Iterator[OwnedPartition]:
         return iter(list(self._parts.values()))
 
     def __len__(self) -> int:
@@ -189,7 +189,7 @@ class Parts:
     @property
     def assigned(self) -> bool:
         """Whether there was an assignment, even if it was of nothing."""
-        return self._generation != NOWHERE
+        return self._generation != NO_OFFSET
 
     @property
     def generation(self) -> int:
@@ -205,15 +205,15 @@ class Parts:
         """The changelogs of this generation's assignment were read to their ends."""
         self._read_generation = generation
 
-    def get(self, number: int) -> Part | None:
+    def get(self, number: int) -> OwnedPartition | None:
         """The part of a partition number, if this worker owns it."""
         return self._parts.get(number)
 
-    def owns(self, part: Part) -> bool:
+    def owns(self, part: OwnedPartition) -> bool:
         """False once the part has left."""
         return self._parts.get(part.number) is part
 
-    def recovered(self) -> list[Part]:
+    def recovered(self) -> list[OwnedPartition]:
         """The parts whose state is complete."""
         return [part for part in self._parts.values() if part.recovered]
 
@@ -226,5 +226,5 @@ class Parts:
         self._generation = generation
         self._parts = {n: kept[n] if n in kept and kept[n].recovered else self._new_part(n) for n in sorted(numbers)}
 
-    def _new_part(self, number: int) -> Part:
-        return Part(number, f"{self.topics[0]}/{number}", self._new_ledger(), Journal(self._new_writer()))
+    def _new_part(self, number: int) -> OwnedPartition:
+        return OwnedPartition(number, f"{self.topics[0]}/{number}", self._new_ledger(), Journal(self._new_writer()))

@@ -9,10 +9,10 @@ from schemas.views import Changes
 ACCEPTED: Literal["accepted"] = "accepted"
 STALE: Literal["stale"] = "stale"
 EMPTY: Literal["empty"] = "empty"
-FORMER: Literal["former"] = "former"
+SUPERSEDED: Literal["former"] = "former"
 
 
-class ReadModel(Protocol):
+class PublicationTarget(Protocol):
     """The boards' view. Every value is absolute; a fence keeps older owners, and older states, from overwriting it.
 
     Every method raises Unavailable when the read model does not answer.

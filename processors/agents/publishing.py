@@ -12,8 +12,8 @@ from itertools import chain
 
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.ownership import Ownership
-from processors.agents.partitions import Part, Parts
-from processors.agents.publication_target import ACCEPTED, EMPTY, FORMER, ReadModel
+from processors.agents.partitions import OwnedPartition, OwnedPartitions
+from processors.agents.publication_target import ACCEPTED, EMPTY, SUPERSEDED, PublicationTarget
 from processors.core.directory import Directory
 from processors.core.instants import SECOND_US
 from schemas.errors import Unavailable
@@ -25,27 +25,27 @@ HEARTBEAT_SECONDS = 1.0
 """A part that does not change is published this often all the same: so an emptied read model is noticed."""
 RETRY_SECONDS = 1.0
 """Pause after the read model did not answer, or had a newer state."""
-REMIND_SECONDS = 60.0
-LAGGING_SECONDS = 5.0
+REMINDER_SECONDS = 60.0
+HISTORY_INTERVAL_SECONDS = 5.0
 """A part that reads history is published this often: it needs no live view."""
-HISTORY_US = 10 * SECOND_US
+HISTORY_AGE_US = 10 * SECOND_US
 """What happened longer ago is history while records wait. In a steady stream some always wait: they are news."""
 
-FIELDS_AT_ONCE = 1000
+MAX_PORTION_FIELDS = 1000
 """A portion of so many fields holds the event loop for some 10 ms; between two of them, alerts fall due."""
 
 
-BEHIND = (
+POSITION_IS_BEHIND = (
     "everything is read up to %d, but %d is published, and the broker does not say that the topic was made anew: "
     "the read model stays as it is"
 )
 
 
 @dataclass
-class Publication:
+class PartitionPublication:
     """What the read model knows of a part."""
 
-    part: Part
+    part: OwnedPartition
     whole: bool = True
     """It needs everything: after an assignment, and whenever it may have missed something."""
     due: float = 0.0
@@ -70,14 +70,19 @@ class Publisher:
     """Publishes the parts and the directory."""
 
     def __init__(
-        self, parts: Parts, directory: Directory, model: ReadModel, metrics: WorkerMetrics, ownership: Ownership
+        self,
+        parts: OwnedPartitions,
+        directory: Directory,
+        model: PublicationTarget,
+        metrics: WorkerMetrics,
+        ownership: Ownership,
     ) -> None:
         self._parts = parts
         self._ownership = ownership
         self._directory = directory
         self._model = model
         self._metrics = metrics
-        self._publications: dict[int, Publication] = {}
+        self._publications: dict[int, PartitionPublication] = {}
         self._reps: dict[str, int] = {}
         self._failing: dict[str, str] = {}
 
@@ -106,13 +111,13 @@ class Publisher:
                 self._failing.clear()
                 self._metrics.redis_up.set(math.nan)
 
-    def _publication(self, part: Part) -> Publication:
+    def _publication(self, part: OwnedPartition) -> PartitionPublication:
         publication = self._publications.get(part.number)
         if publication is None or publication.part is not part:
-            publication = self._publications[part.number] = Publication(part)
+            publication = self._publications[part.number] = PartitionPublication(part)
         return publication
 
-    async def _publish(self, publication: Publication) -> None:
+    async def _publish(self, publication: PartitionPublication) -> None:
         """Write what is new; everything, once the part has come as far as what is published already."""
         part, now = publication.part, time.monotonic()
         publication.due, publication.history = now + RETRY_SECONDS, False
@@ -123,7 +128,7 @@ class Publisher:
         whole = publication.whole
         if whole:
             part.ledger.mark_everything()
-        portions = part.ledger.portions(FIELDS_AT_ONCE)
+        portions = part.ledger.portions(MAX_PORTION_FIELDS)
         first = next(portions, None)
         if whole or now >= publication.heartbeat or first is not None:
             publication.whole = True
@@ -132,18 +137,18 @@ class Publisher:
                 about, chain(() if first is None else (first,), portions), whole
             )
             publication.whole = outcome != ACCEPTED
-            if outcome == FORMER:
+            if outcome == SUPERSEDED:
                 self._supersede(publication)
             publication.heartbeat = now + HEARTBEAT_SECONDS
-            publication.claimed = outcome not in (EMPTY, FORMER)
+            publication.claimed = outcome not in (EMPTY, SUPERSEDED)
             if outcome == ACCEPTED:
                 self._went(part.label)
             elif outcome != EMPTY:
                 return
         publication.history = _reads_history(part)
-        publication.due = now + LAGGING_SECONDS if publication.history else 0.0
+        publication.due = now + HISTORY_INTERVAL_SECONDS if publication.history else 0.0
 
-    async def _is_claimed(self, publication: Publication) -> bool:
+    async def _is_claimed(self, publication: PartitionPublication) -> bool:
         """Claim the part in the read model: announce it, and wait until the coordinator confirms that it is ours."""
         part = publication.part
         if publication.claimed or part.epoch is None:
@@ -158,7 +163,7 @@ class Publisher:
             publication.due = 0.0
         return publication.claimed
 
-    async def _announce(self, publication: Publication, epoch: int) -> None:
+    async def _announce(self, publication: PartitionPublication, epoch: int) -> None:
         part = publication.part
         logs = await self._ownership.logs.identity()
         if logs is None:
@@ -169,13 +174,13 @@ class Publisher:
         else:
             self._supersede(publication)
 
-    def _supersede(self, publication: Publication) -> None:
+    def _supersede(self, publication: PartitionPublication) -> None:
         """A newer owner is there; if we are one all the same, a new claim in the changelog makes us the newest."""
         part = publication.part
         self._remind(publication, "owner %d has lost it to a newer one, and claims it anew if it is ours", part.epoch)
         part.epoch = None
 
-    async def _has_passed(self, publication: Publication) -> bool:
+    async def _has_passed(self, publication: PartitionPublication) -> bool:
         """Whether what is published is no further than the part; a log that is gone is forgotten, and no other."""
         part = publication.part
         fence = await self._model.fence(part.label)
@@ -188,13 +193,13 @@ class Publisher:
                 "%s ends at %d, but %d is published: the topic was made anew", part.label, part.position, fence[0]
             )
             return await self._model.reset(part.label) == ACCEPTED
-        self._remind(publication, BEHIND, part.position, fence[0])
+        self._remind(publication, POSITION_IS_BEHIND, part.position, fence[0])
         return False
 
-    def _remind(self, publication: Publication, what: str, *values: object) -> None:
+    def _remind(self, publication: PartitionPublication, what: str, *values: object) -> None:
         """Say once in a while why a part is not published."""
         now = time.monotonic()
-        if now - publication.reminded_at >= REMIND_SECONDS:
+        if now - publication.reminded_at >= REMINDER_SECONDS:
             publication.reminded_at = now
             logger.warning("%s: %s", publication.part.label, what % values)
 
@@ -235,6 +240,6 @@ class Publisher:
             logger.info("the read model takes what is published again: catching up")
 
 
-def _reads_history(part: Part) -> bool:
+def _reads_history(part: OwnedPartition) -> bool:
     """Whether the newest event that was read is from long ago, and more of them wait."""
-    return not part.caught_up and part.ledger.alerts.clock_us - part.ledger.stream_us > HISTORY_US
+    return not part.caught_up and part.ledger.alerts.clock_us - part.ledger.stream_us > HISTORY_AGE_US

@@ -17,7 +17,7 @@ from faust.tables import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode.utils.queues import ThrowableQueue
 
-from processors.agents.partitions import NOWHERE
+from processors.agents.partitions import NO_OFFSET
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class AssignedRecovery(Recovery):
     """Faust's recovery, which completes only for the assignment that it has read."""
 
     logger = logging.getLogger("faust.tables.recovery")
-    _measured_generation = NOWHERE
+    _measured_generation = NO_OFFSET
     """The assignment whose changelogs' ends are known."""
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:

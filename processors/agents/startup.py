@@ -15,7 +15,7 @@ from schemas.errors import SalespulseError
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
-REMIND_SECONDS = 15.0
+REMINDER_SECONDS = 15.0
 
 
 class TopicsError(SalespulseError):
@@ -24,12 +24,12 @@ class TopicsError(SalespulseError):
 
 async def wait_for_topics(kafka: KafkaSettings) -> int:
     """Wait for the broker, and give the number of source partitions; raises TopicsError."""
-    reminded_at = -REMIND_SECONDS
+    reminded_at = -REMINDER_SECONDS
     while True:
         try:
             return check_topics(kafka, await partition_counts(kafka))
         except (KafkaError, OSError) as error:
-            if time.monotonic() - reminded_at >= REMIND_SECONDS:
+            if time.monotonic() - reminded_at >= REMINDER_SECONDS:
                 logger.warning("%s does not answer (%s): trying again every second", kafka.bootstrap, first_line(error))
                 reminded_at = time.monotonic()
         await asyncio.sleep(RETRY_SECONDS)

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 
 from faust.types import TP
 
-from processors.agents.broker_liveness import Word
+from processors.agents.broker_liveness import PartitionEnd
 from processors.agents.checkpoints import Checkpoints
 from processors.agents.directory_table import DirectoryTable
 from processors.agents.lease import Lease
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.partitions import Part, Parts
+from processors.agents.partitions import OwnedPartition, OwnedPartitions
 from processors.agents.publishing import Publisher
 
-SIZES_SECONDS = 15.0
+SIZES_INTERVAL_SECONDS = 15.0
 """Counting what is in memory takes long with millions of facts."""
-LAGGING_SECONDS = 1.0
+LAGGING_INTERVAL_SECONDS = 1.0
 """While records wait, time passes for a part only this often: history is not told anyway (S18)."""
-MOVED_REPS, MOVED_SHARE = 16, 16
+MIN_REPS_PER_BEAT, MAX_BEATS_OF_MOVES = 16, 16
 """So many reps move at one beat, or this share of those who are to: everything is held until their numbers have moved,
 even the heartbeats to Kafka."""
 
@@ -31,7 +31,7 @@ Lag = Mapping[str, int | None]
 class Timers:
     """What happens at intervals: each method is one beat, which the app calls."""
 
-    parts: Parts
+    parts: OwnedPartitions
     checkpoints: Checkpoints
     publisher: Publisher
     reps: DirectoryTable
@@ -40,11 +40,11 @@ class Timers:
     moving: set[str] = field(default_factory=set)
     """Reps whose entries are new, and who may not have moved yet."""
 
-    def pass_time(self, clock_us: int, words: Mapping[TP, Word]) -> None:
+    def pass_time(self, clock_us: int, words: Mapping[TP, PartitionEnd]) -> None:
         """Levels fall due, alerts are sent, directory changes take effect, lags are measured."""
         self._adopt_reps()
         self.reps.refusals.tell()
-        lags: dict[Part, Lag] = {}
+        lags: dict[OwnedPartition, Lag] = {}
         for part in self.parts.recovered():
             lag = lags[part] = _lag(part, self.parts.topics, words)
             owned = self.lease.holds
@@ -62,7 +62,7 @@ class Timers:
         self.metrics.behind(_behind_us(lags, clock_us))
         self.metrics.partitions_owned.set(len(lags))
 
-    def _advance(self, part: Part, clock_us: int) -> None:
+    def _advance(self, part: OwnedPartition, clock_us: int) -> None:
         if part.caught_up:
             part.ledger.advance(clock_us)
         else:
@@ -84,17 +84,17 @@ class Timers:
         self.moving.intersection_update(
             {desk.subject for ledger in ledgers for desk in ledger.desks.moved(self.moving)}
         )
-        some = sorted(self.moving)[: max(MOVED_REPS, len(self.moving) // MOVED_SHARE)]
+        some = sorted(self.moving)[: max(MIN_REPS_PER_BEAT, len(self.moving) // MAX_BEATS_OF_MOVES)]
         for ledger in ledgers:
             ledger.reps_changed(some)
         self.moving.difference_update(some)
 
-    def _is_due(self, part: Part) -> bool:
+    def _is_due(self, part: OwnedPartition) -> bool:
         """Whether time passes for a part at this beat."""
         now = time.monotonic()
         if not part.caught_up and now < part.advance_due:
             return False
-        part.advance_due = now + LAGGING_SECONDS
+        part.advance_due = now + LAGGING_INTERVAL_SECONDS
         return True
 
     def measure_sizes(self) -> None:
@@ -106,7 +106,7 @@ class Timers:
         self.metrics.sizes(sizes)
 
 
-def _lag(part: Part, topics: Iterable[str], words: Mapping[TP, Word]) -> Lag:
+def _lag(part: OwnedPartition, topics: Iterable[str], words: Mapping[TP, PartitionEnd]) -> Lag:
     lag: dict[str, int | None] = {}
     for topic in topics:
         word = words.get(TP(topic, part.number))
@@ -114,7 +114,7 @@ def _lag(part: Part, topics: Iterable[str], words: Mapping[TP, Word]) -> Lag:
     return lag
 
 
-def _behind_us(lags: Mapping[Part, Lag], clock_us: int) -> int | None:
+def _behind_us(lags: Mapping[OwnedPartition, Lag], clock_us: int) -> int | None:
     """How far the part that is furthest behind is behind the clock; None: unknown."""
     behind = [clock_us - part.ledger.stream_us for part, lag in lags.items() if part.position and any(lag.values())]
     unknown = any(None in lag.values() for lag in lags.values())

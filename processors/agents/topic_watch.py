@@ -13,9 +13,9 @@ from typing import Literal
 from faust.types import TP
 
 from config.settings import KafkaSettings
-from processors.agents.broker_liveness import Word
+from processors.agents.broker_liveness import PartitionEnd
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.partitions import Part, Parts
+from processors.agents.partitions import OwnedPartition, OwnedPartitions
 from processors.kafka.topic_identity import TopicDescription, describe_topics
 from schemas.errors import SalespulseError
 
@@ -43,7 +43,7 @@ class TopicWatch:
     """Compares what the broker says of the topics with what the parts know."""
 
     kafka: KafkaSettings
-    parts: Parts
+    parts: OwnedPartitions
     metrics: WorkerMetrics
     listed_ends: Callable[[TP], Awaitable[int]]
     """Asks the leader where a partition ends, as it names it (the embedded broker may name too low an offset)."""
@@ -68,7 +68,7 @@ class TopicWatch:
         for part in self.parts.recovered():
             self.adopt(part)
 
-    def adopt(self, part: Part) -> None:
+    def adopt(self, part: OwnedPartition) -> None:
         """Check the topics' ids against those that a part was made from; raises TopicChanged."""
         for topic in self._partitioned:
             known, found = part.logs.get(topic), self.found.get(topic)
@@ -79,13 +79,13 @@ class TopicWatch:
         part.adopt_ids({topic: self.found[topic].topic_id for topic in self._partitioned if topic in self.found})
         self._begin_directory(part)
 
-    def _begin_directory(self, part: Part) -> None:
+    def _begin_directory(self, part: OwnedPartition) -> None:
         """Of another log of the directory, nothing is a dead letter yet."""
         known, found = part.logs.get(self.kafka.reps_topic), self.found.get(self.kafka.reps_topic)
         if known is not None and found is not None and known.topic_id != found.topic_id:
             part.told.clear()
 
-    async def check_ends(self, words: Mapping[TP, Word]) -> None:
+    async def check_ends(self, words: Mapping[TP, PartitionEnd]) -> None:
         """Check that no source partition ends before what was applied of it; raises TopicChanged, KafkaError."""
         for tp, applied, end in list(self._short(words)):
             # A new leader may tell less for a moment; asked for its end, it waits until it knows.
@@ -100,7 +100,7 @@ class TopicWatch:
                 f"applied: it was made anew or has lost its end; {ACCEPT_MEND}",
             )
 
-    async def directory_is_another(self, reached: int, words: Mapping[TP, Word]) -> bool:
+    async def directory_is_another(self, reached: int, words: Mapping[TP, PartitionEnd]) -> bool:
         """Whether the directory's topic is no longer the one whose first `reached` records were read.
 
         Raises KafkaError.
@@ -114,7 +114,7 @@ class TopicWatch:
         word = words.get(tp)
         return word is not None and word.end < reached and await self.listed_ends(tp) < reached
 
-    def _short(self, words: Mapping[TP, Word]) -> Iterator[tuple[TP, int, int]]:
+    def _short(self, words: Mapping[TP, PartitionEnd]) -> Iterator[tuple[TP, int, int]]:
         """Source partitions that seem to end before what was applied: the offset, and the end."""
         for part in self.parts.recovered():
             for topic, applied in part.next_offsets.items():

@@ -22,25 +22,25 @@ from faust.transport.drivers.aiokafka import (
 )
 from faust.types import TP, ConsumerMessage
 
-from processors.agents.broker_liveness import Word, last_words
-from processors.agents.fetching import Fetched, Reading, drain
-from processors.agents.lease import Lease, watched
+from processors.agents.broker_liveness import PartitionEnd, known_ends
+from processors.agents.fetching import Fetched, FetchedReader, drain
+from processors.agents.lease import Lease, renewing
 from processors.kafka.partition_ends import true_ends
 
-FETCH_WAIT_MS = 100
+FETCH_TIMEOUT_MS = 100
 """How long the broker may keep a request open for which it has nothing. Meanwhile aiokafka asks that broker for nothing
 else: with Faust's 1500 ms, one quiet topic (the directory of reps) held up the busy ones for most of the time."""
 
 
-REBALANCING_SECONDS = 0.1
+REBALANCE_FETCH_TIMEOUT_SECONDS = 0.1
 """How long a fetch waits during a rebalance, when it is not for the partitions that may be wanted next."""
 
 
-PORTION_RECORDS = 64
+MAX_PORTION_RECORDS = 64
 """So many changelog records are read at a time."""
 
 
-class Delivery(Protocol):
+class TransportCallbacks(Protocol):
     """What the transport asks of the worker."""
 
     def sources(self) -> Iterable[TP]:
@@ -73,11 +73,11 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         await super().on_start()
         app: Any = self.consumer.app
         coordinator: Any = self._ensure_consumer()._coordinator
-        coordinator._send_req = watched(coordinator._send_req, app.delivery.lease)
+        coordinator._send_req = renewing(coordinator._send_req, app.delivery.lease)
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._fetch_max_wait_ms = FETCH_TIMEOUT_MS
         # What a sender took back before it was committed never happened.
         consumer._isolation_level = "read_committed"
         return consumer
@@ -97,12 +97,12 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         with fetcher._subscriptions.fetch_context():
             return await drain(fetcher, active_partitions, timeout or 0.0, max_records or 1)
 
-    def last_words(self) -> dict[TP, Word]:
+    def known_ends(self) -> dict[TP, PartitionEnd]:
         """What the broker last said of the partitions that are assigned now."""
         # Another thread may change the assignment at any time: so it is looked up once.
         subscription = None if self._consumer is None else self._consumer._subscription.subscription
         assignment = None if subscription is None else subscription.assignment
-        return {} if assignment is None else last_words(assignment)
+        return {} if assignment is None else known_ends(assignment)
 
 
 class BatchConsumer(Consumer):
@@ -111,9 +111,9 @@ class BatchConsumer(Consumer):
     logger = logging.getLogger("faust.transport.batches")
 
     @property
-    def _delivery(self) -> Delivery:
+    def _delivery(self) -> TransportCallbacks:
         app: Any = self.app
-        delivery: Delivery = app.delivery
+        delivery: TransportCallbacks = app.delivery
         return delivery
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
@@ -144,7 +144,7 @@ class BatchConsumer(Consumer):
         """
         if self.app.rebalancing and active_partitions is not None:
             changelogs = {tp for tp in active_partitions if self._is_changelog_tp(tp)}
-            return await super()._getmany(changelogs, REBALANCING_SECONDS)
+            return await super()._getmany(changelogs, REBALANCE_FETCH_TIMEOUT_SECONDS)
         return await super()._getmany(active_partitions, timeout)
 
     async def _seek_back(self) -> None:
@@ -156,9 +156,9 @@ class BatchConsumer(Consumer):
     def _messages(self, tp: TP, batch: Fetched) -> Iterator[ConsumerMessage]:
         generation = self.app.consumer_generation_id
         if self._is_changelog_tp(tp):
-            reading = Reading(batch)
+            reading = FetchedReader(batch)
             while not reading.is_over:
-                for record in reading.portion(PORTION_RECORDS):
+                for record in reading.portion(MAX_PORTION_RECORDS):
                     yield _message(tp, record, record.value, generation)
                 # What cannot be read is for the table to judge.
                 for stretch in reading.take_unreadable():
@@ -224,10 +224,10 @@ class BatchConsumer(Consumer):
             **credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
 
-    def last_words(self) -> dict[TP, Word]:
+    def known_ends(self) -> dict[TP, PartitionEnd]:
         """What the broker last said of the partitions that are assigned now."""
         thread: Any = self._thread
-        words: dict[TP, Word] = thread.last_words()
+        words: dict[TP, PartitionEnd] = thread.last_words()
         return words
 
     def verify_event_path(self, now: float, tp: TP) -> None:

@@ -9,7 +9,7 @@ from config.clock import Clock
 from config.settings import KafkaSettings
 from processors.core.instants import DAY_US
 from processors.ingest.simulate import Simulator
-from processors.kafka.bulk_producer import Delivery, produce
+from processors.kafka.bulk_producer import SendProgress, produce
 from processors.kafka.pacing import FullSpeed, Live, Pace
 from processors.kafka.timed_messages import TimedMessage, from_events, from_messages
 
@@ -39,7 +39,7 @@ class Feed:
         self._simulator = Simulator(team.seed, self._start_us, reps=team.reps)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self.delivery = Delivery()
+        self.delivery = SendProgress()
         """What the live part has sent so far."""
         self.failure: Exception | None = None
         """What ended the live part before its time."""
@@ -49,7 +49,7 @@ class Feed:
         produce(self._kafka, self._kafka.reps_topic, from_messages(self._simulator.directory()), FullSpeed())
         history = from_events(self._simulator.timed(self._live_from_us))
         sent = self._produce(self._watched(history, on_share), FullSpeed()).acknowledged
-        self.delivery = Delivery()
+        self.delivery = SendProgress()
         return sent
 
     def start_live(self, clock: Clock) -> None:
@@ -71,10 +71,10 @@ class Feed:
         except Exception as error:  # noqa: BLE001 -- a thread cannot raise: whoever watches does
             self.failure = error
 
-    def _produce(self, outgoing: Iterator[TimedMessage], pace: Pace) -> Delivery:
+    def _produce(self, outgoing: Iterator[TimedMessage], pace: Pace) -> SendProgress:
         return produce(self._kafka, self._kafka.events_topics[0], outgoing, pace, self._landed)
 
-    def _landed(self, delivery: Delivery) -> None:
+    def _landed(self, delivery: SendProgress) -> None:
         self.delivery = delivery
 
     def _watched(self, outgoing: Iterator[TimedMessage], on_share: OnShare) -> Iterator[TimedMessage]:

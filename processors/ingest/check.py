@@ -13,7 +13,7 @@ from config.load_policy import load_policy
 from config.settings import Settings, exposed_files
 from processors.core.instants import DAY_US
 from processors.kafka.admin import admin_client
-from processors.kafka.compression import MEND, NAMES, missing
+from processors.kafka.compression import INSTALL_MEND, NAMES, missing
 from processors.kafka.connection import DEFAULT_TIMEOUT_SECONDS
 from processors.kafka.topics import all_topics, examine, problems
 from processors.sinks.keys import Keys
@@ -113,7 +113,7 @@ def codecs_are_installed(settings: Settings) -> str:
     """Which compressed batches can be read, and up to which size; raises Unavailable for what is not installed."""
     absent = missing()
     if absent:
-        raise Unavailable(f"batches compressed with {', '.join(absent)} cannot be read: {MEND}")
+        raise Unavailable(f"batches compressed with {', '.join(absent)} cannot be read: {INSTALL_MEND}")
     largest = settings.kafka.max_batch_bytes
     return f"reads {', '.join(NAMES.values())}; a batch may have {largest} bytes when decompressed"
 

@@ -22,7 +22,7 @@ from processors.ingest.faults import Faults, with_faults
 from processors.ingest.lateness import Lateness
 from processors.ingest.mapping import load_mapping
 from processors.ingest.simulate import Simulator
-from processors.kafka.bulk_producer import Delivery, produce, write_lines
+from processors.kafka.bulk_producer import SendProgress, produce, write_lines
 from processors.kafka.pacing import FullSpeed, Live, Pace, Steady
 from processors.kafka.timed_messages import TimedMessage, from_events, from_messages
 from schemas.errors import UsageError
@@ -63,18 +63,18 @@ class Target(msgspec.Struct, frozen=True):
     quality: list[str] = []
     """What is wrong with what was sent, for people."""
 
-    def send_reps(self, reps: Iterable[RepUpdated]) -> Delivery:
+    def send_reps(self, reps: Iterable[RepUpdated]) -> SendProgress:
         """Entries of the directory; raises Unavailable, UsageError."""
         return self._send(self.settings.kafka.reps_topic, from_messages(reps), FullSpeed())
 
-    def send_events(self, outgoing: Iterable[TimedMessage], pace: Pace, lateness: Lateness) -> Delivery:
+    def send_events(self, outgoing: Iterable[TimedMessage], pace: Pace, lateness: Lateness) -> SendProgress:
         """Events, as `lateness` has watched them; raises Unavailable, UsageError."""
         delivery = self._send(self.settings.kafka.events_topics[0], outgoing, pace)
         if self.stream is None:  # lines may be for a replay, which refuses nothing for its instant
             self.warnings.extend(lateness.warnings())
         return delivery
 
-    def _send(self, topic: str, outgoing: Iterable[TimedMessage], pace: Pace) -> Delivery:
+    def _send(self, topic: str, outgoing: Iterable[TimedMessage], pace: Pace) -> SendProgress:
         if self.stream is not None:
             return write_lines(outgoing, self.stream, pace)
         return produce(self.settings.kafka, topic, outgoing, pace)
@@ -94,7 +94,7 @@ def simulation(target: Target, options: dict[str, Any]) -> SimulateOptions:
     return SimulateOptions(start_us=start_us, until_us=until_us, faults=faults, **options)
 
 
-def run_simulate(options: SimulateOptions, target: Target) -> Delivery:
+def run_simulate(options: SimulateOptions, target: Target) -> SendProgress:
     """The team's directory and then its events; what became of the events. Raises UsageError, Unavailable."""
     simulator = Simulator(
         options.seed,
@@ -116,7 +116,7 @@ def run_simulate(options: SimulateOptions, target: Target) -> Delivery:
     return delivery
 
 
-def _too_few(options: SimulateOptions, delivery: Delivery) -> Iterator[str]:
+def _too_few(options: SimulateOptions, delivery: SendProgress) -> Iterator[str]:
     if options.count is not None and options.until_us is not None and delivery.sent < options.count:
         start, until = (rfc3339(at_us - at_us % SECOND_US) for at_us in (options.start_us, options.until_us))
         yield (

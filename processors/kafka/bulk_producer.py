@@ -24,15 +24,15 @@ from processors.kafka.pacing import FullSpeed, Pace
 from processors.kafka.timed_messages import TimedMessage
 from schemas.errors import Unavailable, UsageError
 
-BATCH_BYTES = 256 * 1024
+MAX_BATCH_BYTES = 256 * 1024
 LINGER_US = 5_000
 """The shortest pause of a paced sender: a message leaves at most so late, and requests stay few."""
-BEHIND_SECONDS = 0.02
+MAX_DELAY_SECONDS = 0.02
 """So late a message leaves at most when a paced sender is behind its pace, and never pauses."""
 _POSITIVE = 0x7FFFFFFF
 
 
-class Delivery(msgspec.Struct):
+class SendProgress(msgspec.Struct):
     """How far it has come."""
 
     sent: int = 0
@@ -40,7 +40,7 @@ class Delivery(msgspec.Struct):
     sent_bytes: int = 0
 
 
-OnProgress = Callable[[Delivery], None]
+OnProgress = Callable[[SendProgress], None]
 
 
 def produce(
@@ -49,7 +49,7 @@ def produce(
     outgoing: Iterable[TimedMessage],
     pace: Pace | None = None,
     on_progress: OnProgress | None = None,
-) -> Delivery:
+) -> SendProgress:
     """Send messages and wait until the broker has acknowledged all of them; `on_progress` is told of acknowledgements.
 
     A key goes to the partition that Kafka's own clients choose. Raises Unavailable when the broker cannot be reached or
@@ -58,9 +58,9 @@ def produce(
     return asyncio.run(_produce(kafka, topic, outgoing, pace or FullSpeed(), on_progress or _ignore))
 
 
-def write_lines(outgoing: Iterable[TimedMessage], stream: BinaryIO, pace: Pace | None = None) -> Delivery:
+def write_lines(outgoing: Iterable[TimedMessage], stream: BinaryIO, pace: Pace | None = None) -> SendProgress:
     """The values as lines; whoever reads sees a paced one as soon as it is due."""
-    pace, delivery = pace or FullSpeed(), Delivery()
+    pace, delivery = pace or FullSpeed(), SendProgress()
     for at_us, _, value in outgoing:
         while (wait_us := pace.wait_us(at_us)) > 0:
             stream.flush()
@@ -73,11 +73,11 @@ def write_lines(outgoing: Iterable[TimedMessage], stream: BinaryIO, pace: Pace |
     return delivery
 
 
-class Batches:
+class PartitionBatches:
     """A batch to be filled for every partition of one topic."""
 
     def __init__(self, client: Any, topic: str, partitions: list[int], on_progress: OnProgress) -> None:
-        self.delivery = Delivery()
+        self.delivery = SendProgress()
         self.topic = topic
         self._client = client
         self._on_progress = on_progress
@@ -131,7 +131,7 @@ class Batches:
             raise self._failure
 
 
-async def deliver(batches: Batches, outgoing: Iterable[TimedMessage], pace: Pace) -> Delivery:
+async def send_all(batches: PartitionBatches, outgoing: Iterable[TimedMessage], pace: Pace) -> SendProgress:
     """Send messages through these batches and wait for every acknowledgement; raises Unavailable."""
     due = inf if isinstance(pace, FullSpeed) else time.monotonic()
     try:
@@ -143,7 +143,7 @@ async def deliver(batches: Batches, outgoing: Iterable[TimedMessage], pace: Pace
             if time.monotonic() > due:
                 await batches.flush()
                 await asyncio.sleep(0)
-                due = time.monotonic() + BEHIND_SECONDS
+                due = time.monotonic() + MAX_DELAY_SECONDS
         await batches.finish()
     except KafkaError as error:
         delivery = batches.delivery
@@ -156,17 +156,17 @@ async def deliver(batches: Batches, outgoing: Iterable[TimedMessage], pace: Pace
 
 async def _produce(
     kafka: KafkaSettings, topic: str, outgoing: Iterable[TimedMessage], pace: Pace, on_progress: OnProgress
-) -> Delivery:
+) -> SendProgress:
     async with _client(kafka) as client:
         partitions = await _partitions(client, topic, kafka)
-        return await deliver(Batches(client, topic, partitions, on_progress), outgoing, pace)
+        return await send_all(PartitionBatches(client, topic, partitions, on_progress), outgoing, pace)
 
 
 @asynccontextmanager
 async def _client(kafka: KafkaSettings) -> AsyncIterator[Any]:
     options = blocking_options(kafka)
     del options["bootstrap_timeout_ms"]
-    client = AIOKafkaProducer(**options, acks="all", max_batch_size=BATCH_BYTES)
+    client = AIOKafkaProducer(**options, acks="all", max_batch_size=MAX_BATCH_BYTES)
     try:
         await client.start()
     except KafkaError as error:
@@ -187,5 +187,5 @@ async def _partitions(client: Any, topic: str, kafka: KafkaSettings) -> list[int
     return sorted(partitions)
 
 
-def _ignore(delivery: Delivery) -> None:
+def _ignore(delivery: SendProgress) -> None:
     """Nobody wants to know."""

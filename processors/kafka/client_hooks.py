@@ -32,7 +32,7 @@ class PartitionRecords(kafka_fetcher.Fetcher.PartitionRecords):  # type: ignore[
         super().__init__(fetch_offset, tp, records, **options)
 
 
-def read_safely(max_batch_bytes: int) -> None:
+def install_safe_readers(max_batch_bytes: int) -> None:
     """From here on, no client of this process opens a larger batch, or stops at one that it cannot read."""
     RecordSet.ceiling = max_batch_bytes
     aiokafka_fetcher.MemoryRecords = RecordSet

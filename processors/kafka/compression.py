@@ -20,13 +20,13 @@ except ImportError:  # an installation without it reads gzip alone, and `salespu
 
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 NAMES = {GZIP: "gzip", SNAPPY: "snappy", LZ4: "lz4", ZSTD: "zstd"}
-MEND = "install the package cramjam (it is among the locked ones of requirements/runtime.lock)"
+INSTALL_MEND = "install the package cramjam (it is among the locked ones of requirements/runtime.lock)"
 
 GZIP_WITH_HEADER = 31
 GZIP_ERRORS: Any = (igzip_lib.IsalError, isal_zlib.error)
-FIRST_BYTES = 64 * 1024
+MIN_BUFFER_BYTES = 64 * 1024
 """The least buffer that is tried for what does not say how large it will be."""
-GROWTH = 16
+BUFFER_GROWTH = 16
 """How much larger each next buffer is: honest batches of JSON fit into the first."""
 
 XERIAL = b"\x82SNAPPY\x00"
@@ -54,7 +54,7 @@ def decompress(codec: int, data: memoryview, ceiling: int) -> bytes | bytearray:
         raise UnreadableBatch(f"compression codec {codec} is unknown")
     name = NAMES[codec]
     if name in missing():
-        raise Unavailable(f"a batch is compressed with {name}, which cannot be read here: {MEND}")
+        raise Unavailable(f"a batch is compressed with {name}, which cannot be read here: {INSTALL_MEND}")
     return opener(data, ceiling)
 
 
@@ -113,7 +113,7 @@ def _framed(codec: int) -> Callable[[memoryview, int], bytearray]:
 
     def open_frames(data: memoryview, ceiling: int) -> bytearray:
         decompress_into = getattr(cramjam, NAMES[codec]).decompress_into
-        size = max(FIRST_BYTES, GROWTH * len(data))
+        size = max(MIN_BUFFER_BYTES, BUFFER_GROWTH * len(data))
         while True:
             # One byte more than is allowed shows that it is too large.
             buffer = bytearray(min(size, ceiling + 1))
@@ -121,7 +121,7 @@ def _framed(codec: int) -> Callable[[memoryview, int], bytearray]:
                 count = decompress_into(data, memoryview(buffer))
             except cramjam.DecompressionError as error:
                 if size <= ceiling:
-                    size *= GROWTH
+                    size *= BUFFER_GROWTH
                     continue
                 if "whole buffer" in str(error):
                     raise _too_large(codec, ceiling) from error

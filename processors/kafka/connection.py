@@ -11,7 +11,7 @@ from kafka.errors import KafkaError
 
 from config.settings import KafkaSettings
 from config.tls import kafka_ssl_context
-from processors.kafka.client_hooks import read_safely
+from processors.kafka.client_hooks import install_safe_readers
 from schemas.errors import Unavailable
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -20,7 +20,7 @@ DEFAULT_TIMEOUT_SECONDS = 10.0
 
 def async_options(kafka: KafkaSettings) -> dict[str, Any]:
     """What an aiokafka client needs to reach the broker. Never log it: it holds the password."""
-    read_safely(kafka.max_batch_bytes)
+    install_safe_readers(kafka.max_batch_bytes)
     options: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap.split(","),
         "security_protocol": kafka.security_protocol,

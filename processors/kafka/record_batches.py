@@ -15,20 +15,20 @@ from aiokafka.record.default_records import DefaultRecordBatch
 
 from processors.kafka.compression import UnreadableBatch, decompress
 from processors.kafka.legacy_batches import OVERHEAD_BYTES, codec_of, is_intact, messages
-from processors.kafka.record_frames import BatchHeader, FramedRecord, Record, Stretch, framed
+from processors.kafka.record_frames import BatchHeader, FramedRecord, Record, UnreadableRange, framed
 
 MEBIBYTE = 1024 * 1024
 HEADER = struct.Struct(">qiibIhiqqqhii")
 LENGTH = struct.Struct(">i")
 LENGTH_AT, MAGIC_AT, ATTRIBUTES_AT = 8, 16, 21
-LEAST_LENGTH = 14
+MIN_LENGTH = 14
 """Of a message in the oldest format, behind offset and length."""
-PRESENT = 2
+CURRENT_MAGIC = 2
 """The message format since Kafka 0.11."""
 CODEC, TRANSACTIONAL, CONTROL = 0x07, 0x10, 0x20
-NATIVE_BYTES = MEBIBYTE
+MAX_NATIVE_BYTES = MEBIBYTE
 """A larger body is not for the C extension: it makes objects of all headers, and this much can hold half a million."""
-CHUNK = 64
+CHUNK_RECORDS = 64
 """So many records are parsed and checked at a time."""
 MARKER_KEY = struct.Struct(">hh")
 """Version and kind of a marker of transactions."""
@@ -36,7 +36,7 @@ ABORT, COMMIT = 0, 1
 NATIVE_ERRORS = (CorruptRecordException, UnicodeDecodeError, ValueError, OverflowError, MemoryError)
 """What the C extension raises for records that it cannot parse."""
 
-Report = Callable[[Stretch], None]
+OnUnreadable = Callable[[UnreadableRange], None]
 
 
 class Marker(NamedTuple):
@@ -57,7 +57,7 @@ class RecordSet:
         self._at = 0
         self.position = 0
         """The offset that was asked for: an unreadable batch must lead beyond it."""
-        self.report: Report = _nobody
+        self.report: OnUnreadable = _nobody
         """Hears of the stretches that cannot be read."""
         self.native = True
         """Whether records may be those of aiokafka's C extension."""
@@ -77,7 +77,7 @@ class RecordSet:
             return None
         start, length = self._at, self._length()
         # Behind an impossible length nothing can be found.
-        self._at = start + OVERHEAD_BYTES + length if length >= LEAST_LENGTH else len(self._raw)
+        self._at = start + OVERHEAD_BYTES + length if length >= MIN_LENGTH else len(self._raw)
         batch = _batch(self._raw[start : self._at], self)
         self._bound(batch)
         if batch.why is not None:
@@ -102,7 +102,7 @@ class RecordSet:
 class RecordBatch:
     """A batch of any format. One that cannot be read looks like a marker of transactions, which clients pass over."""
 
-    magic = PRESENT
+    magic = CURRENT_MAGIC
     is_transactional = False
     is_control_batch = False
     """A marker, or unreadable."""
@@ -127,9 +127,9 @@ class RecordBatch:
         """Of the last record that it has or had."""
         return self.next_offset - 1
 
-    def stretch(self, first: int, detail: str) -> Stretch:
+    def stretch(self, first: int, detail: str) -> UnreadableRange:
         """Its offsets from one on, as unreadable."""
-        return Stretch(first, self.last_offset, detail, bytes(self.raw))
+        return UnreadableRange(first, self.last_offset, detail, bytes(self.raw))
 
     def validate_crc(self) -> bool:
         """A batch with a wrong one is among the unreadable."""
@@ -145,7 +145,7 @@ class RecordBatch:
     def __next__(self) -> Marker:
         return Marker(MARKER_KEY.pack(0, ABORT if self.is_abort else COMMIT), self.is_abort)
 
-    def chunks(self, report: Report) -> Iterator[list[Record]]:
+    def chunks(self, report: OnUnreadable) -> Iterator[list[Record]]:
         """Its records, some at a time; from where they cannot be read on, its offsets are reported.
 
         Raises Unavailable when its codec is not installed.
@@ -185,7 +185,7 @@ class RecordBatch:
         return int(last) + 1
 
 
-class PresentBatch(RecordBatch):
+class CurrentBatch(RecordBatch):
     """A batch of format v2 whose header and checksum are right."""
 
     def __init__(self, raw: memoryview, source: RecordSet, header: BatchHeader, native: Any) -> None:
@@ -218,7 +218,7 @@ class PresentBatch(RecordBatch):
     def _parsed(self) -> Iterator[list[Record]]:
         body = self._body()
         done = 0
-        if self.source.native and len(body) <= NATIVE_BYTES:
+        if self.source.native and len(body) <= MAX_NATIVE_BYTES:
             # It refuses a second `iter`; a slice of it does not.
             records = islice(self._native if body.obj is self.raw.obj else _uncompressed(self.raw, body), None)
             while chunk := _some(records):
@@ -238,13 +238,13 @@ class LegacyBatch(RecordBatch):
 
 
 def _batch(raw: memoryview, source: RecordSet) -> RecordBatch:
-    if len(raw) > MAGIC_AT and raw[MAGIC_AT] < PRESENT:
+    if len(raw) > MAGIC_AT and raw[MAGIC_AT] < CURRENT_MAGIC:
         return _legacy(raw, source)
     header = BatchHeader(*HEADER.unpack_from(raw)) if len(raw) >= HEADER.size else None
     native = None if header is None else DefaultRecordBatch(raw)
     why = _fault(raw, header, native)
     if header is not None and why is None:
-        return PresentBatch(raw, source, header, native)
+        return CurrentBatch(raw, source, header, native)
     return _unreadable(RecordBatch(raw, source, _first(raw), _first(raw) + _span(header, native)), why)
 
 
@@ -276,7 +276,7 @@ def _fault(raw: memoryview, header: BatchHeader | None, native: Any) -> str | No
         return f"it has {len(raw)} bytes, fewer than a header"
     if header.length != len(raw) - OVERHEAD_BYTES:
         return f"its length of {header.length} bytes is impossible"
-    if header.magic != PRESENT:
+    if header.magic != CURRENT_MAGIC:
         return f"message format {header.magic} is unknown"
     if not native.validate_crc():
         return "its checksum is wrong"
@@ -301,7 +301,7 @@ def _some(records: Iterator[Record]) -> list[Record]:
     """The next records, as far as they can be parsed: what came before one that cannot be is kept."""
     chunk: list[Record] = []
     try:
-        chunk.extend(islice(records, CHUNK))
+        chunk.extend(islice(records, CHUNK_RECORDS))
     except NATIVE_ERRORS:
         return chunk
     return chunk
@@ -313,7 +313,7 @@ def _chunks(records: Iterable[FramedRecord]) -> Iterator[list[Record]]:
     while True:
         chunk: list[Record] = []
         try:
-            chunk.extend(islice(remaining, CHUNK))
+            chunk.extend(islice(remaining, CHUNK_RECORDS))
         except UnreadableBatch:
             if chunk:
                 yield chunk
@@ -323,5 +323,5 @@ def _chunks(records: Iterable[FramedRecord]) -> Iterator[list[Record]]:
         yield chunk
 
 
-def _nobody(_stretch: Stretch) -> None:
+def _nobody(_stretch: UnreadableRange) -> None:
     """Nobody asked."""

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from processors.kafka.compression import UnreadableBatch
 
-MOST_VARINT_BYTES = 10
+MAX_VARINT_BYTES = 10
 LAST_VARINT_BYTE = 0x80
 """A byte below it is the last one of a number."""
-MOST_HEADERS = 10_000
+MAX_HEADERS = 10_000
 """More of one record are not made: a batch could hold millions of empty ones."""
 LOG_APPEND_TIME = 0x08
 
@@ -19,7 +19,7 @@ Record = Any
 """A record, ours or that of a Kafka client: offset, timestamp, key, value and headers."""
 
 
-class Stretch(NamedTuple):
+class UnreadableRange(NamedTuple):
     """Offsets whose records cannot be read."""
 
     first: int
@@ -71,7 +71,7 @@ class FramedRecord:
         found: list[tuple[str, bytes | None]] = []
         try:
             count, at = varint(self._headers, 0)
-            for _ in range(min(count, MOST_HEADERS)):
+            for _ in range(min(count, MAX_HEADERS)):
                 name, at = _field(self._headers, at)
                 value, at = _field(self._headers, at)
                 found.append(((name or b"").decode("utf-8", "replace"), value))
@@ -103,7 +103,7 @@ def framed(header: BatchHeader, body: memoryview, skip: int = 0) -> Iterator[Fra
 def varint(data: memoryview, at: int) -> tuple[int, int]:
     """A zigzag number and the position after it; raises UnreadableBatch."""
     raw = shift = 0
-    for position in range(at, min(at + MOST_VARINT_BYTES, len(data))):
+    for position in range(at, min(at + MAX_VARINT_BYTES, len(data))):
         byte: int = data[position]
         raw |= (byte & ~LAST_VARINT_BYTE) << shift
         if byte < LAST_VARINT_BYTE:

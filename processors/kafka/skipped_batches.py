@@ -3,11 +3,11 @@
 import logging
 from collections import Counter
 
-from processors.kafka.record_frames import Stretch
+from processors.kafka.record_frames import UnreadableRange
 
 logger = logging.getLogger(__name__)
 
-MOST_REMEMBERED = 10_000
+MAX_REMEMBERED = 10_000
 
 
 class SkippedBatches:
@@ -17,13 +17,13 @@ class SkippedBatches:
         self.offsets: Counter[str] = Counter()
         """Topic to how many offsets could not be read."""
         self._seen: set[tuple[str, int, int]] = set()
-        self._latest: dict[tuple[str, int], Stretch] = {}
+        self._latest: dict[tuple[str, int], UnreadableRange] = {}
 
-    def add(self, topic: str, partition: int, stretch: Stretch) -> None:
+    def add(self, topic: str, partition: int, stretch: UnreadableRange) -> None:
         """Offsets of a partition cannot be read. Who reads it again hears nothing new."""
         self._latest[topic, partition] = stretch
         place = (topic, partition, stretch.first)
-        if place in self._seen or len(self._seen) >= MOST_REMEMBERED:
+        if place in self._seen or len(self._seen) >= MAX_REMEMBERED:
             return
         self._seen.add(place)
         self.offsets[topic] += stretch.last - stretch.first + 1
@@ -40,7 +40,7 @@ class SkippedBatches:
         """A partition is read anew: what was met before says nothing of it."""
         self._latest.pop((topic, partition), None)
 
-    def latest(self, topic: str, partition: int) -> Stretch | None:
+    def latest(self, topic: str, partition: int) -> UnreadableRange | None:
         """The stretch of a partition that was met last."""
         return self._latest.get((topic, partition))
 

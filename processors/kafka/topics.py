@@ -20,18 +20,18 @@ from schemas.errors import Unavailable
 
 T = TypeVar("T")
 
-DEAD_LETTER_DAYS = 30
+DEAD_LETTER_RETENTION_DAYS = 30
 DELETE, COMPACT = frozenset({"delete"}), frozenset({"compact"})
-LARGE = {"max.message.bytes": str(8 * 1024 * 1024)}
+LARGE_RECORDS = {"max.message.bytes": str(8 * 1024 * 1024)}
 """A record that is far too large must reach the dead letters, so these topics take it; nothing honest needs more."""
-SMALL = {"max.message.bytes": str(1024 * 1024)}
+SMALL_RECORDS = {"max.message.bytes": str(1024 * 1024)}
 """What is written to the other topics has a few hundred bytes."""
-AHEAD = {"message.timestamp.after.max.ms": str(3600 * 1000)}
+MAX_AHEAD = {"message.timestamp.after.max.ms": str(3600 * 1000)}
 """A record stamped further ahead is refused to its sender: it would outlive retention, and be news for ever."""
 NO_BOUNDS: dict[str, str] = {}
-READY_MS = 30_000
+READY_TIMEOUT_MS = 30_000
 POLL_SECONDS = 0.2
-JOURNAL = {"segment.bytes": str(64 * 1024 * 1024), "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
+JOURNAL_CONFIGS = {"segment.bytes": str(64 * 1024 * 1024), "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
 """The end of the journal is written again and again: small segments let compaction drop what is superseded soon."""
 CREATE_MEND = "run `salespulse topics`"
 EVENTS_MEND = (
@@ -81,17 +81,19 @@ def wanted_topics(kafka: KafkaSettings, retention: RetentionSettings) -> tuple[T
     """
     kept_ms = str((retention.roots_days + retention.slack_days) * DAY_MS)
     kept = {"retention.ms": kept_ms}
-    bounds = AHEAD | {"message.timestamp.before.max.ms": kept_ms}
+    bounds = MAX_AHEAD | {"message.timestamp.before.max.ms": kept_ms}
     partitioned = partial(_spec, kafka, partitions=kafka.partitions)
     return (
         *(
-            partitioned(name, "events of customers", DELETE, LARGE | kept, bounds, exact=EVENTS_MEND)
+            partitioned(name, "events of customers", DELETE, LARGE_RECORDS | kept, bounds, exact=EVENTS_MEND)
             for name in kafka.events_topics
         ),
-        partitioned(kafka.journal_topic, "the workers' state", COMPACT, LARGE | JOURNAL, exact=JOURNAL_MEND),
-        _spec(kafka, kafka.reps_topic, "directory of reps", COMPACT, SMALL, AHEAD),
-        _spec(kafka, kafka.dead_letters_topic, "dead letters", DELETE, LARGE | kept),
-        _spec(kafka, kafka.alerts_topic, "alert transitions", DELETE | COMPACT, SMALL | kept),
+        partitioned(
+            kafka.journal_topic, "the workers' state", COMPACT, LARGE_RECORDS | JOURNAL_CONFIGS, exact=JOURNAL_MEND
+        ),
+        _spec(kafka, kafka.reps_topic, "directory of reps", COMPACT, SMALL_RECORDS, MAX_AHEAD),
+        _spec(kafka, kafka.dead_letters_topic, "dead letters", DELETE, LARGE_RECORDS | kept),
+        _spec(kafka, kafka.alerts_topic, "alert transitions", DELETE | COMPACT, SMALL_RECORDS | kept),
     )
 
 
@@ -99,12 +101,12 @@ def all_topics(settings: Settings) -> tuple[TopicSpec, ...]:
     """What the workers want, and what the notifier wants beside it."""
     kafka, retention, notifier = settings.kafka, settings.retention, settings.notifier
     kept = {"retention.ms": str((retention.roots_days + retention.slack_days) * DAY_MS)}
-    letters = {"retention.ms": str(DEAD_LETTER_DAYS * DAY_MS)}
+    letters = {"retention.ms": str(DEAD_LETTER_RETENTION_DAYS * DAY_MS)}
     return (
         *wanted_topics(kafka, retention),
-        _spec(kafka, notifier.log_topic, "what receivers were told", DELETE | COMPACT, SMALL | kept),
-        _spec(kafka, notifier.acks_topic, "acknowledged and snoozed turns", DELETE | COMPACT, SMALL | kept),
-        _spec(kafka, notifier.dead_letters_topic, "refused notifications", DELETE, LARGE | letters),
+        _spec(kafka, notifier.log_topic, "what receivers were told", DELETE | COMPACT, SMALL_RECORDS | kept),
+        _spec(kafka, notifier.acks_topic, "acknowledged and snoozed turns", DELETE | COMPACT, SMALL_RECORDS | kept),
+        _spec(kafka, notifier.dead_letters_topic, "refused notifications", DELETE, LARGE_RECORDS | letters),
     )
 
 
@@ -113,7 +115,7 @@ def create_missing(admin: KafkaAdminClient, specs: Sequence[TopicSpec]) -> list[
     present = set(admin.list_topics())
     missing = [spec for spec in specs if spec.name not in present]
     created = [spec.name for spec in missing if _create(admin, spec)]
-    admin.wait_for_topics([spec.name for spec in missing], timeout_ms=READY_MS)
+    admin.wait_for_topics([spec.name for spec in missing], timeout_ms=READY_TIMEOUT_MS)
     return created
 
 
@@ -130,7 +132,7 @@ def examine(admin: KafkaAdminClient, specs: Sequence[TopicSpec]) -> list[Finding
 
 def examine_new(admin: KafkaAdminClient, specs: Sequence[TopicSpec], created: Sequence[str]) -> list[Finding]:
     """The same when some were created just now: of those, not every node of a cluster knows at once."""
-    deadline = monotonic() + READY_MS / 1000
+    deadline = monotonic() + READY_TIMEOUT_MS / 1000
     while True:
         findings = examine(admin, specs)
         if not any(finding.problem and finding.spec.name in created for finding in findings) or monotonic() > deadline:

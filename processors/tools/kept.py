@@ -10,7 +10,7 @@ from contextlib import suppress
 from config.settings import KafkaSettings
 from processors.agents.journal import Journal
 from processors.agents.journal_format import ForeignRecord, JournalError
-from processors.agents.partitions import NOBODY
+from processors.agents.partitions import NO_EVENT_ID
 from processors.core.instants import instant_us
 from processors.kafka.topic_reader import read_topics
 from schemas.codec import UNREADABLE, parse_kept
@@ -45,7 +45,7 @@ class Kept:
             event = parse_kept(raw)
         except UNREADABLE:
             # The workers leave it out as well, and say so.
-            return NOBODY
+            return NO_EVENT_ID
         if instant_us(event.occurred_at) < self.before_us:
             self.events[event.event_id] = event
         return event.event_id

@@ -21,7 +21,7 @@ from rich.console import Console
 from config.clock import wall_us
 from config.settings import KafkaSettings, Settings
 from processors.agents.journal import Journal
-from processors.agents.journal_format import ForeignRecord, Log, Mark, decode_segment
+from processors.agents.journal_format import ForeignRecord, JournalPosition, SourceLog, decode_segment
 from processors.kafka.admin import admin_client
 from processors.kafka.connection import unreachable
 from processors.kafka.producer import producer
@@ -68,7 +68,9 @@ def accept_new_log(settings: Settings, console: Console) -> int:
     return 0
 
 
-def accepted(mark: Mark, ids: Mapping[str, str | None], held: Mapping[str, Extent], fence: int = 0) -> Mark:
+def accepted(
+    mark: JournalPosition, ids: Mapping[str, str | None], held: Mapping[str, Extent], fence: int = 0
+) -> JournalPosition:
     """The mark with every log that is another one now, or ends before what was applied, accepted from its beginning.
 
     `fence`: the position that is published. It may be ahead of the journal: what was not durable is lost with its log.
@@ -76,16 +78,16 @@ def accepted(mark: Mark, ids: Mapping[str, str | None], held: Mapping[str, Exten
     logs, offsets = dict(mark.logs), dict(mark.next_offsets)
     ahead = max(fence - sum(offsets.values()), 0)
     for topic, extent in held.items():
-        log, counted = logs.get(topic, Log()), offsets.get(topic, 0)
+        log, counted = logs.get(topic, SourceLog()), offsets.get(topic, 0)
         is_another = None not in (log.topic_id, ids.get(topic)) and log.topic_id != ids[topic]
         if is_another or extent.end < counted - log.base:
-            logs[topic] = Log(ids.get(topic), counted + ahead, wall_us())
+            logs[topic] = SourceLog(ids.get(topic), counted + ahead, wall_us())
             offsets[topic] = counted + ahead + extent.begin
             ahead = 0
     return mark if logs == mark.logs else replace(mark, logs=logs, next_offsets=offsets)
 
 
-def changed_topics(before: Mark, after: Mark) -> list[str]:
+def changed_topics(before: JournalPosition, after: JournalPosition) -> list[str]:
     """The topics whose logs differ."""
     return [topic for topic, log in after.logs.items() if log != before.logs.get(topic)]
 
@@ -101,9 +103,9 @@ def read_journals(kafka: KafkaSettings) -> dict[int, Journal]:
     return journals
 
 
-def read_logs(kafka: KafkaSettings) -> dict[int, dict[str, Log]]:
+def read_logs(kafka: KafkaSettings) -> dict[int, dict[str, SourceLog]]:
     """Which logs each partition's state was made from, by the end of its journal; raises Unavailable, UsageError."""
-    found: dict[int, dict[str, Log]] = {}
+    found: dict[int, dict[str, SourceLog]] = {}
     with consumer(kafka) as client:
         reader = TopicReader(client, kafka, (kafka.journal_topic,))
         parts = client.assignment()
@@ -124,7 +126,7 @@ def _topic_ids(kafka: KafkaSettings) -> dict[str, str | None]:
         raise unreachable(kafka, error) from error
 
 
-def _write(kafka: KafkaSettings, number: int, journal: Journal, mark: Mark) -> None:
+def _write(kafka: KafkaSettings, number: int, journal: Journal, mark: JournalPosition) -> None:
     with producer(kafka) as client:
         sent = [
             client.send(kafka.journal_topic, key=key, value=value, partition=number) for key, value in journal.cut(mark)
@@ -141,8 +143,8 @@ def _commits(
     with consumer(kafka, group_id=kafka.group) as client:
         for tp in held:
             journal = journals.get(tp.partition)
-            mark = Mark({}, 0, {}) if journal is None else journal.mark
-            applied = mark.next_offsets.get(tp.topic, 0) - mark.logs.get(tp.topic, Log()).base
+            mark = JournalPosition({}, 0, {}) if journal is None else journal.mark
+            applied = mark.next_offsets.get(tp.topic, 0) - mark.logs.get(tp.topic, SourceLog()).base
             part = TopicPartition(tp.topic, tp.partition)
             if (client.committed(part) or 0) > applied:
                 yield part, OffsetAndMetadata(applied, "", -1)

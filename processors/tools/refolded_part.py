@@ -7,7 +7,7 @@ from contextlib import suppress
 import msgspec
 
 from config.clock import wall_us
-from processors.agents.journal_format import Log
+from processors.agents.journal_format import SourceLog
 from processors.core.desks import bump
 from processors.core.instants import DAY_MS, DAY_US, instant_us, moment
 from processors.core.ledger import SKEW_US, Ledger
@@ -36,7 +36,7 @@ Source = tuple[str, int]
 class RefoldedPart:
     """One partition number: its ledger, and what the workers noted and left out of it."""
 
-    def __init__(self, label: str, ledger: Ledger, expiry_us: int, logs: Mapping[str, Log]) -> None:
+    def __init__(self, label: str, ledger: Ledger, expiry_us: int, logs: Mapping[str, SourceLog]) -> None:
         """`logs`: topic to the log that it is, as the journal has it."""
         self.label = label
         self.ledger = ledger
@@ -73,7 +73,7 @@ class RefoldedPart:
 
     def base(self, topic: str) -> int:
         """How many records of earlier logs of a topic count as applied."""
-        return self._logs.get(topic, Log()).base
+        return self._logs.get(topic, SourceLog()).base
 
     def refuse(self, source: Source, reason: Reason) -> None:
         """A worker has put this record into the dead letters; if it counted here meanwhile, it no longer does."""

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from config.settings import KafkaSettings, Settings, WorkerSettings
 from config.values import Secret
-from processors.agents.app import Given, WorkerApp, build_app
+from processors.agents.app import WorkerApp, WorkerDependencies, build_app
 from processors.agents.intake import LostRecords
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.transport import BatchTransport
@@ -28,7 +28,9 @@ class Midnight:
 
 def new_app(kafka: KafkaSettings | None = None) -> WorkerApp:
     settings = Settings(kafka=kafka or KafkaSettings(), worker=WorkerSettings(checkpoint_interval_seconds=2.0))
-    return build_app(settings, Given(DEFAULT_POLICY, Midnight(), Shelf(), WorkerMetrics(CollectorRegistry())))
+    return build_app(
+        settings, WorkerDependencies(DEFAULT_POLICY, Midnight(), Shelf(), WorkerMetrics(CollectorRegistry()))
+    )
 
 
 def with_a_part(position: int) -> WorkerApp:

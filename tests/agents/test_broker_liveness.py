@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 from faust.types import TP
 
-from processors.agents.broker_liveness import SILENT_SECONDS, Hearing, Word, last_words
+from processors.agents.broker_liveness import MAX_SILENCE_SECONDS, BrokerLiveness, PartitionEnd, known_ends
 from tests.agents.workbench import SOURCE, TOPIC, new_parts, open_part
 
 REPS = TP("crm.reps", 0)
-LONG = SILENT_SECONDS + 1
+LONG = MAX_SILENCE_SECONDS + 1
 
 
 class Ear:
@@ -19,7 +19,7 @@ class Ear:
         self.now = 100.0
         parts = new_parts()
         open_part(parts).next_offsets = {TOPIC: 5}
-        self.hearing = Hearing(parts, lambda: self.now)
+        self.hearing = BrokerLiveness(parts, lambda: self.now)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -27,21 +27,23 @@ class Ear:
     def hears(self, **ages: float) -> bool:
         """`read`, `waiting`: the last word on its part, by which it is read up to its end or not; so long ago."""
         ends = {"read": (SOURCE, 5), "waiting": (SOURCE, 6), "reps": (REPS, 1)}
-        return self.hearing.is_answered({tp: Word(end, ages[name]) for name, (tp, end) in ends.items() if name in ages})
+        return self.hearing.is_answered(
+            {tp: PartitionEnd(end, ages[name]) for name, (tp, end) in ends.items() if name in ages}
+        )
 
 
 def test_lag_is_what_waits_beyond_what_was_reached() -> None:
-    assert Word(7, 0.1).lag(5) == 2
-    assert Word(5, 0.1).lag(5) == 0
-    assert Word(4, 0.1).lag(5) == 0
+    assert PartitionEnd(7, 0.1).lag(5) == 2
+    assert PartitionEnd(5, 0.1).lag(5) == 0
+    assert PartitionEnd(4, 0.1).lag(5) == 0
 
 
 def test_a_lag_of_nothing_is_unknown_once_the_broker_is_silent() -> None:
-    assert Word(5, LONG).lag(5) is None
+    assert PartitionEnd(5, LONG).lag(5) is None
 
 
 def test_while_records_wait_the_broker_is_not_asked_and_its_last_word_counts() -> None:
-    assert Word(7, LONG).lag(5) == 2
+    assert PartitionEnd(7, LONG).lag(5) == 2
 
 
 def test_a_broker_that_speaks_of_everything_is_heard() -> None:
@@ -68,7 +70,7 @@ def test_a_rebalance_is_no_silence_until_it_takes_too_long() -> None:
     ear = Ear()
     assert ear.hears(read=0.1)
 
-    ear.wait(SILENT_SECONDS - 1)
+    ear.wait(MAX_SILENCE_SECONDS - 1)
     assert ear.hears()
     ear.wait(2)
     assert not ear.hears()
@@ -80,7 +82,7 @@ def test_words_are_those_of_the_assignment_and_there_are_none_before_the_first_a
     heard = SimpleNamespace(lso=None, highwater=8, timestamp=1000 * (time.time() - 3))
     states = {SOURCE: heard, REPS: new}
 
-    words = last_words(SimpleNamespace(tps=frozenset(states), state_value=states.get))
+    words = known_ends(SimpleNamespace(tps=frozenset(states), state_value=states.get))
 
     assert words.keys() == {SOURCE}
     assert words[SOURCE].end == 8
@@ -90,7 +92,7 @@ def test_words_are_those_of_the_assignment_and_there_are_none_before_the_first_a
 def test_what_lies_behind_an_open_transaction_is_not_waited_for() -> None:
     state = SimpleNamespace(lso=5, highwater=8, timestamp=1000 * time.time())
 
-    words = last_words(SimpleNamespace(tps=frozenset({SOURCE}), state_value=lambda _: state))
+    words = known_ends(SimpleNamespace(tps=frozenset({SOURCE}), state_value=lambda _: state))
 
     assert words[SOURCE].lag(5) == 0
 
@@ -98,6 +100,6 @@ def test_what_lies_behind_an_open_transaction_is_not_waited_for() -> None:
 def test_a_clock_that_is_set_back_makes_no_word_that_would_be_fresh_for_long() -> None:
     state = SimpleNamespace(lso=None, highwater=8, timestamp=1000 * (time.time() + 3600))
 
-    words = last_words(SimpleNamespace(tps=frozenset({SOURCE}), state_value=lambda _: state))
+    words = known_ends(SimpleNamespace(tps=frozenset({SOURCE}), state_value=lambda _: state))
 
-    assert words == {SOURCE: Word(8, 0.0)}
+    assert words == {SOURCE: PartitionEnd(8, 0.0)}

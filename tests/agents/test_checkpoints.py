@@ -8,8 +8,8 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from processors.agents.checkpoints import Checkpoints, OutputTopics
-from processors.agents.dead_letter_messages import DeadLetters
-from processors.agents.kafka_writer import Outgoing
+from processors.agents.dead_letter_messages import DeadLetterFactory
+from processors.agents.kafka_writer import KafkaWriter
 from processors.core.instants import DAY_US, instant_us
 from processors.core.retention import Retention
 from schemas.alerts import Takeover, Transition, takeover_of
@@ -17,7 +17,7 @@ from schemas.events import Event
 from tests.agents.workbench import CLOCK_US, TOPIC, Desk, Sent, new_parts
 from tests.story import DAY, HOUR, activity, answered, at, created, opened, reopened, revenue, won
 
-TOPICS = OutputTopics("journal", DeadLetters("crm.dead-letters", "salespulse"), "alerts")
+TOPICS = OutputTopics("journal", DeadLetterFactory("crm.dead-letters", "salespulse"), "alerts")
 
 
 class Counter:
@@ -42,9 +42,9 @@ class Counter:
         self.run(lambda: self.checkpoints.flush(self.desk.part, instant_us(at(minute))))
 
 
-def as_outgoing(sent: Sent) -> Outgoing:
+def as_outgoing(sent: Sent) -> KafkaWriter:
     """The stand-in in the place of the producer."""
-    outgoing: Outgoing = sent  # type: ignore[assignment]
+    outgoing: KafkaWriter = sent  # type: ignore[assignment]
     return outgoing
 
 

@@ -1,12 +1,12 @@
 """Dead letters: as they came, with the reason and the place."""
 
-from processors.agents.dead_letter_messages import MOST_BYTES, MOST_KEY_BYTES, DeadLetters
+from processors.agents.dead_letter_messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, DeadLetterFactory
 from schemas import codec
 from schemas.errors import BadRecord, Reason
 from tests.agents.workbench import Record
 from tests.story import answered
 
-LETTERS = DeadLetters("letters", "salespulse")
+LETTERS = DeadLetterFactory("letters", "salespulse")
 BAD = BadRecord(Reason.MALFORMED, "Expected `str` - at `$.customer_id` 'Ü'")
 
 
@@ -28,7 +28,7 @@ def test_a_letter_says_why_from_where_and_for_which_group() -> None:
 def test_a_huge_value_is_cut_and_its_length_told() -> None:
     letter = LETTERS.of_record(("crm.events", 0), Record(0, b"x" * 5_000_000), BAD)
 
-    assert letter.value == b"x" * MOST_BYTES
+    assert letter.value == b"x" * MAX_VALUE_BYTES
     assert dict(letter.headers)["value_bytes"] == b"5000000"
 
 
@@ -36,7 +36,7 @@ def test_a_huge_key_is_cut_as_well_and_its_length_told() -> None:
     """A sender that takes the value for the key: the letter has to fit into a message all the same."""
     letter = LETTERS.of_record(("crm.events", 0), Record(0, b"x" * 5_000_000, b"k" * 2_000_000), BAD)
 
-    assert letter.key == b"k" * MOST_KEY_BYTES
+    assert letter.key == b"k" * MAX_KEY_BYTES
     assert dict(letter.headers)["key_bytes"] == b"2000000"
     assert len(letter.key or b"") + len(letter.value or b"") < 600_000
 

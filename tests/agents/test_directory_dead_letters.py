@@ -2,10 +2,10 @@
 
 import msgspec
 
-from processors.agents.dead_letter_messages import DeadLetters
-from processors.agents.directory_dead_letters import Refusals, RefusedEntry
-from processors.agents.journal_format import VERSION, encode_key
-from processors.kafka.record_frames import Stretch
+from processors.agents.dead_letter_messages import DeadLetterFactory
+from processors.agents.directory_dead_letters import DirectoryDeadLetters, RefusedEntry
+from processors.agents.journal_format import FORMAT_VERSION, encode_key
+from processors.kafka.record_frames import UnreadableRange
 from schemas.errors import BadRecord, Reason
 from tests.agents.test_checkpoints import Counter
 from tests.agents.workbench import CLOCK_US
@@ -25,7 +25,9 @@ class Reader:
     def __init__(self) -> None:
         self.counter = Counter()
         self.desk = self.counter.desk
-        self.refusals = Refusals(self.desk.parts, "crm.reps", DeadLetters(LETTERS, "salespulse"), self.desk.metrics)
+        self.refusals = DirectoryDeadLetters(
+            self.desk.parts, "crm.reps", DeadLetterFactory(LETTERS, "salespulse"), self.desk.metrics
+        )
 
     def read(self, *entries: RefusedEntry) -> None:
         for entry in entries:
@@ -61,7 +63,7 @@ def test_a_refused_entry_is_a_dead_letter_as_it_came_and_counts_on_the_day_on_wh
 def test_a_batch_of_entries_that_cannot_be_read_is_one_dead_letter_and_is_not_told_again() -> None:
     reader = Reader()
     why = BadRecord(Reason.UNREADABLE_BATCH, "its checksum is wrong")
-    stretch = Stretch(3, 6, "its checksum is wrong", b"raw")
+    stretch = UnreadableRange(3, 6, "its checksum is wrong", b"raw")
     entry = RefusedEntry(0, 3, None, b"raw", AT_MS, why, stretch)
 
     reader.read(entry)
@@ -113,7 +115,7 @@ def test_a_journal_from_before_this_was_kept_says_that_nothing_was_told() -> Non
     part = reader.desk.parts.get(0)
     assert part is not None
 
-    part.restore(encode_key(0, 5), msgspec.msgpack.encode([VERSION, True, {}, CLOCK_US, {}, []]), 0)
+    part.restore(encode_key(0, 5), msgspec.msgpack.encode([FORMAT_VERSION, True, {}, CLOCK_US, {}, []]), 0)
     part.begin(CLOCK_US)
 
     assert part.told == {}

@@ -14,9 +14,9 @@ from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
-from processors.agents.fetching import Fetched, Reading, drain
+from processors.agents.fetching import Fetched, FetchedReader, drain
 from processors.kafka.record_batches import RecordSet
-from processors.kafka.record_frames import Stretch
+from processors.kafka.record_frames import UnreadableRange
 
 PARTITION = TopicPartition("crm.events", 2)
 CONTROL = 0x20
@@ -105,7 +105,7 @@ class Fetching:
 
 
 def offsets(fetched: Fetched) -> list[int]:
-    return [record.offset for record in Reading(fetched).records()]
+    return [record.offset for record in FetchedReader(fetched).records()]
 
 
 def test_records_come_with_offset_time_key_and_value() -> None:
@@ -114,7 +114,7 @@ def test_records_come_with_offset_time_key_and_value() -> None:
 
     fetched = fetching.drain()[TP(*PARTITION)]
 
-    assert [(r.offset, r.timestamp, r.key, r.value) for r in Reading(fetched).records()] == [
+    assert [(r.offset, r.timestamp, r.key, r.value) for r in FetchedReader(fetched).records()] == [
         (5, 1000, b"k5", b"v5"),
         (6, 1001, b"k6", b"v6"),
     ]
@@ -203,10 +203,10 @@ def test_a_damaged_batch_is_a_stretch_of_offsets_and_what_follows_is_read() -> N
     fetching.put(wire_batch(0, 2), damaged, wire_batch(5, 1), start=0)
 
     fetched = fetching.drain()[TP(*PARTITION)]
-    reading = Reading(fetched)
+    reading = FetchedReader(fetched)
 
     assert [record.offset for record in reading.records()] == [0, 1, 5]
-    assert reading.take_unreadable() == [Stretch(2, 4, "its checksum is wrong", damaged)]
+    assert reading.take_unreadable() == [UnreadableRange(2, 4, "its checksum is wrong", damaged)]
     assert reading.take_unreadable() == []
     assert (fetched.start, fetched.end) == (0, 6)
 
@@ -215,7 +215,7 @@ def test_a_damaged_batch_alone_moves_the_position() -> None:
     fetching = Fetching()
     assignment = fetching.put(wire_batch(7, 2, intact=False), start=8)
 
-    reading = Reading(fetching.drain()[TP(*PARTITION)])
+    reading = FetchedReader(fetching.drain()[TP(*PARTITION)])
 
     assert list(reading.records()) == []
     assert [stretch[:2] for stretch in reading.take_unreadable()] == [(8, 8)]
@@ -227,7 +227,7 @@ def test_a_portion_ends_with_the_batch_that_is_large_enough() -> None:
     fetching = Fetching()
     blank = compressed(b" " * 1_000_000)
     fetching.put(*(n.to_bytes(8, "big") + blank[8:] for n in range(100)), start=0)
-    reading = Reading(fetching.drain()[TP(*PARTITION)])
+    reading = FetchedReader(fetching.drain()[TP(*PARTITION)])
 
     portions = []
     while not reading.is_over:

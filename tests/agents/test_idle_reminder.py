@@ -2,12 +2,12 @@
 
 import pytest
 
-from processors.agents.idle_reminder import REMIND_SECONDS, Waiting
+from processors.agents.idle_reminder import REMIND_SECONDS, IdleReminder
 
 
 def test_a_long_rebalance_is_told_now_and_then_and_a_short_one_is_not(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
-    waiting = Waiting("salespulse", lambda: 1234, lambda: now)
+    waiting = IdleReminder("salespulse", lambda: 1234, lambda: now)
 
     def pass_seconds(seconds: float, *, waits: bool) -> list[str]:
         nonlocal now

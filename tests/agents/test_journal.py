@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.agents.journal import Entry, Journal
-from processors.agents.journal_format import SEGMENT_BYTES, TAIL_BYTES, Mark, decode_segment
+from processors.agents.journal_format import MAX_SEGMENT_BYTES, MAX_TAIL_BYTES, JournalPosition, decode_segment
 
 TOPIC = "crm.events"
 
@@ -57,7 +57,7 @@ class Keeper:
 
     def flush(self) -> list[Entry]:
         self.journal.wear(self)
-        return self.journal.cut(Mark({TOPIC: self.offset}, self.offset, {0: {"read": self.offset}}))
+        return self.journal.cut(JournalPosition({TOPIC: self.offset}, self.offset, {0: {"read": self.offset}}))
 
     def raw(self, event_id: str) -> bytes:
         return self.facts[event_id]
@@ -71,7 +71,7 @@ def source(count: int, size: int = 100) -> list[bytes]:
 
 
 def test_small_flushes_rewrite_one_segment_until_it_is_full() -> None:
-    keeper, log, events = Keeper(1), Log(), source(2 * TAIL_BYTES // 100)
+    keeper, log, events = Keeper(1), Log(), source(2 * MAX_TAIL_BYTES // 100)
     for _ in events:
         keeper.take(events, 1)
         log.append(keeper.flush())
@@ -81,19 +81,19 @@ def test_small_flushes_rewrite_one_segment_until_it_is_full() -> None:
 
 
 def test_a_large_flush_is_cut_into_segments_that_fit_a_message() -> None:
-    keeper, log, events = Keeper(1), Log(), source(3 * SEGMENT_BYTES // 1000, size=1000)
+    keeper, log, events = Keeper(1), Log(), source(3 * MAX_SEGMENT_BYTES // 1000, size=1000)
     keeper.take(events, len(events))
 
     entries = keeper.flush()
     log.append(entries)
 
     assert len(entries) >= 3
-    assert all(len(value or b"") < SEGMENT_BYTES * 1.1 for _, value in entries)
+    assert all(len(value or b"") < MAX_SEGMENT_BYTES * 1.1 for _, value in entries)
     assert Keeper.recovered(log, 2).facts == keeper.facts
 
 
 def test_a_torn_flush_does_not_count_and_takes_nothing_away() -> None:
-    keeper, log, events = Keeper(1), Log(), source(4 * SEGMENT_BYTES // 1000, size=1000)
+    keeper, log, events = Keeper(1), Log(), source(4 * MAX_SEGMENT_BYTES // 1000, size=1000)
     keeper.take(events, 10)
     log.append(keeper.flush())
     keeper.take(events, len(events))
@@ -107,7 +107,7 @@ def test_a_torn_flush_does_not_count_and_takes_nothing_away() -> None:
 
 
 def test_what_a_torn_flush_left_is_withdrawn_once_its_offsets_are_written_again() -> None:
-    keeper, log, events = Keeper(1), Log(), source(4 * SEGMENT_BYTES // 1000, size=1000)
+    keeper, log, events = Keeper(1), Log(), source(4 * MAX_SEGMENT_BYTES // 1000, size=1000)
     keeper.take(events, len(events))
     torn = keeper.flush()[:-1]
     log.append(torn)
@@ -144,7 +144,7 @@ def test_offsets_that_bring_no_new_event_are_written_too() -> None:
 
 
 def test_a_worn_segment_is_withdrawn_only_after_its_live_events_were_written_elsewhere() -> None:
-    keeper, log, events = Keeper(1), Log(), source(2 * SEGMENT_BYTES // 1000, size=1000)
+    keeper, log, events = Keeper(1), Log(), source(2 * MAX_SEGMENT_BYTES // 1000, size=1000)
     keeper.take(events, len(events))
     log.append(keeper.flush())
     first = next(iter(log.records))
@@ -167,7 +167,7 @@ def test_a_worn_segment_is_withdrawn_only_after_its_live_events_were_written_els
 
 def without_some(segments: int) -> tuple[Keeper, Log, list[str]]:
     """Events of which some are dropped: of the first segment, of the tail, and one that is not written yet."""
-    keeper, log, events = Keeper(1), Log(), source(segments * SEGMENT_BYTES // 1000, size=1000)
+    keeper, log, events = Keeper(1), Log(), source(segments * MAX_SEGMENT_BYTES // 1000, size=1000)
     keeper.take(events, len(events) - 1)
     log.append(keeper.flush())
     keeper.take(events, 1)

@@ -5,17 +5,17 @@ import pytest
 
 from processors.agents.journal_format import (
     JournalError,
-    Log,
-    Mark,
-    chunks,
+    JournalPosition,
+    SourceLog,
     covers,
     decode_key,
     decode_segment,
     encode_key,
     encode_segment,
+    slices_up_to,
 )
 
-MARK = Mark({"crm.events": 7}, 1_700_000_000_000_000, {20_000: {"duplicate": 2}})
+MARK = JournalPosition({"crm.events": 7}, 1_700_000_000_000_000, {20_000: {"duplicate": 2}})
 
 
 def test_a_segment_survives_its_bytes() -> None:
@@ -85,27 +85,29 @@ def test_a_mark_is_written_as_it_ever_was_with_examples_at_its_end() -> None:
 
 
 def test_the_bytes_of_a_segment_stay_as_they_are() -> None:
-    mark = Mark({"e": 7}, 5, {20_000: {"late": 1}}, 9, {0: 3}, {"late": "x"}, {"e": Log("id", 4, 6)}, {2: 8})
+    mark = JournalPosition(
+        {"e": 7}, 5, {20_000: {"late": 1}}, 9, {0: 3}, {"late": "x"}, {"e": SourceLog("id", 4, 6)}, {2: 8}
+    )
     written = encode_segment(mark, [b"{}"], last=True)
     assert written.hex() == (
         "9b01c381a165070581cd4e2081a46c6174650191c4027b7d0981000381a46c617465a17881a16593a269640406810208"
     )
-    assert decode_segment(written).logs == {"e": Log("id", 4, 6)}
+    assert decode_segment(written).logs == {"e": SourceLog("id", 4, 6)}
     assert decode_segment(written).alerts == {2: 8}
 
 
 def test_chunks_hold_every_event_once_in_order_within_the_limit() -> None:
     events = [bytes([n]) * (n % 5 + 1) for n in range(50)]
 
-    cuts = list(chunks([len(event) for event in events], 9))
+    cuts = list(slices_up_to([len(event) for event in events], 9))
 
     assert [event for cut in cuts for event in events[cut]] == events
     assert all(sum(map(len, events[cut])) <= 9 for cut in cuts)
 
 
 def test_an_event_above_the_limit_has_a_chunk_of_its_own() -> None:
-    assert list(chunks([1, 20, 1], 9)) == [slice(0, 1), slice(1, 2), slice(2, 3)]
-    assert list(chunks([], 9)) == []
+    assert list(slices_up_to([1, 20, 1], 9)) == [slice(0, 1), slice(1, 2), slice(2, 3)]
+    assert list(slices_up_to([], 9)) == []
 
 
 def test_offsets_cover_others_when_no_topic_is_behind() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.agents.partitions import NOWHERE, Part, Parts
+from processors.agents.partitions import NO_OFFSET, OwnedPartition, OwnedPartitions
 from processors.core.directory import directory_of
 from processors.core.instants import instant_us
 from schemas.policy import DEFAULT_POLICY
@@ -10,7 +10,7 @@ from tests.agents.workbench import CLOCK_US, TOPIC, Desk, new_parts, open_part
 from tests.story import activity, at, opened, rep
 
 
-def restored(desk: Desk, parts: Parts | None = None) -> Part:
+def restored(desk: Desk, parts: OwnedPartitions | None = None) -> OwnedPartition:
     """What another worker makes of the part's changelog."""
     _, entries = desk.part.cut()
     parts = new_parts() if parts is None else parts
@@ -105,7 +105,7 @@ def test_a_part_is_made_anew_when_somebody_else_may_have_had_it_in_between() -> 
     fresh = parts.get(0)
     assert fresh is not part
     assert fresh is not None
-    assert fresh.changelog_offset == NOWHERE
+    assert fresh.changelog_offset == NO_OFFSET
 
 
 def test_a_part_that_was_not_recovered_begins_again() -> None:

@@ -10,14 +10,14 @@ from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
-from processors.agents.app import Given, WorkerApp, build_app
+from processors.agents.app import WorkerApp, WorkerDependencies, build_app
 from processors.agents.directory_table import DirectoryTable
-from processors.agents.journal_format import JournalError, Mark, encode_key, encode_segment
+from processors.agents.journal_format import JournalError, JournalPosition, encode_key, encode_segment
 from processors.agents.journal_table import JournalTable
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.partitions import NOWHERE
+from processors.agents.partitions import NO_OFFSET
 from processors.core.instants import instant_us
-from processors.kafka.record_frames import Stretch
+from processors.kafka.record_frames import UnreadableRange
 from schemas import codec
 from schemas.errors import BadRecord
 from schemas.events import Event
@@ -42,7 +42,7 @@ class Bench:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.app: WorkerApp = build_app(
-            Settings(), Given(DEFAULT_POLICY, Noon(), Shelf(), WorkerMetrics(self.registry))
+            Settings(), WorkerDependencies(DEFAULT_POLICY, Noon(), Shelf(), WorkerMetrics(self.registry))
         )
         tables: Any = self.app.tables
         self.journal: JournalTable = tables["journal"]
@@ -59,7 +59,7 @@ def event(value: bytes | None, *, key: bytes = b"k", offset: int = 0, partition:
 
 
 def segment(*events: Event, next_offset: int) -> bytes:
-    mark = Mark({TOPIC: next_offset}, CLOCK_US, {})
+    mark = JournalPosition({TOPIC: next_offset}, CLOCK_US, {})
     return encode_segment(mark, [codec.encode(one) for one in events], last=True)
 
 
@@ -86,8 +86,8 @@ def test_an_assignment_makes_room_and_recovery_fills_it() -> None:
     assert full.ledger.facts.keys() == {"new", "old"}
     assert full.next_offsets == full.durable == {TOPIC: 9}
     assert bench.journal.persisted_offset(TP(JOURNAL, 2)) == 4
-    assert bench.journal.persisted_offset(TP(JOURNAL, 0)) == NOWHERE
-    assert bench.journal.persisted_offset(TP(JOURNAL, 7)) == NOWHERE
+    assert bench.journal.persisted_offset(TP(JOURNAL, 0)) == NO_OFFSET
+    assert bench.journal.persisted_offset(TP(JOURNAL, 7)) == NO_OFFSET
     assert bench.value("salespulse_rebalances_total") == 1
     assert bench.value("salespulse_recovery_seconds_count") == 1
 
@@ -149,7 +149,7 @@ def test_a_stretch_of_the_journal_that_cannot_be_read_stops_the_worker_with_the_
     async def recover() -> Bench:
         bench = Bench()
         await bench.journal.on_rebalance(assigned(0), set(), assigned(0), 1)
-        stretch: Any = Stretch(3, 5, "its checksum is wrong", b"raw")
+        stretch: Any = UnreadableRange(3, 5, "its checksum is wrong", b"raw")
         with pytest.raises(JournalError, match=r"offsets 3 to 5 of the journal cannot be read .*set kafka.group"):
             bench.journal.apply_changelog_batch([event(stretch, offset=5)])
         await asyncio.wait_for(bench.app.failed(), 5)
@@ -160,7 +160,7 @@ def test_a_stretch_of_the_journal_that_cannot_be_read_stops_the_worker_with_the_
 
 def test_a_stretch_of_the_directory_leaves_the_former_entries_in_place(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench()
-    stretch: Any = Stretch(1, 4, "compression codec 6 is unknown", b"raw")
+    stretch: Any = UnreadableRange(1, 4, "compression codec 6 is unknown", b"raw")
 
     bench.reps.apply_changelog_batch([event(codec.encode(rep("ann", "north")), key=b"ann")])
     bench.reps.apply_changelog_batch([event(stretch, offset=4)])

@@ -6,9 +6,9 @@ from typing import Any
 
 from faust.types import TP
 
-from processors.agents.broker_liveness import SILENT_SECONDS, Word
-from processors.agents.directory_dead_letters import Refusals, RefusedEntry
-from processors.agents.timers import MOVED_REPS, Timers
+from processors.agents.broker_liveness import MAX_SILENCE_SECONDS, PartitionEnd
+from processors.agents.directory_dead_letters import DirectoryDeadLetters, RefusedEntry
+from processors.agents.timers import MIN_REPS_PER_BEAT, Timers
 from processors.core.instants import instant_us
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event, RepUpdated
@@ -24,7 +24,7 @@ class Announcements:
     """Stands for the directory's table."""
 
     def __init__(self) -> None:
-        self.refusals: Refusals
+        self.refusals: DirectoryDeadLetters
         self.changed: set[str] = set()
         self.offsets: dict[str, int] = {}
 
@@ -55,7 +55,7 @@ class Clockwork:
         self.counter = Counter()
         self.desk = self.counter.desk
         self.reps, self.posted = Announcements(), Posted()
-        self.reps.refusals = Refusals(self.desk.parts, "crm.reps", TOPICS.dead_letters, self.desk.metrics)
+        self.reps.refusals = DirectoryDeadLetters(self.desk.parts, "crm.reps", TOPICS.dead_letters, self.desk.metrics)
         parts: Any = (self.reps, self.posted)
         self.timers = Timers(
             self.desk.parts, self.counter.checkpoints, parts[1], parts[0], self.desk.metrics, self.desk.lease
@@ -63,12 +63,12 @@ class Clockwork:
 
     def beat(self, minute: float, end: int | None, age_seconds: float = 0.1) -> None:
         """`end`: the last word of the broker, if there was one, so long ago."""
-        words = {} if end is None else {SOURCE: Word(end, age_seconds)}
+        words = {} if end is None else {SOURCE: PartitionEnd(end, age_seconds)}
         self.counter.run(self._beat(instant_us(at(minute)), words))
         # Each beat has an event loop of its own.
         self.desk.part.outbox.clear()
 
-    def _beat(self, clock_us: int, words: Mapping[TP, Word]) -> Any:
+    def _beat(self, clock_us: int, words: Mapping[TP, PartitionEnd]) -> Any:
         async def beat() -> None:
             self.timers.pass_time(clock_us, words)
 
@@ -129,7 +129,7 @@ def test_while_the_broker_is_silent_no_lag_is_claimed_and_nothing_fires() -> Non
     clockwork.beat(30, end=1)
     assert clockwork.desk.value("salespulse_consumer_lag_seconds") == 0
 
-    clockwork.beat(61, end=1, age_seconds=SILENT_SECONDS + 1)
+    clockwork.beat(61, end=1, age_seconds=MAX_SILENCE_SECONDS + 1)
     assert math.isnan(clockwork.desk.value("salespulse_consumer_lag_seconds"))
     lag = clockwork.desk.registry.get_sample_value(
         "salespulse_consumer_lag_records", {"topic": TOPIC, "partition": "0"}
@@ -146,7 +146,7 @@ def test_a_lag_that_is_known_counts_though_the_broker_is_silent() -> None:
     clockwork = Clockwork()
     clockwork.desk.take(opened(0))
 
-    clockwork.beat(61, end=3, age_seconds=SILENT_SECONDS + 1)
+    clockwork.beat(61, end=3, age_seconds=MAX_SILENCE_SECONDS + 1)
 
     assert clockwork.desk.value("salespulse_consumer_lag_records", topic=TOPIC, partition="0") == 2
     assert clockwork.desk.value("salespulse_consumer_lag_seconds") == 61 * 60
@@ -218,7 +218,7 @@ def test_an_alert_that_fell_due_while_the_broker_was_silent_is_not_late() -> Non
     clockwork = Clockwork()
     clockwork.desk.take(opened(OWNED))
     clockwork.beat(OWNED + 47, end=1)
-    clockwork.beat(OWNED + 61, end=1, age_seconds=SILENT_SECONDS + 1)
+    clockwork.beat(OWNED + 61, end=1, age_seconds=MAX_SILENCE_SECONDS + 1)
 
     clockwork.beat(OWNED + 62, end=1)
 
@@ -263,7 +263,7 @@ def test_a_refused_entry_of_the_directory_is_sent_to_the_dead_letters() -> None:
 
 def test_of_many_reps_only_some_move_at_a_time() -> None:
     clockwork = Clockwork()
-    names = [f"rep-{number:02d}" for number in range(2 * MOVED_REPS + 1)]
+    names = [f"rep-{number:02d}" for number in range(2 * MIN_REPS_PER_BEAT + 1)]
     for name in names:
         clockwork.desk.take(activity(1, name))
         clockwork.reps.put(rep(name, "west"), 7)
@@ -272,7 +272,7 @@ def test_of_many_reps_only_some_move_at_a_time() -> None:
         clockwork.beat(HOUR + beat, end=len(names))
         reps = clockwork.desk.part.ledger.desks.reps
         moved.append([name for name in names if reps[name].team == "west"])
-    assert moved == [names[:MOVED_REPS], names[: 2 * MOVED_REPS], names]
+    assert moved == [names[:MIN_REPS_PER_BEAT], names[: 2 * MIN_REPS_PER_BEAT], names]
     assert clockwork.timers.moving == set()
 
 

@@ -8,10 +8,10 @@ from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from config.settings import KafkaSettings
-from processors.agents.broker_liveness import Word
-from processors.agents.journal_format import Log, Mark
+from processors.agents.broker_liveness import PartitionEnd
+from processors.agents.journal_format import JournalPosition, SourceLog
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.partitions import Parts
+from processors.agents.partitions import OwnedPartitions
 from processors.agents.topic_watch import TopicChanged, TopicWatch
 from processors.kafka.topic_identity import TopicDescription
 from tests.agents.workbench import CLOCK_US, TOPIC, new_parts
@@ -23,11 +23,11 @@ SOURCE = TP(TOPIC, 0)
 class Bench:
     """A watch over one part that has applied ten records, and a leader that answers as a test says."""
 
-    def __init__(self, logs: dict[str, Log] | None = None) -> None:
-        self.parts: Parts = new_parts()
+    def __init__(self, logs: dict[str, SourceLog] | None = None) -> None:
+        self.parts: OwnedPartitions = new_parts()
         self.parts.assign([0], generation=1)
         (self.part,) = self.parts
-        self.part.journal.mark = Mark({TOPIC: 10}, CLOCK_US, {}, logs=logs or {})
+        self.part.journal.mark = JournalPosition({TOPIC: 10}, CLOCK_US, {}, logs=logs or {})
         self.part.begin(CLOCK_US)
         self.leader = 10
         self.watch = TopicWatch(KAFKA, self.parts, WorkerMetrics(CollectorRegistry()), self.listed)
@@ -43,7 +43,7 @@ class Bench:
         }
 
     def check_end(self, end: int) -> None:
-        asyncio.run(self.watch.check_ends({SOURCE: Word(end, 0.0)}))
+        asyncio.run(self.watch.check_ends({SOURCE: PartitionEnd(end, 0.0)}))
 
 
 def test_ids_that_were_not_known_are_kept_and_written() -> None:
@@ -60,7 +60,7 @@ def test_ids_that_were_not_known_are_kept_and_written() -> None:
 
 @pytest.mark.parametrize("topic", ["events", "journal"])
 def test_another_id_stops_the_worker_with_its_mend(topic: str) -> None:
-    bench = Bench({TOPIC: Log("e1"), KAFKA.journal_topic: Log("j1")})
+    bench = Bench({TOPIC: SourceLog("e1"), KAFKA.journal_topic: SourceLog("j1")})
     bench.finds(**{topic: "e2"})
     mend = "--accept-new-log" if topic == "events" else "set kafka.group to another name"
     with pytest.raises(TopicChanged, match=mend) as caught:
@@ -70,10 +70,10 @@ def test_another_id_stops_the_worker_with_its_mend(topic: str) -> None:
 
 
 def test_a_broker_without_ids_says_nothing_against_a_topic() -> None:
-    bench = Bench({TOPIC: Log("e1")})
+    bench = Bench({TOPIC: SourceLog("e1")})
     bench.finds(events=None, journal=None)
     bench.watch.adopt(bench.part)
-    assert bench.part.logs == {TOPIC: Log("e1")}
+    assert bench.part.logs == {TOPIC: SourceLog("e1")}
 
 
 def test_an_end_before_what_was_applied_stops_the_worker_if_the_leader_confirms_it() -> None:
@@ -88,7 +88,7 @@ def test_an_end_before_what_was_applied_stops_the_worker_if_the_leader_confirms_
 
 
 def test_offsets_of_an_accepted_log_count_from_its_base() -> None:
-    bench = Bench({TOPIC: Log("e2", base=8)})
+    bench = Bench({TOPIC: SourceLog("e2", base=8)})
     assert bench.part.next_offsets == {TOPIC: 2}
     assert bench.part.position == 10
     bench.check_end(2)
@@ -98,7 +98,7 @@ def test_offsets_of_an_accepted_log_count_from_its_base() -> None:
 
 
 def test_what_is_written_of_an_accepted_log_counts_on() -> None:
-    part = Bench({TOPIC: Log("e2", base=8)}).part
+    part = Bench({TOPIC: SourceLog("e2", base=8)}).part
     part.next_offsets[TOPIC] = 5
     mark, _ = part.cut()
     assert mark.next_offsets == {TOPIC: 13}
@@ -127,7 +127,7 @@ def test_a_topic_is_missing_when_the_broker_says_so_three_times() -> None:
 
 def test_a_directory_with_another_id_or_a_lower_end_is_another() -> None:
     async def ask(bench: Bench, reached: int, end: int) -> bool:
-        return await bench.watch.directory_is_another(reached, {TP(KAFKA.reps_topic, 0): Word(end, 0.0)})
+        return await bench.watch.directory_is_another(reached, {TP(KAFKA.reps_topic, 0): PartitionEnd(end, 0.0)})
 
     bench = Bench()
     bench.finds()
@@ -139,7 +139,7 @@ def test_a_directory_with_another_id_or_a_lower_end_is_another() -> None:
 
 
 def test_another_directory_has_no_dead_letters_yet() -> None:
-    bench = Bench({KAFKA.reps_topic: Log("r1")})
+    bench = Bench({KAFKA.reps_topic: SourceLog("r1")})
     bench.part.told[0] = 40
     bench.finds(reps="r2")
     bench.watch.adopt(bench.part)

@@ -6,7 +6,7 @@ from typing import Any
 
 from faust.types import TP
 
-from processors.agents.transport import REBALANCING_SECONDS, BatchConsumer
+from processors.agents.transport import REBALANCE_FETCH_TIMEOUT_SECONDS, BatchConsumer
 
 SOURCE, JOURNAL = TP("crm.events", 0), TP("journal-changelog", 0)
 
@@ -28,7 +28,7 @@ def asked(*, rebalancing: bool) -> tuple[set[TP], float]:
 
 
 def test_during_a_rebalance_nothing_but_changelogs_is_fetched() -> None:
-    assert asked(rebalancing=True) == ({JOURNAL}, REBALANCING_SECONDS)
+    assert asked(rebalancing=True) == ({JOURNAL}, REBALANCE_FETCH_TIMEOUT_SECONDS)
 
 
 def test_after_it_everything_is() -> None:

@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
-from processors.agents.dead_letter_messages import DeadLetters
+from processors.agents.dead_letter_messages import DeadLetterFactory
 from processors.agents.fetching import Fetched
 from processors.agents.intake import Intake
-from processors.agents.kafka_writer import Ends, Message
+from processors.agents.kafka_writer import EndOffsets, OutgoingRecord
 from processors.agents.lease import Lease
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.ownership import Ownership
-from processors.agents.partitions import Part, Parts
+from processors.agents.partitions import OwnedPartition, OwnedPartitions
 from processors.core.directory import Directory, directory_of
 from processors.core.instants import instant_us
 from processors.core.ledger import Ledger
-from processors.kafka.record_batches import Report
+from processors.kafka.record_batches import OnUnreadable
 from schemas import codec
 from schemas.errors import Unavailable
 from schemas.events import Event, RepUpdated
@@ -56,7 +56,7 @@ class RecordBatch(list[Record]):
     def opened_bytes(self) -> int:
         return sum(len(record.value or b"") for record in self)
 
-    def chunks(self, report: Report) -> Iterator[list[Record]]:
+    def chunks(self, report: OnUnreadable) -> Iterator[list[Record]]:
         assert callable(report)
         return iter([list(self)] if self else [])
 
@@ -68,13 +68,13 @@ def batch(values: Iterable[Event | bytes | None], start: int = 0) -> Fetched:
     return Fetched([records], start, start + len(raw))
 
 
-def new_parts(topics: tuple[str, ...] = (TOPIC,), directory: Directory = DIRECTORY) -> Parts:
+def new_parts(topics: tuple[str, ...] = (TOPIC,), directory: Directory = DIRECTORY) -> OwnedPartitions:
     """Parts with real ledgers, whose writers are numbered."""
     writers = iter(range(1, 10_000))
-    return Parts(topics, lambda: Ledger(DEFAULT_POLICY, directory), lambda: next(writers))
+    return OwnedPartitions(topics, lambda: Ledger(DEFAULT_POLICY, directory), lambda: next(writers))
 
 
-def open_part(parts: Parts, number: int = 0) -> Part:
+def open_part(parts: OwnedPartitions, number: int = 0) -> OwnedPartition:
     """A recovered part, assigned alone."""
     parts.assign([number], generation=1)
     part = parts.get(number)
@@ -129,7 +129,7 @@ class Desk:
         self.lease, self.logs = Renewed(), FakeLogs()
         self.ownership = Ownership(self.lease, self.logs)
         self.settled = 0
-        letters = DeadLetters("crm.dead-letters", "salespulse")
+        letters = DeadLetterFactory("crm.dead-letters", "salespulse")
         self.intake = Intake(self.parts, letters, self.metrics, self, most=BATCH_RECORDS)
 
     async def earliest(self, tp: TP) -> int:
@@ -165,12 +165,12 @@ class Sent:
         self.attempts = 0
         self.fails: Callable[[], BaseException | None] = lambda: None
 
-    async def send(self, messages: Iterable[Message], ends_of: str) -> Ends:
+    async def send(self, messages: Iterable[OutgoingRecord], ends_of: str) -> EndOffsets:
         await self._pass()
         self.log += [(message.topic, message) for message in messages]
         return {0: len(self.on(ends_of))}
 
-    async def send_everywhere(self, message: Message) -> Ends:
+    async def send_everywhere(self, message: OutgoingRecord) -> EndOffsets:
         return await self.send([message], message.topic)
 
     async def write(self, topic: str, partition: int, entries: Iterable[tuple[bytes, bytes | None]]) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from config.settings import Settings
-from processors.agents.directory_dead_letters import SPEAKER
+from processors.agents.directory_dead_letters import REPORTING_PARTITION
 from processors.agents.journal_format import decode_segment
 from processors.kafka.timed_messages import from_messages
 from processors.tools.dead_letters import latest, replay_mended, values
@@ -50,7 +50,7 @@ def read_by(running: Worker, count: int) -> bool:
 
 def speaks(running: Worker) -> bool:
     """Whether a worker owns the part whose owner speaks of the directory."""
-    return str(SPEAKER) in running.page().totals_by("salespulse_consumer_lag_records", "partition")
+    return str(REPORTING_PARTITION) in running.page().totals_by("salespulse_consumer_lag_records", "partition")
 
 
 def is_durable(settings: Settings, count: int) -> bool:

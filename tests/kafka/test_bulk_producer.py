@@ -18,7 +18,7 @@ from config.settings import ClockSettings, KafkaSettings, Settings
 from processors.core.instants import SECOND_US, moment
 from processors.ingest.simulate import Simulator
 from processors.kafka.admin import admin_client
-from processors.kafka.bulk_producer import Batches, Delivery, deliver, produce, write_lines
+from processors.kafka.bulk_producer import PartitionBatches, SendProgress, produce, send_all, write_lines
 from processors.kafka.pacing import FullSpeed, Live, Steady
 from processors.kafka.timed_messages import TimedMessage, from_events, from_messages
 from processors.kafka.topic_reader import consumer
@@ -53,7 +53,7 @@ def test_every_message_arrives_once_in_order_of_its_key_where_kafkas_own_clients
     told: list[int] = []
     delivery = produce(settings.kafka, topic, sent, on_progress=lambda now: told.append(now.acknowledged))
     arrived = consumed(settings.kafka, topic, len(sent))
-    assert delivery == Delivery(len(sent), len(sent), sum(len(value) for _, _, value in sent))
+    assert delivery == SendProgress(len(sent), len(sent), sum(len(value) for _, _, value in sent))
     assert told == sorted(told)
     assert told[-1] == len(sent)
     assert {partition for partition, _, _ in arrived} == set(range(PARTITIONS))
@@ -117,7 +117,7 @@ def test_what_the_broker_did_not_acknowledge_is_said_with_counts() -> None:
     sent = simulated(20_000)
 
     async def attempt() -> None:
-        await deliver(Batches(RefusingClient(), "crm.events", [0], lambda _: None), sent, FullSpeed())
+        await send_all(PartitionBatches(RefusingClient(), "crm.events", [0], lambda _: None), sent, FullSpeed())
 
     with pytest.raises(Unavailable, match=r"^topic crm.events: (\d+) of (\d+) messages .* KafkaTimeoutError") as caught:
         asyncio.run(attempt())

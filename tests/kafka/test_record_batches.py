@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.kafka.record_batches import NATIVE_BYTES, RecordSet
-from processors.kafka.record_frames import Record, Stretch
+from processors.kafka.record_batches import MAX_NATIVE_BYTES, RecordSet
+from processors.kafka.record_frames import Record, UnreadableRange
 from schemas.errors import SalespulseError
 from tests.hostile.wire import CODECS, ENCODERS, NOW_MS, Sent, batch, body, field, legacy, resealed, varint
 
@@ -22,9 +22,9 @@ def at(offset: int, raw: bytes) -> bytes:
     return offset.to_bytes(8, "big") + raw[8:]
 
 
-def records_of(*raw: bytes, native: bool = True, position: int = 0) -> tuple[list[Record], list[Stretch], int]:
+def records_of(*raw: bytes, native: bool = True, position: int = 0) -> tuple[list[Record], list[UnreadableRange], int]:
     """What a client would take from batches, what could not be read, and where reading goes on."""
-    records, stretches, following = list[Record](), list[Stretch](), position
+    records, stretches, following = list[Record](), list[UnreadableRange](), position
     source = RecordSet(b"".join(raw))
     source.report, source.native, source.position = stretches.append, native, position
     while source.has_next():
@@ -182,7 +182,7 @@ def test_odd_headers_cost_nothing(headers: list[tuple[bytes, bytes | None]]) -> 
 
 def test_headers_without_number_are_never_made() -> None:
     """Half a million empty ones, which are 40 MB as objects, are a megabyte on the wire and nothing when compressed."""
-    count = NATIVE_BYTES
+    count = MAX_NATIVE_BYTES
     frame = b"\0" + varint(0) + varint(0) + field(None) + field(b"v") + varint(count) + b"\0\1" * count
 
     records, stretches, _ = records_of(batch(field(frame), 1, codec="zstd"))

@@ -1,7 +1,7 @@
 """Accepting a log in the place of another: what the mark says afterwards, and how `verify` folds it."""
 
 from config.settings import KafkaSettings
-from processors.agents.journal_format import Log, Mark
+from processors.agents.journal_format import JournalPosition, SourceLog
 from processors.core.ledger import Ledger
 from processors.kafka.topic_reader import TopicRecord
 from processors.tools.growth import grown
@@ -14,12 +14,12 @@ from tests.agents.workbench import DIRECTORY, TOPIC
 from tests.story import activity
 
 
-def mark(log: Log, counted: int = 10) -> Mark:
-    return Mark({TOPIC: counted}, 5, {}, logs={TOPIC: log})
+def mark(log: SourceLog, counted: int = 10) -> JournalPosition:
+    return JournalPosition({TOPIC: counted}, 5, {}, logs={TOPIC: log})
 
 
 def test_another_id_begins_a_log_that_counts_on() -> None:
-    before = mark(Log("a"))
+    before = mark(SourceLog("a"))
     after = accepted(before, {TOPIC: "b"}, {TOPIC: Extent(3, 40)})
     log = after.logs[TOPIC]
     assert (log.topic_id, log.base, after.next_offsets) == ("b", 10, {TOPIC: 13})
@@ -28,32 +28,34 @@ def test_another_id_begins_a_log_that_counts_on() -> None:
 
 
 def test_an_end_before_what_was_applied_begins_a_log_of_the_same_id() -> None:
-    after = accepted(mark(Log("a", base=6)), {TOPIC: "a"}, {TOPIC: Extent(0, 3)})
+    after = accepted(mark(SourceLog("a", base=6)), {TOPIC: "a"}, {TOPIC: Extent(0, 3)})
     assert (after.logs[TOPIC].base, after.next_offsets) == (10, {TOPIC: 10})
 
 
 def test_the_log_that_was_read_stays_as_it_is() -> None:
-    before = mark(Log("a", base=6))
+    before = mark(SourceLog("a", base=6))
     assert accepted(before, {TOPIC: "a"}, {TOPIC: Extent(0, 4)}) is before
     assert accepted(before, {TOPIC: None}, {TOPIC: Extent(0, 4)}) is before
-    assert accepted(Mark({}, 0, {}), {TOPIC: "b"}, {TOPIC: Extent(0, 4)}).logs == {}
+    assert accepted(JournalPosition({}, 0, {}), {TOPIC: "b"}, {TOPIC: Extent(0, 4)}).logs == {}
 
 
 def test_the_position_never_falls_behind_what_is_published() -> None:
-    after = accepted(mark(Log("a")), {TOPIC: "b"}, {TOPIC: Extent(0, 5)}, fence=17)
+    after = accepted(mark(SourceLog("a")), {TOPIC: "b"}, {TOPIC: Extent(0, 5)}, fence=17)
     assert (after.logs[TOPIC].base, after.next_offsets) == (17, {TOPIC: 17})
-    nothing_durable = accepted(Mark({}, 0, {}, logs={TOPIC: Log("a")}), {TOPIC: "b"}, {TOPIC: Extent(0, 5)}, fence=4)
+    nothing_durable = accepted(
+        JournalPosition({}, 0, {}, logs={TOPIC: SourceLog("a")}), {TOPIC: "b"}, {TOPIC: Extent(0, 5)}, fence=4
+    )
     assert (nothing_durable.logs[TOPIC].base, nothing_durable.next_offsets) == (4, {TOPIC: 4})
 
 
 def test_accepting_twice_adds_up() -> None:
-    once = accepted(mark(Log("a")), {TOPIC: "b"}, {TOPIC: Extent(0, 5)})
+    once = accepted(mark(SourceLog("a")), {TOPIC: "b"}, {TOPIC: Extent(0, 5)})
     twice = accepted(once, {TOPIC: "c"}, {TOPIC: Extent(0, 5)})
     assert (twice.logs[TOPIC].base, twice.next_offsets) == (10, {TOPIC: 10})
 
 
 def test_a_folded_partition_counts_from_the_base_of_its_log() -> None:
-    part = RefoldedPart("p", Ledger(DEFAULT_POLICY, DIRECTORY), 0, {TOPIC: Log("b", 10, 2_000_000)})
+    part = RefoldedPart("p", Ledger(DEFAULT_POLICY, DIRECTORY), 0, {TOPIC: SourceLog("b", 10, 2_000_000)})
     part.take(TopicRecord(TOPIC, 0, 0, b"c1", codec.encode(activity(1)), {}))
     assert part.next_offsets == {TOPIC: 11}
     assert part.is_doubtful(("p", "quality", "0"))
