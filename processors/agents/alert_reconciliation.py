@@ -1,8 +1,8 @@
-"""After a take-over: what former owners said of alerts, and this state does not know of, is borne out or taken back.
+"""After a takeover: transitions that earlier owners sent, and this state does not know, are confirmed or withdrawn.
 
-A former owner may have sent transitions after the last checkpoint that its successor builds on, and even after it lost
-the partition, if it did not notice. The successor reads what the alerts' topic has had since that checkpoint, once it
-knows all the facts and nothing of a former owner can be on its way any more.
+An earlier owner may have sent transitions after the last checkpoint, on which its successor builds; even after it lost
+the partition, if it did not notice. So the successor reads what the alerts' topic got since that checkpoint. It waits
+until it knows all events, and until nothing of an earlier owner can still be on its way.
 """
 
 import logging
@@ -31,39 +31,41 @@ _decode = msgspec.json.Decoder(Transition).decode
 
 @dataclass(frozen=True)
 class AlertReconciliation:
-    """Looks through the alerts' topic once for each part that came."""
+    """Reads the alerts' topic once for each partition that was claimed."""
 
-    parts: OwnedPartitions
+    partitions: OwnedPartitions
     topic: str
     lease: Lease
     new_reader: Callable[[], AIOKafkaConsumer]
-    settle_seconds: float
-    """After so long, nothing that a former owner sent is on its way."""
+    quiet_seconds: float
+    """This long after a claim, nothing that an earlier owner sent is still on its way."""
 
-    async def look(self) -> None:
-        """Settle the parts whose turn it is. Without an answer of the broker, they wait for the next time."""
-        due = [part for part in self.parts.recovered() if self.is_due(part)]
+    async def reconcile_due(self) -> None:
+        """Reconcile the partitions that are due. If the broker does not answer, they stay due."""
+        due = [partition for partition in self.partitions.recovered() if self.is_due(partition)]
         if not due:
             return
-        starts = _earliest(part.former.unread or {} for part in due)
+        starts = _earliest(partition.alert_log.unread or {} for partition in due)
         try:
-            said, ends = await self._read(starts)
+            sent, ends = await self._read(starts)
         except KafkaError as error:
             logger.warning("%s cannot be read: %s; trying again", self.topic, first_line(error))
             return
-        for part in due:
-            if self.parts.owns(part):
-                part.ledger.reconcile(of_former_owners(part, said))
-                part.former.read(ends)
-                part.spoken = True
+        for partition in due:
+            if self.partitions.owns(partition):
+                partition.ledger.reconcile(newest_of_earlier_owners(partition, sent))
+                partition.alert_log.mark_read(ends)
+                partition.outdate_mark()
 
-    def is_due(self, part: OwnedPartition) -> bool:
-        """Whether a part has something to look at, and it is time to."""
-        waits = part.epoch is not None and bool(part.former.unread)
-        return waits and part.caught_up and self.lease.now() - part.former.claimed_at >= self.settle_seconds
+    def is_due(self, partition: OwnedPartition) -> bool:
+        """Whether a partition has transitions to reconcile, and the time for it has come."""
+        unread = partition.epoch is not None and bool(partition.alert_log.unread)
+        return (
+            unread and partition.caught_up and self.lease.now() - partition.alert_log.claimed_at >= self.quiet_seconds
+        )
 
     async def _read(self, starts: Mapping[int, int]) -> tuple[list[Transition], EndOffsets]:
-        """The transitions from these offsets on, and where they end; raises KafkaError."""
+        """The transitions from these offsets on, and the ends of the partitions; raises KafkaError."""
         reader = self.new_reader()
         await reader.start()
         try:
@@ -71,24 +73,24 @@ class AlertReconciliation:
             reader.assign(tps)
             for tp in tps:
                 reader.seek(tp, starts[tp.partition])
-            said = [transition async for transition in _transitions(reader, tps)]
+            sent = [transition async for transition in _transitions(reader, tps)]
             ends = {tp.partition: await reader.position(tp) for tp in tps}
         finally:
             await stop_reader(reader)
-        return said, ends
+        return sent, ends
 
 
 async def _transitions(reader: AIOKafkaConsumer, tps: list[TopicPartition]) -> AsyncIterator[Transition]:
-    waiting = set(tps)
-    while waiting:
-        for records in (await reader.getmany(*waiting, timeout_ms=POLL_MS)).values():
+    unread = set(tps)
+    while unread:
+        for records in (await reader.getmany(*unread, timeout_ms=POLL_MS)).values():
             for transition in filter(None, map(_transition, records)):
                 yield transition
-        waiting = {tp for tp in waiting if not await is_read(reader, tp)}
+        unread = {tp for tp in unread if not await is_read(reader, tp)}
 
 
 def _transition(record: ConsumerRecord) -> Transition | None:
-    """What a record says; None: a take-over, or what the notifier refuses."""
+    """A record's transition; None for a takeover, and for what the notifier refuses."""
     if record.value is None:
         return None
     try:
@@ -99,17 +101,17 @@ def _transition(record: ConsumerRecord) -> Transition | None:
 
 def _earliest(starts: Iterable[Mapping[int, int]]) -> EndOffsets:
     earliest: EndOffsets = {}
-    for one in starts:
-        for partition, start in one.items():
+    for offsets in starts:
+        for partition, start in offsets.items():
             earliest[partition] = min(start, earliest.get(partition, start))
     return earliest
 
 
-def of_former_owners(part: OwnedPartition, said: Iterable[Transition]) -> list[Transition]:
-    """The newest step of each alert that an owner before this one has said."""
+def newest_of_earlier_owners(partition: OwnedPartition, sent: Iterable[Transition]) -> list[Transition]:
+    """Of each alert of a partition, the newest transition that an earlier owner sent."""
     newest: dict[str, Transition] = {}
-    for transition in said:
-        if transition.partition != part.number or transition.epoch is None or transition.epoch == part.epoch:
+    for transition in sent:
+        if transition.partition != partition.number or transition.epoch in (None, partition.epoch):
             continue
         known = newest.get(transition.alert_id)
         if known is None or known.revision < transition.revision:

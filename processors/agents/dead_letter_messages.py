@@ -1,4 +1,4 @@
-"""Dead letters: records that cannot count, as they came, with the reason and where they came from as headers."""
+"""Dead letters: records that cannot count, unchanged, with the reason and their origin in headers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from schemas.errors import BadRecord, Reason
 from schemas.events import Event
 
 MAX_VALUE_BYTES = 512 * 1024
-"""A longer value is cut, so that the letter fits into a message; its length is in the header `value_bytes`."""
+"""A longer value is cut so that the letter fits into a message. The header `value_bytes` has its full length."""
 MAX_KEY_BYTES = 64 * 1024
-"""The same for the key, whose length is in the header `key_bytes` then."""
+"""A longer key is cut. The header `key_bytes` has its full length."""
 MAX_DETAIL_CHARS = 1000
 
 
 @dataclass(frozen=True)
 class DeadLetterFactory:
-    """What a consumer group has to say on its topic: another group on the same topic may judge otherwise."""
+    """Makes the dead letters of a consumer group. Another group on the same topics may judge differently."""
 
     topic: str
     group: str
 
     def of_record(self, source: tuple[str, int], record: Record, bad: BadRecord, base: int = 0) -> OutgoingRecord:
-        """The dead letter of a record from a source topic and partition: key and value as they were.
+        """The dead letter of a record, with its key and value. `source`: topic and partition.
 
-        The header `log_base` tells offsets of a topic that was made anew from those of its earlier logs.
+        The header `log_base` distinguishes offsets of a topic that was recreated from those of its earlier logs.
         """
         at_ms = str(record.timestamp or 0).encode()
         headers = (*self._headers(bad, source, record.offset), ("timestamp_ms", at_ms))
@@ -39,24 +39,26 @@ class DeadLetterFactory:
         value, cut_value = _cut("value_bytes", record.value, MAX_VALUE_BYTES)
         return OutgoingRecord(self.topic, key, value, (*headers, *cut_key, *cut_value))
 
-    def of_batch(self, source: tuple[str, int], stretch: UnreadableRange, at_ms: int, base: int = 0) -> OutgoingRecord:
-        """The dead letter of offsets that cannot be read: the batch as it came.
+    def of_batch(
+        self, source: tuple[str, int], unreadable: UnreadableRange, at_ms: int, base: int = 0
+    ) -> OutgoingRecord:
+        """The dead letter of offsets that cannot be read, with the raw batch.
 
-        The header `last_offset` says where they end, `timestamp_ms` when they were met.
+        The header `last_offset` says where they end, `timestamp_ms` when they were read (milliseconds since 1970).
         """
-        bad = BadRecord(Reason.UNREADABLE_BATCH, stretch.detail)
-        more: Headers = (("last_offset", str(stretch.last).encode()), ("timestamp_ms", str(at_ms).encode()))
+        bad = BadRecord(Reason.UNREADABLE_BATCH, unreadable.detail)
+        more: Headers = (("last_offset", str(unreadable.last).encode()), ("timestamp_ms", str(at_ms).encode()))
         if base:
             more = (*more, ("log_base", str(base).encode()))
-        value, cut = _cut("value_bytes", stretch.raw, MAX_VALUE_BYTES)
-        return OutgoingRecord(self.topic, None, value, (*self._headers(bad, source, stretch.first), *more, *cut))
+        value, cut = _cut("value_bytes", unreadable.raw, MAX_VALUE_BYTES)
+        return OutgoingRecord(self.topic, None, value, (*self._headers(bad, source, unreadable.first), *more, *cut))
 
     def of_event(
         self, source: tuple[str, int], event: Event, bad: BadRecord, offsets: Mapping[str, int]
     ) -> OutgoingRecord:
-        """The dead letter of an event that was accepted and turned out bad later; its offset is no longer known.
+        """The dead letter of an event that was accepted and proved wrong later. Its own offset is no longer known.
 
-        The header `next_offsets` says how far its partition was by then: JSON of each topic and the offset to come.
+        The header `next_offsets` says how far its partition was by then: JSON of each topic and its next offset.
         """
         headers = (*self._headers(bad, source, None), ("next_offsets", msgspec.json.encode(offsets)))
         return OutgoingRecord(self.topic, event.customer_id.encode(), codec.encode(event), headers)
@@ -75,8 +77,8 @@ class DeadLetterFactory:
         return tuple((name, text.encode("utf-8", "replace")) for name, text in fields.items())
 
 
-def _cut(name: str, data: bytes | None, most: int) -> tuple[bytes | None, Headers]:
-    """Bytes that fit, and a header with how many there were if that is fewer."""
-    if data is None or len(data) <= most:
+def _cut(name: str, data: bytes | None, max_bytes: int) -> tuple[bytes | None, Headers]:
+    """The bytes that fit and, if there were more, a header with their full number."""
+    if data is None or len(data) <= max_bytes:
         return data, ()
-    return data[:most], ((name, str(len(data)).encode()),)
+    return data[:max_bytes], ((name, str(len(data)).encode()),)

@@ -1,4 +1,4 @@
-"""The directory of reps as a Faust global table: every worker reads all of `crm.reps`, and goes on reading it."""
+"""The directory of reps as a Faust global table: every worker reads all of `crm.reps`, and continues to read it."""
 
 import asyncio
 import logging
@@ -18,16 +18,22 @@ from schemas.errors import BadRecord, Reason
 
 logger = logging.getLogger(__name__)
 
-KIND = "rep.updated"
+EVENT_TYPE = "rep.updated"
 
 
 class DirectoryTable(faust.GlobalTable):
-    """Routes directory entries into the Directory, and remembers whom they concern."""
+    """Puts entries into the Directory, and collects the reps whose entries are new."""
 
     logger = logging.getLogger("faust.tables.reps")
 
     def __init__(
-        self, app: Any, *, topic: str, directory: Directory, refusals: DirectoryDeadLetters, metrics: WorkerMetrics
+        self,
+        app: Any,
+        *,
+        topic: str,
+        directory: Directory,
+        dead_letters: DirectoryDeadLetters,
+        metrics: WorkerMetrics,
     ) -> None:
         super().__init__(
             app,
@@ -42,7 +48,7 @@ class DirectoryTable(faust.GlobalTable):
         )
         self._topic_name = topic
         self._directory = directory
-        self.refusals = refusals
+        self.dead_letters = dead_letters
         self._metrics = metrics
         self._changed: set[str] = set()
         self.offsets: dict[str, int] = {}
@@ -52,21 +58,21 @@ class DirectoryTable(faust.GlobalTable):
         return self._topic_name
 
     def persisted_offset(self, tp: TP) -> int | None:
-        """Before the first entry for who speaks of refused ones from now on; others go on where they are."""
-        return NO_OFFSET if self.refusals.begin_anew else super().persisted_offset(tp)
+        """Where to read on. A worker that reports refused entries from now on reads from the first entry."""
+        return NO_OFFSET if self.dead_letters.must_reread else super().persisted_offset(tp)
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """Take directory entries; a bad one is refused, and the former one stays. A tombstone takes a rep out.
+        """Apply entries. A bad entry is refused, and the former one stays. A tombstone removes a rep.
 
-        Faust only logs what this raises: so anything unexpected stops the worker.
+        Faust only logs what this raises, so anything unexpected stops the worker.
         """
         try:
-            self._take(batch)
+            self._apply(batch)
         except Exception as error:
             self._crashing = asyncio.ensure_future(self.app.crash(error))
             raise
 
-    def _take(self, batch: Iterable[Any]) -> None:
+    def _apply(self, batch: Iterable[Any]) -> None:
         for event in batch:
             if isinstance(event.value, UnreadableRange):
                 self._refuse_batch(event.message.partition, event.value)
@@ -79,8 +85,8 @@ class DirectoryTable(faust.GlobalTable):
             except BadRecord as bad:
                 self._refuse(event, bad)
 
-    def repeat(self) -> None:
-        """All entries are new again, for a read model that has lost them."""
+    def mark_all_changed(self) -> None:
+        """Treat all entries as new, for a read model that has lost them."""
         self._changed |= self.offsets.keys()
 
     @property
@@ -88,17 +94,17 @@ class DirectoryTable(faust.GlobalTable):
         """The offset after the newest entry that was read."""
         return max(self.offsets.values(), default=NO_OFFSET) + 1
 
-    def take_changed(self) -> set[str]:
-        """The reps whose entries say something new since the last call."""
+    def drain_changed(self) -> set[str]:
+        """The reps whose entries have changed since the last call."""
         changed, self._changed = self._changed, set()
         return changed
 
     def _remove(self, key: bytes | None, offset: int) -> None:
         rep_id = _rep_of(key)
         self._directory.remove(rep_id)
-        # Whatever was known of the rep: compaction may have left its tombstone alone, and the read model still has it.
+        # Even for an unknown rep: compaction may have left only the tombstone, while the read model still has the rep.
         self._mark(rep_id, offset)
-        self._metrics.events(KIND, Reason.TOMBSTONE, 1)
+        self._metrics.events(EVENT_TYPE, Reason.TOMBSTONE, 1)
 
     def _mark(self, rep_id: str, offset: int) -> None:
         self._changed.add(rep_id)
@@ -108,21 +114,21 @@ class DirectoryTable(faust.GlobalTable):
         message = event.message
         where = f"{self._topic_name}/{message.partition} offset {message.offset}"
         logger.warning("%s: %s; the former entry stays", where, bad)
-        # An earlier version may have taken and published it: what stays is published as of it, be it nothing.
+        # An earlier version may have accepted and published it. Publish as of it what stays, even if that is nothing.
         self._mark(_rep_of(event.key), message.offset)
-        self._metrics.events(KIND, bad.reason, 1)
-        self.refusals.add(RefusedEntry.of(event, bad))
+        self._metrics.events(EVENT_TYPE, bad.reason, 1)
+        self.dead_letters.add(RefusedEntry.of(event, bad))
 
-    def _refuse_batch(self, partition: int, stretch: UnreadableRange) -> None:
-        """Entries that cannot be read: the former ones stay."""
-        where = f"{self._topic_name}/{partition} offsets {stretch.first} to {stretch.last}"
-        logger.error("%s cannot be read: %s; the former entries stay", where, stretch.detail)
-        bad = BadRecord(Reason.UNREADABLE_BATCH, stretch.detail)
+    def _refuse_batch(self, partition: int, unreadable: UnreadableRange) -> None:
+        """Refuse entries that cannot be read; the former ones stay."""
+        where = f"{self._topic_name}/{partition} offsets {unreadable.first} to {unreadable.last}"
+        logger.error("%s cannot be read: %s; the former entries stay", where, unreadable.detail)
+        bad = BadRecord(Reason.UNREADABLE_BATCH, unreadable.detail)
         at_ms = self._now_us() // 1000
-        self.refusals.add(RefusedEntry(partition, stretch.first, None, stretch.raw, at_ms, bad, stretch))
+        self.dead_letters.add(RefusedEntry(partition, unreadable.first, None, unreadable.raw, at_ms, bad, unreadable))
 
     def _now_us(self) -> int:
-        """What the clock of the app says."""
+        """The app's clock."""
         app: Any = self.app
         return int(app.now_us())
 
@@ -132,9 +138,9 @@ class DirectoryTable(faust.GlobalTable):
             self._changed.add(rep.rep_id)
             self._metrics.expect_team(self._directory.team(rep.rep_id))
         self.offsets[rep.rep_id] = offset
-        self._metrics.events(KIND, "applied", 1)
+        self._metrics.events(EVENT_TYPE, "applied", 1)
 
 
 def _rep_of(key: bytes | None) -> str:
-    """The rep whom a record without a readable entry concerns."""
+    """The rep of a record without a readable entry."""
     return (key or b"").decode("utf-8", "replace")

@@ -1,8 +1,8 @@
-"""Garbage collection that never looks at the state: it is millions of objects, and none of them is in a cycle.
+"""Garbage collection that never examines the state: millions of objects, none of them in a cycle.
 
-Python looks for cycles among young objects, and sometimes among all: a tenth of a busy worker's time, and pauses of a
-third of a second. So what a batch leaves behind is set aside unseen; what else came into being meanwhile - that of the
-event loop, a few hundred objects - is looked at before every batch.
+Python looks for cycles among young objects, and sometimes among all of them. That takes a tenth of a busy worker's time
+and causes pauses of a third of a second. So everything a batch leaves behind is frozen unexamined. Before each batch,
+the few hundred other objects that came up in between, those of the event loop, are collected as usual.
 """
 
 import gc
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def state_grows() -> Iterator[None]:
-    """What is made within the block and lives on is kept, and is free of cycles."""
+    """Objects made within the block that survive it are state: kept, and free of cycles."""
     gc.collect(0)
     gc.disable()
     try:

@@ -1,14 +1,17 @@
-"""The journal's format: what the changelog topic holds of a partition, as bytes and back. Pure.
+"""The journal's format: how the changelog topic stores a partition, as bytes and back. Pure.
 
-The durable state of a partition is the set of events it accepted, kept in *segments*, one changelog record each:
+The durable state of a partition is the set of events it accepted. They are stored in *segments*, one changelog record
+each:
 
     key    16 bytes, big-endian: ordinal (8), writer (8)
-    value  msgpack array: version, last of its flush?, next offsets, advanced, quality, events, places, told,
-           examples, logs, alerts
+    value  msgpack array: version, last of its flush?, next offsets, advanced, quality, events, fingerprint of reps,
+           directory reported up to, examples, logs, alerts
            a null value withdraws the segment
 
 Only the writer that began a segment ever writes its key again, and then with more events. So a worker that lost its
-partition without noticing can still write, but not take away what its successor wrote.
+partition without noticing can still write, but cannot overwrite what its successor wrote.
+
+Fields are read by their order, not by their names: add new ones at the end, with a default for older segments.
 """
 
 import struct
@@ -22,12 +25,12 @@ from schemas.errors import SalespulseError
 
 FORMAT_VERSION = 1
 MAX_TAIL_BYTES = 64 * 1024
-"""A segment is rewritten with more events until it has grown to this; it bounds what an idle partition writes."""
+"""A segment is rewritten with more events until it is this large. The limit bounds what an idle partition writes."""
 MAX_SEGMENT_BYTES = 256 * 1024
-"""No segment is larger: every one fits a Kafka message, and recovery never holds the event loop for long."""
+"""Every segment fits into a Kafka message, and none holds the event loop for long during recovery."""
 
 MAX_ORDINAL = 2**63
-"""Centuries of flushes are fewer: the next ordinal must always fit."""
+"""Centuries of flushes need fewer. The next ordinal must always fit into the key."""
 
 _KEY = struct.Struct(">QQ")
 
@@ -41,53 +44,52 @@ class ForeignRecord(JournalError):
 
 
 class SourceLog(msgspec.Struct, frozen=True, array_like=True):
-    """Which log a source topic was when its records were applied."""
+    """The log that was behind a source topic's name when its records were applied."""
 
     topic_id: str | None = None
-    """The broker's id of the topic; None: not known."""
+    """The broker's id of the topic; None: unknown."""
     base: int = 0
-    """What the journal counts before the broker's offset 0: records of logs that came before this one."""
+    """How many records of earlier logs the journal counts before this log's offset 0."""
     since_us: int = 0
-    """When this log was accepted in the place of another (wall, microseconds since 1970); 0: it is the first."""
+    """When this log was accepted in the place of an earlier one (wall, microseconds since 1970); 0: it is the first."""
 
 
 class JournalPosition(msgspec.Struct, frozen=True):
-    """How far a partition was: what its state contains, beside the events themselves."""
+    """How far a partition is: everything its state contains beside the events."""
 
     next_offsets: dict[str, int]
-    """Source topic to the offset that is applied next, counted from `base` of its log: every earlier one is applied."""
+    """Source topic to the next offset, counted from the `base` of its log. Every earlier one is applied."""
     advanced_us: int
-    """Time was advanced up to here (microseconds since 1970), and everything that followed from it was sent."""
+    """Time was advanced to this instant (microseconds since 1970), and all that followed from it was sent."""
     quality: dict[int, dict[str, int]]
     """Day to reason to count."""
-    places: int | None = None
-    """Where the reps stood, as a fingerprint; None: not known."""
-    told: dict[int, int] = {}
-    """Partition of the directory's topic to the offset up to which its refused entries are dead letters."""
+    reps_fingerprint: int | None = None
+    """Fingerprint of the reps' teams and targets; None: unknown."""
+    directory_reported_to: dict[int, int] = {}
+    """Partition of the directory's topic to the offset up to which refused entries have their dead letters."""
     examples: dict[str, str] = {}
-    """Reason to an example of it; like `quality`, it is bounded whatever senders do."""
+    """Reason to an example of it. Bounded, like `quality`, whatever senders do."""
     logs: dict[str, SourceLog] = {}
-    """Topic to the log that it was."""
+    """Topic to the log behind its name."""
     alerts: dict[int, int] = {}
-    """Partition of the alerts' topic to the offset up to which its transitions are known to this state."""
+    """Partition of the alerts' topic to the offset up to which this state knows its transitions."""
 
 
 class JournalSegment(msgspec.Struct, array_like=True):
-    """One changelog record's value."""
+    """The value of one changelog record. Older versions wrote segments without the last five fields."""
 
     version: int
     last: bool
-    """False: more segments of the same flush follow, and without them this one does not count."""
+    """False: more segments of the same flush follow. Until the last one is there, none of them counts."""
     next_offsets: dict[str, int]
     advanced_us: int
     quality: dict[int, dict[str, int]]
     events: list[bytes]
-    places: int | None = None
-    told: dict[int, int] = {}
+    reps_fingerprint: int | None = None
+    directory_reported_to: dict[int, int] = {}
     examples: dict[str, str] = {}
     logs: dict[str, SourceLog] = {}
     alerts: dict[int, int] = {}
-    """The last five are not in what was written before they were kept."""
 
 
 _decoder = msgspec.msgpack.Decoder(JournalSegment)
@@ -110,20 +112,20 @@ def decode_key(key: bytes) -> tuple[int, int]:
     return ordinal, writer
 
 
-def encode_segment(mark: JournalPosition, events: list[bytes], *, last: bool) -> bytes:
+def encode_segment(position: JournalPosition, events: list[bytes], *, last: bool) -> bytes:
     """The changelog value of a segment."""
     segment = JournalSegment(
         FORMAT_VERSION,
         last,
-        mark.next_offsets,
-        mark.advanced_us,
-        mark.quality,
+        position.next_offsets,
+        position.advanced_us,
+        position.quality,
         events,
-        mark.places,
-        mark.told,
-        mark.examples,
-        mark.logs,
-        mark.alerts,
+        position.reps_fingerprint,
+        position.directory_reported_to,
+        position.examples,
+        position.logs,
+        position.alerts,
     )
     return _encoder.encode(segment)
 
@@ -142,15 +144,15 @@ def decode_segment(value: bytes) -> JournalSegment:
 
 
 def covers(offsets: dict[str, int], others: dict[str, int]) -> bool:
-    """True when every offset of `others` is reached in `offsets`."""
+    """Whether `offsets` reach every offset of `others`."""
     return all(offsets.get(topic, 0) >= offset for topic, offset in others.items())
 
 
-def slices_up_to(sizes: list[int], most_bytes: int) -> Iterator[slice]:
-    """Consecutive slices of events of these sizes, at most `most_bytes` each; a larger one has a slice of its own."""
+def slices_up_to(max_bytes: int, sizes: list[int]) -> Iterator[slice]:
+    """Consecutive slices of events of these sizes, at most `max_bytes` each; a larger event gets a slice of its own."""
     ends = list(accumulate(sizes))
     start = before = 0
     while start < len(sizes):
-        end = max(bisect_right(ends, before + most_bytes, start), start + 1)
+        end = max(bisect_right(ends, before + max_bytes, start), start + 1)
         yield slice(start, end)
         start, before = end, ends[end - 1]

@@ -1,4 +1,4 @@
-"""What a worker writes to Kafka: single messages to other topics, and changelog records in batches."""
+"""What a worker writes to Kafka: single records to other topics, and changelog records in batches."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,7 +13,7 @@ Headers = tuple[tuple[str, bytes], ...]
 
 
 class OutgoingRecord(NamedTuple):
-    """A message for another topic."""
+    """A record for another topic."""
 
     topic: str
     key: bytes | None
@@ -22,28 +22,28 @@ class OutgoingRecord(NamedTuple):
 
 
 class KafkaWriter:
-    """Writes to Kafka, and returns when the broker has acknowledged (all in-sync replicas)."""
+    """Writes to Kafka, and returns when all in-sync replicas have acknowledged."""
 
     def __init__(
-        self, producer: Callable[[], AIOKafkaProducer], messenger: Callable[[], Awaitable[AIOKafkaProducer]]
+        self, producer: Callable[[], AIOKafkaProducer], leased_producer: Callable[[], Awaitable[AIOKafkaProducer]]
     ) -> None:
-        """`producer`: gives the started one for changelogs; `messenger`: the one for all else, which gives up soon."""
+        """`producer`: returns the one for changelogs; `leased_producer`: the one for all else, which gives up early."""
         self._producer = producer
-        self._messenger = messenger
+        self._leased_producer = leased_producer
 
-    async def send(self, messages: Iterable[OutgoingRecord], ends_of: str) -> EndOffsets:
-        """Send messages, and wait for all acknowledgements; gives the ends on one topic. Raises KafkaError."""
-        producer = await self._messenger()
+    async def send(self, records: Iterable[OutgoingRecord], ends_of: str) -> EndOffsets:
+        """Send records and wait for all acknowledgements; returns the new ends of one topic. Raises KafkaError."""
+        producer = await self._leased_producer()
         sent = [
-            await producer.send(message.topic, message.value, message.key, headers=list(message.headers))
-            for message in messages
+            await producer.send(record.topic, record.value, record.key, headers=list(record.headers))
+            for record in records
         ]
         return _ends(await asyncio.gather(*sent), ends_of)
 
-    async def send_everywhere(self, message: OutgoingRecord) -> EndOffsets:
-        """Send a message to every partition of its topic; raises KafkaError."""
-        producer = await self._messenger()
-        topic, key, value, headers = message
+    async def send_everywhere(self, record: OutgoingRecord) -> EndOffsets:
+        """Send a record to every partition of its topic; returns their new ends. Raises KafkaError."""
+        producer = await self._leased_producer()
+        topic, key, value, headers = record
         sent = [
             await producer.send(topic, value, key, partition=number, headers=list(headers))
             for number in sorted(await producer.partitions_for(topic))
@@ -51,7 +51,7 @@ class KafkaWriter:
         return _ends(await asyncio.gather(*sent), topic)
 
     async def write(self, topic: str, partition: int, entries: Iterable[tuple[bytes, bytes | None]]) -> int:
-        """Append records to one partition, in order; gives the last one's offset. Raises KafkaError."""
+        """Append records to one partition, in order; returns the last one's offset. Raises KafkaError."""
         producer = self._producer()
         sent: list[tuple[asyncio.Future[Any], int]] = []
         batch = producer.create_batch()

@@ -1,4 +1,4 @@
-"""The producer of what an owner sends to other topics: dead letters, alerts, take-overs."""
+"""The producer for what an owner sends to other topics: dead letters, alerts, takeovers."""
 
 import asyncio
 
@@ -9,11 +9,11 @@ from processors.agents.lease import SEND_SHARE
 from processors.kafka.connection import async_options
 
 MAX_BATCH_BYTES = 900_000
-"""What is sent to a partition at once."""
+"""The most that is sent to a partition in one batch."""
 
 
 class LeasedProducer:
-    """The producer of what is sent under the lease: it gives up before the lease can be another worker's."""
+    """A producer that gives up a record before another worker can hold the lease."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
@@ -40,7 +40,7 @@ class LeasedProducer:
             return self._producer
 
     async def stop(self) -> None:
-        """Give its connections back."""
+        """Close its connections."""
         async with self._lock:
             producer, self._producer = self._producer, None
             if producer is not None:

@@ -1,4 +1,4 @@
-"""What a worker expects of the read model; `processors.sinks.read_model` keeps it in Redis."""
+"""The read model as a worker sees it."""
 
 from collections.abc import Iterable
 from typing import Literal, Protocol
@@ -13,44 +13,44 @@ SUPERSEDED: Literal["former"] = "former"
 
 
 class PublicationTarget(Protocol):
-    """The boards' view. Every value is absolute; a fence keeps older owners, and older states, from overwriting it.
+    """Where a worker publishes. Values are absolute, and a fence refuses older owners and older states.
 
-    Every method raises Unavailable when the read model does not answer.
+    Every method raises Unavailable if the read model does not answer.
     """
 
     async def publish_portions(self, about: tuple[str, int, int], portions: Iterable[Changes], whole: bool) -> str:
-        """Write the fields that changed, or all that there are; `about`: partition, source offset, newest event time.
+        """Write changed fields, or all fields if `whole`. `about`: partition, position, time of the newest event.
 
-        Each portion is asked for when the one before it was written: values may be newer than the offset.
+        A portion is computed when the one before it is written, so its values may be newer than the position.
 
-        `accepted`; `stale`: a later state is there; `empty`: what was written before, or claimed, is gone; `former`:
-        a newer owner has claimed the partition. After any other answer than the first, and after Unavailable,
-        everything is to be published next.
+        Returns `accepted`; `stale`: a later state is there; `empty`: earlier fields or the claim are gone; `former`: a
+        newer owner has claimed the partition. After any answer but the first, and after Unavailable, publish everything
+        next.
         """
 
     async def announce(self, partition: str, epoch: int, logs: str) -> str:
-        """Say that the owner of this epoch, which reads these logs, is about to claim: `accepted` or `former`."""
+        """Announce that the owner of this epoch, which reads these logs, is about to claim: `accepted` or `former`."""
 
     async def claim(self, partition: str) -> str:
-        """Refuse all older owners. To be called once the ownership was confirmed after the announcement.
+        """Refuse all older owners from now on. Call it when the ownership was confirmed after the announcement.
 
-        `accepted`; `former`; `empty`: the announcement is gone.
+        Returns `accepted`, `former`, or `empty`: the announcement is gone.
         """
 
     async def fence(self, partition: str) -> tuple[int, str] | None:
-        """The source offset of what is published of a partition, and the identity of its logs; None: nothing is."""
+        """The published position of a partition, and the identity of its logs; None if nothing is published."""
 
     async def reset(self, partition: str) -> str:
-        """Forget what is published of a partition that was claimed: `accepted`, `former` or `empty`."""
+        """Remove everything published of a claimed partition: `accepted`, `former` or `empty`."""
 
     async def reset_reps(self) -> None:
-        """Forget the directory, and as of which offsets it was."""
+        """Remove the directory together with its offsets."""
 
     async def rep_ids(self) -> set[str]:
         """The reps that are published."""
 
     async def put_reps(self, reps: Iterable[tuple[RepUpdated, int]]) -> int:
-        """Write directory entries as of offsets of the directory's topic; older ones have no effect."""
+        """Write entries with their offsets in the directory's topic; entries with older offsets have no effect."""
 
     async def remove_rep(self, rep_id: str, offset: int) -> int:
-        """Take a rep out of the directory, as of an offset of its topic."""
+        """Remove a rep from the directory, as of an offset of its topic."""

@@ -1,4 +1,4 @@
-"""What must be true before a worker starts: a broker that answers, and topics that fit together."""
+"""Before a worker starts, the broker must answer and the topics must fit together."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ class TopicsError(SalespulseError):
 
 
 async def wait_for_topics(kafka: KafkaSettings) -> int:
-    """Wait for the broker, and give the number of source partitions; raises TopicsError."""
+    """Wait for the broker; returns the number of source partitions. Raises TopicsError."""
     reminded_at = -REMINDER_SECONDS
     while True:
         try:
@@ -36,7 +36,7 @@ async def wait_for_topics(kafka: KafkaSettings) -> int:
 
 
 def check_topics(kafka: KafkaSettings, counts: Mapping[str, int]) -> int:
-    """The number of source partitions, from the partition count of each topic; raises TopicsError."""
+    """The number of source partitions. `counts`: topic to its number of partitions. Raises TopicsError."""
     journal = kafka.journal_topic
     needed = [*kafka.events_topics, kafka.reps_topic, kafka.dead_letters_topic, kafka.alerts_topic, journal]
     missing = [topic for topic in needed if topic not in counts]

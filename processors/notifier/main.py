@@ -2,21 +2,16 @@
 
 import asyncio
 import logging
-import signal
 import ssl
-import sys
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
 
 from aiokafka.errors import KafkaError
-from prometheus_client import CollectorRegistry, ProcessCollector
 
 from config.clock import Clock, wall_us
-from config.logs import configure_logs
 from config.notifier_settings import NotifierSettings, is_address
-from config.policy_reload import ignore_hangup
-from config.settings import Settings, exposed_files
+from config.settings import Settings
 from config.values import Secret
 from processors.kafka.admin import partition_counts
 from processors.kafka.connection import first_line
@@ -35,8 +30,8 @@ from processors.notifier.reach import watch_kafka
 from processors.notifier.receiver import Receiver
 from processors.notifier.slack import Slack
 from processors.notifier.webhook import Webhook
+from processors.service import MetricsAddress, Service
 from processors.sinks.redis_client import connect
-from processors.web.metrics_port import serve_metrics
 from schemas.errors import ConfigError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -53,18 +48,17 @@ def run_notifier(settings: Settings) -> int:
     Raises ConfigError when no receiver is configured, Unavailable when a topic is missing or the port for metrics is
     taken. A broker, a Redis or a receiver that does not answer is waited for. SIGHUP changes nothing, and says so.
     """
-    ignore_hangup()
-    configure_logs(sys.stderr)
-    for exposed in exposed_files(settings):
-        logger.warning("%s", exposed)
+    service = Service(settings)
     clock = Clock(settings.clock)
     receivers = receivers_of(settings.notifier, clock)
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    metrics = NotifierMetrics(registry, [receiver.name for receiver in receivers])
+    metrics = NotifierMetrics(service.registry, [receiver.name for receiver in receivers])
     notifier = settings.notifier
-    with serve_metrics(registry, notifier.metrics_host, notifier.metrics_port, "notifier.metrics_port"):
-        return asyncio.run(_run(settings, clock, receivers, metrics))
+    address = MetricsAddress(notifier.metrics_host, notifier.metrics_port, "notifier.metrics_port")
+    return service.run(lambda: _run(settings, clock, receivers, metrics, service.stop), _ignore_policy, address)
+
+
+def _ignore_policy() -> None:
+    logger.info("SIGHUP: nothing changes; the notifier knows no policy, and takes other settings at a restart")
 
 
 def receivers_of(settings: NotifierSettings, clock: Clock) -> list[Receiver]:
@@ -129,13 +123,9 @@ def _address(secret: Secret) -> str:
     return secret.reveal()
 
 
-async def _run(settings: Settings, clock: Clock, receivers: list[Receiver], metrics: NotifierMetrics) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop.set)
-    hangup = "SIGHUP: nothing changes; the notifier knows no policy, and takes other settings at a restart"
-    loop.add_signal_handler(signal.SIGHUP, logger.info, hangup)
+async def _run(
+    settings: Settings, clock: Clock, receivers: list[Receiver], metrics: NotifierMetrics, stop: asyncio.Event
+) -> int:
     if not await _topics_are_there(settings, stop):
         return 0
     logger.info("telling %s", ", ".join(receiver.name for receiver in receivers))

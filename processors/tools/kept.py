@@ -37,7 +37,7 @@ class Kept:
 
     def finish(self) -> None:
         """That was all."""
-        for event_id in self._journal.take_left_over():
+        for event_id in self._journal.drain_left_over():
             self.events.pop(event_id, None)
 
     def _replay(self, raw: bytes) -> str:

@@ -6,28 +6,28 @@ from types import SimpleNamespace
 from faust.types import TP
 
 from processors.agents.broker_liveness import MAX_SILENCE_SECONDS, BrokerLiveness, PartitionEnd, known_ends
-from tests.agents.workbench import SOURCE, TOPIC, new_parts, open_part
+from tests.agents.workbench import SOURCE, TOPIC, new_partitions, open_partition
 
 REPS = TP("crm.reps", 0)
 LONG = MAX_SILENCE_SECONDS + 1
 
 
 class Ear:
-    """A worker's hearing; its part has read up to offset 5. Time passes by hand."""
+    """A worker's hearing; its partition has read up to offset 5. Time passes by hand."""
 
     def __init__(self) -> None:
         self.now = 100.0
-        parts = new_parts()
-        open_part(parts).next_offsets = {TOPIC: 5}
-        self.hearing = BrokerLiveness(parts, lambda: self.now)
+        partitions = new_partitions()
+        open_partition(partitions).next_offsets = {TOPIC: 5}
+        self.liveness = BrokerLiveness(partitions, lambda: self.now)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
     def hears(self, **ages: float) -> bool:
-        """`read`, `waiting`: the last word on its part, by which it is read up to its end or not; so long ago."""
+        """`read`, `waiting`: the last word on its partition, by which it is read up to its end or not; so long ago."""
         ends = {"read": (SOURCE, 5), "waiting": (SOURCE, 6), "reps": (REPS, 1)}
-        return self.hearing.is_answered(
+        return self.liveness.is_answered(
             {tp: PartitionEnd(end, ages[name]) for name, (tp, end) in ends.items() if name in ages}
         )
 
@@ -82,24 +82,24 @@ def test_words_are_those_of_the_assignment_and_there_are_none_before_the_first_a
     heard = SimpleNamespace(lso=None, highwater=8, timestamp=1000 * (time.time() - 3))
     states = {SOURCE: heard, REPS: new}
 
-    words = known_ends(SimpleNamespace(tps=frozenset(states), state_value=states.get))
+    ends = known_ends(SimpleNamespace(tps=frozenset(states), state_value=states.get))
 
-    assert words.keys() == {SOURCE}
-    assert words[SOURCE].end == 8
-    assert 3 <= words[SOURCE].age_seconds < 60
+    assert ends.keys() == {SOURCE}
+    assert ends[SOURCE].end == 8
+    assert 3 <= ends[SOURCE].age_seconds < 60
 
 
 def test_what_lies_behind_an_open_transaction_is_not_waited_for() -> None:
     state = SimpleNamespace(lso=5, highwater=8, timestamp=1000 * time.time())
 
-    words = known_ends(SimpleNamespace(tps=frozenset({SOURCE}), state_value=lambda _: state))
+    ends = known_ends(SimpleNamespace(tps=frozenset({SOURCE}), state_value=lambda _: state))
 
-    assert words[SOURCE].lag(5) == 0
+    assert ends[SOURCE].lag(5) == 0
 
 
 def test_a_clock_that_is_set_back_makes_no_word_that_would_be_fresh_for_long() -> None:
     state = SimpleNamespace(lso=None, highwater=8, timestamp=1000 * (time.time() + 3600))
 
-    words = known_ends(SimpleNamespace(tps=frozenset({SOURCE}), state_value=lambda _: state))
+    ends = known_ends(SimpleNamespace(tps=frozenset({SOURCE}), state_value=lambda _: state))
 
-    assert words == {SOURCE: PartitionEnd(8, 0.0)}
+    assert ends == {SOURCE: PartitionEnd(8, 0.0)}

@@ -20,22 +20,22 @@ def refused(offset: int, partition: int = 0) -> RefusedEntry:
 
 
 class Reader:
-    """A worker with one open part, and the refusals of its directory."""
+    """A worker with one open partition, and the refusals of its directory."""
 
     def __init__(self) -> None:
         self.counter = Counter()
-        self.desk = self.counter.desk
-        self.refusals = DirectoryDeadLetters(
-            self.desk.parts, "crm.reps", DeadLetterFactory(LETTERS, "salespulse"), self.desk.metrics
+        self.harness = self.counter.harness
+        self.directory_dead_letters = DirectoryDeadLetters(
+            self.harness.partitions, "crm.reps", DeadLetterFactory(LETTERS, "salespulse"), self.harness.metrics
         )
 
     def read(self, *entries: RefusedEntry) -> None:
         for entry in entries:
-            self.refusals.add(entry)
-        self.refusals.tell()
+            self.directory_dead_letters.add(entry)
+        self.directory_dead_letters.report()
         self.counter.flush()
 
-    def told(self) -> list[tuple[bytes, bytes]]:
+    def directory_reported_to(self) -> list[tuple[bytes, bytes]]:
         headers = [dict(message.headers) for message in self.counter.sent.on(LETTERS)]
         return [(each["partition"], each["offset"]) for each in headers]
 
@@ -56,8 +56,8 @@ def test_a_refused_entry_is_a_dead_letter_as_it_came_and_counts_on_the_day_on_wh
         "timestamp_ms": str(AT_MS).encode(),
         "group": b"salespulse",
     }
-    assert reader.desk.part.ledger.quality == {AT_MS // DAY_MS: {"malformed": 1}}
-    assert reader.desk.value("salespulse_dead_letters_total", reason="malformed") == 1
+    assert reader.harness.partition.ledger.quality == {AT_MS // DAY_MS: {"malformed": 1}}
+    assert reader.harness.value("salespulse_dead_letters_total", reason="malformed") == 1
 
 
 def test_a_batch_of_entries_that_cannot_be_read_is_one_dead_letter_and_is_not_told_again() -> None:
@@ -74,8 +74,8 @@ def test_a_batch_of_entries_that_cannot_be_read_is_one_dead_letter_and_is_not_to
     assert (batch.key, batch.value) == (None, b"raw")
     assert (headers["reason"], headers["offset"], headers["last_offset"]) == (b"unreadable_batch", b"3", b"6")
     assert dict(other.headers)["offset"] == b"7"
-    assert reader.desk.value("salespulse_dead_letters_total", reason="unreadable_batch") == 1
-    assert reader.desk.value("salespulse_unreadable_records_total", topic="crm.reps") == 4
+    assert reader.harness.value("salespulse_dead_letters_total", reason="unreadable_batch") == 1
+    assert reader.harness.value("salespulse_unreadable_records_total", topic="crm.reps") == 4
 
 
 def test_an_entry_that_is_read_again_is_not_told_again_and_a_new_one_is() -> None:
@@ -84,7 +84,7 @@ def test_an_entry_that_is_read_again_is_not_told_again_and_a_new_one_is() -> Non
 
     reader.read(refused(3), refused(5), refused(6), refused(1, partition=1))
 
-    assert reader.told() == [(b"0", b"3"), (b"0", b"5"), (b"1", b"1"), (b"0", b"6")]
+    assert reader.directory_reported_to() == [(b"0", b"3"), (b"0", b"5"), (b"1", b"1"), (b"0", b"6")]
 
 
 def test_how_far_was_told_is_in_the_journal_before_anybody_else_may_speak() -> None:
@@ -92,62 +92,62 @@ def test_how_far_was_told_is_in_the_journal_before_anybody_else_may_speak() -> N
     reader.read(refused(3))
     (entry,) = reader.counter.sent.on("journal")
     successor = Reader()
-    successor.desk.parts.assign([0], generation=9)
-    part = successor.desk.parts.get(0)
-    assert part is not None
+    successor.harness.partitions.assign([0], generation=9)
+    partition = successor.harness.partitions.get(0)
+    assert partition is not None
 
-    assert successor.refusals.begin_anew
-    successor.refusals.add(refused(3))
-    successor.refusals.tell()
-    part.restore(entry[0], entry[1], 0)
-    part.begin(CLOCK_US)
-    successor.refusals.add(refused(4))
-    successor.refusals.tell()
+    assert successor.directory_dead_letters.must_reread
+    successor.directory_dead_letters.add(refused(3))
+    successor.directory_dead_letters.report()
+    partition.restore(entry[0], entry[1], 0)
+    partition.begin(CLOCK_US)
+    successor.directory_dead_letters.add(refused(4))
+    successor.directory_dead_letters.report()
 
-    assert not successor.refusals.begin_anew
-    assert part.told == {0: 5}
-    assert [dict(message.headers)["offset"] for message in part.unsent] == [b"4"]
+    assert not successor.directory_dead_letters.must_reread
+    assert partition.directory_reported_to == {0: 5}
+    assert [dict(message.headers)["offset"] for message in partition.outbox.unsent] == [b"4"]
 
 
 def test_a_journal_from_before_this_was_kept_says_that_nothing_was_told() -> None:
     reader = Reader()
-    reader.desk.parts.assign([0], generation=9)
-    part = reader.desk.parts.get(0)
-    assert part is not None
+    reader.harness.partitions.assign([0], generation=9)
+    partition = reader.harness.partitions.get(0)
+    assert partition is not None
 
-    part.restore(encode_key(0, 5), msgspec.msgpack.encode([FORMAT_VERSION, True, {}, CLOCK_US, {}, []]), 0)
-    part.begin(CLOCK_US)
+    partition.restore(encode_key(0, 5), msgspec.msgpack.encode([FORMAT_VERSION, True, {}, CLOCK_US, {}, []]), 0)
+    partition.begin(CLOCK_US)
 
-    assert part.told == {}
+    assert partition.directory_reported_to == {}
 
 
 def test_a_worker_without_the_part_tells_nothing_and_remembers_nothing() -> None:
     reader = Reader()
-    reader.desk.parts.assign([1], generation=2)
-    reader.refusals.add(refused(3))
-    reader.refusals.tell()
-    reader.desk.parts.assign([0, 1], generation=3)
-    part = reader.desk.parts.get(0)
-    assert part is not None
-    part.begin(CLOCK_US)
+    reader.harness.partitions.assign([1], generation=2)
+    reader.directory_dead_letters.add(refused(3))
+    reader.directory_dead_letters.report()
+    reader.harness.partitions.assign([0, 1], generation=3)
+    partition = reader.harness.partitions.get(0)
+    assert partition is not None
+    partition.begin(CLOCK_US)
 
-    reader.refusals.tell()
+    reader.directory_dead_letters.report()
 
-    assert part.unsent == []
+    assert partition.outbox.unsent == []
 
 
 def test_what_waited_for_an_earlier_life_of_the_part_waits_no_more() -> None:
     reader = Reader()
-    reader.desk.parts.assign([0], generation=7)
-    reader.refusals.add(refused(9))
-    reader.desk.parts.assign([0], generation=9)
-    part = reader.desk.parts.get(0)
-    assert part is not None
-    part.begin(CLOCK_US)
+    reader.harness.partitions.assign([0], generation=7)
+    reader.directory_dead_letters.add(refused(9))
+    reader.harness.partitions.assign([0], generation=9)
+    partition = reader.harness.partitions.get(0)
+    assert partition is not None
+    partition.begin(CLOCK_US)
 
-    reader.refusals.add(refused(3))
-    reader.refusals.tell()
-    reader.refusals.add(refused(9))
-    reader.refusals.tell()
+    reader.directory_dead_letters.add(refused(3))
+    reader.directory_dead_letters.report()
+    reader.directory_dead_letters.add(refused(9))
+    reader.directory_dead_letters.report()
 
-    assert [dict(message.headers)["offset"] for message in part.unsent] == [b"3", b"9"]
+    assert [dict(message.headers)["offset"] for message in partition.outbox.unsent] == [b"3", b"9"]

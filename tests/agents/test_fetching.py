@@ -99,9 +99,9 @@ class Fetching:
         self._records[tp] = FetchResult(tp, partition_records=records, assignment=assignment, backoff=0)
         return assignment
 
-    def drain(self, most: int = 1000, wanted: Iterable[TopicPartition] = (PARTITION,)) -> dict[TP, Fetched]:
+    def drain(self, max_records: int = 1000, wanted: Iterable[TopicPartition] = (PARTITION,)) -> dict[TP, Fetched]:
         fetcher: Any = self
-        return asyncio.run(drain(fetcher, set(wanted), 0.0, most))
+        return asyncio.run(drain(fetcher, set(wanted), 0.0, max_records))
 
 
 def offsets(fetched: Fetched) -> list[int]:
@@ -121,19 +121,19 @@ def test_records_come_with_offset_time_key_and_value() -> None:
     assert (fetched.start, fetched.end) == (5, 7)
 
 
-@pytest.mark.parametrize("most", [1, 2, 3, 4, 5, 7, 100])
-def test_every_record_comes_once_in_order_however_few_at_a_time(most: int) -> None:
+@pytest.mark.parametrize("max_records", [1, 2, 3, 4, 5, 7, 100])
+def test_every_record_comes_once_in_order_however_few_at_a_time(max_records: int) -> None:
     fetching = Fetching()
     assignment = fetching.put(wire_batch(10, LARGEST_BATCH), wire_batch(14, 1), wire_batch(15, 3), start=10)
 
     found: list[int] = []
     expected_start = 10
     while PARTITION in fetching._records:
-        for fetched in fetching.drain(most).values():
+        for fetched in fetching.drain(max_records).values():
             assert fetched.start == expected_start
             taken = offsets(fetched)
             assert taken
-            assert len(taken) < most + LARGEST_BATCH
+            assert len(taken) < max_records + LARGEST_BATCH
             found += taken
             expected_start = fetched.end
 
@@ -147,13 +147,13 @@ def test_what_was_read_is_gone_at_once() -> None:
     fetching = Fetching()
     fetching.put(wire_batch(0, 3), wire_batch(3, 3), start=0)
     result = fetching._records[PARTITION]
-    watched = [weakref.ref(result), weakref.ref(result._partition_records)]
+    renewing = [weakref.ref(result), weakref.ref(result._partition_records)]
     del result
     gc.disable()
     try:
         while fetching.drain(1):
             pass
-        assert [watch() for watch in watched] == [None, None]
+        assert [watch() for watch in renewing] == [None, None]
     finally:
         gc.enable()
 
@@ -197,7 +197,7 @@ def test_a_gap_left_by_compaction_belongs_to_the_batch_around_it() -> None:
     assert (offsets(fetched), fetched.start, fetched.end) == ([3, 9], 0, 10)
 
 
-def test_a_damaged_batch_is_a_stretch_of_offsets_and_what_follows_is_read() -> None:
+def test_a_damaged_batch_is_a_range_of_offsets_and_what_follows_is_read() -> None:
     fetching = Fetching()
     damaged = wire_batch(2, 3, intact=False)
     fetching.put(wire_batch(0, 2), damaged, wire_batch(5, 1), start=0)
@@ -206,8 +206,8 @@ def test_a_damaged_batch_is_a_stretch_of_offsets_and_what_follows_is_read() -> N
     reading = FetchedReader(fetched)
 
     assert [record.offset for record in reading.records()] == [0, 1, 5]
-    assert reading.take_unreadable() == [UnreadableRange(2, 4, "its checksum is wrong", damaged)]
-    assert reading.take_unreadable() == []
+    assert reading.drain_unreadable() == [UnreadableRange(2, 4, "its checksum is wrong", damaged)]
+    assert reading.drain_unreadable() == []
     assert (fetched.start, fetched.end) == (0, 6)
 
 
@@ -218,7 +218,7 @@ def test_a_damaged_batch_alone_moves_the_position() -> None:
     reading = FetchedReader(fetching.drain()[TP(*PARTITION)])
 
     assert list(reading.records()) == []
-    assert [stretch[:2] for stretch in reading.take_unreadable()] == [(8, 8)]
+    assert [unreadable[:2] for unreadable in reading.drain_unreadable()] == [(8, 8)]
     assert assignment.position == 9
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.agents.idle_reminder import REMIND_SECONDS, IdleReminder
+from processors.agents.idle_reminder import REMINDER_SECONDS, IdleReminder
 
 
 def test_a_long_rebalance_is_told_now_and_then_and_a_short_one_is_not(caplog: pytest.LogCaptureFixture) -> None:
@@ -17,10 +17,10 @@ def test_a_long_rebalance_is_told_now_and_then_and_a_short_one_is_not(caplog: py
             waiting.beat(waits=waits)
         return caplog.messages
 
-    assert pass_seconds(REMIND_SECONDS - 1, waits=True) == []
+    assert pass_seconds(REMINDER_SECONDS - 1, waits=True) == []
     assert pass_seconds(60, waits=False) == []
-    told = pass_seconds(2 * REMIND_SECONDS + 1, waits=True)
-    assert told[0] == (
+    directory_reported_to = pass_seconds(2 * REMINDER_SECONDS + 1, waits=True)
+    assert directory_reported_to[0] == (
         "no partitions for 15 s: group salespulse is rebalancing, or its state is being recovered (1234 events so far)"
     )
-    assert len(told) == 2
+    assert len(directory_reported_to) == 2

@@ -15,16 +15,16 @@ from processors.agents.journal_format import (
     slices_up_to,
 )
 
-MARK = JournalPosition({"crm.events": 7}, 1_700_000_000_000_000, {20_000: {"duplicate": 2}})
+POSITION = JournalPosition({"crm.events": 7}, 1_700_000_000_000_000, {20_000: {"duplicate": 2}})
 
 
 def test_a_segment_survives_its_bytes() -> None:
-    segment = decode_segment(encode_segment(MARK, [b"{}", b"[]"], last=True))
+    segment = decode_segment(encode_segment(POSITION, [b"{}", b"[]"], last=True))
 
     assert (segment.next_offsets, segment.advanced_us, segment.quality) == (
-        MARK.next_offsets,
-        MARK.advanced_us,
-        MARK.quality,
+        POSITION.next_offsets,
+        POSITION.advanced_us,
+        POSITION.quality,
     )
     assert segment.events == [b"{}", b"[]"]
     assert segment.last
@@ -54,7 +54,7 @@ def test_a_later_version_asks_for_a_later_worker() -> None:
 
 def test_what_was_written_before_marks_knew_the_places_of_reps_is_read() -> None:
     segment = decode_segment(msgspec.msgpack.encode([1, True, {"crm.events": 7}, 5, {}, [b"{}"]]))
-    assert (segment.next_offsets, segment.events, segment.places) == ({"crm.events": 7}, [b"{}"], None)
+    assert (segment.next_offsets, segment.events, segment.reps_fingerprint) == ({"crm.events": 7}, [b"{}"], None)
 
 
 BEFORE_EXAMPLES = bytes.fromhex(
@@ -69,8 +69,14 @@ WITH_EXAMPLES = bytes.fromhex(
 
 def test_what_was_written_before_marks_had_examples_is_read() -> None:
     segment = decode_segment(BEFORE_EXAMPLES)
-    assert (segment.quality, segment.events, segment.places, segment.told, segment.examples) == (
-        MARK.quality,
+    assert (
+        segment.quality,
+        segment.events,
+        segment.reps_fingerprint,
+        segment.directory_reported_to,
+        segment.examples,
+    ) == (
+        POSITION.quality,
         [b"{}"],
         42,
         {0: 3},
@@ -79,16 +85,18 @@ def test_what_was_written_before_marks_had_examples_is_read() -> None:
 
 
 def test_a_mark_is_written_as_it_ever_was_with_examples_at_its_end() -> None:
-    mark = msgspec.structs.replace(MARK, places=42, told={0: 3}, examples={"key_mismatch": "a by key"})
-    assert encode_segment(mark, [b"{}"], last=True) == WITH_EXAMPLES
-    assert decode_segment(WITH_EXAMPLES).examples == mark.examples
+    position = msgspec.structs.replace(
+        POSITION, reps_fingerprint=42, directory_reported_to={0: 3}, examples={"key_mismatch": "a by key"}
+    )
+    assert encode_segment(position, [b"{}"], last=True) == WITH_EXAMPLES
+    assert decode_segment(WITH_EXAMPLES).examples == position.examples
 
 
 def test_the_bytes_of_a_segment_stay_as_they_are() -> None:
-    mark = JournalPosition(
+    position = JournalPosition(
         {"e": 7}, 5, {20_000: {"late": 1}}, 9, {0: 3}, {"late": "x"}, {"e": SourceLog("id", 4, 6)}, {2: 8}
     )
-    written = encode_segment(mark, [b"{}"], last=True)
+    written = encode_segment(position, [b"{}"], last=True)
     assert written.hex() == (
         "9b01c381a165070581cd4e2081a46c6174650191c4027b7d0981000381a46c617465a17881a16593a269640406810208"
     )
@@ -99,15 +107,15 @@ def test_the_bytes_of_a_segment_stay_as_they_are() -> None:
 def test_chunks_hold_every_event_once_in_order_within_the_limit() -> None:
     events = [bytes([n]) * (n % 5 + 1) for n in range(50)]
 
-    cuts = list(slices_up_to([len(event) for event in events], 9))
+    cuts = list(slices_up_to(9, [len(event) for event in events]))
 
     assert [event for cut in cuts for event in events[cut]] == events
     assert all(sum(map(len, events[cut])) <= 9 for cut in cuts)
 
 
 def test_an_event_above_the_limit_has_a_chunk_of_its_own() -> None:
-    assert list(slices_up_to([1, 20, 1], 9)) == [slice(0, 1), slice(1, 2), slice(2, 3)]
-    assert list(slices_up_to([], 9)) == []
+    assert list(slices_up_to(9, [1, 20, 1])) == [slice(0, 1), slice(1, 2), slice(2, 3)]
+    assert list(slices_up_to(9, [])) == []
 
 
 def test_offsets_cover_others_when_no_topic_is_behind() -> None:

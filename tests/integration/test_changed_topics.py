@@ -66,7 +66,7 @@ def counted(settings: Settings) -> int:
 
 def durable(settings: Settings) -> int:
     """Records of which the journal has what they say."""
-    return sum(sum(journal.mark.next_offsets.values()) for journal in read_journals(settings.kafka).values())
+    return sum(sum(journal.position.next_offsets.values()) for journal in read_journals(settings.kafka).values())
 
 
 def remake(admin: KafkaAdminClient, settings: Settings, name: str) -> None:
@@ -212,7 +212,9 @@ def test_a_directory_made_anew_is_read_from_its_beginning(settings: Settings, ap
     started = [applied()]
     model, topic = ReadModel(settings), settings.kafka.reps_topic
     wait_until(lambda: len(model.reps()) == 6 and counted(settings) == 400, "the fold", started[0])
-    wait_until(lambda: topic in read_journals(settings.kafka)[0].mark.logs, "the directory's id is kept", started[0])
+    wait_until(
+        lambda: topic in read_journals(settings.kafka)[0].position.logs, "the directory's id is kept", started[0]
+    )
     with admin_client(settings.kafka) as admin:
         remake(admin, settings, topic)
     send_raw(settings, [(0, b"ann", encode(rep("ann", "south")))], topic)

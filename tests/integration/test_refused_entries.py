@@ -56,7 +56,7 @@ def speaks(running: Worker) -> bool:
 def is_durable(settings: Settings, count: int) -> bool:
     """Whether the journal says that so many entries of the directory were told."""
     written = [record.value for record in records(settings, settings.kafka.journal_topic) if record.value is not None]
-    return any(decode_segment(value).told == {0: count} for value in written)
+    return any(decode_segment(value).directory_reported_to == {0: count} for value in written)
 
 
 def test_of_several_workers_one_writes_the_dead_letters_of_the_directory_and_its_successor_goes_on(

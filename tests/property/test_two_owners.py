@@ -21,7 +21,7 @@ from processors.agents.ownership import Ownership
 from processors.agents.publishing import Publisher
 from processors.sinks.read_model import ReadModel
 from processors.sinks.redis_client import Connection, connect
-from tests.agents.workbench import CLOCK_US, DIRECTORY, TOPIC, Desk
+from tests.agents.workbench import CLOCK_US, DIRECTORY, TOPIC, IntakeHarness
 from tests.story import activity
 
 PREFIX = "two"
@@ -104,29 +104,29 @@ class Owner:
         self.connection = connect(RedisSettings(url=url))
         self.gate = Gated(self.connection)
         gated: Any = self.gate
-        self.desk = Desk()
-        self.desk.part.epoch = EPOCHS[name]
-        self.desk.part.caught_up = name == FORMER
+        self.harness = IntakeHarness()
+        self.harness.partition.epoch = EPOCHS[name]
+        self.harness.partition.caught_up = name == FORMER
         for number in range(position):
             self._read(number)
-        ownership = Ownership(Unaware(name, coordinator), self.desk.logs)
+        ownership = Ownership(Unaware(name, coordinator), self.harness.logs)
         model = ReadModel(gated, PREFIX, name)
-        self._publisher = Publisher(self.desk.parts, DIRECTORY, model, self.desk.metrics, ownership)
+        self._publisher = Publisher(self.harness.partitions, DIRECTORY, model, self.harness.metrics, ownership)
 
     def _read(self, number: int) -> None:
-        part = self.desk.part
-        part.ledger.set_clock(CLOCK_US)
-        part.ledger.apply(activity(number, f"rep{number % 3}"))
-        part.next_offsets[TOPIC] = number + 1
+        partition = self.harness.partition
+        partition.ledger.set_clock(CLOCK_US)
+        partition.ledger.apply(activity(number, f"rep{number % 3}"))
+        partition.next_offsets[TOPIC] = number + 1
 
     async def run(self) -> None:
         """Publish again and again."""
-        while self.desk.part.epoch is not None:
+        while self.harness.partition.epoch is not None:
             calls = self.gate.calls
             await self._publisher.publish()
             if calls == self.gate.calls:
                 await self.gate.idle()
-            self._read(self.desk.part.position)
+            self._read(self.harness.partition.position)
         self.gate.waits.set()
 
 
@@ -172,7 +172,7 @@ async def interleave(url: str, server: redis.Redis, steps: Sequence[str], positi
             elif step == "transfer":
                 coordinator.owner = NEWEST
             elif step == FORMER or coordinator.owner == NEWEST:
-                if owners[step].desk.part.epoch is not None:
+                if owners[step].harness.partition.epoch is not None:
                     await owners[step].gate.step()
                 after = live.state()
                 assert step == NEWEST or not had_taken_over or after == before

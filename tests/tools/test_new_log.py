@@ -1,4 +1,4 @@
-"""Accepting a log in the place of another: what the mark says afterwards, and how `verify` folds it."""
+"""Accepting a log in the place of another: what the position says afterwards, and how `verify` folds it."""
 
 from config.settings import KafkaSettings
 from processors.agents.journal_format import JournalPosition, SourceLog
@@ -14,12 +14,12 @@ from tests.agents.workbench import DIRECTORY, TOPIC
 from tests.story import activity
 
 
-def mark(log: SourceLog, counted: int = 10) -> JournalPosition:
+def position(log: SourceLog, counted: int = 10) -> JournalPosition:
     return JournalPosition({TOPIC: counted}, 5, {}, logs={TOPIC: log})
 
 
 def test_another_id_begins_a_log_that_counts_on() -> None:
-    before = mark(SourceLog("a"))
+    before = position(SourceLog("a"))
     after = accepted(before, {TOPIC: "b"}, {TOPIC: Extent(3, 40)})
     log = after.logs[TOPIC]
     assert (log.topic_id, log.base, after.next_offsets) == ("b", 10, {TOPIC: 13})
@@ -28,19 +28,19 @@ def test_another_id_begins_a_log_that_counts_on() -> None:
 
 
 def test_an_end_before_what_was_applied_begins_a_log_of_the_same_id() -> None:
-    after = accepted(mark(SourceLog("a", base=6)), {TOPIC: "a"}, {TOPIC: Extent(0, 3)})
+    after = accepted(position(SourceLog("a", base=6)), {TOPIC: "a"}, {TOPIC: Extent(0, 3)})
     assert (after.logs[TOPIC].base, after.next_offsets) == (10, {TOPIC: 10})
 
 
 def test_the_log_that_was_read_stays_as_it_is() -> None:
-    before = mark(SourceLog("a", base=6))
+    before = position(SourceLog("a", base=6))
     assert accepted(before, {TOPIC: "a"}, {TOPIC: Extent(0, 4)}) is before
     assert accepted(before, {TOPIC: None}, {TOPIC: Extent(0, 4)}) is before
     assert accepted(JournalPosition({}, 0, {}), {TOPIC: "b"}, {TOPIC: Extent(0, 4)}).logs == {}
 
 
 def test_the_position_never_falls_behind_what_is_published() -> None:
-    after = accepted(mark(SourceLog("a")), {TOPIC: "b"}, {TOPIC: Extent(0, 5)}, fence=17)
+    after = accepted(position(SourceLog("a")), {TOPIC: "b"}, {TOPIC: Extent(0, 5)}, fence=17)
     assert (after.logs[TOPIC].base, after.next_offsets) == (17, {TOPIC: 17})
     nothing_durable = accepted(
         JournalPosition({}, 0, {}, logs={TOPIC: SourceLog("a")}), {TOPIC: "b"}, {TOPIC: Extent(0, 5)}, fence=4
@@ -49,7 +49,7 @@ def test_the_position_never_falls_behind_what_is_published() -> None:
 
 
 def test_accepting_twice_adds_up() -> None:
-    once = accepted(mark(SourceLog("a")), {TOPIC: "b"}, {TOPIC: Extent(0, 5)})
+    once = accepted(position(SourceLog("a")), {TOPIC: "b"}, {TOPIC: Extent(0, 5)})
     twice = accepted(once, {TOPIC: "c"}, {TOPIC: Extent(0, 5)})
     assert (twice.logs[TOPIC].base, twice.next_offsets) == (10, {TOPIC: 10})
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from processors.worker import let_go_of_tasks, stop_within
+from processors.service import cancel_other_tasks, stop_within
 
 
 async def stops() -> None:
@@ -25,7 +25,7 @@ async def fails() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stop", "words"),
+    ("stop", "fault"),
     [
         (stops, None),
         (hangs, "did not stop within 0 s"),
@@ -33,9 +33,9 @@ async def fails() -> None:
         (fails, "did not stop in good order (ValueError('no'))"),
     ],
 )
-def test_what_goes_wrong_with_a_stop_is_told_and_reaches_nobody_else(stop: object, words: str | None) -> None:
+def test_what_goes_wrong_with_a_stop_is_told_and_reaches_nobody_else(stop: object, fault: str | None) -> None:
     assert callable(stop)
-    assert asyncio.run(stop_within(stop(), 0.05)) == words
+    assert asyncio.run(stop_within(stop(), 0.05)) == fault
 
 
 def test_a_task_that_does_not_end_is_named_and_others_are_let_go() -> None:
@@ -49,7 +49,7 @@ def test_a_task_that_does_not_end_is_named_and_others_are_let_go() -> None:
     async def run() -> list[str]:
         tasks = asyncio.create_task(stubborn()), asyncio.create_task(hangs())
         await asyncio.sleep(0)
-        hanging = await let_go_of_tasks(0.05)
+        hanging = await cancel_other_tasks(0.05)
         over.set()
         await asyncio.wait(tasks)
         return hanging
