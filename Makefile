@@ -87,12 +87,23 @@ bench: $(STAMP)  ## throughput and latency, end to end, beside a naive agent and
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
 	$(BIN)/python -m benchmarks.latency $(ARGS)
 
+SBOM := build/sbom
+build/sbom/.installed: requirements/sbom.lock
+	$(PYTHON) -m venv $(SBOM)
+	$(SBOM)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sbom.lock
+	@touch $@
+
+sbom: $(SBOM)/.installed  ## build/sbom.cdx.json: what the image has of others, with hashes (CycloneDX)
+	$(SBOM)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible -o build/sbom.cdx.json requirements/runtime.lock
+	@echo "wrote build/sbom.cdx.json"
+
 lock:  ## compile the lock files anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/runtime.lock pyproject.toml
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev -c requirements/runtime.lock -o requirements/dev.lock pyproject.toml
 	echo mypy | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements/dev.lock -o requirements/compile.lock -
+	echo cyclonedx-bom | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/sbom.lock -
 
 clean:  ## remove what was built
 	rm -rf $(VENV) *__mypyc.*.so processors/core/*.so processors/core/compiled.sha256 build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/apache_kafka/target
 
-.PHONY: help install demo compile pure test test-compiled test-kafka test-hostile test-browser test-long check format schemas docs dashboards dashboards-preview bench lock clean
+.PHONY: help install demo compile pure test test-compiled test-kafka test-hostile test-browser test-long check format schemas docs dashboards dashboards-preview bench sbom lock clean

@@ -49,8 +49,8 @@ def _customers(store: Store, windows: Sequence[str]) -> Iterator[str]:
     Nor can those of teams: the teams beyond the cap, which share `_other` elsewhere, have no count here.
     """
     named = (team for team in store.customers.teams() if store.reps.is_named(team))
-    teams = {team: in_windows(store.distinct("team", team), windows) for team in islice(named, MAX_TEAMS)}
-    company = in_windows(store.distinct("company", ""), windows)
+    teams = {team: in_windows(tuple(store.distinct("team", team)), windows) for team in islice(named, MAX_TEAMS)}
+    company = in_windows(tuple(store.distinct("company", "")), windows)
     for field, what in DISTINCT.items():
         by_team = [
             ((("team", team), *label), value)

@@ -202,3 +202,23 @@ def test_without_workers_the_consequences_are_silent_and_customers_are_not(alert
     push(alertmanager, *({"alertname": name} for name in names))
     wanted = {(name, "", ""): name not in {"WorkersAbsent", "RequestUnanswered24h"} for name in names}
     assert settled(lambda: suppressed(alertmanager), wanted) == wanted
+
+
+def test_slack_finds_no_mention_link_or_markup_in_what_customers_typed(tmp_path: Path) -> None:
+    """Nor does Mattermost, which reads bare mentions and Markdown."""
+    typed = "<!channel> & @here ](http://evil.example) `x`"
+    alert = {"status": "firing", "labels": {}, "annotations": {"summary": typed, "description": typed}}
+    data = {
+        "status": "firing",
+        "alerts": [alert],
+        "commonLabels": {"severity": "critical"},
+        "commonAnnotations": {"summary": typed},
+    }
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    templates = f"--template.glob={ALERTMANAGER / 'templates' / '*.tmpl'}"
+    for name in ("title", "text"):
+        text = f'--template.text={{{{ template "salespulse.slack.{name}" . }}}}'
+        shown = run("amtool", "template", "render", templates, text, f"--template.data={path}")
+        assert "&lt;!channel&gt; &amp; " in shown
+        assert not re.search(r"<|@here|\]\(|`x", shown)
