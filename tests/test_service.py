@@ -33,7 +33,7 @@ async def fails() -> None:
         (fails, "did not stop in good order (ValueError('no'))"),
     ],
 )
-def test_what_goes_wrong_with_a_stop_is_told_and_reaches_nobody_else(stop: object, fault: str | None) -> None:
+def test_what_goes_wrong_with_a_stop_is_reported_and_reaches_nobody_else(stop: object, fault: str | None) -> None:
     assert callable(stop)
     assert asyncio.run(stop_within(stop(), 0.05)) == fault
 

@@ -1,7 +1,7 @@
-"""Messages onto a Kafka topic, or into a file, at full speed or paced.
+"""Sends many messages to a Kafka topic, or writes them to a stream, at full speed or paced.
 
-Whole batches are handed to aiokafka: measured on one core, 500,000 small messages a second against 25,000 with the
-producer of kafka-python, whose bookkeeping per record is the limit.
+aiokafka gets whole batches. Measured on one core, that is 500,000 small messages a second; with the producer of
+kafka-python, whose bookkeeping per record is the limit, it is 25,000.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from schemas.errors import Unavailable, UsageError
 
 MAX_BATCH_BYTES = 256 * 1024
 LINGER_US = 5_000
-"""The shortest pause of a paced sender: a message leaves at most so late, and requests stay few."""
+"""The shortest pause of a paced sender. A message leaves at most this late, and requests stay few."""
 MAX_DELAY_SECONDS = 0.02
-"""So late a message leaves at most when a paced sender is behind its pace, and never pauses."""
+"""When a paced sender is behind and never pauses, a message still leaves after this at most."""
 _POSITIVE = 0x7FFFFFFF
 
 
 class SendProgress(msgspec.Struct):
-    """How far it has come."""
+    """How much was sent and acknowledged."""
 
     sent: int = 0
     acknowledged: int = 0
@@ -50,7 +50,7 @@ def produce(
     pace: Pace | None = None,
     on_progress: OnProgress | None = None,
 ) -> SendProgress:
-    """Send messages and wait until the broker has acknowledged all of them; `on_progress` is told of acknowledgements.
+    """Send messages and wait until all are acknowledged; calls `on_progress` after acknowledgements.
 
     A key goes to the partition that Kafka's own clients choose. Raises Unavailable when the broker cannot be reached or
     does not acknowledge, UsageError when the topic is missing.
@@ -59,7 +59,7 @@ def produce(
 
 
 def write_lines(outgoing: Iterable[TimedMessage], stream: BinaryIO, pace: Pace | None = None) -> SendProgress:
-    """The values as lines; whoever reads sees a paced one as soon as it is due."""
+    """Write the values as lines. A paced value is flushed as soon as it is due."""
     pace, delivery = pace or FullSpeed(), SendProgress()
     for at_us, _, value in outgoing:
         while (wait_us := pace.wait_us(at_us)) > 0:
@@ -74,7 +74,7 @@ def write_lines(outgoing: Iterable[TimedMessage], stream: BinaryIO, pace: Pace |
 
 
 class PartitionBatches:
-    """A batch to be filled for every partition of one topic."""
+    """The batches being filled, one for each partition of a topic."""
 
     def __init__(self, client: Any, topic: str, partitions: list[int], on_progress: OnProgress) -> None:
         self.delivery = SendProgress()
@@ -82,12 +82,12 @@ class PartitionBatches:
         self._client = client
         self._on_progress = on_progress
         self._filling: dict[int, Any] = {}
-        self._flying: set[asyncio.Future[Any]] = set()
+        self._in_flight: set[asyncio.Future[Any]] = set()
         self._failure: BaseException | None = None
         self._partition = lru_cache(1_000_000)(lambda key: partitions[(murmur2(key) & _POSITIVE) % len(partitions)])
 
-    async def put(self, key: bytes, value: bytes) -> None:
-        """Add a message; raises what became of an earlier one."""
+    async def add(self, key: bytes, value: bytes) -> None:
+        """Add a message; raises the error of an earlier one."""
         partition = self._partition(key)
         batch = self._filling.get(partition)
         if batch is None or batch.append(timestamp=None, key=key, value=value) is None:
@@ -98,15 +98,15 @@ class PartitionBatches:
         self.delivery.sent_bytes += len(value)
 
     async def flush(self) -> None:
-        """Hand over what there is, without waiting for the broker's word."""
+        """Send all batches, without waiting for acknowledgements."""
         for partition in list(self._filling):
             await self._send(partition)
 
     async def finish(self) -> None:
-        """Hand over what there is and wait for every acknowledgement."""
+        """Send all batches and wait for every acknowledgement."""
         await self.flush()
-        if self._flying:
-            await asyncio.wait(self._flying)
+        if self._in_flight:
+            await asyncio.wait(self._in_flight)
         self._raise_failure()
 
     async def _send(self, partition: int) -> None:
@@ -114,11 +114,11 @@ class PartitionBatches:
         batch = self._filling.pop(partition, None)
         if batch is not None:
             future = await self._client.send_batch(batch, self.topic, partition=partition)
-            self._flying.add(future)
-            future.add_done_callback(lambda done: self._landed(done, batch.record_count()))
+            self._in_flight.add(future)
+            future.add_done_callback(lambda done: self._acknowledge(done, batch.record_count()))
 
-    def _landed(self, done: "asyncio.Future[Any]", records: int) -> None:
-        self._flying.discard(done)
+    def _acknowledge(self, done: "asyncio.Future[Any]", records: int) -> None:
+        self._in_flight.discard(done)
         failure = ProducerClosed() if done.cancelled() else done.exception()
         if failure is not None:
             self._failure = self._failure or failure
@@ -132,14 +132,14 @@ class PartitionBatches:
 
 
 async def send_all(batches: PartitionBatches, outgoing: Iterable[TimedMessage], pace: Pace) -> SendProgress:
-    """Send messages through these batches and wait for every acknowledgement; raises Unavailable."""
+    """Send messages in these batches and wait for every acknowledgement; raises Unavailable."""
     due = inf if isinstance(pace, FullSpeed) else time.monotonic()
     try:
         for at_us, key, value in outgoing:
             while (wait_us := pace.wait_us(at_us)) > 0:
                 await batches.flush()
                 await asyncio.sleep(max(wait_us, LINGER_US) / SECOND_US)
-            await batches.put(key, value)
+            await batches.add(key, value)
             if time.monotonic() > due:
                 await batches.flush()
                 await asyncio.sleep(0)
@@ -179,7 +179,7 @@ async def _client(kafka: KafkaSettings) -> AsyncIterator[Any]:
 
 
 async def _partitions(client: Any, topic: str, kafka: KafkaSettings) -> list[int]:
-    """Asks for all topics, since asking for a missing one may create it."""
+    """The partitions of a topic. Asks for all topics, because asking for a missing one may create it."""
     cluster = await client.client.fetch_all_metadata()
     partitions = cluster.partitions_for_topic(topic)
     if not partitions:
@@ -188,4 +188,4 @@ async def _partitions(client: Any, topic: str, kafka: KafkaSettings) -> list[int
 
 
 def _ignore(delivery: SendProgress) -> None:
-    """Nobody wants to know."""
+    """Ignore the progress."""

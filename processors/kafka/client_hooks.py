@@ -1,6 +1,6 @@
-"""Both Kafka clients walk our RecordSet instead of their own: one way to read a batch, whoever reads it.
+"""Makes both Kafka clients read our RecordSet instead of their own, so that there is one way to read a batch.
 
-Hooks into aiokafka and kafka-python of the pinned versions below their public API; `tests/contract` watches over it.
+Hooks into the pinned aiokafka and kafka-python below their public API; `tests/contract` guards them.
 """
 
 from functools import partial
@@ -14,7 +14,7 @@ from processors.kafka.skipped_batches import SKIPPED
 
 
 class AsyncPartitionRecords(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]
-    """What aiokafka fetched of a partition."""
+    """The records that aiokafka fetched of a partition."""
 
     def __init__(self, tp: Any, records: RecordSet, aborted: Any, fetch_offset: int, *options: Any) -> None:
         records.position = fetch_offset
@@ -23,7 +23,7 @@ class AsyncPartitionRecords(aiokafka_fetcher.PartitionRecords):  # type: ignore[
 
 
 class PartitionRecords(kafka_fetcher.Fetcher.PartitionRecords):  # type: ignore[misc]
-    """What kafka-python fetched of a partition."""
+    """The records that kafka-python fetched of a partition."""
 
     def __init__(self, fetch_offset: int, tp: Any, records: RecordSet, **options: Any) -> None:
         records.position = fetch_offset
@@ -33,7 +33,7 @@ class PartitionRecords(kafka_fetcher.Fetcher.PartitionRecords):  # type: ignore[
 
 
 def install_safe_readers(max_batch_bytes: int) -> None:
-    """From here on, no client of this process opens a larger batch, or stops at one that it cannot read."""
+    """From here on, no client of this process decompresses a larger batch, or stops at an unreadable one."""
     RecordSet.ceiling = max_batch_bytes
     aiokafka_fetcher.MemoryRecords = RecordSet
     aiokafka_fetcher.PartitionRecords = AsyncPartitionRecords

@@ -1,6 +1,6 @@
-"""Compressed record batches, opened with a ceiling: what would grow beyond it is refused before it takes the memory.
+"""Decompresses record batches up to a ceiling. A batch that would grow beyond it is refused before it takes the memory.
 
-One set of codecs serves both Kafka clients, so that both read the same and neither opens more than is allowed.
+One set of codecs serves both Kafka clients, so that both read the same and neither exceeds the ceiling.
 """
 
 import struct
@@ -25,18 +25,18 @@ INSTALL_MEND = "install the package cramjam (it is among the locked ones of requ
 GZIP_WITH_HEADER = 31
 GZIP_ERRORS: Any = (igzip_lib.IsalError, isal_zlib.error)
 MIN_BUFFER_BYTES = 64 * 1024
-"""The least buffer that is tried for what does not say how large it will be."""
+"""The smallest first buffer for data that does not state its decompressed size."""
 BUFFER_GROWTH = 16
-"""How much larger each next buffer is: honest batches of JSON fit into the first."""
+"""Each further buffer is this many times larger. Ordinary batches of JSON fit into the first."""
 
 XERIAL = b"\x82SNAPPY\x00"
-"""Java's snappy comes as blocks behind this mark, a version and the oldest compatible one (four bytes each)."""
+"""Java's snappy: this magic, a version and the oldest compatible version (four bytes each), then blocks."""
 XERIAL_HEADER_BYTES = 16
 LENGTH_BYTES = 4
 
 
 class UnreadableBatch(SalespulseError):
-    """A record batch cannot be opened: why, in a few words."""
+    """A record batch cannot be read. The message has the reason in a few words."""
 
 
 def missing() -> list[str]:
@@ -45,9 +45,10 @@ def missing() -> list[str]:
 
 
 def decompress(codec: int, data: memoryview, ceiling: int) -> bytes | bytearray:
-    """What was compressed, at most `ceiling` bytes.
+    """Decompress up to `ceiling` bytes.
 
-    Raises UnreadableBatch when it is damaged, larger or of an unknown codec, Unavailable when that is not installed.
+    Raises UnreadableBatch for data that is damaged, larger or of an unknown codec, Unavailable for a codec that is not
+    installed.
     """
     opener = _OPENERS.get(codec)
     if opener is None:
@@ -109,13 +110,13 @@ def _snappy_block(data: memoryview, left: int, ceiling: int) -> bytes:
 
 
 def _framed(codec: int) -> Callable[[memoryview, int], bytearray]:
-    """A codec whose frames need not say how large they become: into a buffer, and larger ones up to the ceiling."""
+    """The opener of a codec whose frames may not state their size: tries growing buffers up to the ceiling."""
 
     def open_frames(data: memoryview, ceiling: int) -> bytearray:
         decompress_into = getattr(cramjam, NAMES[codec]).decompress_into
         size = max(MIN_BUFFER_BYTES, BUFFER_GROWTH * len(data))
         while True:
-            # One byte more than is allowed shows that it is too large.
+            # One byte above the ceiling, so that data beyond it shows.
             buffer = bytearray(min(size, ceiling + 1))
             try:
                 count = decompress_into(data, memoryview(buffer))

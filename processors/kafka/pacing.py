@@ -19,7 +19,7 @@ class Pace(Protocol):
 
 
 class FullSpeed:
-    """Everything leaves at once."""
+    """Every message leaves at once."""
 
     def wait_us(self, at_us: int) -> int:  # noqa: ARG002 - the protocol's
         """Always 0."""
@@ -27,7 +27,7 @@ class FullSpeed:
 
 
 class Steady:
-    """So many messages a second, evenly, whatever their instants."""
+    """A fixed number of messages a second, whatever their instants."""
 
     def __init__(self, per_second: float, wall: Callable[[], int] = wall_us) -> None:
         """Raises UsageError."""
@@ -48,7 +48,7 @@ class Steady:
 
 
 class Live:
-    """Each message when the clock shows its instant; what is past leaves at once."""
+    """Each message leaves when the clock shows its instant; past ones leave at once."""
 
     def __init__(self, clock: Clock, wall: Callable[[], int] = wall_us) -> None:
         """Raises UsageError for a clock that stands still."""

@@ -1,8 +1,8 @@
 """Where partitions really end: the offset after the last record that can be read.
 
-What a broker answers to ListOffsets may be another number: the embedded broker names the offset after the first record
-of the last batch, and on Apache Kafka the last offsets may belong to markers or to records that were compacted away.
-Recovery would stop too early, or wait for a record that never comes.
+A broker's answer to ListOffsets may differ. The embedded broker names the offset after the first record of the last
+batch, and on Apache Kafka the last offsets may belong to markers or to compacted records. Recovery would stop too
+early, or wait for a record that never comes.
 """
 
 import asyncio
@@ -43,13 +43,13 @@ async def true_ends(
 
 
 def _unreadable_end(tp: TopicPartition) -> int:
-    """The last offset of the last stretch that cannot be read: Faust receives it as one message."""
-    stretch = SKIPPED.latest(tp.topic, tp.partition)
-    return -1 if stretch is None else stretch.last
+    """The last offset of the last unreadable range: Faust receives it as one message."""
+    unreadable = SKIPPED.latest(tp.topic, tp.partition)
+    return -1 if unreadable is None else unreadable.last
 
 
 async def _read_from(reader: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-    """Read partitions up to their high watermarks; gives the last offsets that were seen."""
+    """Read partitions up to their high watermarks; returns the last offsets that were read."""
     last: dict[TopicPartition, int] = {}
     for tp, start in starts.items():
         reader.seek(tp, start)
@@ -62,7 +62,7 @@ async def _read_from(reader: AIOKafkaConsumer, starts: Mapping[TopicPartition, i
 
 
 async def is_read(reader: AIOKafkaConsumer, tp: TopicPartition) -> bool:
-    """Whether a partition was read up to its end as the broker last told it."""
+    """Whether a partition is read up to the end that the broker last reported."""
     highwater = reader.highwater(tp)
     if highwater is None:
         return False
@@ -70,10 +70,10 @@ async def is_read(reader: AIOKafkaConsumer, tp: TopicPartition) -> bool:
 
 
 def readable_end(highwater: int, stable: int | None) -> int:
-    """The offset after the last record that can be read: not what lies behind a transaction that is open yet."""
+    """The offset after the last record that can be read now: records after an open transaction cannot."""
     return highwater if stable is None or stable < 0 else min(stable, highwater)
 
 
 async def stop_reader(reader: AIOKafkaConsumer) -> None:
-    """Stop it. Right after a start, aiokafka 0.14 raises CancelledError from `stop`, which would cancel our caller."""
+    """Stop a reader. Right after a start, aiokafka 0.14's `stop` raises CancelledError, which would cancel us."""
     await asyncio.wait([asyncio.create_task(reader.stop())])

@@ -1,7 +1,7 @@
-"""Record batches as they come from a broker, read so that none can stop, mislead or overfill who reads them.
+"""Record batches from a broker, parsed so that none can stop its reader, mislead it or exhaust its memory.
 
-Both Kafka clients walk a `RecordSet`. A batch that cannot be read is a stretch of offsets that is reported, and what
-comes after it is read. Bodies of usual sizes are parsed by aiokafka's C extension, large and odd ones by `frames`.
+Both Kafka clients read a `RecordSet`. A batch that cannot be read is reported as a range of offsets, and the batches
+after it are read. aiokafka's C extension parses bodies of usual sizes, `record_frames` parses large and odd ones.
 """
 
 import struct
@@ -22,19 +22,19 @@ HEADER = struct.Struct(">qiibIhiqqqhii")
 LENGTH = struct.Struct(">i")
 LENGTH_AT, MAGIC_AT, ATTRIBUTES_AT = 8, 16, 21
 MIN_LENGTH = 14
-"""Of a message in the oldest format, behind offset and length."""
+"""The length of a message in the oldest format, without its offset and length."""
 CURRENT_MAGIC = 2
 """The message format since Kafka 0.11."""
 CODEC, TRANSACTIONAL, CONTROL = 0x07, 0x10, 0x20
 MAX_NATIVE_BYTES = MEBIBYTE
-"""A larger body is not for the C extension: it makes objects of all headers, and this much can hold half a million."""
+"""Larger bodies are not for the C extension: it makes objects of all headers, and this size can hold half a million."""
 CHUNK_RECORDS = 64
-"""So many records are parsed and checked at a time."""
+"""Records that are parsed and checked at a time."""
 MARKER_KEY = struct.Struct(">hh")
-"""Version and kind of a marker of transactions."""
+"""Version and kind of a transaction marker."""
 ABORT, COMMIT = 0, 1
 NATIVE_ERRORS = (CorruptRecordException, UnicodeDecodeError, ValueError, OverflowError, MemoryError)
-"""What the C extension raises for records that it cannot parse."""
+"""Raised by the C extension for records that it cannot parse."""
 
 OnUnreadable = Callable[[UnreadableRange], None]
 
@@ -47,27 +47,27 @@ class Marker(NamedTuple):
 
 
 class RecordSet:
-    """What one fetch brought of a partition, batch by batch."""
+    """The batches that one fetch returned for a partition."""
 
     ceiling: ClassVar[int] = 64 * MEBIBYTE
-    """The most bytes of a decompressed batch: `kafka.max_batch_bytes`, for all readers of a process."""
+    """The largest decompressed batch in bytes: `kafka.max_batch_bytes`, for all readers of a process."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = memoryview(raw or b"")
         self._at = 0
         self.position = 0
-        """The offset that was asked for: an unreadable batch must lead beyond it."""
-        self.report: OnUnreadable = _nobody
-        """Hears of the stretches that cannot be read."""
+        """The next offset wanted. An unreadable batch must end beyond it, or its reader would never get on."""
+        self.report: OnUnreadable = _ignore
+        """Called with each range of offsets that cannot be read."""
         self.native = True
-        """Whether records may be those of aiokafka's C extension."""
+        """Whether records may be those of aiokafka's C extension, or must be ours."""
 
     def size_in_bytes(self) -> int:
-        """With a last batch that was cut off."""
+        """All bytes, including a last batch that is incomplete."""
         return len(self._raw)
 
     def has_next(self) -> bool:
-        """Whether another whole batch is here."""
+        """Whether another complete batch is here."""
         left = len(self._raw) - self._at
         return left >= OVERHEAD_BYTES and self._length() + OVERHEAD_BYTES <= left
 
@@ -76,16 +76,16 @@ class RecordSet:
         if not self.has_next():
             return None
         start, length = self._at, self._length()
-        # Behind an impossible length nothing can be found.
+        # After an impossible length, no further batch can be found.
         self._at = start + OVERHEAD_BYTES + length if length >= MIN_LENGTH else len(self._raw)
         batch = _batch(self._raw[start : self._at], self)
         self._bound(batch)
         if batch.why is not None:
-            self.report(batch.stretch(batch.base_offset, batch.why))
+            self.report(batch.unreadable(batch.base_offset, batch.why))
         return batch
 
     def _bound(self, batch: "RecordBatch") -> None:
-        """Hold what a batch claims to cover against where we are and where the next one begins."""
+        """Limit the offsets that a batch claims to cover, by the position and by where the next batch begins."""
         if batch.why is not None:
             batch.next_offset = max(batch.next_offset, self.position + 1)
         if len(self._raw) - self._at >= OVERHEAD_BYTES:
@@ -100,7 +100,7 @@ class RecordSet:
 
 
 class RecordBatch:
-    """A batch of any format. One that cannot be read looks like a marker of transactions, which clients pass over."""
+    """A batch of any format. One that cannot be read looks like a transaction marker, which clients skip."""
 
     magic = CURRENT_MAGIC
     is_transactional = False
@@ -112,9 +112,9 @@ class RecordBatch:
     why: str | None = None
     """Why it cannot be read at all."""
     is_dense = False
-    """Whether each of its offsets has a record: compaction has removed none."""
+    """Whether each of its offsets has a record, since compaction has removed none."""
     opened_bytes = 0
-    """How large it became when it was read."""
+    """Its size after decompression; 0 before it is read."""
 
     def __init__(self, raw: memoryview, source: RecordSet, base_offset: int, next_offset: int) -> None:
         self.raw = raw
@@ -127,7 +127,7 @@ class RecordBatch:
         """Of the last record that it has or had."""
         return self.next_offset - 1
 
-    def stretch(self, first: int, detail: str) -> UnreadableRange:
+    def unreadable(self, first: int, detail: str) -> UnreadableRange:
         """Its offsets from one on, as unreadable."""
         return UnreadableRange(first, self.last_offset, detail, bytes(self.raw))
 
@@ -151,7 +151,7 @@ class RecordBatch:
         Raises Unavailable when its codec is not installed.
         """
         if self.why is not None:
-            report(self.stretch(self.base_offset, self.why))
+            report(self.unreadable(self.base_offset, self.why))
             return
         following = self.base_offset
         try:
@@ -161,7 +161,7 @@ class RecordBatch:
                     yield chunk
         except UnreadableBatch as error:
             if following < self.next_offset:
-                report(self.stretch(following, str(error)))
+                report(self.unreadable(following, str(error)))
 
     def _parsed(self) -> Iterator[list[Record]]:
         """Chunks of records; raises UnreadableBatch, Unavailable."""
@@ -198,10 +198,10 @@ class CurrentBatch(RecordBatch):
         self.is_control_batch = bool(header.attributes & CONTROL)
         self.is_dense = header.records == header.last_offset_delta + 1
         if self.is_control_batch:
-            self._take_marker()
+            self._read_marker()
 
-    def _take_marker(self) -> None:
-        """Only brokers write markers: records that merely claim to be one would vanish without a trace."""
+    def _read_marker(self) -> None:
+        """Check that it is a real marker: records that only claim to be one would vanish without a trace."""
         try:
             key = next(framed(self._header, self._body())).key or b""
             self.is_abort = MARKER_KEY.unpack_from(key)[1] == ABORT
@@ -219,14 +219,14 @@ class CurrentBatch(RecordBatch):
         body = self._body()
         done = 0
         if self.source.native and len(body) <= MAX_NATIVE_BYTES:
-            # It refuses a second `iter`; a slice of it does not.
+            # The C extension refuses a second `iter`. A slice of it does not.
             records = islice(self._native if body.obj is self.raw.obj else _uncompressed(self.raw, body), None)
             while chunk := _some(records):
                 done += len(chunk)
                 yield chunk
             if done == self._header.records and self.is_dense:
                 return
-        # The C extension says no more of a record that it cannot parse, and nothing of those behind it.
+        # The C extension cannot go on after a record that it cannot parse, and does not say why. Our parser can.
         yield from _chunks(framed(self._header, body, done))
 
 
@@ -249,7 +249,7 @@ def _batch(raw: memoryview, source: RecordSet) -> RecordBatch:
 
 
 def _span(header: BatchHeader | None, native: Any) -> int:
-    """How many offsets an unreadable batch takes: when its checksum is wrong, rather too few than too many."""
+    """How many offsets an unreadable batch covers. If its checksum is wrong, rather too few than too many."""
     if header is None:
         return 1
     claimed = header.last_offset_delta + 1
@@ -271,7 +271,7 @@ def _first(raw: memoryview) -> int:
 
 
 def _fault(raw: memoryview, header: BatchHeader | None, native: Any) -> str | None:
-    """What is wrong with a batch as a whole."""
+    """What is wrong with a batch as a whole; None: nothing."""
     if header is None:
         return f"it has {len(raw)} bytes, fewer than a header"
     if header.length != len(raw) - OVERHEAD_BYTES:
@@ -291,14 +291,14 @@ def _unreadable(batch: RecordBatch, why: str | None) -> RecordBatch:
 
 
 def _uncompressed(raw: memoryview, body: memoryview) -> Any:
-    """The C extension's reading of a batch as if it had never been compressed."""
+    """The C extension's parser over a batch as if it had never been compressed."""
     header = bytearray(raw[: HEADER.size])
     header[ATTRIBUTES_AT + 1] &= ~CODEC
     return DefaultRecordBatch(bytes(header) + body)
 
 
 def _some(records: Iterator[Record]) -> list[Record]:
-    """The next records, as far as they can be parsed: what came before one that cannot be is kept."""
+    """The next records, up to one that cannot be parsed."""
     chunk: list[Record] = []
     try:
         chunk.extend(islice(records, CHUNK_RECORDS))
@@ -308,7 +308,7 @@ def _some(records: Iterator[Record]) -> list[Record]:
 
 
 def _chunks(records: Iterable[FramedRecord]) -> Iterator[list[Record]]:
-    """The same of a parser of ours, which says why it cannot go on; raises UnreadableBatch."""
+    """Records of our own parser in chunks; raises UnreadableBatch with the reason where it cannot go on."""
     remaining = iter(records)
     while True:
         chunk: list[Record] = []
@@ -323,5 +323,5 @@ def _chunks(records: Iterable[FramedRecord]) -> Iterator[list[Record]]:
         yield chunk
 
 
-def _nobody(_stretch: UnreadableRange) -> None:
-    """Nobody asked."""
+def _ignore(_range: UnreadableRange) -> None:
+    """Ignore the range."""

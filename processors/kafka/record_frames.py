@@ -1,6 +1,6 @@
-"""The records within a batch, read with every length checked: what a client's own parser gives up on.
+"""Parses the records of a batch and checks every length, for batches on which a client's own parser gives up.
 
-A record whose headers are odd (not UTF-8, a million of them) still counts: they are parsed when somebody asks for them.
+A record with odd headers (not UTF-8, or a million of them) still counts: headers are parsed only on demand.
 """
 
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ from processors.kafka.compression import UnreadableBatch
 
 MAX_VARINT_BYTES = 10
 LAST_VARINT_BYTE = 0x80
-"""A byte below it is the last one of a number."""
+"""A byte below this is the last of a number."""
 MAX_HEADERS = 10_000
-"""More of one record are not made: a batch could hold millions of empty ones."""
+"""Further headers of a record are ignored: a batch could hold millions of empty ones."""
 LOG_APPEND_TIME = 0x08
 
 Record = Any
@@ -26,11 +26,11 @@ class UnreadableRange(NamedTuple):
     last: int
     detail: str
     raw: bytes
-    """The batch as it came."""
+    """The unchanged batch."""
 
 
 class BatchHeader(NamedTuple):
-    """What a batch of format v2 says of itself."""
+    """The header of a batch in format v2."""
 
     base_offset: int
     length: int
@@ -48,7 +48,7 @@ class BatchHeader(NamedTuple):
 
 
 class FramedRecord:
-    """A record, as both Kafka clients want theirs."""
+    """A record with the attributes that both Kafka clients expect."""
 
     __slots__ = ("_headers", "key", "offset", "size_in_bytes", "timestamp", "timestamp_type", "value")
 
@@ -67,7 +67,7 @@ class FramedRecord:
 
     @property
     def headers(self) -> list[tuple[str, bytes | None]]:
-        """Name and value of each, as far as they can be read; of odd names, what is legible."""
+        """Names and values, up to the first that cannot be read. Bytes of a name that are not UTF-8 are replaced."""
         found: list[tuple[str, bytes | None]] = []
         try:
             count, at = varint(self._headers, 0)
@@ -80,12 +80,12 @@ class FramedRecord:
         return found
 
     def validate_crc(self) -> bool:
-        """That of its batch was checked."""
+        """True: the checksum of its batch was checked."""
         return True
 
 
 def framed(header: BatchHeader, body: memoryview, skip: int = 0) -> Iterator[FramedRecord]:
-    """The records of a batch without the first `skip`; raises UnreadableBatch where it can no longer be followed."""
+    """The records of a batch without the first `skip`; raises UnreadableBatch at the first that cannot be parsed."""
     at = 0
     for number in range(1, header.records + 1):
         length, at = varint(body, at)

@@ -1,7 +1,7 @@
-"""Which log stands behind a topic's name: the id that the broker gave it, and how many partitions it has.
+"""Which log is behind a topic's name: the id that the broker gave it, and its number of partitions.
 
-A topic that was deleted and created again has its old name and another id; its offsets begin anew. Brokers give ids
-since Kafka 2.8 (Metadata v10); the embedded broker may give none, and then only the ends of the partitions tell.
+A topic that was deleted and created again has its old name and another id, and its offsets begin anew. Brokers have ids
+since Kafka 2.8 (Metadata v10). The embedded broker may have none, and then only the ends of partitions show it.
 """
 
 import uuid
@@ -27,19 +27,19 @@ from config.settings import KafkaSettings
 from processors.kafka.connection import REQUEST_TIMEOUT_MS, async_options
 
 UNKNOWN_ID = uuid.UUID(int=0)
-"""What a broker answers that gives topics no ids."""
+"""The answer of a broker without topic ids."""
 
 
 class TopicDescription(NamedTuple):
-    """What the broker says of a topic."""
+    """A topic as the broker describes it."""
 
     topic_id: str | None
-    """As Kafka's own tools print it; None: the broker gives topics no ids."""
+    """As Kafka's own tools print it; None: the broker has no topic ids."""
     partitions: int
 
 
 async def describe_topics(kafka: KafkaSettings, topics: Iterable[str]) -> dict[str, TopicDescription]:
-    """Each topic that exists, without creating any; raises KafkaError, OSError when the broker does not answer."""
+    """Each topic that exists, without creating any; raises KafkaError, OSError if the broker does not answer."""
     client = AIOKafkaClient(**async_options(kafka), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         await client.bootstrap()
@@ -56,19 +56,19 @@ async def describe_topics(kafka: KafkaSettings, topics: Iterable[str]) -> dict[s
 
 
 async def topic_ids(kafka: KafkaSettings, topics: Iterable[str]) -> dict[str, str | None]:
-    """The id of each topic that exists; None where the broker gives no ids. Raises KafkaError, OSError."""
+    """The id of each topic that exists; None if the broker has no ids. Raises KafkaError, OSError."""
     return {topic: found.topic_id for topic, found in (await describe_topics(kafka, topics)).items()}
 
 
 async def _describe_without_ids(client: AIOKafkaClient, topics: Iterable[str]) -> dict[str, TopicDescription]:
-    """Ask for all topics: an older broker may create one that it is asked for."""
+    """Ask for all topics, because an older broker may create one that it is asked for."""
     cluster = await client.fetch_all_metadata()
     present = cluster.topics() & set(topics)
     return {topic: TopicDescription(None, len(cluster.partitions_for_topic(topic) or ())) for topic in present}
 
 
 def _exists(topic: Any) -> bool:
-    """Whether it does; raises KafkaError when the broker does not know."""
+    """Whether a topic exists; raises KafkaError if the broker does not know."""
     code = topic[0]
     if code == UnknownTopicOrPartitionError.errno:
         return False

@@ -1,4 +1,4 @@
-"""The topics: what they should be, what they are, and how to get from one to the other."""
+"""The topics: what they should be, what they are, and how to create or mend them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -23,16 +23,16 @@ T = TypeVar("T")
 DEAD_LETTER_RETENTION_DAYS = 30
 DELETE, COMPACT = frozenset({"delete"}), frozenset({"compact"})
 LARGE_RECORDS = {"max.message.bytes": str(8 * 1024 * 1024)}
-"""A record that is far too large must reach the dead letters, so these topics take it; nothing honest needs more."""
+"""Even a record that is far too large must reach the dead letters, so these topics accept it."""
 SMALL_RECORDS = {"max.message.bytes": str(1024 * 1024)}
-"""What is written to the other topics has a few hundred bytes."""
+"""Records of the other topics have a few hundred bytes."""
 MAX_AHEAD = {"message.timestamp.after.max.ms": str(3600 * 1000)}
-"""A record stamped further ahead is refused to its sender: it would outlive retention, and be news for ever."""
+"""Timestamps further ahead are refused to the sender: such a record would outlive retention."""
 NO_BOUNDS: dict[str, str] = {}
 READY_TIMEOUT_MS = 30_000
 POLL_SECONDS = 0.2
 JOURNAL_CONFIGS = {"segment.bytes": str(64 * 1024 * 1024), "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
-"""The end of the journal is written again and again: small segments let compaction drop what is superseded soon."""
+"""The journal's last records are rewritten often. Small segments let compaction drop the superseded ones soon."""
 CREATE_MEND = "run `salespulse topics`"
 EVENTS_MEND = (
     "set kafka.partitions to what the topic has if it was made so; adding partitions to a topic in use moves customers "
@@ -42,7 +42,7 @@ JOURNAL_MEND = "set kafka.group to another name, then run `salespulse topics`: t
 
 
 class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a topic should be."""
+    """A topic as it should be."""
 
     name: str
     purpose: str
@@ -51,23 +51,23 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int
     """The number to create it with."""
     exact: str | None = None
-    """If another number of partitions is wrong: how to mend that."""
+    """How to mend another number of partitions; None: any number will do."""
     replication_factor: int = 1
     configs: dict[str, str] = {}
-    """What else to create it with; an existing topic may differ."""
+    """More settings to create it with. An existing topic may differ."""
     bounds: dict[str, str] = {}
-    """The same, where the broker knows it: Apache Kafka does from 3.6 on."""
+    """Like `configs`, for brokers that know them: Apache Kafka from 3.6 on."""
 
 
 class TopicState(msgspec.Struct, frozen=True):
-    """What a topic is."""
+    """A topic as it is."""
 
     partitions: int
     cleanup: frozenset[str]
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A topic as it should be and as it is (None: missing), and what is wrong with its mend (None: nothing)."""
+    """A topic as it should be, as it is (None: missing), and its problem with the mend (None: it is right)."""
 
     spec: TopicSpec
     state: TopicState | None
@@ -75,9 +75,9 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def wanted_topics(kafka: KafkaSettings, retention: RetentionSettings) -> tuple[TopicSpec, ...]:
-    """Every topic that workers read or write. Dead letters stay as long as the events: `verify` needs both.
+    """Every topic that workers read or write. Dead letters are kept as long as the events, because `verify` needs both.
 
-    What is stamped so long ago that retention would drop it at once is refused to its sender, who can say so.
+    A record so old that retention would drop it at once is refused, so that its sender notices.
     """
     kept_ms = str((retention.roots_days + retention.slack_days) * DAY_MS)
     kept = {"retention.ms": kept_ms}
@@ -98,7 +98,7 @@ def wanted_topics(kafka: KafkaSettings, retention: RetentionSettings) -> tuple[T
 
 
 def all_topics(settings: Settings) -> tuple[TopicSpec, ...]:
-    """What the workers want, and what the notifier wants beside it."""
+    """The topics of the workers and of the notifier."""
     kafka, retention, notifier = settings.kafka, settings.retention, settings.notifier
     kept = {"retention.ms": str((retention.roots_days + retention.slack_days) * DAY_MS)}
     letters = {"retention.ms": str(DEAD_LETTER_RETENTION_DAYS * DAY_MS)}
@@ -111,7 +111,7 @@ def all_topics(settings: Settings) -> tuple[TopicSpec, ...]:
 
 
 def create_missing(admin: KafkaAdminClient, specs: Sequence[TopicSpec]) -> list[str]:
-    """Create those that are missing and wait until they can be used; gives their names. What exists stays as it is."""
+    """Create missing topics and wait until they are usable; returns their names. Existing topics stay as they are."""
     present = set(admin.list_topics())
     missing = [spec for spec in specs if spec.name not in present]
     created = [spec.name for spec in missing if _create(admin, spec)]
@@ -120,7 +120,7 @@ def create_missing(admin: KafkaAdminClient, specs: Sequence[TopicSpec]) -> list[
 
 
 def examine(admin: KafkaAdminClient, specs: Sequence[TopicSpec]) -> list[Finding]:
-    """What the topics are beside what they should be. It asks for existing ones only: some brokers create on asking."""
+    """Compare the topics with their specs. Asks for existing ones only, because some brokers create on asking."""
     present = sorted({spec.name for spec in specs} & set(admin.list_topics()))
     partitions = (
         {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(present)} if present else {}
@@ -131,7 +131,7 @@ def examine(admin: KafkaAdminClient, specs: Sequence[TopicSpec]) -> list[Finding
 
 
 def examine_new(admin: KafkaAdminClient, specs: Sequence[TopicSpec], created: Sequence[str]) -> list[Finding]:
-    """The same when some were created just now: of those, not every node of a cluster knows at once."""
+    """Like `examine`, when some were just created: not every node of a cluster knows those at once."""
     deadline = monotonic() + READY_TIMEOUT_MS / 1000
     while True:
         findings = examine(admin, specs)
@@ -141,7 +141,7 @@ def examine_new(admin: KafkaAdminClient, specs: Sequence[TopicSpec], created: Se
 
 
 def ensure_topics(settings: Settings) -> list[str]:
-    """Create missing topics; gives their names. Raises Unavailable with the mend if one is not as it should be."""
+    """Create missing topics; returns their names. Raises Unavailable with the mend if one is not as it should be."""
     specs = all_topics(settings)
     with admin_client(settings.kafka) as admin:
         created = create_missing(admin, specs)
@@ -152,7 +152,7 @@ def ensure_topics(settings: Settings) -> list[str]:
 
 
 def run_topics(settings: Settings, console: Console, *, create: bool) -> int:
-    """Create what is missing if so asked, print what is and what should be; the exit code is 1 if one is wrong."""
+    """Create missing topics if `create`, print all with their problems; returns the exit code, 1 if one is wrong."""
     specs = all_topics(settings)
     with admin_client(settings.kafka) as admin:
         created = create_missing(admin, specs) if create else []
@@ -165,10 +165,12 @@ def run_topics(settings: Settings, console: Console, *, create: bool) -> int:
 
 
 def problems(findings: Sequence[Finding]) -> list[str]:
-    """What is wrong, each with its mend; the missing ones, which have the same mend, together."""
+    """All problems with their mends. Missing topics have the same mend, so they share a line."""
     missing = [finding.spec.name for finding in findings if finding.state is None]
-    told = [f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: {CREATE_MEND}"] if missing else []
-    return told + [finding.problem for finding in findings if finding.state is not None and finding.problem]
+    reported = (
+        [f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: {CREATE_MEND}"] if missing else []
+    )
+    return reported + [finding.problem for finding in findings if finding.state is not None and finding.problem]
 
 
 def _spec(  # noqa: PLR0913 -- each is a column of the table above
@@ -182,7 +184,7 @@ def _spec(  # noqa: PLR0913 -- each is a column of the table above
     partitions: int = 1,
     exact: str | None = None,
 ) -> TopicSpec:
-    """A topic with as many copies as the settings say; all but one of them must have a record before it counts."""
+    """A topic with the replication of the settings. All replicas but one must have a record before it counts."""
     copies = kafka.replication_factor
     return TopicSpec(
         name=name,
@@ -197,11 +199,11 @@ def _spec(  # noqa: PLR0913 -- each is a column of the table above
 
 
 def _create(admin: KafkaAdminClient, spec: TopicSpec) -> bool:
-    """Create a topic, with its bounds if the broker knows those; false if it is there. Raises Unavailable."""
+    """Create a topic, with its bounds if the broker knows them; False if it exists. Raises Unavailable."""
     result = _ask_for(admin, spec, spec.bounds)
     if spec.bounds and result["error_code"] in (InvalidConfigurationError.errno, InvalidRequestError.errno):
         result = _ask_for(admin, spec, NO_BOUNDS)
-    if result["error_code"] == TopicAlreadyExistsError.errno:  # somebody else was faster
+    if result["error_code"] == TopicAlreadyExistsError.errno:  # another process was faster
         return False
     if result["error_code"]:
         raise Unavailable(f"{spec.name} cannot be created: {result['error_message'] or for_code(result['error_code'])}")
@@ -219,11 +221,11 @@ def _ask_for(admin: KafkaAdminClient, spec: TopicSpec, bounds: dict[str, str]) -
 
 
 def _cleanup(admin: KafkaAdminClient, name: str) -> frozenset[str]:
-    """The cleanup policy. A broker that does not tell has Kafka's default."""
+    """The cleanup policy; Kafka's default if the broker does not name one."""
     resource = ConfigResource(ConfigResourceType.TOPIC, name)
     answer = admin.describe_configs([resource], config_filter="all")
-    told = answer["topic"][name].get("cleanup.policy", {}).get("value") or "delete"
-    return frozenset(told.replace(" ", "").split(","))
+    policy = answer["topic"][name].get("cleanup.policy", {}).get("value") or "delete"
+    return frozenset(policy.replace(" ", "").split(","))
 
 
 def _problem(spec: TopicSpec, state: TopicState | None) -> str | None:
@@ -251,15 +253,15 @@ def _table(findings: Sequence[Finding], created: Sequence[str]) -> Table:
         partitions, cleanup = (state.partitions, state.cleanup) if state else (None, None)
         table.add_row(
             spec.name,
-            _beside(partitions, spec.partitions if spec.exact else partitions, str),
-            _beside(cleanup, spec.cleanup, lambda policy: ",".join(sorted(policy))),
+            _compared(partitions, spec.partitions if spec.exact else partitions, str),
+            _compared(cleanup, spec.cleanup, lambda policy: ",".join(sorted(policy))),
             "wrong" if finding.problem else "created" if spec.name in created else "ok",
             spec.purpose,
         )
     return table
 
 
-def _beside(found: T | None, wanted: T | None, word: Callable[[T], str]) -> str:
-    """What is, and what should be if that is something else."""
-    shown = "-" if found is None else word(found)
-    return shown if found is None or wanted is None or found == wanted else f"{shown}, not {word(wanted)}"
+def _compared(found: T | None, wanted: T | None, show: Callable[[T], str]) -> str:
+    """The value found and, if another was wanted, that one too."""
+    shown = "-" if found is None else show(found)
+    return shown if found is None or wanted is None or found == wanted else f"{shown}, not {show(wanted)}"

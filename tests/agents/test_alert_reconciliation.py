@@ -15,11 +15,11 @@ def by(epoch: int | None, revision: int, partition: int | None = 0) -> Transitio
     return msgspec.structs.replace(fired(0), epoch=epoch, partition=partition, revision=revision)
 
 
-def test_only_the_last_word_newest_of_earlier_owners_on_this_partition_is_looked_at() -> None:
+def test_only_the_newest_transition_newest_of_earlier_owners_on_this_partition_is_looked_at() -> None:
     partition = IntakeHarness().partition
     partition.epoch = 9
     theirs = [by(3, 1), by(7, 5), by(7, 4), by(9, 8), by(None, 9), by(3, 10, partition=1)]
-    assert [said.revision for said in newest_of_earlier_owners(partition, theirs)] == [5]
+    assert [sent.revision for sent in newest_of_earlier_owners(partition, theirs)] == [5]
 
 
 def takeover(harness: IntakeHarness) -> AlertReconciliation:
@@ -48,7 +48,7 @@ def test_it_is_looked_at_once_everything_is_read_and_nothing_is_on_its_way() -> 
 
 
 @pytest.mark.parametrize("unread", [None, {}])
-def test_a_mark_that_knows_of_no_alerts_leaves_nothing_to_look_at(unread: dict[int, int] | None) -> None:
+def test_a_position_that_knows_of_no_alerts_leaves_nothing_to_look_at(unread: dict[int, int] | None) -> None:
     harness = IntakeHarness()
     harness.partition.caught_up, harness.partition.alert_log = (
         True,

@@ -50,7 +50,7 @@ def test_only_what_is_durable_may_be_committed() -> None:
     assert app.durable_offset(TP("crm.events", 1)) is None
 
 
-def test_a_part_that_is_not_complete_commits_nothing() -> None:
+def test_a_partition_that_is_not_complete_commits_nothing() -> None:
     app = new_app()
     app.partitions.assign([0], generation=1)
 

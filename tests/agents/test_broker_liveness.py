@@ -1,4 +1,4 @@
-"""Whether the broker answers: by what it last said of each partition."""
+"""Whether the broker answers: by what it last sent of each partition."""
 
 import time
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ class Ear:
         self.now += seconds
 
     def hears(self, **ages: float) -> bool:
-        """`read`, `waiting`: the last word on its partition, by which it is read up to its end or not; so long ago."""
+        """`read`, `waiting`: how old the last answer is by which the partition is read to its end, or is not."""
         ends = {"read": (SOURCE, 5), "waiting": (SOURCE, 6), "reps": (REPS, 1)}
         return self.liveness.is_answered(
             {tp: PartitionEnd(end, ages[name]) for name, (tp, end) in ends.items() if name in ages}
@@ -42,11 +42,11 @@ def test_a_lag_of_nothing_is_unknown_once_the_broker_is_silent() -> None:
     assert PartitionEnd(5, LONG).lag(5) is None
 
 
-def test_while_records_wait_the_broker_is_not_asked_and_its_last_word_counts() -> None:
+def test_while_records_wait_the_broker_is_not_asked_and_its_newest_transition_counts() -> None:
     assert PartitionEnd(7, LONG).lag(5) == 2
 
 
-def test_a_broker_that_speaks_of_everything_is_heard() -> None:
+def test_a_broker_that_answers_for_every_partition_is_up() -> None:
     assert Ear().hears(read=0.1, reps=0.1)
 
 
@@ -58,7 +58,7 @@ def test_a_partition_whose_records_wait_may_be_silent_while_another_is_answered_
     assert Ear().hears(waiting=LONG, reps=0.1)
 
 
-def test_a_broker_that_is_silent_altogether_is_not_heard_even_if_records_wait() -> None:
+def test_a_broker_that_is_silent_altogether_is_down_even_if_records_wait() -> None:
     ear = Ear()
     ear.wait(LONG)
 
@@ -77,7 +77,7 @@ def test_a_rebalance_is_no_silence_until_it_takes_too_long() -> None:
     assert ear.hears(read=0.1)
 
 
-def test_words_are_those_of_the_assignment_and_there_are_none_before_the_first_answer() -> None:
+def test_ends_are_those_of_the_assignment_and_there_are_none_before_the_first_answer() -> None:
     new = SimpleNamespace(lso=None, highwater=None, timestamp=None)
     heard = SimpleNamespace(lso=None, highwater=8, timestamp=1000 * (time.time() - 3))
     states = {SOURCE: heard, REPS: new}
@@ -97,7 +97,7 @@ def test_what_lies_behind_an_open_transaction_is_not_waited_for() -> None:
     assert ends[SOURCE].lag(5) == 0
 
 
-def test_a_clock_that_is_set_back_makes_no_word_that_would_be_fresh_for_long() -> None:
+def test_a_clock_that_is_set_back_makes_no_answer_that_would_be_fresh_for_long() -> None:
     state = SimpleNamespace(lso=None, highwater=8, timestamp=1000 * (time.time() + 3600))
 
     ends = known_ends(SimpleNamespace(tps=frozenset({SOURCE}), state_value=lambda _: state))

@@ -21,7 +21,7 @@ TOPICS = OutputTopics("journal", DeadLetterFactory("crm.dead-letters", "salespul
 
 
 class Counter:
-    """A desk with checkpoints."""
+    """A harness with checkpoints."""
 
     def __init__(self, retention: Retention | None = None) -> None:
         self.harness = IntakeHarness()
@@ -53,7 +53,7 @@ def as_writer(sent: Sent) -> KafkaWriter:
     return writer
 
 
-def test_a_flush_makes_the_part_durable_up_to_where_it_is() -> None:
+def test_a_flush_makes_the_partition_durable_up_to_where_it_is() -> None:
     counter = Counter()
     counter.harness.apply(activity(1), activity(2))
 
@@ -100,7 +100,7 @@ def test_alert_transitions_go_out_as_json_under_their_alert_id() -> None:
     assert counter.harness.value("salespulse_alert_transitions_total", level="1h", state="fired") == 1
 
 
-def test_saying_something_is_noted_in_the_changelog_although_no_event_came() -> None:
+def test_what_was_sent_is_noted_in_the_changelog_although_no_event_came() -> None:
     counter = Counter()
     counter.harness.apply(opened(0))
     counter.flush()
@@ -164,7 +164,7 @@ def test_without_a_lease_nothing_is_sent_written_or_committed_and_it_goes_out_on
     assert counter.harness.partition.durable_offsets == {TOPIC: 2}
 
 
-def test_what_waits_when_a_part_leaves_is_dropped() -> None:
+def test_what_waits_when_a_partition_leaves_is_dropped() -> None:
     counter = Counter()
     counter.harness.apply(b"bad")
 
@@ -222,8 +222,8 @@ def test_transitions_name_their_partition_and_owner() -> None:
 
     counter.flush()
 
-    said = [msgspec.json.decode(message.value, type=Transition) for message in counter.sent.on("alerts")]
-    assert {(transition.partition, transition.epoch) for transition in said} == {(0, 7)}
+    transitions = [msgspec.json.decode(message.value, type=Transition) for message in counter.sent.on("alerts")]
+    assert {(transition.partition, transition.epoch) for transition in transitions} == {(0, 7)}
 
 
 def test_what_comes_while_a_flush_is_under_way_belongs_to_the_next_one() -> None:
@@ -245,7 +245,7 @@ def test_what_comes_while_a_flush_is_under_way_belongs_to_the_next_one() -> None
     assert harness.partition.durable_offsets == {TOPIC: 5}
 
 
-def test_two_flushes_of_a_part_take_turns() -> None:
+def test_two_flushes_of_a_partition_take_turns() -> None:
     counter = Counter()
     counter.harness.apply(activity(1))
 
@@ -258,7 +258,7 @@ def test_two_flushes_of_a_part_take_turns() -> None:
     assert len(counter.sent.on("journal")) == 1
 
 
-def test_a_part_that_has_left_is_not_flushed() -> None:
+def test_a_partition_that_has_left_is_not_flushed() -> None:
     counter = Counter()
     counter.harness.apply(activity(1))
     counter.harness.partitions.assign([], generation=9)
@@ -268,7 +268,7 @@ def test_a_part_that_has_left_is_not_flushed() -> None:
     assert counter.sent.log == []
 
 
-def test_an_orphan_is_said_once_whatever_restarts_follow() -> None:
+def test_an_orphan_gets_one_letter_whatever_restarts_follow() -> None:
     log: dict[bytes, bytes | None] = {}
     letters = 0
     for number in range(3):

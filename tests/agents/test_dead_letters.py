@@ -25,14 +25,14 @@ def test_a_letter_says_why_from_where_and_for_which_group() -> None:
     }
 
 
-def test_a_huge_value_is_cut_and_its_length_told() -> None:
+def test_a_huge_value_is_cut_and_its_length_kept() -> None:
     letter = LETTERS.of_record(("crm.events", 0), Record(0, b"x" * 5_000_000), BAD)
 
     assert letter.value == b"x" * MAX_VALUE_BYTES
     assert dict(letter.headers)["value_bytes"] == b"5000000"
 
 
-def test_a_huge_key_is_cut_as_well_and_its_length_told() -> None:
+def test_a_huge_key_is_cut_as_well_and_its_length_kept() -> None:
     """A sender that takes the value for the key: the letter has to fit into a message all the same."""
     letter = LETTERS.of_record(("crm.events", 0), Record(0, b"x" * 5_000_000, b"k" * 2_000_000), BAD)
 

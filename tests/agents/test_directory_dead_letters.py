@@ -60,11 +60,11 @@ def test_a_refused_entry_is_a_dead_letter_as_it_came_and_counts_on_the_day_on_wh
     assert reader.harness.value("salespulse_dead_letters_total", reason="malformed") == 1
 
 
-def test_a_batch_of_entries_that_cannot_be_read_is_one_dead_letter_and_is_not_told_again() -> None:
+def test_a_batch_of_entries_that_cannot_be_read_is_one_dead_letter_and_is_not_reported_again() -> None:
     reader = Reader()
     why = BadRecord(Reason.UNREADABLE_BATCH, "its checksum is wrong")
-    stretch = UnreadableRange(3, 6, "its checksum is wrong", b"raw")
-    entry = RefusedEntry(0, 3, None, b"raw", AT_MS, why, stretch)
+    unreadable = UnreadableRange(3, 6, "its checksum is wrong", b"raw")
+    entry = RefusedEntry(0, 3, None, b"raw", AT_MS, why, unreadable)
 
     reader.read(entry)
     reader.read(entry, refused(7))
@@ -78,7 +78,7 @@ def test_a_batch_of_entries_that_cannot_be_read_is_one_dead_letter_and_is_not_to
     assert reader.harness.value("salespulse_unreadable_records_total", topic="crm.reps") == 4
 
 
-def test_an_entry_that_is_read_again_is_not_told_again_and_a_new_one_is() -> None:
+def test_an_entry_that_is_read_again_is_not_reported_again_and_a_new_one_is() -> None:
     reader = Reader()
     reader.read(refused(3), refused(5), refused(1, partition=1))
 
@@ -87,7 +87,7 @@ def test_an_entry_that_is_read_again_is_not_told_again_and_a_new_one_is() -> Non
     assert reader.directory_reported_to() == [(b"0", b"3"), (b"0", b"5"), (b"1", b"1"), (b"0", b"6")]
 
 
-def test_how_far_was_told_is_in_the_journal_before_anybody_else_may_speak() -> None:
+def test_how_far_was_reported_is_in_the_journal_before_anybody_else_may_report() -> None:
     reader = Reader()
     reader.read(refused(3))
     (entry,) = reader.counter.sent.on("journal")
@@ -109,7 +109,7 @@ def test_how_far_was_told_is_in_the_journal_before_anybody_else_may_speak() -> N
     assert [dict(message.headers)["offset"] for message in partition.outbox.unsent] == [b"4"]
 
 
-def test_a_journal_from_before_this_was_kept_says_that_nothing_was_told() -> None:
+def test_a_journal_from_before_this_was_kept_says_that_nothing_was_reported() -> None:
     reader = Reader()
     reader.harness.partitions.assign([0], generation=9)
     partition = reader.harness.partitions.get(0)
@@ -121,7 +121,7 @@ def test_a_journal_from_before_this_was_kept_says_that_nothing_was_told() -> Non
     assert partition.directory_reported_to == {}
 
 
-def test_a_worker_without_the_part_tells_nothing_and_remembers_nothing() -> None:
+def test_a_worker_without_the_partition_tells_nothing_and_remembers_nothing() -> None:
     reader = Reader()
     reader.harness.partitions.assign([1], generation=2)
     reader.directory_dead_letters.add(refused(3))
@@ -136,7 +136,7 @@ def test_a_worker_without_the_part_tells_nothing_and_remembers_nothing() -> None
     assert partition.outbox.unsent == []
 
 
-def test_what_waited_for_an_earlier_life_of_the_part_waits_no_more() -> None:
+def test_what_waited_for_an_earlier_life_of_the_partition_waits_no_more() -> None:
     reader = Reader()
     reader.harness.partitions.assign([0], generation=7)
     reader.directory_dead_letters.add(refused(9))

@@ -5,7 +5,7 @@ import pytest
 from processors.agents.idle_reminder import REMINDER_SECONDS, IdleReminder
 
 
-def test_a_long_rebalance_is_told_now_and_then_and_a_short_one_is_not(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_long_rebalance_is_logged_now_and_then_and_a_short_one_is_not(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
     waiting = IdleReminder("salespulse", lambda: 1234, lambda: now)
 

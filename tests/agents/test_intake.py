@@ -244,7 +244,7 @@ def test_records_that_left_the_topic_are_lost_aloud(caplog: pytest.LogCaptureFix
     assert harness.partition.next_offsets == {TOPIC: 6}
 
 
-def test_a_fresh_part_may_begin_wherever_its_topic_begins() -> None:
+def test_a_fresh_partition_may_begin_wherever_its_topic_begins() -> None:
     harness = IntakeHarness()
 
     harness.apply(activity(1), start=700)
@@ -274,7 +274,7 @@ def test_anything_unexpected_stops_the_worker(monkeypatch: pytest.MonkeyPatch) -
     assert [type(reason) for reason in harness.crashed] == [ZeroDivisionError]
 
 
-def test_s28_what_lies_in_the_future_is_told_by_the_clock_of_its_arrival() -> None:
+def test_s28_what_lies_in_the_future_is_judged_by_the_clock_of_its_arrival() -> None:
     harness = IntakeHarness()
     ahead = moment(CLOCK_US + 600 * 1_000_000)
     late = msgspec.structs.replace(activity(1), occurred_at=ahead)

@@ -143,7 +143,7 @@ def test_offsets_that_bring_no_new_event_are_written_too() -> None:
     assert Keeper.recovered(log, 2).offset == 9
 
 
-def test_a_worn_segment_is_withdrawn_only_after_its_live_events_were_written_elsewhere() -> None:
+def test_a_compacted_segment_is_withdrawn_only_after_its_live_events_were_written_elsewhere() -> None:
     keeper, log, events = Keeper(1), Log(), source(2 * MAX_SEGMENT_BYTES // 1000, size=1000)
     keeper.add(events, len(events))
     log.append(keeper.flush())

@@ -36,7 +36,7 @@ def test_keys_sort_by_ordinal_and_tell_writers_apart() -> None:
 
 
 @pytest.mark.parametrize("key", [b"", b"12345678", b"x" * 17])
-def test_a_foreign_key_is_refused_in_words(key: bytes) -> None:
+def test_a_foreign_key_is_refused_with_its_reason(key: bytes) -> None:
     with pytest.raises(JournalError, match="another topic"):
         decode_key(key)
 
@@ -52,7 +52,7 @@ def test_a_later_version_asks_for_a_later_worker() -> None:
         decode_segment(msgspec.msgpack.encode([2, True, {}, 0, {}, []]))
 
 
-def test_what_was_written_before_marks_knew_the_places_of_reps_is_read() -> None:
+def test_what_was_written_before_positions_knew_the_fingerprint_of_reps_is_read() -> None:
     segment = decode_segment(msgspec.msgpack.encode([1, True, {"crm.events": 7}, 5, {}, [b"{}"]]))
     assert (segment.next_offsets, segment.events, segment.reps_fingerprint) == ({"crm.events": 7}, [b"{}"], None)
 
@@ -60,14 +60,14 @@ def test_what_was_written_before_marks_knew_the_places_of_reps_is_read() -> None
 BEFORE_EXAMPLES = bytes.fromhex(
     "9801c381aa63726d2e6576656e747307cf00060a24181e400081cd4e2081a96475706c69636174650291c4027b7d2a810003"
 )
-"""A segment as the version before wrote it: quality, the places of reps, and how far the directory is told."""
+"""A segment as the version before wrote it: quality, fingerprint of reps, and how far the directory is reported."""
 WITH_EXAMPLES = bytes.fromhex(
     "9b01c381aa63726d2e6576656e747307cf00060a24181e400081cd4e2081a96475706c69636174650291c4027b7d2a810003"
     "81ac6b65795f6d69736d61746368a861206279206b65798080"
 )
 
 
-def test_what_was_written_before_marks_had_examples_is_read() -> None:
+def test_what_was_written_before_positions_had_examples_is_read() -> None:
     segment = decode_segment(BEFORE_EXAMPLES)
     assert (
         segment.quality,
@@ -84,7 +84,7 @@ def test_what_was_written_before_marks_had_examples_is_read() -> None:
     )
 
 
-def test_a_mark_is_written_as_it_ever_was_with_examples_at_its_end() -> None:
+def test_a_position_is_written_as_it_ever_was_with_examples_at_its_end() -> None:
     position = msgspec.structs.replace(
         POSITION, reps_fingerprint=42, directory_reported_to={0: 3}, examples={"key_mismatch": "a by key"}
     )

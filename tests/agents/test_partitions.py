@@ -22,7 +22,7 @@ def restored(harness: IntakeHarness, partitions: OwnedPartitions | None = None) 
     return partition
 
 
-def test_a_part_goes_on_where_its_changelog_ends() -> None:
+def test_a_partition_goes_on_where_its_changelog_ends() -> None:
     harness = IntakeHarness()
     event = activity(1)
     harness.apply(event, b"bad", event)
@@ -35,20 +35,20 @@ def test_a_part_goes_on_where_its_changelog_ends() -> None:
     assert partition.ledger.everything() == harness.partition.ledger.everything()
 
 
-def test_what_was_said_before_the_checkpoint_is_not_said_again() -> None:
+def test_what_was_sent_before_the_checkpoint_is_not_sent_again() -> None:
     harness = IntakeHarness()
     harness.apply(opened(0))
     harness.partition.ledger.set_clock(instant_us(at(90)))
     harness.partition.ledger.advance(instant_us(at(90)))
-    said = harness.partition.ledger.take_transitions()
+    sent = harness.partition.ledger.take_transitions()
 
     partition = restored(harness)
 
-    assert [transition.state for transition in said][-1] == "fired"
+    assert [transition.state for transition in sent][-1] == "fired"
     assert partition.ledger.take_transitions() == []
 
 
-def test_s14_what_a_rep_who_moved_meanwhile_made_overdue_is_said() -> None:
+def test_s14_what_a_rep_who_moved_meanwhile_made_overdue_is_sent() -> None:
     """The deadline passes at the rep's place of before; the position in the changelog knows which that was."""
     harness = IntakeHarness()
     harness.apply(opened(0, rep_id="alice"))
@@ -62,7 +62,7 @@ def test_s14_what_a_rep_who_moved_meanwhile_made_overdue_is_said() -> None:
     assert [transition.state for transition in partition.ledger.take_transitions()] == ["fired"]
 
 
-def test_a_part_whose_changelog_says_all_is_durable() -> None:
+def test_a_partition_whose_changelog_says_all_is_durable() -> None:
     partition = open_partition(new_partitions())
     assert partition.is_durable()
 
@@ -74,7 +74,7 @@ def test_a_part_whose_changelog_says_all_is_durable() -> None:
     assert not partition.is_durable()
 
 
-def test_a_part_leaves_at_once_with_its_partition() -> None:
+def test_a_partition_leaves_at_once_with_its_partition() -> None:
     partitions = new_partitions()
     partition = open_partition(partitions, 3)
 
@@ -86,7 +86,7 @@ def test_a_part_leaves_at_once_with_its_partition() -> None:
     assert partitions.recovered() == []
 
 
-def test_a_recovered_part_stays_over_the_next_rebalance() -> None:
+def test_a_recovered_partition_stays_over_the_next_rebalance() -> None:
     partitions = new_partitions()
     partition = open_partition(partitions)
 
@@ -96,7 +96,7 @@ def test_a_recovered_part_stays_over_the_next_rebalance() -> None:
     assert partitions.get(1) is not None
 
 
-def test_a_part_is_made_anew_when_somebody_else_may_have_had_it_in_between() -> None:
+def test_a_partition_is_made_anew_when_somebody_else_may_have_had_it_in_between() -> None:
     partitions = new_partitions()
     partition = open_partition(partitions)
 
@@ -108,7 +108,7 @@ def test_a_part_is_made_anew_when_somebody_else_may_have_had_it_in_between() -> 
     assert fresh.changelog_offset == NO_OFFSET
 
 
-def test_a_part_that_was_not_recovered_begins_again() -> None:
+def test_a_partition_that_was_not_recovered_begins_again() -> None:
     partitions = new_partitions()
     partitions.assign([0], generation=1)
     half = partitions.get(0)

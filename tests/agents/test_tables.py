@@ -149,9 +149,9 @@ def test_a_range_of_the_journal_that_cannot_be_read_stops_the_worker_with_the_me
     async def recover() -> Bench:
         bench = Bench()
         await bench.journal.on_rebalance(assigned(0), set(), assigned(0), 1)
-        stretch: Any = UnreadableRange(3, 5, "its checksum is wrong", b"raw")
+        unreadable: Any = UnreadableRange(3, 5, "its checksum is wrong", b"raw")
         with pytest.raises(JournalError, match=r"offsets 3 to 5 of the journal cannot be read .*set kafka.group"):
-            bench.journal.apply_changelog_batch([event(stretch, offset=5)])
+            bench.journal.apply_changelog_batch([event(unreadable, offset=5)])
         await asyncio.wait_for(bench.app.failed(), 5)
         return bench
 
@@ -160,10 +160,10 @@ def test_a_range_of_the_journal_that_cannot_be_read_stops_the_worker_with_the_me
 
 def test_a_range_of_the_directory_leaves_the_former_entries_in_place(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench()
-    stretch: Any = UnreadableRange(1, 4, "compression codec 6 is unknown", b"raw")
+    unreadable: Any = UnreadableRange(1, 4, "compression codec 6 is unknown", b"raw")
 
     bench.reps.apply_changelog_batch([event(codec.encode(rep("ann", "north")), key=b"ann")])
-    bench.reps.apply_changelog_batch([event(stretch, offset=4)])
+    bench.reps.apply_changelog_batch([event(unreadable, offset=4)])
 
     assert bench.reps.drain_changed() == {"ann"}
     assert "crm.reps/0 offsets 1 to 4 cannot be read: compression codec 6 is unknown" in caplog.text

@@ -24,7 +24,7 @@ class Announcements:
     """Stands for the directory's table."""
 
     def __init__(self) -> None:
-        self.directory_dead_letters: DirectoryDeadLetters
+        self.dead_letters: DirectoryDeadLetters
         self.changed: set[str] = set()
         self.offsets: dict[str, int] = {}
 
@@ -55,21 +55,22 @@ class Clockwork:
         self.counter = Counter()
         self.harness = self.counter.harness
         self.reps, self.posted = Announcements(), Posted()
-        self.reps.directory_dead_letters = DirectoryDeadLetters(
+        self.reps.dead_letters = DirectoryDeadLetters(
             self.harness.partitions, "crm.reps", TOPICS.dead_letters, self.harness.metrics
         )
-        partitions: Any = (self.reps, self.posted)
+        reps: Any = self.reps
+        publisher: Any = self.posted
         self.timers = Timers(
             self.harness.partitions,
             self.counter.checkpoints,
-            partitions[1],
-            partitions[0],
+            publisher,
+            reps,
             self.harness.metrics,
             self.harness.lease,
         )
 
     def beat(self, minute: float, end: int | None, age_seconds: float = 0.1) -> None:
-        """`end`: the last word of the broker, if there was one, so long ago."""
+        """`end`: the last end that the broker reported, if it did, `age_seconds` ago."""
         ends = {} if end is None else {SOURCE: PartitionEnd(end, age_seconds)}
         self.counter.run(self._beat(instant_us(at(minute)), ends))
         # Each beat has an event loop of its own.
@@ -81,7 +82,7 @@ class Clockwork:
 
         return beat
 
-    def take(self, minute: float, *events: Event) -> None:
+    def apply(self, minute: float, *events: Event) -> None:
         self.harness.clock_us = instant_us(at(minute))
         self.harness.apply(*events)
 
@@ -90,11 +91,11 @@ class Clockwork:
 
 
 def levels(clockwork: Clockwork) -> list[str]:
-    """What was told, in order."""
+    """The levels that were sent, in order."""
     return [message.key.decode().rsplit("/", 1)[1] for message in clockwork.counter.sent.on("alerts")]
 
 
-def test_a_part_that_has_read_everything_lives_by_the_clock() -> None:
+def test_a_partition_that_has_read_everything_lives_by_the_clock() -> None:
     clockwork = Clockwork()
     clockwork.harness.apply(opened(0))
 
@@ -104,7 +105,7 @@ def test_a_part_that_has_read_everything_lives_by_the_clock() -> None:
     assert clockwork.harness.partition.caught_up
 
 
-def test_while_records_wait_a_part_lives_by_its_stream() -> None:
+def test_while_records_wait_a_partition_lives_by_its_stream() -> None:
     clockwork = Clockwork()
     clockwork.harness.apply(opened(0))
 
@@ -119,7 +120,7 @@ def test_while_records_wait_a_part_lives_by_its_stream() -> None:
     assert clockwork.harness.value("salespulse_consumer_lag_seconds") == 0
 
 
-def test_without_a_word_of_the_broker_nothing_is_certain() -> None:
+def test_without_an_answer_of_the_broker_nothing_is_certain() -> None:
     clockwork = Clockwork()
     clockwork.harness.apply(opened(0))
 
@@ -159,7 +160,7 @@ def test_a_lag_that_is_known_counts_though_the_broker_is_silent() -> None:
     assert clockwork.harness.value("salespulse_consumer_lag_seconds") == 61 * 60
 
 
-def test_how_far_a_part_is_applied_is_told_under_its_name_in_the_read_model() -> None:
+def test_how_far_a_partition_is_applied_is_shown_under_its_name_in_the_read_model() -> None:
     clockwork = Clockwork()
     clockwork.harness.apply(opened(0), b"bad")
 
@@ -210,10 +211,10 @@ def test_an_alert_whose_event_came_after_its_instant_is_not_late() -> None:
 def test_an_alert_that_a_correction_brings_back_is_not_late() -> None:
     clockwork = Clockwork()
     answer = answered(OWNED + 10)
-    clockwork.take(OWNED + 10, opened(OWNED), answer)
+    clockwork.apply(OWNED + 10, opened(OWNED), answer)
     clockwork.beat(OWNED + 90, end=2)
     assert levels(clockwork) == []
-    clockwork.take(OWNED + 90, retracted(OWNED + 90, answer))
+    clockwork.apply(OWNED + 90, retracted(OWNED + 90, answer))
 
     clockwork.beat(OWNED + 90.01, end=3)
 
@@ -240,7 +241,7 @@ def test_an_alert_that_falls_due_while_records_wait_is_late() -> None:
 
     clockwork.beat(OWNED + 61, end=2)
     assert alert_lags(clockwork)[0] == 1
-    clockwork.take(OWNED + 62, activity(OWNED + 62))
+    clockwork.apply(OWNED + 62, activity(OWNED + 62))
     clockwork.beat(OWNED + 62.1, end=2)
     assert "1h" in levels(clockwork)
     assert alert_lags(clockwork)[0] == 2
@@ -283,7 +284,7 @@ def test_of_many_reps_only_some_move_at_a_time() -> None:
     assert clockwork.timers.moving == set()
 
 
-def test_without_a_lease_time_stands_still_and_a_part_is_not_caught_up() -> None:
+def test_without_a_lease_time_stands_still_and_a_partition_is_not_caught_up() -> None:
     clock = Clockwork()
     clock.harness.apply(opened(OWNED))
     clock.harness.lease.silent = True
@@ -297,7 +298,7 @@ def test_without_a_lease_time_stands_still_and_a_part_is_not_caught_up() -> None
     assert len(clock.counter.sent.on("alerts")) == 2
 
 
-def test_sizes_are_counted_over_all_parts() -> None:
+def test_sizes_are_counted_over_all_partitions() -> None:
     clockwork = Clockwork()
     clockwork.harness.apply(opened(0), activity(1))
 

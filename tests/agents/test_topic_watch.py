@@ -149,7 +149,7 @@ def test_another_directory_has_no_dead_letters_yet() -> None:
     assert bench.partition.directory_reported_to == {}
 
 
-def test_marks_of_before_logs_were_kept_are_read() -> None:
+def test_positions_of_before_logs_were_kept_are_read() -> None:
     old = msgspec.msgpack.encode([1, True, {TOPIC: 7}, 5, {}, [], None, {}])
     partition = Bench().partition
     fresh = new_partitions()

@@ -50,12 +50,12 @@ def test_every_message_arrives_once_in_order_of_its_key_where_kafkas_own_clients
 ) -> None:
     sent = simulated(20_000)
     topic = create_topic(settings.kafka)
-    told: list[int] = []
-    delivery = produce(settings.kafka, topic, sent, on_progress=lambda now: told.append(now.acknowledged))
+    progress: list[int] = []
+    delivery = produce(settings.kafka, topic, sent, on_progress=lambda now: progress.append(now.acknowledged))
     arrived = consumed(settings.kafka, topic, len(sent))
     assert delivery == SendProgress(len(sent), len(sent), sum(len(value) for _, _, value in sent))
-    assert told == sorted(told)
-    assert told[-1] == len(sent)
+    assert progress == sorted(progress)
+    assert progress[-1] == len(sent)
     assert {partition for partition, _, _ in arrived} == set(range(PARTITIONS))
     for partition, key, _ in arrived:
         assert partition == (murmur2(key) & 0x7FFFFFFF) % PARTITIONS
@@ -113,7 +113,7 @@ class RefusingClient:
         return done
 
 
-def test_what_the_broker_did_not_acknowledge_is_said_with_counts() -> None:
+def test_what_the_broker_did_not_acknowledge_is_reported_with_counts() -> None:
     sent = simulated(20_000)
 
     async def attempt() -> None:

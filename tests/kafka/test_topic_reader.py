@@ -8,7 +8,7 @@ from processors.kafka.topic_reader import read_topics
 from schemas.errors import UsageError
 
 
-def test_a_topic_that_is_missing_is_said_and_not_created_by_reading(settings: Settings) -> None:
+def test_a_topic_that_is_missing_is_named_and_not_created_by_reading(settings: Settings) -> None:
     topic = settings.kafka.dead_letters_topic
     with pytest.raises(UsageError, match=f"topic '{topic}' does not exist: create it with `salespulse topics`"):
         list(read_topics(settings.kafka, (topic,)))

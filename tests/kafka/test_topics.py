@@ -1,4 +1,4 @@
-"""Topics are created as they should be, left alone when they exist, and told about when they are wrong."""
+"""Topics are created as they should be, left alone when they exist, and reported when they are wrong."""
 
 import io
 import os
@@ -124,7 +124,7 @@ def test_the_table_says_what_is_and_what_should_be(settings: Settings) -> None:
     assert "wrong" in row
 
 
-def test_a_wrong_number_of_partitions_is_told_with_its_mend(settings: Settings) -> None:
+def test_a_wrong_number_of_partitions_is_reported_with_its_mend(settings: Settings) -> None:
     ensure_topics(settings)
     code, text = printed(kafka_of(settings, partitions=6), create=True)
     assert code == 1
@@ -135,7 +135,7 @@ def test_a_wrong_number_of_partitions_is_told_with_its_mend(settings: Settings) 
         ensure_topics(kafka_of(settings, partitions=6))
 
 
-def test_a_wrong_cleanup_policy_is_told_with_its_mend(settings: Settings) -> None:
+def test_a_wrong_cleanup_policy_is_reported_with_its_mend(settings: Settings) -> None:
     with admin_client(settings.kafka) as admin:
         make(admin, settings.kafka.reps_topic, 1, "delete")
     code, text = printed(settings, create=True)
@@ -244,7 +244,7 @@ def test_a_record_stamped_far_from_now_is_refused_to_its_sender(settings: Settin
             assert sending.send(name, key=b"c", value=b"v", timestamp_ms=timestamp_ms).get(timeout=30).offset >= 0
 
 
-def test_a_broker_that_is_not_there_is_told_with_its_address() -> None:
+def test_a_broker_that_is_not_there_is_named_by_its_address() -> None:
     kafka = KafkaSettings(bootstrap="127.0.0.1:1")
     with pytest.raises(Unavailable, match=r"Kafka at 127.0.0.1:1 \(PLAINTEXT\): ") as caught, admin_client(kafka, 0.2):
         pass

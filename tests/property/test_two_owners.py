@@ -194,7 +194,7 @@ def test_the_live_state_is_the_newest_owners_once_it_took_over_and_never_older(
     redis_server: str, moves: list[tuple[str, int]], positions: tuple[int, int]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, redis.Redis.from_url(redis_server) as server:
-        for pause in ("RETRY_SECONDS", "HEARTBEAT_SECONDS", "LAGGING_SECONDS"):
+        for pause in ("RETRY_SECONDS", "HEARTBEAT_SECONDS", "HISTORY_INTERVAL_SECONDS"):
             patch.setattr(publishing, pause, 0.0)
         server.flushdb()
         steps = [step for step, times in moves for _ in range(times)]
@@ -205,7 +205,7 @@ def test_a_claim_that_was_confirmed_before_redis_was_emptied_is_void(redis_serve
     """The order of steps that only an announcement withstands."""
     steps = [FORMER, "transfer", *[NEWEST] * 8, "empty", *[FORMER] * 8]
     with pytest.MonkeyPatch.context() as patch, redis.Redis.from_url(redis_server) as server:
-        for pause in ("RETRY_SECONDS", "HEARTBEAT_SECONDS", "LAGGING_SECONDS"):
+        for pause in ("RETRY_SECONDS", "HEARTBEAT_SECONDS", "HISTORY_INTERVAL_SECONDS"):
             patch.setattr(publishing, pause, 0.0)
         server.flushdb()
         asyncio.run(interleave(redis_server, server, steps, (3, 3)))
