@@ -46,6 +46,10 @@ test-hostile: $(STAMP)  ## a million hostile records through a worker, on the em
 	SALESPULSE_HOSTILE_RECORDS=1000000 $(BIN)/python -m pytest -n 0 tests/hostile $(ARGS)
 	SALESPULSE_TEST_BROKER=kafka SALESPULSE_HOSTILE_RECORDS=1000000 $(BIN)/python -m pytest -n 0 tests/hostile $(ARGS)
 
+test-chaos: $(STAMP)  ## campaigns of faults on three brokers, three workers, Redis, board and notifier (ARGS="--campaigns 20 --seed 1")
+	@command -v mvn >/dev/null && command -v java >/dev/null || { echo "make test-chaos needs Java 17 and Maven (mvn) on PATH" >&2; exit 1; }
+	$(BIN)/python -m tests.chaos $(ARGS)
+
 test-browser: $(STAMP)  ## the live page in headless Chromium (needs chromium on PATH)
 	@command -v chromium >/dev/null || { echo "make test-browser needs chromium on PATH" >&2; exit 1; }
 	$(BIN)/python -m pytest tests/browser $(ARGS)
@@ -106,4 +110,4 @@ lock:  ## compile the lock files anew (needs uv)
 clean:  ## remove what was built
 	rm -rf $(VENV) *__mypyc.*.so processors/core/*.so processors/core/compiled.sha256 build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/apache_kafka/target
 
-.PHONY: help install demo compile pure test test-compiled test-kafka test-hostile test-browser test-long check format schemas docs dashboards dashboards-preview bench sbom lock clean
+.PHONY: help install demo compile pure test test-compiled test-kafka test-hostile test-chaos test-browser test-long check format schemas docs dashboards dashboards-preview bench sbom lock clean

@@ -125,9 +125,13 @@ class OwnedPartition:
         self.epoch = None
 
     def restore(self, key: bytes, value: bytes | None, offset: int) -> int:
-        """Add a changelog record; returns the number of new events in it. Raises JournalError."""
+        """Add a changelog record; returns the number of new events in it. Raises JournalError.
+
+        A recovered partition contains what it wrote itself. Any other record comes from an earlier owner that did not
+        know yet that it had lost the partition. Its events are read from their topic here as well.
+        """
         self.note_changelog_offset(offset)
-        return self.journal.restore(key, value, self._replay)
+        return 0 if self.recovered else self.journal.restore(key, value, self._replay)
 
     def note_changelog_offset(self, offset: int) -> None:
         """The changelog was read or written up to here."""

@@ -63,6 +63,24 @@ class TransportCallbacks(Protocol):
         """The lease that the coordinator's answers renew."""
 
 
+class FetchablePartitions:
+    """The partitions to fetch from at this moment; during a rebalance, the changelogs only.
+
+    Faust resumes the source partitions first, then seeks to the committed offsets, and empties its queues last. A batch
+    that was fetched in between would be lost, while the next one would come. So this is asked at every step: a fetch
+    that began before the rebalance may still be waiting for records.
+    """
+
+    def __init__(self, asked: Container[Any], consumer: Any) -> None:
+        self._asked = asked
+        self._consumer = consumer
+
+    def __contains__(self, tp: object) -> bool:
+        if tp not in self._asked:
+            return False
+        return not self._consumer.app.rebalancing or self._consumer._is_changelog_tp(tp)
+
+
 class BatchConsumerThread(AIOKafkaConsumerThread):
     """Fetches in its own thread and event loop."""
 
@@ -94,8 +112,9 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
+        wanted = None if active_partitions is None else FetchablePartitions(active_partitions, self.consumer)
         with fetcher._subscriptions.fetch_context():
-            return await drain(fetcher, active_partitions, timeout or 0.0, max_records or 1)
+            return await drain(fetcher, wanted, timeout or 0.0, max_records or 1)
 
     def known_ends(self) -> dict[TP, PartitionEnd]:
         """The ends of the assigned partitions, as the broker last reported them."""
@@ -137,11 +156,7 @@ class BatchConsumer(Consumer):
                     yield tp, message
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, Any]:
-        """Fetch; during a rebalance, from the changelogs only.
-
-        Faust resumes the source partitions first, then seeks to the committed offsets, and empties its queues last. A
-        batch that was fetched in between would be lost, while the next one would come.
-        """
+        """Fetch; during a rebalance from the changelogs only (see FetchablePartitions), and with a short timeout."""
         if self.app.rebalancing and active_partitions is not None:
             changelogs = {tp for tp in active_partitions if self._is_changelog_tp(tp)}
             return await super()._getmany(changelogs, REBALANCE_FETCH_TIMEOUT_SECONDS)

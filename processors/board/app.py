@@ -30,6 +30,8 @@ from processors.board.security import ours_only, secure
 from processors.board.shard import parse_shard
 from processors.board.store import Store
 from processors.board.views import build_views
+from processors.kafka.skipped_batches import SKIPPED
+from processors.kafka.skipped_metric import SkippedRecords
 from processors.notifier.acks import Acks
 from processors.sinks.follower import Follower
 from processors.sinks.redis_client import connect
@@ -54,6 +56,7 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     desk = Desk(Acks(connection, settings.redis.prefix, recorder, clock.now_us), store)
     exposition = _exposition(store, clock, follower, settings.board)
     metrics = BoardMetrics(CollectorRegistry())
+    SkippedRecords(metrics.registry, (settings.kafka.dead_letters_topic,), SKIPPED)
     app = _guarded(settings, metrics)
     app[EXPOSITION], app[FOLLOWER], app[STORE], app[DESK] = exposition, follower, store, desk
     health = Health(store, follower.status, lambda: exposition.is_complete)

@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka.consumer import fetcher as aiokafka_fetcher
 from kafka.consumer import fetcher as kafka_fetcher
 
-from processors.kafka.record_batches import RecordSet
+from processors.kafka.record_set import RecordSet
 from processors.kafka.skipped_batches import SKIPPED
 
 

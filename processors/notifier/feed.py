@@ -130,6 +130,7 @@ class Feed:
         if await self._is_another_log(records):
             self._anew = {tp.partition for tp in tps}
             self.reassigned = True
+        if self.reassigned:
             return []
         self._next |= {record.partition: record.offset + 1 for record in records}
         return records
@@ -151,7 +152,7 @@ class Feed:
         tps = self._consumer.assignment()
         if not await at_end(self._consumer, tps):
             return False
-        self._anew = {tp.partition for tp in tps if self._ends_before(tp, self._resume.get(tp.partition, 0))}
+        self._anew = await self._ending_before(self._resume)
         if self._anew:
             self.reassigned = True
             return False
@@ -190,16 +191,31 @@ class Feed:
         """Whether what was committed is of another log than the present one; false if that is not known."""
         return bool(commit.metadata and self._topic_id and commit.metadata != self._topic_id)
 
-    def _ends_before(self, tp: TopicPartition, offset: int) -> bool:
-        """Whether the end that came with the last fetch lies before an offset."""
+    async def _ending_before(self, offsets: Mapping[int, int]) -> set[int]:
+        """The partitions that end before an offset, as their leaders name the ends; raises KafkaError.
+
+        The end that comes with a fetch may lie before what was read already, for a moment after a change of leaders.
+        """
+        suspects = [tp for tp in self._consumer.assignment() if self._seems_to_end_before(tp, offsets)]
+        ends = await self._consumer.end_offsets(suspects) if suspects else {}
+        return {tp.partition for tp, end in ends.items() if end < offsets[tp.partition]}
+
+    def _seems_to_end_before(self, tp: TopicPartition, offsets: Mapping[int, int]) -> bool:
         highwater = self._consumer.highwater(tp)
-        return highwater is not None and bool(highwater < offset)
+        return highwater is not None and bool(highwater < offsets.get(tp.partition, 0))
 
     async def _is_another_log(self, records: Iterable[ConsumerRecord]) -> bool:
-        """Whether offsets begin again, or the topic has another id; that is asked for now and then."""
-        if any(record.offset < self._next.get(record.partition, 0) for record in records):
-            return True
-        if time.monotonic() - self._checked < CHECK_SECONDS:
+        """Whether a partition ends before what was read of it, or the topic has another id; asked for now and then.
+
+        Offsets also begin again when a rebalance has put the consumer back to what is committed, which it does before
+        anybody is told: then everything is read again, as after any rebalance.
+        """
+        began_again = any(record.offset < self._next.get(record.partition, 0) for record in records)
+        if began_again:
+            self.reassigned = True
+            if await self._ending_before(self._next):
+                return True
+        if not began_again and time.monotonic() - self._checked < CHECK_SECONDS:
             return False
         self._checked = time.monotonic()
         return await self._present_id() != self._topic_id

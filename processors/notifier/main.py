@@ -16,6 +16,8 @@ from config.values import Secret
 from processors.kafka.admin import partition_counts
 from processors.kafka.connection import first_line
 from processors.kafka.producer import running_producer
+from processors.kafka.skipped_batches import SKIPPED
+from processors.kafka.skipped_metric import SkippedRecords
 from processors.notifier.acks import Acks
 from processors.notifier.alertmanager import Alertmanager
 from processors.notifier.delivery import Delivery, Given
@@ -53,6 +55,7 @@ def run_notifier(settings: Settings) -> int:
     receivers = receivers_of(settings.notifier, clock)
     metrics = NotifierMetrics(service.registry, [receiver.name for receiver in receivers])
     notifier = settings.notifier
+    SkippedRecords(service.registry, (settings.kafka.alerts_topic, notifier.log_topic), SKIPPED)
     address = MetricsAddress(notifier.metrics_host, notifier.metrics_port, "notifier.metrics_port")
     return service.run(lambda: _run(settings, clock, receivers, metrics, service.stop), _ignore_policy, address)
 

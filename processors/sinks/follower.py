@@ -52,6 +52,10 @@ class View(Protocol):
         """The partition is no more."""
 
 
+class _EmptiedError(Exception):
+    """Redis was emptied while it was read: what it lacks now is not gone."""
+
+
 class Status(msgspec.Struct):
     """How the follower is. Instants are microseconds of the wall's clock."""
 
@@ -105,6 +109,8 @@ class Follower:
                 pause = FIRST_PAUSE_SECONDS
                 while await self._follow():
                     self._up()
+            except _EmptiedError:
+                await asyncio.sleep(FIRST_PAUSE_SECONDS)
             except Unavailable as error:
                 self._down(str(error))
                 await asyncio.sleep(pause)
@@ -154,7 +160,8 @@ class Follower:
             self._view.published(partition, int(offset), int(stream_us))
 
     async def _sweep(self, partition: str, section: Section, seen: set[str]) -> None:
-        """Take out what is no longer there."""
+        """Take out what is no longer there. Raises _EmptiedError."""
+        await self._require_same_data()
         for count, name in enumerate(self._view.fields(partition, section)):
             if name not in seen:
                 self._view.put(partition, section, name, None)
@@ -168,7 +175,9 @@ class Follower:
                 self._view.put_rep(name := rep_id.decode(), raw)
                 seen.add(name)
             await asyncio.sleep(0)
-        for name in [name for name in self._view.rep_ids() if seen and name not in seen]:
+        gone = [name for name in self._view.rep_ids() if seen and name not in seen]
+        await self._require_same_data()
+        for name in gone:
             self._view.put_rep(name, None)
 
     async def _follow(self) -> bool:
@@ -196,8 +205,8 @@ class Follower:
                 return False
             changes.add(entry[1])
             self.status.position += 1
-        await self._read(changes)
         self._last_id = entries[-1][0]
+        await self._read(changes)
         return True
 
     async def _read(self, changes: "_Changes") -> None:
@@ -216,6 +225,7 @@ class Follower:
     async def _read_fields(self, wanted: "list[_Wanted]") -> None:
         keys = [self._keys.section(*one.place) if one.place else self._keys.reps for one in wanted]
         found = await self._connection.fields_of([(key, one.names) for key, one in zip(keys, wanted, strict=True)])
+        await self._require_same_data()
         for one, values in zip(wanted, found, strict=True):
             for name, raw in zip(one.names, values, strict=True):
                 if one.place:
@@ -223,6 +233,11 @@ class Follower:
                 else:
                     self._view.put_rep(name, raw)
         await asyncio.sleep(0)
+
+    async def _require_same_data(self) -> None:
+        """Raise _EmptiedError unless the newest entry that we know is still there; asked after values were read."""
+        if self._last_id != _START and not await self._connection.has_entry(self._keys.changes, self._last_id):
+            raise _EmptiedError
 
     def _up(self) -> None:
         self.status.down_since_us = self.status.why_down = None

@@ -105,6 +105,11 @@ class Connection:
             entries = cast("list[Entry]", await self._redis.xrevrange(stream, count=1))
         return entries[0] if entries else None
 
+    async def has_entry(self, stream: str, entry_id: bytes) -> bool:
+        """Whether a stream has an entry of this id."""
+        with self._errors():
+            return bool(await self._redis.xrange(stream, entry_id, entry_id, count=1))
+
     async def after(self, stream: str, last_id: bytes, count: int, block_ms: int | None) -> list[Entry]:
         """Entries after an id, oldest first; without any, waits for at most `block_ms` milliseconds, if given."""
         with self._errors():

@@ -274,6 +274,7 @@ def test_an_orphan_gets_one_letter_whatever_restarts_follow() -> None:
     for number in range(3):
         counter = Counter(Retention())
         partition = counter.harness.partition
+        partition.recovered = False
         for offset, (key, value) in enumerate(log.items()):
             partition.restore(key, value, offset)
         partition.begin(CLOCK_US)

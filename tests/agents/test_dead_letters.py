@@ -1,6 +1,7 @@
 """Dead letters: as they came, with the reason and the place."""
 
 from processors.agents.dead_letter_messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, DeadLetterFactory
+from processors.kafka.record_frames import UnreadableRange
 from schemas import codec
 from schemas.errors import BadRecord, Reason
 from tests.agents.workbench import Record
@@ -39,6 +40,15 @@ def test_a_huge_key_is_cut_as_well_and_its_length_kept() -> None:
     assert letter.key == b"k" * MAX_KEY_BYTES
     assert dict(letter.headers)["key_bytes"] == b"2000000"
     assert len(letter.key or b"") + len(letter.value or b"") < 600_000
+
+
+def test_a_letter_from_an_accepted_log_names_its_base_whether_of_a_record_or_of_a_batch() -> None:
+    of_record = LETTERS.of_record(("crm.events", 0), Record(7, b"{"), BAD, 1000)
+    of_batch = LETTERS.of_batch(("crm.events", 0), UnreadableRange(7, 9, "its checksum is wrong", b"raw"), 5, 1000)
+
+    assert [dict(letter.headers)["log_base"] for letter in (of_record, of_batch)] == [b"1000", b"1000"]
+    assert dict(of_batch.headers)["last_offset"] == b"9"
+    assert "log_base" not in dict(LETTERS.of_batch(("crm.events", 0), UnreadableRange(7, 9, "", b""), 5).headers)
 
 
 def test_an_event_that_turned_out_bad_is_written_as_an_event() -> None:

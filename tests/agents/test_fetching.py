@@ -15,8 +15,8 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from processors.agents.fetching import Fetched, FetchedReader, drain
-from processors.kafka.record_batches import RecordSet
 from processors.kafka.record_frames import UnreadableRange
+from processors.kafka.record_set import RecordSet
 
 PARTITION = TopicPartition("crm.events", 2)
 CONTROL = 0x20

@@ -14,7 +14,7 @@ from processors.agents.intake import LostRecords
 from processors.core.instants import DAY_US, moment
 from processors.core.quality import MAX_DAYS, MAX_EXAMPLE
 from processors.core.retention import Retention
-from processors.kafka.record_batches import RecordSet
+from processors.kafka.record_set import RecordSet
 from schemas import codec
 from schemas.errors import Reason
 from tests.agents.workbench import CLOCK_US, SOURCE, TOPIC, IntakeHarness, Record, RecordBatch, batch, new_partitions

@@ -126,6 +126,22 @@ def test_the_position_counts_all_topics() -> None:
     assert partition.label == "crm.events/0"
 
 
+def test_a_partition_that_stayed_reads_from_the_topic_what_a_former_owner_wrote_late() -> None:
+    """A rebalance reads on in the changelog of a kept partition. There may be a segment that it did not write."""
+    harness, former = IntakeHarness(), IntakeHarness()
+    before, late = activity(1), activity(2)
+    former.apply(before, late)
+    harness.apply(before)
+    _, entries = former.partition.cut()
+
+    assert [harness.partition.restore(key, value, 7) for key, value in entries] == [0]
+
+    assert harness.partition.changelog_offset == 7
+    harness.apply(late)
+    assert harness.partition.ledger.facts.keys() == {before.event_id, late.event_id}
+    assert harness.partition.ledger.quality == {}
+
+
 def test_an_event_of_the_journal_that_cannot_be_read_is_left_out_aloud(caplog: pytest.LogCaptureFixture) -> None:
     """As an earlier version may have kept one: the worker starts, and the others count."""
     harness = IntakeHarness()

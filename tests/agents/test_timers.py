@@ -262,7 +262,7 @@ def test_directory_changes_reach_ledgers_and_read_model() -> None:
 def test_a_refused_entry_of_the_directory_is_sent_to_the_dead_letters() -> None:
     clockwork = Clockwork()
     bad = BadRecord(Reason.MALFORMED, "truncated")
-    clockwork.reps.directory_dead_letters.add(RefusedEntry(0, 7, b"tom", b"{", 0, bad))
+    clockwork.reps.dead_letters.add(RefusedEntry(0, 7, b"tom", b"{", 0, bad))
 
     clockwork.beat(HOUR, end=0)
 

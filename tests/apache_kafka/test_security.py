@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from config.settings import KafkaSettings, RedisSettings, Settings, load_settings
@@ -11,13 +12,12 @@ from processors.dev.process import LOOPBACK, free_port
 from processors.kafka.admin import admin_client
 from processors.kafka.topics import all_topics, ensure_topics
 from schemas.errors import ConfigError, Unavailable
-from tests.apache_kafka.apache_kafka import program, run, running_nodes, write_properties
+from tests.apache_kafka.apache_kafka import running_nodes, write_properties
+from tests.apache_kafka.secured import PASSWORD, USER, new_certificate, secure_properties
+from tests.hostile.onslaught import withstand
 from tests.integration.stack import records, send_raw, wait_until, worker
 
-STORE_PASSWORD = "only-for-this-test"
-PASSWORD = "hunter2"
-MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
-KEYTOOL_SECONDS = 60.0
+HOSTILE_RECORDS, SEED = 5_000, 13
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("SALESPULSE_TEST_BROKER") != "kafka",
@@ -27,14 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate (PEM) for loopback, which signs itself; its key store lies beside it."""
-    directory = tmp_path_factory.mktemp("tls")
-    store = ["-keystore", str(directory / "keys.p12"), "-storepass", STORE_PASSWORD, "-alias", "broker"]
-    names = ["-dname", "CN=localhost", "-ext", f"san=ip:{LOOPBACK},dns:localhost"]
-    run([program("keytool"), "-genkeypair", "-keyalg", "EC", "-validity", "2", *store, *names], KEYTOOL_SECONDS)
-    path = directory / "ca.pem"
-    run([program("keytool"), "-exportcert", "-rfc", "-file", str(path), *store], KEYTOOL_SECONDS)
-    return path
+    return new_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +48,7 @@ def secure(port: int, controller: int, certificate: Path) -> dict[str, object]:
         "advertised.listeners": f"SASL_SSL://{LOOPBACK}:{port}",
         "listener.security.protocol.map": "SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT",
         "inter.broker.listener.name": "SASL_SSL",
-        "sasl.enabled.mechanisms": "PLAIN",
-        "sasl.mechanism.inter.broker.protocol": "PLAIN",
-        "listener.name.sasl_ssl.plain.sasl.jaas.config": (
-            f'{MODULE} required username="broker" password="b" user_broker="b" user_salespulse="{PASSWORD}";'
-        ),
-        "ssl.keystore.type": "PKCS12",
-        "ssl.keystore.location": certificate.with_name("keys.p12"),
-        "ssl.keystore.password": STORE_PASSWORD,
-        "ssl.truststore.type": "PEM",
-        "ssl.truststore.location": certificate,
+        **secure_properties(["SASL_SSL"], certificate),
     }
 
 
@@ -74,7 +58,7 @@ def client_of(port: int, certificate: Path, password: str) -> KafkaSettings:
         "BOOTSTRAP": f"{LOOPBACK}:{port}",
         "SECURITY_PROTOCOL": "SASL_SSL",
         "SASL_MECHANISM": "PLAIN",
-        "SASL_USERNAME": "salespulse",
+        "SASL_USERNAME": USER,
         "SASL_PASSWORD": password,
         "SSL_CAFILE": str(certificate),
     }
@@ -96,6 +80,18 @@ def test_a_worker_takes_and_sends_over_tls_with_a_password_that_nobody_reads_in_
         wait_until(lambda: bool(records(settings, secured.dead_letters_topic)), "it sent a dead letter", running)
         assert running.process.stop() == 0
         assert PASSWORD not in running.log()
+
+
+@pytest.mark.timeout(900)
+def test_a_worker_withstands_a_hostile_producer_over_tls_with_a_password(
+    secured: KafkaSettings, redis_url: str, tmp_path: Path
+) -> None:
+    kafka = msgspec.structs.replace(
+        secured, group="hostile", events_topics=("hostile.events",), reps_topic="hostile.reps"
+    )
+    settings = Settings(kafka=kafka, redis=RedisSettings(url=redis_url, prefix="hostile"))
+    account, _ = withstand(settings, tmp_path, SEED, HOSTILE_RECORDS)
+    assert account.offsets > HOSTILE_RECORDS // 2
 
 
 def test_a_wrong_password_is_told_without_repeating_it(secured: KafkaSettings, certificate: Path) -> None:

@@ -88,6 +88,9 @@ def test_heartbeats_and_assignments_go_through_the_hooked_sending() -> None:
     assert parameters(GroupCoordinator._send_req) == ["self", "request"]
     assert "HeartbeatRequest(" in source(GroupCoordinator._do_heartbeat)
     assert "self._send_req(" in source(GroupCoordinator._do_heartbeat)
+    # The notifier asks by it whether it is still a member.
+    assert parameters(GroupCoordinator._do_heartbeat) == ["self"]
+    assert inspect.iscoroutinefunction(GroupCoordinator._do_heartbeat)
     assert "SyncGroupRequest(" in source(CoordinatorGroupRebalance._on_join_leader)
     assert "self._coordinator._send_req(" in source(CoordinatorGroupRebalance._send_sync_group_request)
     assert "self._coordinator = GroupCoordinator(" in source(consumer.AIOKafkaConsumer.start)

@@ -14,6 +14,7 @@ from tests.hostile.wire import CODECS, Sent, batch, body, resealed
 BATCH_RECORDS = 200
 BATCH_BYTES = 900_000
 BOMB_BYTES = 100_000_000
+REPS = tuple(f"rep-{number}" for number in range(10))
 ODD_TEXTS = ("", "\0", "a\nb", "..", "\u202eevil", "x" * 5000, "é" * 64, "😀", "a" * 128, "{}", "NaN", "-1", " ")
 ODD_NUMBERS = (
     "1e400",
@@ -64,6 +65,12 @@ class HostileProducer:
         )
         return Made(damage(raw, len(sent)), len(sent))
 
+    def directory(self) -> Made:
+        """A batch of the reps that good events name."""
+        reps = [ev.RepUpdated(rep_id=rep_id, name=rep_id) for rep_id in REPS]
+        sent = [Sent(encode(rep), rep.rep_id.encode()) for rep in reps]
+        return Made(batch(body(sent), len(sent), timestamp_ms=self._now_us // 1000), len(sent))
+
     def good(self) -> Made:
         """A batch of one good event."""
         return Made(batch(body([self._good()]), 1, timestamp_ms=self._now_us // 1000), 1)
@@ -95,7 +102,7 @@ class HostileProducer:
         customer = f"c{random.randrange(200)}"
         at = moment(self._now_us - random.randrange(20) * DAY_US - random.randrange(DAY_US))
         head: dict[str, Any] = {"event_id": f"h{number}", "occurred_at": at, "customer_id": customer}
-        rep, request = f"rep-{random.randrange(10)}", f"r{random.randrange(1000)}"
+        rep, request = random.choice(REPS), f"r{random.randrange(1000)}"
         events: list[ev.Event] = [
             ev.ActivityLogged(rep_id=rep, kind="call", **head),
             ev.RequestOpened(request_id=request, channel="email", rep_id=rep, **head),

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.kafka.record_batches import MAX_NATIVE_BYTES, RecordSet
+from processors.kafka.record_batches import MAX_NATIVE_BYTES
 from processors.kafka.record_frames import Record, UnreadableRange
+from processors.kafka.record_set import RecordSet
 from schemas.errors import SalespulseError
 from tests.hostile.wire import CODECS, ENCODERS, NOW_MS, Sent, batch, body, field, legacy, resealed, varint
 
