@@ -31,7 +31,7 @@ from processors.core.instants import HOUR_US, SECOND_US, moment
 from processors.dev.process import ChildProcess
 from processors.dev.scrape import Page
 from processors.kafka.timed_messages import from_messages
-from processors.sinks.keys import Keys
+from processors.read_model.keys import ReadModelKeys
 from schemas.alerts import Transition
 from schemas.events import RequestOpened
 
@@ -163,7 +163,7 @@ def _wait(worker: ChildProcess, settings: Settings, done: Callable[[Page], bool]
 
 def _published(model: redis.Redis, settings: Settings) -> int:
     """How many open requests are in the read model."""
-    keys, topic = Keys(settings.redis.prefix), settings.kafka.events_topics[0]
+    keys, topic = ReadModelKeys(settings.redis.prefix), settings.kafka.events_topics[0]
     sections = [keys.section(f"{topic}/{number}", "open") for number in range(settings.kafka.partitions)]
     return sum(int(model.hlen(section)) for section in sections)
 

@@ -37,8 +37,8 @@ from processors.board.main import GC_THRESHOLDS
 from processors.core.instants import DAY_US
 from processors.dev.process import LOOPBACK
 from processors.dev.redis_server import embedded_redis
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
+from processors.read_model.redis_connection import connect
+from processors.read_model.writer import ReadModelWriter
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
 from schemas.views import RESPONSE_BUCKETS_SECONDS, Changes, Partial, partial_field
@@ -114,7 +114,7 @@ class Stalls:
 class World:
     """The read model of many reps."""
 
-    def __init__(self, model: ReadModel, reps: int, days: int, today: int) -> None:
+    def __init__(self, model: ReadModelWriter, reps: int, days: int, today: int) -> None:
         self._model = model
         self._reps = reps
         self._days = [today - day for day in range(days)]
@@ -235,7 +235,7 @@ async def _run(settings: Settings, reps: int, days: int, rest_seconds: float) ->
     """Publishes from a thread with an event loop of its own, as a worker would from its process."""
     loop, runner, connection = asyncio.get_running_loop(), asyncio.Runner(), connect(settings.redis)
     today = Clock(settings.clock).now_us() // DAY_US
-    world = World(ReadModel(connection, settings.redis.prefix), reps, days, today)
+    world = World(ReadModelWriter(connection, settings.redis.prefix), reps, days, today)
     with ThreadPoolExecutor(1) as thread:
 
         async def publish(share: float | None) -> int:

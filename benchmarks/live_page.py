@@ -30,8 +30,8 @@ from processors.board.app import EXPOSITION, FOLLOWER, STORE
 from processors.board.main import GC_THRESHOLDS
 from processors.core.instants import DAY_US, HOUR_US
 from processors.dev.redis_server import embedded_redis
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
+from processors.read_model.redis_connection import connect
+from processors.read_model.writer import ReadModelWriter
 from schemas.views import Changes, OpenRequest, open_field
 
 VIEWS = {"waiting": "/", "leaderboards": "/leaderboards", "rep": "/reps/rep-00001", "funnel": "/funnel?team=team-1"}
@@ -56,7 +56,7 @@ class Viewed(msgspec.Struct, frozen=True):
 class Requests:
     """The open requests, of which some come and go."""
 
-    def __init__(self, model: ReadModel, count: int, reps: int, now_us: int) -> None:
+    def __init__(self, model: ReadModelWriter, count: int, reps: int, now_us: int) -> None:
         self._model = model
         self._count = count
         self._reps = reps
@@ -120,7 +120,7 @@ async def look(base: str, name: str, stalls: Stalls, elsewhere: Executor, change
 async def measure(settings: Settings, reps: int, requests: int, seconds: float) -> list[Viewed]:
     """Every view in turn. Publishes from a thread with an event loop of its own, as a worker would from its process."""
     loop, runner, connection = asyncio.get_running_loop(), asyncio.Runner(), connect(settings.redis)
-    model, now_us = ReadModel(connection, settings.redis.prefix), Clock(settings.clock).now_us()
+    model, now_us = ReadModelWriter(connection, settings.redis.prefix), Clock(settings.clock).now_us()
     world, waits = World(model, reps, DAYS, now_us // DAY_US), Requests(model, requests, reps, now_us)
     stalls = Stalls()
     gc.set_threshold(*GC_THRESHOLDS)

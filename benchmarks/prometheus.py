@@ -28,8 +28,8 @@ from processors.core.instants import DAY_US
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
 from processors.dev.redis_server import embedded_redis
 from processors.dev.scrape import get
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
+from processors.read_model.redis_connection import connect
+from processors.read_model.writer import ReadModelWriter
 from schemas.errors import Unavailable
 
 READY_SECONDS = 300.0
@@ -106,7 +106,7 @@ def prometheus(directory: Path, target: str, interval_seconds: int) -> Iterator[
 def measure(directory: Path, settings: Settings, load: Load) -> Cost:
     """Fill a board, let it be scraped, and let reps change meanwhile."""
     connection, port = connect(settings.redis), settings.board.port
-    world = World(ReadModel(connection, settings.redis.prefix), load.reps, load.days, _today(settings))
+    world = World(ReadModelWriter(connection, settings.redis.prefix), load.reps, load.days, _today(settings))
     with asyncio.Runner() as runner:
         runner.run(world.fill())
         with salespulse("board", settings, set()) as board:

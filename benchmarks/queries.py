@@ -37,8 +37,8 @@ from processors.core.instants import DAY_US
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
 from processors.dev.redis_server import embedded_redis
 from processors.dev.scrape import get
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
+from processors.read_model.redis_connection import connect
+from processors.read_model.writer import ReadModelWriter
 
 Json = dict[str, Any]
 DAY_SECONDS, STEP_SECONDS, SCRAPE_SECONDS = 86_400, 120, 15
@@ -163,7 +163,7 @@ async def exposition(settings: Settings, reps: int, days: int) -> str:
     today = Clock(settings.clock).now_us() // DAY_US
     try:
         async with running_board(settings) as (_, url), asyncio.timeout(READY_SECONDS):
-            await World(ReadModel(connection, settings.redis.prefix), reps, days, today).fill()
+            await World(ReadModelWriter(connection, settings.redis.prefix), reps, days, today).fill()
             text = ""
             while len(_ANSWERED.findall(text)) < reps:
                 text = await asyncio.to_thread(_page, url)

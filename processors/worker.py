@@ -20,10 +20,10 @@ from processors.agents.metrics import WorkerMetrics
 from processors.agents.startup import wait_for_topics
 from processors.agents.topic_watch import TopicChanged
 from processors.agents.topic_watch_loop import watch_topics
+from processors.read_model.redis_connection import connect
+from processors.read_model.redis_probe import warn_of_cluster
+from processors.read_model.writer import ReadModelWriter
 from processors.service import MetricsAddress, Service, cancel_other_tasks, exit_now, stop_within
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
-from processors.sinks.redis_probe import warn_of_cluster
 from schemas.errors import SalespulseError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def run_worker(settings: Settings) -> int:
     threading.excepthook = _log_thread_failure
     policy = load_policy(settings.policy.path)
     require_data_dir(settings.worker.data_dir)
-    read_model = ReadModel(connect(settings.redis), settings.redis.prefix, in_force(settings.clock))
+    read_model = ReadModelWriter(connect(settings.redis), settings.redis.prefix, in_force(settings.clock))
     clock = Clock(settings.clock)
     metrics = WorkerMetrics(service.registry, clock.speed)
     metrics.expect(policy)
@@ -59,7 +59,7 @@ def run_worker(settings: Settings) -> int:
 
 
 async def _run_and_close(
-    settings: Settings, dependencies: WorkerDependencies, read_model: ReadModel, service: Service
+    settings: Settings, dependencies: WorkerDependencies, read_model: ReadModelWriter, service: Service
 ) -> int:
     try:
         code = await _run(settings, dependencies, service)

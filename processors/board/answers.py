@@ -11,7 +11,7 @@ from aiohttp import web
 from processors.board.problems import Handler, Problem
 from processors.board.store import Store
 from processors.core.instants import rfc3339
-from processors.sinks.follower import Status
+from processors.read_model.follower import FollowerStatus
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ class Source(NamedTuple):
     """The numbers, and how fresh they are."""
 
     store: Store
-    status: Status
+    status: FollowerStatus
 
     def about(self) -> dict[str, Any]:
         """The fields of `About`."""

@@ -17,7 +17,7 @@ from processors.board.api import Api
 from processors.board.exposition import Exposition
 from processors.board.families import windows_of
 from processors.board.health import Health
-from processors.board.holds import Desk, LazyAckTopic
+from processors.board.holds import Desk
 from processors.board.latest import LatestDeadLetters
 from processors.board.letters_api import LettersApi
 from processors.board.openapi import openapi_routes
@@ -30,11 +30,12 @@ from processors.board.security import ours_only, secure
 from processors.board.shard import parse_shard
 from processors.board.store import Store
 from processors.board.views import build_views
+from processors.kafka.recorded_topic import LazyRecordedTopic
 from processors.kafka.skipped_batches import SKIPPED
 from processors.kafka.skipped_metric import SkippedRecords
-from processors.notifier.acks import Acks
-from processors.sinks.follower import Follower
-from processors.sinks.redis_client import connect
+from processors.read_model.acknowledgements import HoldStore
+from processors.read_model.follower import Follower
+from processors.read_model.redis_connection import connect
 from schemas.policy import Policy
 
 BACKGROUND: "web.AppKey[Background]" = web.AppKey("background")
@@ -52,8 +53,8 @@ def build_board(settings: Settings, clock: Clock, policy: Policy) -> web.Applica
     store = Store(policy, clock.now_us)
     connection = connect(settings.redis)
     follower = Follower(connection, settings.redis.prefix, store, wall_us)
-    recorder = LazyAckTopic(settings.kafka, settings.notifier.acks_topic)
-    desk = Desk(Acks(connection, settings.redis.prefix, recorder, clock.now_us), store)
+    recorder = LazyRecordedTopic(settings.kafka, settings.notifier.acks_topic)
+    desk = Desk(HoldStore(connection, settings.redis.prefix, recorder, clock.now_us), store)
     exposition = _exposition(store, clock, follower, settings.board)
     metrics = BoardMetrics(CollectorRegistry())
     SkippedRecords(metrics.registry, (settings.kafka.dead_letters_topic,), SKIPPED)

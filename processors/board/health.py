@@ -8,13 +8,13 @@ from aiohttp import web
 from processors.board.access import caller_of
 from processors.board.store import Store
 from processors.core.instants import rfc3339
-from processors.sinks.follower import Status
+from processors.read_model.follower import FollowerStatus
 
 
 class Health:
     """The handlers."""
 
-    def __init__(self, store: Store, status: Status, is_ready: Callable[[], bool]) -> None:
+    def __init__(self, store: Store, status: FollowerStatus, is_ready: Callable[[], bool]) -> None:
         self._store = store
         self._status = status
         self._is_ready = is_ready

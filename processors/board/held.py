@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from processors.notifier.acks import Hold, TurnKey
+from processors.read_model.acknowledgements import TurnHold, TurnKey
 from schemas.views import OpenRequest
 
 
@@ -10,13 +10,13 @@ class Held:
     """The holds as Redis had them last."""
 
     def __init__(self, now_us: Callable[[], int]) -> None:
-        self.known: Mapping[TurnKey, Hold] = {}
+        self.known: Mapping[TurnKey, TurnHold] = {}
         self._now_us = now_us
 
-    def of(self, one: OpenRequest) -> Hold | None:
+    def of(self, one: OpenRequest) -> TurnHold | None:
         """What holds the turn at present; a snooze that has ended holds nothing."""
         hold = self.known.get(turn_key(one))
-        return hold if hold is not None and hold.lasts(self._now_us()) else None
+        return hold if hold is not None and hold.is_in_force(self._now_us()) else None
 
 
 def turn_key(one: OpenRequest) -> TurnKey:

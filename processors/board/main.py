@@ -13,8 +13,8 @@ from config.policy_reload import PolicyReload
 from config.settings import Settings
 from processors.board.app import BACKGROUND, build_board
 from processors.board.site import board_site
+from processors.read_model.redis_probe import warn_of_cluster
 from processors.service import Service
-from processors.sinks.redis_probe import warn_of_cluster
 from processors.web.connections import Limits
 from schemas.errors import Unavailable
 from schemas.policy import Policy

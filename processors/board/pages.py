@@ -26,7 +26,7 @@ from processors.board.store import Store
 from processors.board.words import ALL_WORDS, COOKIE, Language, language_of
 from processors.core.foreign_text import is_path_step, visible
 from processors.core.instants import SECOND_US, rfc3339
-from processors.sinks.follower import Status
+from processors.read_model.follower import FollowerStatus
 
 STREAM_HEADERS = {
     "Content-Type": "text/event-stream",
@@ -54,7 +54,9 @@ class View(NamedTuple):
 class Pages:
     """The handlers of the live page."""
 
-    def __init__(self, store: Store, clock: Clock, status: Status, views: Mapping[str, View], streams: Quota) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, status: FollowerStatus, views: Mapping[str, View], streams: Quota
+    ) -> None:
         self._store = store
         self._clock = clock
         self._status = status

@@ -16,7 +16,7 @@ from processors.board.problems import Problem
 from processors.board.queries import LONGEST_WORD, Query, place
 from processors.board.shapes import LONGEST_SNOOZE_SECONDS, Acknowledgement, Page, Snooze, WaitingRequest
 from processors.core.instants import SECOND_US, instant_us, rfc3339
-from processors.notifier.acks import Hold
+from processors.read_model.acknowledgements import TurnHold
 from schemas.errors import Unavailable, UsageError
 from schemas.views import OpenRequest
 
@@ -165,7 +165,7 @@ class RequestsApi:
         )
 
 
-def _hold_fields(hold: Hold | None) -> dict[str, str | None]:
+def _hold_fields(hold: TurnHold | None) -> dict[str, str | None]:
     acknowledged, snoozed = (hold, None) if hold is None or hold.until_us is None else (None, hold)
     return {
         "acknowledged_by": None if acknowledged is None else acknowledged.by,

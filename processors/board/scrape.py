@@ -19,7 +19,7 @@ from prometheus_client import (
 from processors.board.chunks import gzipped, portions
 from processors.board.exposition import Exposition
 from processors.board.quotas import Quota
-from processors.sinks.follower import Status
+from processors.read_model.follower import FollowerStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MADE_AT_ONCE = 2
@@ -65,7 +65,7 @@ class BoardMetrics:
 class Scrape:
     """The handler."""
 
-    def __init__(self, exposition: Exposition, metrics: BoardMetrics, status: Status) -> None:
+    def __init__(self, exposition: Exposition, metrics: BoardMetrics, status: FollowerStatus) -> None:
         self._exposition = exposition
         self._metrics = metrics
         self._status = status

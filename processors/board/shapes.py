@@ -13,7 +13,7 @@ from config.board_settings import Role
 from processors.board.latest import Letter
 from processors.core.comparison import Comparisons
 from processors.core.numbers import Numbers
-from processors.notifier.acks import LONGEST_NAME
+from processors.read_model.acknowledgements import MAX_NAME_CHARACTERS
 
 LONGEST_SNOOZE_SECONDS = 30 * 86_400
 
@@ -146,7 +146,7 @@ class Quality(About, kw_only=True):
 class Acknowledgement(msgspec.Struct, forbid_unknown_fields=True):
     """Who takes care of a request."""
 
-    by: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)] | None = None
+    by: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)] | None = None
     """For where nobody signs in; else it may only say again who is signed in."""
 
 

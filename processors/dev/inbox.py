@@ -11,9 +11,9 @@ import msgspec
 
 from config.settings import Settings
 from processors.dev.process import LOOPBACK
-from processors.notifier.webhook import Message
+from processors.notifier.receivers.webhook import WebhookMessage
 
-_message = msgspec.json.Decoder(Message)
+_message = msgspec.json.Decoder(WebhookMessage)
 
 
 class _Server(ThreadingHTTPServer):
@@ -27,7 +27,7 @@ class Inbox:
     def __init__(self) -> None:
         self.fired = 0
         """How many deadlines it told of."""
-        self._news: SimpleQueue[Message] = SimpleQueue()
+        self._news: SimpleQueue[WebhookMessage] = SimpleQueue()
         self._server = _Server((LOOPBACK, 0), _handler(self))
 
     @property
@@ -44,13 +44,13 @@ class Inbox:
         self._server.shutdown()
         self._server.server_close()
 
-    def take(self, message: Message) -> None:
+    def take(self, message: WebhookMessage) -> None:
         """One message has come in."""
         if message.state == "fired" and not message.reminder:
             self.fired += 1
             self._news.put(message)
 
-    def news(self) -> Iterator[Message]:
+    def news(self) -> Iterator[WebhookMessage]:
         """The deadlines that were told since the last call."""
         try:
             while True:

@@ -14,7 +14,7 @@ from rich.text import Text
 from processors.core.instants import moment
 from processors.dev.process import LOOPBACK
 from processors.dev.scrape import Page, metrics
-from processors.notifier.webhook import Message
+from processors.notifier.receivers.webhook import WebhookMessage
 from schemas.views import UNASSIGNED
 
 COUNTED = "salespulse_events_total"
@@ -84,7 +84,7 @@ def introduction(places: Places, reps: int, days: int, speed: float) -> Iterator
     yield Text("Ctrl-C stops it and removes everything.")
 
 
-def alert(message: Message) -> Text:
+def alert(message: WebhookMessage) -> Text:
     """One line on a deadline that was passed."""
     at = f"{datetime.fromisoformat(message.due_at):%A %H:%M}"
     owner = "nobody owns it" if message.rep_id == UNASSIGNED else f"owner {message.rep_id}, team {message.team}"

@@ -16,9 +16,9 @@ from processors.kafka.admin import admin_client
 from processors.kafka.compression import INSTALL_MEND, NAMES, missing
 from processors.kafka.connection import DEFAULT_TIMEOUT_SECONDS
 from processors.kafka.topics import all_topics, examine, problems
-from processors.sinks.keys import Keys
-from processors.sinks.redis_client import connect
-from processors.sinks.redis_probe import probe_redis
+from processors.read_model.keys import ReadModelKeys
+from processors.read_model.redis_connection import connect
+from processors.read_model.redis_probe import probe_redis
 from schemas.errors import Reason, SalespulseError, Unavailable, UsageError
 
 Probe = Callable[[], "str | Caution"]
@@ -143,13 +143,13 @@ def keys_are_customers(settings: Settings) -> str | Caution:
 
 async def _wrong_keys(settings: Settings) -> tuple[int, str | None]:
     """How many records of the last days had another key than their customer, and an example of all that are kept."""
-    connection, keys = connect(settings.redis), Keys(settings.redis.prefix)
+    connection, keys = connect(settings.redis), ReadModelKeys(settings.redis.prefix)
     first = Clock(settings.clock).now_us() // DAY_US - KEYS_DAYS + 1
     count, example = 0, None
     try:
         for partition in sorted(await connection.members(keys.partitions)):
             days: dict[bytes, bytes] = {}
-            async for some in connection.slices(keys.section(partition, "quality"), FIELDS_AT_ONCE):
+            async for some in connection.scan(keys.section(partition, "quality"), FIELDS_AT_ONCE):
                 days |= some
             recent = (_counts(value) for day, value in days.items() if int(day) >= first)
             count += sum(counts.get(Reason.KEY_MISMATCH, 0) for counts in recent)

@@ -1,22 +1,22 @@
-"""What the notifier says about itself, in the registry that it is given."""
+"""The notifier's own metrics."""
 
 import math
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from processors.notifier.owners import FORMER
+from processors.notifier.partition_owners import FORMER_OWNER
 
 DELAY_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
 RESULTS = ("sent", "failed", "rejected")
-SKIPPED = ("duplicate", "superseded", "unwanted", "held", FORMER)
+SKIPPED = ("duplicate", "superseded", "unwanted", "held", FORMER_OWNER)
 
 
 class NotifierMetrics:
-    """The instruments of one notifier. Counters count what this process did; they start at 0 with it."""
+    """The instruments of one notifier. Counters start at 0 with the process."""
 
     def __init__(self, registry: CollectorRegistry, receivers: Iterable[str]) -> None:
-        """All series exist from the beginning, so that an increase from 0 is seen."""
+        """All series exist from the start, so that an increase from 0 is visible."""
         self._count(registry)
         self._measure(registry)
         for receiver in receivers:
@@ -33,26 +33,26 @@ class NotifierMetrics:
     def _count(self, registry: CollectorRegistry) -> None:
         self.notifications = Counter(
             "salespulse_notifications",
-            "Notices by receiver and result: sent, failed (they are tried again) or rejected (dead letters).",
+            "Notifications by receiver and result: sent, failed (tried again) or rejected (dead letters).",
             ["receiver", "result"],
             registry=registry,
         )
         self.skipped = Counter(
             "salespulse_notifications_skipped",
-            "Transitions that were not told, by reason.",
+            "Transitions that were not sent, by reason.",
             ["receiver", "reason"],
             registry=registry,
         )
 
         self.unreadable = Counter(
             "salespulse_notifier_unreadable_records",
-            "Records of the notifier's log that no notifier wrote: they are passed over.",
+            "Records of the delivery log that no notifier wrote: they are skipped.",
             ["receiver"],
             registry=registry,
         )
         self.restarts = Counter(
             "salespulse_notifier_restarts",
-            "How often a receiver's task failed for a reason that nobody foresaw, and was begun again.",
+            "How often a receiver's task failed unexpectedly and was restarted.",
             ["receiver"],
             registry=registry,
         )
@@ -61,8 +61,10 @@ class NotifierMetrics:
         def gauge(name: str, text: str) -> Gauge:
             return Gauge(name, text, ["receiver"], registry=registry)
 
-        self.queue = gauge("salespulse_notifier_queue", "Transitions that were read and are not told yet.")
-        self.lag = gauge("salespulse_notifier_lag_records", "Records of the topic that the receiver is not done with.")
+        self.queue = gauge("salespulse_notifier_queue", "Transitions that were read and are not delivered yet.")
+        self.lag = gauge(
+            "salespulse_notifier_lag_records", "Records of the topic that are not committed for the receiver."
+        )
         self.active = gauge("salespulse_notifier_active_alerts", "Alerts that are active now.")
         self.delay_seconds = Histogram(
             "salespulse_notification_delay_seconds",

@@ -21,9 +21,9 @@ from processors.kafka.admin import admin_client
 from processors.kafka.producer import producer
 from processors.kafka.topic_reader import TopicReader, TopicRecord, consumer
 from processors.kafka.topics import create_missing, wanted_topics
-from processors.sinks.keys import Keys
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
+from processors.read_model.keys import ReadModelKeys
+from processors.read_model.redis_connection import connect
+from processors.read_model.writer import ReadModelWriter
 from processors.tools.kept import read_kept
 from processors.tools.stopped import require_no_workers
 from schemas.codec import decode_kept, encode
@@ -144,9 +144,9 @@ def _send(
 async def _forget(settings: Settings) -> None:
     """Take what is published of the old partitions out of the read model, fences included; raises Unavailable."""
     connection, prefix = connect(settings.redis), settings.redis.prefix
-    model = ReadModel(connection, prefix, in_force(settings.clock))
+    model = ReadModelWriter(connection, prefix, in_force(settings.clock))
     try:
-        for label in await connection.members(Keys(prefix).partitions):
+        for label in await connection.members(ReadModelKeys(prefix).partitions):
             if label.startswith(f"{settings.kafka.events_topics[0]}/"):
                 await model.reset(label)
     finally:

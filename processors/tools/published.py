@@ -3,8 +3,8 @@
 import msgspec
 
 from config.settings import Settings
-from processors.sinks.keys import Keys
-from processors.sinks.redis_client import Connection, connect
+from processors.read_model.keys import ReadModelKeys
+from processors.read_model.redis_connection import RedisConnection, connect
 from schemas.codec import UNREADABLE
 from schemas.errors import Reason
 from schemas.events import RepUpdated
@@ -30,7 +30,7 @@ Fields = dict[Place, bytes]
 
 async def read_fields(settings: Settings) -> Fields:
     """Every field of every partition, and the directory; raises Unavailable."""
-    connection, keys = connect(settings.redis), Keys(settings.redis.prefix)
+    connection, keys = connect(settings.redis), ReadModelKeys(settings.redis.prefix)
     found: Fields = {}
     try:
         for partition in await connection.members(keys.partitions):
@@ -44,7 +44,7 @@ async def read_fields(settings: Settings) -> Fields:
 
 async def read_positions(settings: Settings, partitions: list[str]) -> dict[str, int]:
     """How many source offsets the published state of each partition contains; raises Unavailable."""
-    connection, keys = connect(settings.redis), Keys(settings.redis.prefix)
+    connection, keys = connect(settings.redis), ReadModelKeys(settings.redis.prefix)
     try:
         raw = {name: (await connection.fields(keys.fence(name), ["offset"]))[0] for name in partitions}
     finally:
@@ -54,7 +54,7 @@ async def read_positions(settings: Settings, partitions: list[str]) -> dict[str,
 
 async def read_clocks(settings: Settings) -> set[str]:
     """The clocks by which the published numbers are, in words; raises Unavailable."""
-    connection, keys = connect(settings.redis), Keys(settings.redis.prefix)
+    connection, keys = connect(settings.redis), ReadModelKeys(settings.redis.prefix)
     try:
         labels = await connection.members(keys.partitions)
         raw = [(await connection.fields(keys.fence(label), ["clock"]))[0] for label in labels]
@@ -63,10 +63,10 @@ async def read_clocks(settings: Settings) -> set[str]:
     return {clock.decode() for clock in raw if clock}
 
 
-async def _hash(connection: Connection, key: str, place: tuple[str, str]) -> Fields:
+async def _hash(connection: RedisConnection, key: str, place: tuple[str, str]) -> Fields:
     return {
         (*place, field.decode()): value
-        async for piece in connection.slices(key, FIELDS_AT_ONCE)
+        async for piece in connection.scan(key, FIELDS_AT_ONCE)
         for field, value in piece.items()
     }
 

@@ -13,10 +13,10 @@ from processors.agents import publishing
 from processors.agents.lease import Lease
 from processors.agents.ownership import Ownership
 from processors.agents.publishing import Publisher
-from processors.sinks.read_model import ReadModel
+from processors.read_model.writer import ReadModelWriter
 from schemas.views import Changes
 from tests.agents.workbench import CLOCK_US, DIRECTORY, IntakeHarness, MemoryReadModel
-from tests.sinks.mirror import PREFIX, connection
+from tests.read_model.followed_view import PREFIX, connection
 from tests.story import activity, rep
 
 
@@ -311,7 +311,7 @@ def test_a_redis_that_is_read_and_not_written_is_down_until_something_is_written
     begin, end = (line.split() if "REPLICA" in line else ["CONFIG", "SET", *line.split()] for line in REFUSALS[refusal])
 
     async def run() -> list[float]:
-        model = ReadModel(connection(redis_url), PREFIX)
+        model = ReadModelWriter(connection(redis_url), PREFIX)
         harness = press.harness
         publisher, seen = Publisher(harness.partitions, DIRECTORY, model, harness.metrics, harness.ownership), []
         for _ in range(3):  # announced, confirmed, claimed

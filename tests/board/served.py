@@ -11,12 +11,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from config.clock import Clock
 from config.settings import ClockSettings, RedisSettings, Settings
 from processors.board.app import DESK, EXPOSITION, FOLLOWER, STORE, build_board
-from processors.sinks.read_model import ReadModel
+from processors.read_model.writer import ReadModelWriter
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
 from schemas.views import Changes, OpenRequest, Partial, Section, Segment, Standing, partial_field, pooled_subject
 from tests.board.scene import HOUR_US, NOW_US, TODAY
-from tests.sinks.mirror import PREFIX, connection, until
+from tests.read_model.followed_view import PREFIX, connection, until
 
 ONE, TWO = "crm.events/0", "crm.events/1"
 HOSTILE_ID = "a/b <script>?&%"
@@ -25,7 +25,7 @@ HOSTILE_ID = "a/b <script>?&%"
 class Served:
     """A running board and the worker that writes to it."""
 
-    def __init__(self, client: Any, model: ReadModel, app: web.Application, walls: list[int]) -> None:
+    def __init__(self, client: Any, model: ReadModelWriter, app: web.Application, walls: list[int]) -> None:
         self.client = client
         self.model = model
         self.store = app[STORE]
@@ -67,7 +67,7 @@ async def served_by(settings: Settings) -> AsyncIterator[Served]:
     walls = [NOW_US]
     clock = Clock(ClockSettings(), lambda: walls[0])
     app = build_board(settings, clock, DEFAULT_POLICY)
-    model = ReadModel(connection(settings.redis.url), settings.redis.prefix)
+    model = ReadModelWriter(connection(settings.redis.url), settings.redis.prefix)
     async with TestClient(TestServer(app)) as client:
         status = app[FOLLOWER].status
         await until(lambda: status.loaded or status.down_since_us is not None)

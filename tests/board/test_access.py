@@ -14,7 +14,7 @@ from config.notifier_settings import NotifierSettings
 from config.settings import RedisSettings, Settings
 from config.values import Secret
 from tests.board.served import Served, furnish, served_by
-from tests.sinks.mirror import PREFIX
+from tests.read_model.followed_view import PREFIX
 
 READER, WRITER = "reader-0123456789", "writer-0123456789"
 TOKENS = Secret(f"grafana read {READER}\nann write {WRITER}")

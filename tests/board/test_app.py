@@ -16,7 +16,7 @@ from processors.dev.redis_server import EmbeddedRedis
 from schemas.views import Partial, Scope, partial_field, pooled_subject
 from tests.board.scene import HOUR_US, NOW_US, TODAY
 from tests.board.served import HOSTILE_ID, ONE, Served, furnish, served
-from tests.sinks.mirror import PREFIX, until
+from tests.read_model.followed_view import PREFIX, until
 
 
 def on_board(redis_url: str, scene: Callable[[Served], Awaitable[None]]) -> None:

@@ -25,7 +25,7 @@ from schemas.policy import DEFAULT_POLICY, Level, Policy
 from schemas.views import Partial, Segment, Standing
 from tests.board.reference import Reference, Rep
 from tests.board.scene import DAY_US, HOSTILE, HOUR_US, NOW_US, PARTITIONS, TODAY, Scene, furnish, request, some_partial
-from tests.sinks.mirror import until
+from tests.read_model.followed_view import until
 
 REPS = 20
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

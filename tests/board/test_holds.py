@@ -12,12 +12,12 @@ from config.settings import Settings
 from processors.core.instants import rfc3339
 from processors.dev.process import free_port
 from processors.kafka.topic_reader import read_topics
-from processors.notifier.acks import AckEvent, TurnKey
+from processors.read_model.acknowledgements import HoldEvent, TurnKey
 from tests.board.scene import NOW_US
 from tests.board.served import ONE, Served, furnish, served_by, waiting
-from tests.notifier.world import hook, notifying, say, transition, with_notifier
+from tests.notifier.world import hook, notifying, publish_alerts, transition, with_notifier
 from tests.notifier.world import until as told
-from tests.sinks.mirror import until
+from tests.read_model.followed_view import until
 
 ACK, SNOOZE = "/api/v1/requests/r1/acknowledgement", "/api/v1/requests/r1/snooze"
 SECOND_US = 1_000_000
@@ -33,11 +33,11 @@ def on_board(settings: Settings, scene: Callable[[Served], Awaitable[None]]) -> 
     asyncio.run(run())
 
 
-def recorded(settings: Settings) -> list[AckEvent]:
+def recorded(settings: Settings) -> list[HoldEvent]:
     """What stands on the topic."""
     records = list(read_topics(settings.kafka, (settings.notifier.acks_topic,)))
     assert {record.key for record in records} <= {b"c-r1|r1|1"}
-    return [msgspec.json.decode(record.value or b"", type=AckEvent) for record in records]
+    return [msgspec.json.decode(record.value or b"", type=HoldEvent) for record in records]
 
 
 async def send(board: Served, method: str, path: str, status: int, **more: Any) -> Any:
@@ -247,7 +247,7 @@ def test_an_acknowledged_request_is_told_to_nobody_until_it_is_let_go(topics: Se
                 await send(board, "PUT", ACK, 200, json={"by": "ann"})
                 async with notifying(settings):  # it reads what is held before it tells anything
                     alerts = [transition("r1", customer="c-r1"), transition("r2", customer="c-r2")]
-                    await asyncio.to_thread(say, settings, alerts)
+                    await asyncio.to_thread(publish_alerts, settings, alerts)
                     await told(lambda: receiver.states("r2"), "the alert of a request that nobody holds")
                     assert receiver.states("r1") == []
                     await send(board, "DELETE", ACK, 204)

@@ -27,7 +27,7 @@ from schemas.policy import DEFAULT_POLICY
 from schemas.views import Partial, Segment, partial_field
 from tests.board.scene import HOSTILE, NOW_US, TODAY
 from tests.board.served import ONE, Served, furnish, served, waiting
-from tests.sinks.mirror import until
+from tests.read_model.followed_view import until
 
 Scene = Callable[[Served], Awaitable[None]]
 

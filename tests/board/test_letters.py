@@ -10,7 +10,7 @@ from processors.board.latest import SHOWN_VALUE, LatestDeadLetters
 from processors.kafka.admin import admin_client
 from processors.kafka.producer import producer
 from tests.board.served import Served, served_by
-from tests.sinks.mirror import PREFIX
+from tests.read_model.followed_view import PREFIX
 
 PATH = "/api/v1/dead-letters"
 Scene = Callable[[Served], Awaitable[None]]

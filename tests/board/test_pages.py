@@ -21,14 +21,14 @@ from processors.board.store import Store
 from processors.board.waiting_view import WaitingView
 from processors.board.words import CATALOGUE, LANGUAGES, Words
 from processors.core.instants import rfc3339
-from processors.notifier.acks import Hold, TurnKey
+from processors.read_model.acknowledgements import TurnHold, TurnKey
 from schemas.errors import ConfigError, Reason
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
 from schemas.views import OpenRequest, Partial, partial_field
 from tests.board.scene import HOSTILE, HOUR_US, NOW_US, TODAY
 from tests.board.served import HOSTILE_ID, ONE, TWO, Served, furnish, served, waiting
-from tests.sinks.mirror import until
+from tests.read_model.followed_view import until
 
 PAGES = ["/", "/leaderboards", "/reps/ann", "/funnel", "/funnel?rep=ann", "/quality"]
 EMPTY_TAGS = {"meta", "link", "input", "br", "img"}
@@ -116,7 +116,7 @@ def test_reps_are_found_by_id_or_by_a_part_of_their_name_and_holds_by_whether_th
         ours = ["c-r12|r12", "c-r2|r2", "c-r1|r1"]
         assert (await read(board, "/?rep=AN")).attributes("tr", "data-key") == ours
         assert (await read(board, "/?rep=nobody")).attributes("tr", "data-key") == []
-        held = Hold(by="Mia", at_us=NOW_US)
+        held = TurnHold(by="Mia", at_us=NOW_US)
         board.store.held.known = {TurnKey("c-r2", "r2", 1): held}
         assert (await read(board, "/?held=yes")).attributes("tr", "data-key") == ["c-r2|r2"]
         assert (await read(board, "/?held=no&rep=ann")).attributes("tr", "data-key") == ["c-r12|r12", "c-r1|r1"]
@@ -369,8 +369,8 @@ def test_until_the_first_reading_a_stream_tells_only_why_and_leaves_a_page_the_n
             async with asyncio.timeout(20), board.client.get("/live/rep?rep=ann", headers=shown) as response:
                 name, news = await named(response)
                 assert name == "change"
-                assert list(json.loads(news)["parts"]) == ["notice"]
-                assert "Redis at redis://127.0.0.1:1" in json.loads(news)["parts"]["notice"]
+                assert list(json.loads(news)["parts"]) == ["notification"]
+                assert "Redis at redis://127.0.0.1:1" in json.loads(news)["parts"]["notification"]
                 board.follower.status.loaded = True
                 [here] = (await read(board, "/")).attributes("body", "data-version")
                 assert await named(response) == ("version", here)

@@ -7,11 +7,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from processors.board.exposition import Exposition
 from processors.board.scrape import BoardMetrics, Scrape
-from processors.sinks.follower import Status
+from processors.read_model.follower import FollowerStatus
 from tests.board.scene import NOW_US, Scene
 
 
-def redis_up(status: Status) -> float:
+def redis_up(status: FollowerStatus) -> float:
     scene = Scene()
     scrape = Scrape(
         Exposition(scene.store, scene.clock, lambda: status.loaded), BoardMetrics(CollectorRegistry()), status
@@ -21,10 +21,10 @@ def redis_up(status: Status) -> float:
 
 
 def test_while_the_first_load_goes_on_nothing_is_said_of_redis() -> None:
-    assert isnan(redis_up(Status()))
+    assert isnan(redis_up(FollowerStatus()))
 
 
 def test_redis_is_up_once_everything_was_loaded_and_down_as_soon_as_it_does_not_answer() -> None:
-    assert redis_up(Status(loaded=True)) == 1
-    assert redis_up(Status(loaded=True, down_since_us=NOW_US)) == 0
-    assert redis_up(Status(down_since_us=NOW_US)) == 0
+    assert redis_up(FollowerStatus(loaded=True)) == 1
+    assert redis_up(FollowerStatus(loaded=True, down_since_us=NOW_US)) == 0
+    assert redis_up(FollowerStatus(down_since_us=NOW_US)) == 0

@@ -14,7 +14,7 @@ from processors.board.choices import Choices, Context
 from processors.board.waiting_view import WaitingView
 from tests.board.served import Served, furnish, served_by
 from tests.board.test_hostile import fill
-from tests.sinks.mirror import PREFIX, until
+from tests.read_model.followed_view import PREFIX, until
 
 Scene = Callable[[Served], Awaitable[None]]
 DEADLINE_SECONDS = 20.0

@@ -15,8 +15,8 @@ from config.settings import RedisSettings, Settings
 from processors.dev.process import free_port
 from processors.dev.redis_server import EmbeddedRedis, embedded_redis
 from processors.dev.scrape import get
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
+from processors.read_model.redis_connection import connect
+from processors.read_model.writer import ReadModelWriter
 from schemas.events import RepUpdated
 from tests import story
 from tests.browser.conftest import Open
@@ -27,7 +27,7 @@ from tests.integration.stack import board, wait_until
 async def introduce(settings: Settings, rep_id: str) -> None:
     """One rep into the directory, as a worker does."""
     connection = connect(settings.redis)
-    model = ReadModel(connection, settings.redis.prefix)
+    model = ReadModelWriter(connection, settings.redis.prefix)
     await model.put_reps([(RepUpdated(rep_id=rep_id, name=rep_id.title()), 1)])
     await model.close()
 

@@ -22,8 +22,8 @@ from processors.ingest.check import (
 )
 from processors.kafka import compression as codecs
 from processors.kafka.topics import ensure_topics
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import connect
+from processors.read_model.redis_connection import connect
+from processors.read_model.writer import ReadModelWriter
 from schemas.errors import ConfigError, Unavailable
 from schemas.views import Changes
 
@@ -92,7 +92,7 @@ def publish_quality(settings: Settings, days: dict[int, int], example: str) -> N
     changes = Changes({"quality": quality, "examples": {"key_mismatch": encode(example)}}, {})
 
     async def publish() -> None:
-        model = ReadModel(connect(settings.redis), settings.redis.prefix)
+        model = ReadModelWriter(connect(settings.redis), settings.redis.prefix)
         await model.publish("crm.events/0", 9, changes, whole=True)
         await model.close()
 

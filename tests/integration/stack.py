@@ -20,7 +20,7 @@ from processors.kafka.bulk_producer import produce
 from processors.kafka.timed_messages import TimedMessage, from_messages
 from processors.kafka.topic_reader import consumer
 from processors.kafka.topics import ensure_topics
-from processors.sinks.keys import Keys
+from processors.read_model.keys import ReadModelKeys
 from schemas.events import Message, RepUpdated
 from schemas.views import Partial, split_partial_field, split_pooled_subject
 
@@ -129,7 +129,7 @@ class ReadModel:
 
     def __init__(self, settings: Settings) -> None:
         self._redis: Any = redis.Redis.from_url(settings.redis.url)
-        self._keys = Keys(settings.redis.prefix)
+        self._keys = ReadModelKeys(settings.redis.prefix)
         self._partitions = [f"{settings.kafka.events_topics[0]}/{n}" for n in range(settings.kafka.partitions)]
 
     def position(self) -> int:

@@ -24,7 +24,7 @@ from processors.kafka.producer import producer
 from processors.kafka.timed_messages import from_messages
 from processors.kafka.topic_reader import consumer, read_topics
 from processors.kafka.topics import ensure_topics
-from processors.sinks.keys import Keys
+from processors.read_model.keys import ReadModelKeys
 from processors.tools.dead_letters import as_json, latest, replay_mended, values
 from processors.tools.explain import explain_live
 from processors.tools.verify import print_verification, verify
@@ -130,7 +130,7 @@ def busy(settings: Settings) -> Iterator[None]:
 def edit_every_family(settings: Settings) -> set[tuple[str, str, str]]:
     """One value of each family changed, a field deleted and one added; their places."""
     edited: set[tuple[str, str, str]] = set()
-    keys = Keys(settings.redis.prefix)
+    keys = ReadModelKeys(settings.redis.prefix)
     with redis.Redis.from_url(settings.redis.url) as client:
         for section in SECTIONS:
             label = next(

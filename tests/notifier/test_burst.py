@@ -11,16 +11,15 @@ from config.settings import Settings
 from processors.kafka.bulk_producer import produce
 from processors.kafka.producer import running_producer
 from processors.kafka.timed_messages import TimedMessage
-from processors.notifier.acks import Acks
-from processors.notifier.delivery import Delivery, Given
-from processors.notifier.holds import Holds
+from processors.notifier.active_holds import ActiveHolds
+from processors.notifier.delivery_loop import DeliveryLoop, NotifierDependencies
 from processors.notifier.metrics import NotifierMetrics
-from processors.notifier.notices import Habits, Parcel
-from processors.notifier.receiver import TryAgain
-from processors.sinks.redis_client import connect
+from processors.notifier.receivers.base import DeliveryPolicy, NotificationBatch, TryAgain
+from processors.read_model.acknowledgements import HoldStore
+from processors.read_model.redis_connection import connect
 from schemas.alerts import Transition
-from tests.notifier.test_acks import Record
 from tests.notifier.world import create_topics, transition, until, with_notifier
+from tests.read_model.test_acknowledgements import Record
 
 ALERTS = 100_000
 QUEUE_LIMIT = 2000
@@ -29,20 +28,20 @@ QUEUE_LIMIT = 2000
 class Counting:
     """A receiver in memory that is down at first."""
 
-    def __init__(self, habits: Habits) -> None:
+    def __init__(self, policy: DeliveryPolicy) -> None:
         self.name = "counting"
-        self.habits = habits
+        self.policy = policy
         self.up = False
         self.refused = 0
         self.revisions: dict[str, list[int]] = {}
 
-    async def send(self, parcel: Parcel) -> Mapping[str, str]:
-        """Take it, if we are up."""
+    async def send(self, batch: NotificationBatch) -> Mapping[str, str]:
+        """Accept it, if we are up."""
         if not self.up:
             self.refused += 1
             raise TryAgain("down")
-        for notice in parcel:
-            self.revisions.setdefault(notice.transition.alert_id, []).append(notice.transition.revision)
+        for notification in batch:
+            self.revisions.setdefault(notification.transition.alert_id, []).append(notification.transition.revision)
         return {}
 
     async def keep_alive(self, active: Sequence[Transition]) -> None:
@@ -52,7 +51,7 @@ class Counting:
         """Nothing to do."""
 
 
-def test_a_hundred_thousand_at_once_are_told_in_bounded_memory(settings: Settings) -> None:
+def test_a_hundred_thousand_at_once_are_sent_in_bounded_memory(settings: Settings) -> None:
     mine = with_notifier(settings, queue_limit=QUEUE_LIMIT)
     create_topics(mine)
     first = transition()
@@ -67,15 +66,17 @@ def test_a_hundred_thousand_at_once_are_told_in_bounded_memory(settings: Setting
     produce(mine.kafka, mine.kafka.alerts_topic, outgoing())
 
     async def scenario() -> None:
-        receiver = Counting(Habits(every=True, at_once=16, together=50))
+        receiver = Counting(DeliveryPolicy(every_transition=True, max_in_flight=16, batch_size=50))
         registry = CollectorRegistry()
         clock = Clock(mine.clock)
         metrics = NotifierMetrics(registry, [receiver.name])
         stop = asyncio.Event()
         redis = connect(mine.redis)
-        holds = Holds(Acks(redis, mine.redis.prefix, Record(), clock.now_us), clock.now_us, 400, metrics.redis_up.set)
+        holds = ActiveHolds(HoldStore(redis, mine.redis.prefix, Record(), clock.now_us), clock.now_us, 400)
         async with running_producer(mine.kafka) as producer:
-            running = asyncio.create_task(Delivery(receiver, Given(mine, clock, holds, metrics, producer)).run(stop))
+            running = asyncio.create_task(
+                DeliveryLoop(receiver, NotifierDependencies(mine, clock, holds, metrics, producer)).run(stop)
+            )
             labels = {"receiver": receiver.name}
 
             def gauge(name: str) -> float:

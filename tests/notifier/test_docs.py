@@ -1,4 +1,4 @@
-"""`docs/notifications.md` says what the notifier does: fields, labels, headers and metrics are all there."""
+"""`docs/notifications.md` describes what the notifier does: fields, labels, headers and metrics are all there."""
 
 import hashlib
 import hmac
@@ -12,10 +12,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from config.notifier_settings import NotifierSettings
 from config.values import Secret
-from processors.notifier.acks import AckEvent
-from processors.notifier.alertmanager import labels
 from processors.notifier.metrics import NotifierMetrics
-from processors.notifier.webhook import AT_ONCE, Message, signature
+from processors.notifier.receivers.alertmanager import labels
+from processors.notifier.receivers.webhook import MAX_IN_FLIGHT, WebhookMessage, signature
+from processors.read_model.acknowledgements import HoldEvent
 from tests.notifier.world import transition
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "notifications.md").read_text(encoding="utf-8")
@@ -34,7 +34,7 @@ def code_words(title: str) -> set[str]:
 
 def test_the_page_names_every_field_of_a_webhook_message_and_no_other() -> None:
     first_cells = "".join(re.findall(r"^\|([^|]*)\|", section("Webhook"), re.MULTILINE))
-    assert set(re.findall(r"`(\w+)`", first_cells)) == set(Message.__struct_fields__)
+    assert set(re.findall(r"`(\w+)`", first_cells)) == set(WebhookMessage.__struct_fields__)
 
 
 def test_the_page_names_every_label_of_an_alert() -> None:
@@ -52,17 +52,17 @@ def test_the_page_names_every_metric() -> None:
 
 
 def test_the_page_names_every_field_of_an_acknowledgement() -> None:
-    assert set(AckEvent.__struct_fields__) <= code_words("Acknowledge and snooze")
+    assert set(HoldEvent.__struct_fields__) <= code_words("Acknowledge and snooze")
 
 
-def test_settings_that_the_page_names_exist_with_the_defaults_it_says() -> None:
+def test_settings_that_the_page_names_exist_with_their_documented_defaults() -> None:
     named = {word.removeprefix("notifier.") for word in WORDS if word.startswith("notifier.")}
     named |= {word for word in code_words("Receivers") if re.fullmatch(r"[a-z]+_[a-z_]+", word)}
     assert named <= set(NotifierSettings.__struct_fields__)
     defaults = NotifierSettings()
     assert {defaults.log_topic, defaults.dead_letters_topic, defaults.acks_topic} <= WORDS
     assert f"http://{defaults.metrics_host}:{defaults.metrics_port}/metrics" in WORDS
-    assert f"up to {AT_ONCE} messages" in TEXT
+    assert f"up to {MAX_IN_FLIGHT} messages" in TEXT
 
 
 def test_the_check_of_a_signature_that_the_page_shows_works() -> None:

@@ -16,52 +16,58 @@ from prometheus_client import CollectorRegistry
 from config.clock import Clock
 from config.settings import Settings
 from processors.kafka.producer import producer, running_producer
-from processors.notifier.acks import Acks
-from processors.notifier.book import Book
-from processors.notifier.delivery import Given
-from processors.notifier.holds import Holds
+from processors.notifier.active_holds import ActiveHolds
+from processors.notifier.delivery_log import DeliveryLog
+from processors.notifier.delivery_loop import NotifierDependencies
+from processors.notifier.delivery_queue import DeliveryQueue
+from processors.notifier.delivery_record import DeliveryRecord
+from processors.notifier.keep_alive import KeepAlive
 from processors.notifier.main import _keep_delivering
 from processors.notifier.metrics import NotifierMetrics
-from processors.notifier.mirror import Mirror
-from processors.notifier.notices import Habits, Parcel, Place, Word
-from processors.notifier.receiver import TryAgain
-from processors.notifier.teller import MAX_FAILURES_ALONE, Teller
-from processors.notifier.told import DeadLetters, ToldLog
-from processors.notifier.webhook import AT_ONCE
-from processors.sinks.redis_client import connect
+from processors.notifier.notification_dead_letters import NotificationDeadLetters
+from processors.notifier.receivers.base import (
+    DeliveryPolicy,
+    NotificationBatch,
+    RecordPosition,
+    TryAgain,
+)
+from processors.notifier.receivers.webhook import MAX_IN_FLIGHT
+from processors.notifier.sender import MAX_FAILURES_ALONE, Sender
+from processors.read_model.acknowledgements import HoldStore
+from processors.read_model.redis_connection import connect
 from schemas.alerts import Transition
-from tests.notifier.smtp_server import smtp_server
-from tests.notifier.test_acks import Record
+from tests.notifier.receivers.smtp_server import smtp_server
 from tests.notifier.test_notifier import sent
 from tests.notifier.world import (
     create_topics,
     hook,
     notifying,
+    publish_alerts,
     records_of,
-    say,
     started,
     transition,
     until,
     with_notifier,
 )
+from tests.read_model.test_acknowledgements import Record
 
-EVERY = Habits(every=True, at_once=AT_ONCE)
+EVERY = DeliveryPolicy(every_transition=True, max_in_flight=MAX_IN_FLIGHT)
 
 
-class Memory:
+class MemoryReceiver:
     """A receiver in memory. What is `bad` makes it raise what no receiver should; what it is `down` for waits."""
 
-    def __init__(self, habits: Habits = EVERY, bad: str = "", down: str = "") -> None:
+    def __init__(self, policy: DeliveryPolicy = EVERY, bad: str = "", down: str = "") -> None:
         self.name = "memory"
-        self.habits = habits
+        self.policy = policy
         self.bad, self.down = bad, down
         self.taken: list[str] = []
         self.shown: list[str] = []
         self.broken = False
 
-    async def send(self, parcel: Parcel) -> Mapping[str, str]:
-        """Take it."""
-        requests = [notice.transition.request_id for notice in parcel]
+    async def send(self, batch: NotificationBatch) -> Mapping[str, str]:
+        """Accept it."""
+        requests = [notification.transition.request_id for notification in batch]
         if self.bad in requests:
             raise ZeroDivisionError("hush")
         if self.down in requests:
@@ -80,32 +86,34 @@ class Memory:
         """Nothing stays open."""
 
 
-class DeafLog(ToldLog):
-    """A log that takes nothing until it is told to."""
+class RefusingLog(DeliveryLog):
+    """A log that refuses records while `refuses` is set."""
 
-    deaf = True
-    written: list[Word]
+    refuses = True
+    written: list[DeliveryRecord]
 
-    async def write(self, words: Iterable[Word], paces: Iterable[tuple[str, int]] = ()) -> None:
-        """Raises KafkaError while it is deaf."""
-        if self.deaf:
-            raise KafkaError("the log takes nothing")
-        self.written = list(words)
-        await super().write(self.written, paces)
+    async def write(self, records: Iterable[DeliveryRecord], digests: Iterable[tuple[str, int]] = ()) -> None:
+        """Raises KafkaError while it refuses."""
+        if self.refuses:
+            raise KafkaError("the log refuses records")
+        self.written = list(records)
+        await super().write(self.written, digests)
 
 
-def teller_of(settings: Settings, receiver: Memory, sender: AIOKafkaProducer, log: type[ToldLog] = ToldLog) -> Teller:
+def sender_of(
+    settings: Settings, receiver: MemoryReceiver, producer: AIOKafkaProducer, log: type[DeliveryLog] = DeliveryLog
+) -> Sender:
     """What sends to a receiver."""
     notifier = settings.notifier
-    letters = DeadLetters(sender, notifier.dead_letters_topic, settings.kafka.alerts_topic)
-    told = log(settings.kafka, notifier.log_topic, receiver.name, sender)
-    return Teller(receiver, told, letters, NotifierMetrics(CollectorRegistry(), [receiver.name]), 0.001)
+    letters = NotificationDeadLetters(producer, notifier.dead_letters_topic, settings.kafka.alerts_topic)
+    delivery_log = log(settings.kafka, notifier.log_topic, receiver.name, producer)
+    return Sender(receiver, delivery_log, letters, NotifierMetrics(CollectorRegistry(), [receiver.name]), 0.001)
 
 
-def queued(book: Book, requests: Iterable[str]) -> None:
+def queued(queue: DeliveryQueue, requests: Iterable[str]) -> None:
     """Alerts that wait to be sent."""
     for offset, request in enumerate(requests):
-        book.take(transition(request), Place(0, offset))
+        queue.add(transition(request), RecordPosition(0, offset))
 
 
 def letters_of(settings: Settings) -> dict[str, str]:
@@ -125,14 +133,14 @@ def test_foreign_records_cost_a_letter_or_a_count_and_never_the_notifier(setting
         async with hook() as receiver:
             mine = with_notifier(settings, webhook_url=receiver.url)
             create_topics(mine)
-            say(mine, [transition("before")])
+            publish_alerts(mine, [transition("before")])
             with producer(mine.kafka) as sender:
                 for key, value in FOREIGN:
                     sender.send(mine.notifier.log_topic, value, key=key)
                 for value in (b"x" * 900_000, long_id(), b'{"type":"alert.transition"}', b"\xff", b"[" * 5000):
                     sender.send(mine.kafka.alerts_topic, value, key=b"k" * 70_000)
                 sender.flush()
-            say(mine, [transition("after")])
+            publish_alerts(mine, [transition("after")])
             name, labels = "salespulse_notifier_unreadable_records_total", {"receiver": "webhook"}
             for _ in range(2):
                 async with notifying(mine) as registry:
@@ -169,7 +177,7 @@ def test_a_rep_who_has_no_address_costs_one_mail_and_stops_nobody(settings: Sett
             mine = with_notifier(settings, webhook_url=receiver.url, **keys, **address)
             create_topics(mine)
             reps = ["x@[", "", "a b", "\x00", "é", "x\r\nBcc: y", '"', "(", "ann"]
-            say(mine, [transition(f"r{n}", rep_id=rep) for n, rep in enumerate(reps) if rep])
+            publish_alerts(mine, [transition(f"r{n}", rep_id=rep) for n, rep in enumerate(reps) if rep])
             async with notifying(mine) as registry:
                 await until(lambda: mailbox.recipients == ["ann@example.com"], "the one who has an address")
                 await until(lambda: len(receiver.taken) == len(reps) - 1, "all of them by the webhook")
@@ -181,17 +189,19 @@ def test_a_rep_who_has_no_address_costs_one_mail_and_stops_nobody(settings: Sett
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("together", [1, 8])
-def test_a_message_that_cannot_be_composed_costs_itself_and_says_no_secret(settings: Settings, together: int) -> None:
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_a_message_that_cannot_be_composed_costs_itself_and_reveals_no_secret(
+    settings: Settings, batch_size: int
+) -> None:
     async def scenario() -> None:
         mine = with_notifier(settings)
         create_topics(mine)
-        receiver = Memory(Habits(together=together, at_once=4), bad="r5")
+        receiver = MemoryReceiver(DeliveryPolicy(batch_size=batch_size, max_in_flight=4), bad="r5")
         async with running_producer(mine.kafka) as sender:
-            teller = teller_of(mine, receiver, sender)
-            queued(teller.book, [f"r{n}" for n in range(8)])
-            while teller.chosen():
-                await teller.tell()
+            mailer = sender_of(mine, receiver, sender)
+            queued(mailer.queue, [f"r{n}" for n in range(8)])
+            while mailer.next_batches():
+                await mailer.send_due()
         assert sorted(receiver.taken) == [f"r{n}" for n in range(8) if n != 5]
         (detail,) = letters_of(mine).values()
         assert detail.startswith("ZeroDivisionError at test_hostile.py:")
@@ -203,15 +213,15 @@ def test_a_message_that_the_receiver_fails_on_for_ever_is_refused_in_the_end(set
     async def scenario() -> None:
         mine = with_notifier(settings)
         create_topics(mine)
-        receiver = Memory(down="bad")
+        receiver = MemoryReceiver(down="bad")
         async with running_producer(mine.kafka) as sender:
-            teller = teller_of(mine, receiver, sender)
-            queued(teller.book, ["bad"])
+            mailer = sender_of(mine, receiver, sender)
+            queued(mailer.queue, ["bad"])
             for number in range(1, 400):
-                teller.book.take(transition(f"r{number}"), Place(0, number))
-                await teller.tell()
+                mailer.queue.add(transition(f"r{number}"), RecordPosition(0, number))
+                await mailer.send_due()
                 await asyncio.sleep(0.001)
-                if teller.book.first_waiting(0) is None:
+                if mailer.queue.first_waiting(0) is None:
                     break
             assert f"r{number}" in receiver.taken
         (detail,) = letters_of(mine).values()
@@ -220,70 +230,70 @@ def test_a_message_that_the_receiver_fails_on_for_ever_is_refused_in_the_end(set
     asyncio.run(scenario())
 
 
-def test_what_was_sent_while_kafka_took_no_record_is_not_sent_again(settings: Settings) -> None:
+def test_what_was_sent_while_kafka_refused_records_is_not_sent_again(settings: Settings) -> None:
     async def scenario() -> None:
         mine = with_notifier(settings)
         create_topics(mine)
-        receiver = Memory()
+        receiver = MemoryReceiver()
         async with running_producer(mine.kafka) as sender:
-            log = DeafLog(mine.kafka, mine.notifier.log_topic, receiver.name, sender)
-            teller = teller_of(mine, receiver, sender)
-            teller._log = log
+            log = RefusingLog(mine.kafka, mine.notifier.log_topic, receiver.name, sender)
+            mailer = sender_of(mine, receiver, sender)
+            mailer._log = log
             steps = [transition("r1"), transition("r1", "resolved", 2), transition("r2")]
             for _ in range(3):
-                words = teller.begin_again(await log.read())
+                records = mailer.restart(await log.read())
                 for offset, step in enumerate(steps):
-                    teller.book.take(step, Place(0, offset), words.get(step.alert_id))
+                    mailer.queue.add(step, RecordPosition(0, offset), records.get(step.alert_id))
                 with suppress(KafkaError):
-                    await teller.tell()
-                    await teller.tell()
+                    await mailer.send_due()
+                    await mailer.send_due()
             assert sorted(receiver.taken) == ["r1", "r1", "r2"]  # fired, and its end
-            log.deaf = False
-            words = teller.begin_again(await log.read())
+            log.refuses = False
+            records = mailer.restart(await log.read())
             for offset, step in enumerate(steps):
-                teller.book.take(step, Place(0, offset), words.get(step.alert_id))
-            await teller.tell()
+                mailer.queue.add(step, RecordPosition(0, offset), records.get(step.alert_id))
+            await mailer.send_due()
             assert sorted(receiver.taken) == ["r1", "r1", "r2"]
-            memory = await log.read()
-            assert {word.revision for word in memory.words.values()} == {5, 10}
+            contents = await log.read()
+            assert {record.revision for record in contents.records.values()} == {5, 10}
 
     asyncio.run(scenario())
 
 
 def test_an_alert_that_cannot_be_shown_leaves_the_others_alive() -> None:
     async def scenario() -> None:
-        receiver = Memory(Habits(mirrors=True), bad="r3")
-        book = Book(receiver.habits)
+        receiver = MemoryReceiver(DeliveryPolicy(shows_active=True), bad="r3")
+        queue = DeliveryQueue(receiver.policy)
         for offset in range(7):
-            book.recall(transition(f"r{offset}"), Place(0, offset), None)
-        assert await Mirror(receiver, book).keep_alive()
+            queue.add_delivered(transition(f"r{offset}"), RecordPosition(0, offset), None)
+        assert await KeepAlive(receiver, queue).send_due()
         assert sorted(receiver.shown) == [f"r{n}" for n in range(7) if n != 3]
 
     asyncio.run(scenario())
 
 
-def test_a_receiver_whose_task_fails_is_begun_again_and_the_others_go_on(settings: Settings) -> None:
+def test_a_receiver_whose_task_fails_is_restarted_and_the_others_go_on(settings: Settings) -> None:
     async def scenario() -> None:
         mine = with_notifier(settings)
         create_topics(mine)
-        say(mine, [transition("r1")])
-        broken, sound = Memory(), Memory()
+        publish_alerts(mine, [transition("r1")])
+        broken, sound = MemoryReceiver(), MemoryReceiver()
         broken.name = "broken"
         registry = CollectorRegistry()
         stop, clock, redis = asyncio.Event(), Clock(mine.clock), connect(mine.redis)
         async with running_producer(mine.kafka) as sender:
-            holds = Holds(Acks(redis, mine.redis.prefix, Record(), clock.now_us), clock.now_us, 365, lambda _: None)
+            holds = ActiveHolds(HoldStore(redis, mine.redis.prefix, Record(), clock.now_us), clock.now_us, 365)
             await holds.refresh()
-            given = Given(mine, clock, holds, NotifierMetrics(registry, ["broken", "memory"]), sender)
-            # What a receiver of ours would never do: its habits cannot be read.
-            broken.habits = None  # type: ignore[assignment]
-            tasks = [asyncio.create_task(_keep_delivering(each, given, stop)) for each in (broken, sound)]
+            shared = NotifierDependencies(mine, clock, holds, NotifierMetrics(registry, ["broken", "memory"]), sender)
+            # What a receiver of ours would never do: its policy cannot be read.
+            broken.policy = None  # type: ignore[assignment]
+            tasks = [asyncio.create_task(_keep_delivering(each, shared, stop)) for each in (broken, sound)]
             labels = {"receiver": "broken"}
             await until(
                 lambda: registry.get_sample_value("salespulse_notifier_restarts_total", labels) == 1, "a restart"
             )
             await until(lambda: sound.taken == ["r1"], "the other receiver's alert")
-            broken.habits = EVERY
+            broken.policy = EVERY
             await until(lambda: broken.taken == ["r1"], "its own, once it can")
             stop.set()
             await asyncio.gather(*tasks)
@@ -302,7 +312,7 @@ def test_killed_again_and_again_it_repeats_no_end_beyond_the_round_under_way(
             mine = with_notifier(settings, webhook_url=receiver.url)
             create_topics(mine)
             steps = [step for n in range(each) for step in (transition(f"r{n}"), transition(f"r{n}", "resolved", 2))]
-            say(mine, steps)
+            publish_alerts(mine, steps)
             for number in range(kills):
                 with started(mine, tmp_path, number) as notifier:
                     wanted = 2 * each * (number + 1) // (kills + 1)
@@ -311,9 +321,9 @@ def test_killed_again_and_again_it_repeats_no_end_beyond_the_round_under_way(
                     notifier.kill()
             with started(mine, tmp_path, kills):
                 await until(lambda: keys_of(receiver.taken) == 2 * each, "all of them")
-                say(mine, [transition("last")])
+                publish_alerts(mine, [transition("last")])
                 await until(lambda: receiver.states("last"), "what came last")
-            assert len(receiver.taken) - keys_of(receiver.taken) <= kills * AT_ONCE
+            assert len(receiver.taken) - keys_of(receiver.taken) <= kills * MAX_IN_FLIGHT
 
     asyncio.run(scenario())
 
@@ -338,18 +348,18 @@ def test_a_notifier_that_wakes_after_its_session_sends_nothing_that_its_successo
         async with hook(answer) as receiver:
             mine = with_notifier(settings, webhook_url=receiver.url)
             create_topics(mine)
-            say(mine, [transition(f"r{n}") for n in range(each)])
+            publish_alerts(mine, [transition(f"r{n}") for n in range(each)])
             with started(mine, tmp_path, 1) as asleep:
-                await until(lambda: len(receiver.taken) > AT_ONCE, "the first round")
+                await until(lambda: len(receiver.taken) > MAX_IN_FLIGHT, "the first round")
                 asleep.send(signal.SIGSTOP)
                 slow = False
                 with started(mine, tmp_path, 2) as awake:
                     await until(lambda: keys_of(receiver.taken) == each, "the rest, by the second")
                     awake.raise_if_ended()
                     asleep.send(signal.SIGCONT)
-                    say(mine, [transition("last")])
+                    publish_alerts(mine, [transition("last")])
                     await until(lambda: receiver.states("last"), "what came last")
                     assert asleep.stop() == 0
-            assert len(receiver.taken) - keys_of(receiver.taken) <= 2 * AT_ONCE
+            assert len(receiver.taken) - keys_of(receiver.taken) <= 2 * MAX_IN_FLIGHT
 
     asyncio.run(scenario())

@@ -26,7 +26,7 @@ from processors.kafka.bulk_producer import produce
 from processors.kafka.pacing import Steady
 from processors.kafka.timed_messages import from_messages
 from processors.kafka.topics import ensure_topics
-from processors.notifier.webhook import AT_ONCE
+from processors.notifier.receivers.webhook import MAX_IN_FLIGHT
 from schemas.events import ActivityLogged, Event, RequestAnswered, RequestOpened
 from tests.integration.stack import Worker, wait_until, worker
 from tests.notifier.world import started, with_notifier
@@ -83,9 +83,9 @@ class Story:
     def _somebody(self) -> str:
         return random.choice(list(self.opened_us)[-200:] or ["nobody"])
 
-    def passed(self) -> "Told":
-        """Request, level and state of what must be told, once each."""
-        wanted: Told = Counter()
+    def passed(self) -> "SentCounts":
+        """Request, level and state of what must be sent, once each."""
+        wanted: SentCounts = Counter()
         for request, opened_us in self.opened_us.items():
             answered_us = self.answered_us.get(request)
             for level, seconds in LEVELS.items():
@@ -98,7 +98,7 @@ class Story:
 @pytest.mark.parametrize(
     ("kills", "longest"), [(4, 4.0), pytest.param(20, 9.0, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
 )
-def test_killed_at_random_moments_every_passed_deadline_is_told_exactly_once(
+def test_killed_at_random_moments_every_passed_deadline_is_sent_exactly_once(
     settings: Settings, tmp_path: Path, kills: int, longest: float
 ) -> None:
     with postbox() as box, ExitStack() as running:
@@ -111,19 +111,19 @@ def test_killed_at_random_moments_every_passed_deadline_is_told_exactly_once(
         story.over.set()
         sending.join()
         wanted = story.passed()
-        heard = Heard(box)
-        wait_until(lambda: wanted.keys() <= heard.so_far().keys(), "every passed deadline", life.worker, seconds=240)
-        wait_until(life.has_told_all, "the end of the topic", life.worker)
-        assert_once(heard.so_far(), wanted)
-        assert len(box.letters) - heard.so_far().total() <= kills * AT_ONCE
+        received = Received(box)
+        wait_until(lambda: wanted.keys() <= received.so_far().keys(), "every passed deadline", life.worker, seconds=240)
+        wait_until(life.has_sent_all, "the end of the topic", life.worker)
+        assert_once(received.so_far(), wanted)
+        assert len(box.letters) - received.so_far().total() <= kills * MAX_IN_FLIGHT
 
 
-Told = Counter[tuple[str, str, str]]
-"""Request, level and state, and how often that was told."""
+SentCounts = Counter[tuple[str, str, str]]
+"""Request, level and state, and how often that was asked."""
 
 
-def assert_once(found: Told, wanted: Told) -> None:
-    """What was to be told was told once, and nothing else; a warning before it may be left out."""
+def assert_once(found: SentCounts, wanted: SentCounts) -> None:
+    """Whatever was due was sent once, and nothing else; a warning before it may be left out."""
     warned = {key: count for key, count in found.items() if key[2] == "at_risk"}
     assert max(warned.values()) == 1
     early = {key for key in found if key[2] == "resolved" and key not in wanted}
@@ -132,27 +132,27 @@ def assert_once(found: Told, wanted: Told) -> None:
     assert len(wanted) > 100
 
 
-class Heard:
-    """What a receiver heard that drops repetitions of a key. Each letter is looked at once."""
+class Received:
+    """What a receiver gets that drops repetitions of a key. Each letter is looked at once."""
 
     def __init__(self, box: Postbox) -> None:
         self._box = box
         self._read = 0
         self._keys: set[str] = set()
-        self._told: Told = Counter()
+        self._counts: SentCounts = Counter()
 
-    def so_far(self) -> Told:
+    def so_far(self) -> SentCounts:
         """Everything up to now."""
         for letter in self._box.letters[self._read :]:
             self._read += 1
             if letter.headers["Idempotency-Key"] not in self._keys:
                 self._keys.add(letter.headers["Idempotency-Key"])
-                self._told[letter.body["request_id"], letter.body["level"], letter.body["state"]] += 1
-        return self._told
+                self._counts[letter.body["request_id"], letter.body["level"], letter.body["state"]] += 1
+        return self._counts
 
 
 class Life:
-    """A worker and a notifier that are begun again as often as they are killed."""
+    """A worker and a notifier that are restarted as often as they are killed."""
 
     def __init__(self, settings: Settings, directory: Path, running: ExitStack) -> None:
         ensure_topics(settings)
@@ -178,7 +178,7 @@ class Life:
             self.notifier.kill()
             self.notifier = self._new_notifier()
 
-    def has_told_all(self) -> bool:
+    def has_sent_all(self) -> bool:
         """Whether the notifier is done with every record of its topic."""
         self.notifier.raise_if_ended()
         page = Page(get(self._settings.notifier.metrics_port, "/metrics") or "")
@@ -195,9 +195,9 @@ class Life:
 def _settings(settings: Settings, box: Postbox, directory: Path) -> Settings:
     path = directory / "policy.toml"
     path.write_text(POLICY, encoding="utf-8")
-    told_to = with_notifier(settings, webhook_url=f"{box.url}/hook")
+    with_webhook = with_notifier(settings, webhook_url=f"{box.url}/hook")
     return msgspec.structs.replace(
-        told_to,
-        notifier=msgspec.structs.replace(told_to.notifier, metrics_port=free_port()),
+        with_webhook,
+        notifier=msgspec.structs.replace(with_webhook.notifier, metrics_port=free_port()),
         policy=msgspec.structs.replace(settings.policy, path=path),
     )

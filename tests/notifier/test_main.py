@@ -16,14 +16,24 @@ from config.values import Secret
 from processors.dev.process import free_port
 from processors.dev.scrape import get
 from processors.kafka.producer import producer
-from processors.notifier.main import receivers_of, run_notifier
+from processors.notifier.main import run_notifier
+from processors.notifier.receivers.configured import configured_receivers
 from schemas.errors import ConfigError, Unavailable
-from tests.notifier.world import create_topics, hook, records_of, say, started, transition, until, with_notifier
+from tests.notifier.world import (
+    create_topics,
+    hook,
+    publish_alerts,
+    records_of,
+    started,
+    transition,
+    until,
+    with_notifier,
+)
 
 
-def test_with_nobody_to_tell_it_refuses_to_start() -> None:
+def test_without_a_receiver_it_refuses_to_start() -> None:
     with pytest.raises(
-        ConfigError, match=r"nobody to tell.*alertmanager_urls, webhook_url, slack_url_file, email_host"
+        ConfigError, match=r"no receiver is configured.*alertmanager_urls, webhook_url, slack_url_file, email_host"
     ):
         run_notifier(Settings())
 
@@ -38,7 +48,7 @@ def test_every_address_switches_its_receiver_on() -> None:
         email_to="c@d",
         digest_minutes=5,
     )
-    receivers = receivers_of(settings, Clock(ClockSettings()))
+    receivers = configured_receivers(settings, Clock(ClockSettings()))
     assert [receiver.name for receiver in receivers] == [
         "alertmanager",
         "alertmanager-2",
@@ -46,12 +56,12 @@ def test_every_address_switches_its_receiver_on() -> None:
         "slack",
         "email",
     ]
-    assert [receiver.habits.digest_seconds for receiver in receivers] == [0, 0, 0, 300, 300]
+    assert [receiver.policy.digest_seconds for receiver in receivers] == [0, 0, 0, 300, 300]
 
 
-def test_a_slack_file_that_holds_no_address_is_told_without_what_it_holds() -> None:
+def test_a_slack_file_that_holds_no_address_is_reported_without_what_it_holds() -> None:
     with pytest.raises(ConfigError, match=r"notifier\.slack_url_file") as caught:
-        receivers_of(NotifierSettings(slack_url=Secret("hush")), Clock(ClockSettings()))
+        configured_receivers(NotifierSettings(slack_url=Secret("hush")), Clock(ClockSettings()))
     assert "hush" not in str(caught.value)
 
 
@@ -74,7 +84,7 @@ def test_settings_that_cannot_be_are_named(keys: dict[str, str], wrong: str) -> 
     assert "word" not in str(caught.value).replace("password", "")
 
 
-def test_a_taken_port_and_missing_topics_are_told_in_one_line(settings: Settings) -> None:
+def test_a_taken_port_and_missing_topics_are_reported_in_one_line(settings: Settings) -> None:
     mine = with_notifier(settings, webhook_url="http://127.0.0.1:1/")
     with pytest.raises(Unavailable, match=r"has no topic .*`salespulse topics` creates them"):
         run_notifier(mine)
@@ -84,14 +94,14 @@ def test_a_taken_port_and_missing_topics_are_told_in_one_line(settings: Settings
             run_notifier(msgspec.structs.replace(mine, notifier=notifier))
 
 
-def test_it_serves_its_metrics_and_stops_in_good_order_when_told_to(settings: Settings, tmp_path: Path) -> None:
+def test_it_serves_its_metrics_and_stops_in_good_order_on_a_signal(settings: Settings, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with hook() as receiver:
             mine = with_notifier(settings, webhook_url=receiver.url)
             port = free_port()
             mine = msgspec.structs.replace(mine, notifier=msgspec.structs.replace(mine.notifier, metrics_port=port))
             create_topics(mine)
-            say(mine, [transition("r1")])
+            publish_alerts(mine, [transition("r1")])
             with started(mine, tmp_path) as notifier:
                 await until(lambda: receiver.taken or notifier.exit_code is not None, "the message")
                 notifier.raise_if_ended()
@@ -107,22 +117,22 @@ def test_it_serves_its_metrics_and_stops_in_good_order_when_told_to(settings: Se
     asyncio.run(scenario())
 
 
-def test_a_second_one_joins_and_takes_over_without_telling_again(settings: Settings, tmp_path: Path) -> None:
+def test_a_second_one_joins_and_takes_over_without_sending_again(settings: Settings, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with hook() as receiver:
             mine = with_notifier(settings, webhook_url=receiver.url)
             create_topics(mine, partitions=4)
-            say(mine, [transition(f"a{n}") for n in range(100)])
+            publish_alerts(mine, [transition(f"a{n}") for n in range(100)])
             with started(mine, tmp_path, 1) as first:
                 await until(lambda: len(receiver.taken) >= 50 or first.exit_code is not None, "some by the first")
                 with started(mine, tmp_path, 2) as second:
                     for number in range(10):
-                        say(mine, [transition(f"b{number}-{n}") for n in range(20)])
-                        told = 100 + 20 * (number + 1)
-                        await until(lambda: len(receiver.taken) >= told, "all so far")  # noqa: B023
+                        publish_alerts(mine, [transition(f"b{number}-{n}") for n in range(20)])
+                        wanted = 100 + 20 * (number + 1)
+                        await until(lambda: len(receiver.taken) >= wanted, "all so far")  # noqa: B023
                     first.send(signal.SIGTERM)
                     await until(lambda: first.exit_code is not None, "the end of the first")
-                    say(mine, [transition(f"c{n}") for n in range(100)])
+                    publish_alerts(mine, [transition(f"c{n}") for n in range(100)])
                     await until(lambda: len(receiver.taken) >= 400, "all by the second")
                     second.raise_if_ended()
             keys = [message["key"] for message in receiver.taken]
@@ -141,7 +151,7 @@ def test_a_record_that_is_no_transition_goes_to_the_dead_letters(settings: Setti
                 bad: list[Any] = [b"{", b'{"alert_id": 1}', b"\xff", deep, None]
                 for value in bad:
                     sender.send(mine.kafka.alerts_topic, value, key=b"k")
-            say(mine, [transition("good")])
+            publish_alerts(mine, [transition("good")])
             with started(mine, tmp_path) as notifier:
                 await until(lambda: receiver.taken or notifier.exit_code is not None, "the good one")
                 assert await asyncio.to_thread(notifier.stop) == 0

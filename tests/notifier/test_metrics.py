@@ -1,4 +1,4 @@
-"""What the notifier says about itself before anything happened."""
+"""The notifier's metrics before anything happened."""
 
 from math import isnan
 
@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from processors.notifier.metrics import NotifierMetrics
 
 
-def test_before_anything_happened_kafka_has_not_answered_and_nothing_is_said_of_redis() -> None:
+def test_before_anything_happened_kafka_has_not_answered_and_redis_is_unknown() -> None:
     registry = CollectorRegistry()
     NotifierMetrics(registry, ["slack"])
 

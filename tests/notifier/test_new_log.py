@@ -1,4 +1,4 @@
-"""The topic of transitions was made anew: receivers are told what is new in it, and nothing twice."""
+"""The alerts topic was created again: receivers get what is new in it, and nothing twice."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import pytest
 
 from config.settings import Settings
 from processors.kafka.admin import admin_client
-from tests.notifier.world import Hook, create_topics, hook, notifying, say, transition, until, with_notifier
+from tests.notifier.world import Hook, create_topics, hook, notifying, publish_alerts, transition, until, with_notifier
 
 
 def remake_alerts(settings: Settings) -> None:
@@ -22,7 +22,7 @@ def requests(receiver: Hook) -> list[str]:
 
 
 @pytest.mark.parametrize("count", [2, 9], ids=["shorter than what was committed", "longer"])
-def test_a_topic_made_anew_while_the_notifier_was_away_is_told_from_its_beginning(
+def test_a_topic_created_again_while_the_notifier_was_away_is_sent_from_its_beginning(
     settings: Settings, count: int
 ) -> None:
     async def scenario() -> None:
@@ -30,32 +30,32 @@ def test_a_topic_made_anew_while_the_notifier_was_away_is_told_from_its_beginnin
             mine = with_notifier(settings, webhook_url=receiver.url)
             create_topics(mine)
             async with notifying(mine):
-                say(mine, [transition(f"old{n}") for n in range(5)])
+                publish_alerts(mine, [transition(f"old{n}") for n in range(5)])
                 await until(lambda: len(receiver.taken) == 5, "the old ones")
             remake_alerts(mine)
-            # A worker repeats what is still true: it was told already.
-            say(mine, [transition("old0"), *[transition(f"new{n}") for n in range(count)]])
+            # A worker repeats what is still true: it was asked already.
+            publish_alerts(mine, [transition("old0"), *[transition(f"new{n}") for n in range(count)]])
             async with notifying(mine):
                 await until(lambda: len(receiver.taken) == 5 + count, "the new ones")
             assert requests(receiver) == sorted([f"old{n}" for n in range(5)] + [f"new{n}" for n in range(count)])
             async with notifying(mine):
-                say(mine, [transition("last")])
+                publish_alerts(mine, [transition("last")])
                 await until(lambda: "last" in requests(receiver), "the last one")
             assert len(receiver.taken) == 6 + count
 
     asyncio.run(scenario())
 
 
-def test_a_topic_made_anew_while_the_notifier_runs_is_told_from_its_beginning(settings: Settings) -> None:
+def test_a_topic_created_again_while_the_notifier_runs_is_sent_from_its_beginning(settings: Settings) -> None:
     async def scenario() -> None:
         async with hook() as receiver:
             mine = with_notifier(settings, webhook_url=receiver.url)
             create_topics(mine)
             async with notifying(mine):
-                say(mine, [transition(f"old{n}") for n in range(5)])
+                publish_alerts(mine, [transition(f"old{n}") for n in range(5)])
                 await until(lambda: len(receiver.taken) == 5, "the old ones")
                 remake_alerts(mine)
-                say(mine, [transition(f"new{n}") for n in range(9)])
+                publish_alerts(mine, [transition(f"new{n}") for n in range(9)])
                 await until(lambda: len(receiver.taken) == 14, "the new ones")
             assert requests(receiver) == sorted([f"old{n}" for n in range(5)] + [f"new{n}" for n in range(9)])
 

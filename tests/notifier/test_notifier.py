@@ -1,4 +1,4 @@
-"""The notifier on a real broker and a real Redis: told once, in order, and nobody waits for another."""
+"""The notifier on a real broker and a real Redis: alerts are sent once, in order, and no receiver waits for another."""
 
 import asyncio
 import random
@@ -15,8 +15,8 @@ from tests.notifier.world import (
     create_topics,
     hook,
     notifying,
+    publish_alerts,
     records_of,
-    say,
     started,
     transition,
     until,
@@ -25,13 +25,13 @@ from tests.notifier.world import (
 
 
 def sent(registry: CollectorRegistry, receiver: str, result: str = "sent") -> float:
-    """How many notices had this result."""
+    """How many notifications had this result."""
     labels = {"receiver": receiver, "result": result}
     return registry.get_sample_value("salespulse_notifications_total", labels) or 0.0
 
 
 def skipped(registry: CollectorRegistry, receiver: str, reason: str) -> float:
-    """How many transitions were not told for this reason."""
+    """How many transitions were not sent for this reason."""
     labels = {"receiver": receiver, "reason": reason}
     return registry.get_sample_value("salespulse_notifications_skipped_total", labels) or 0.0
 
@@ -42,8 +42,12 @@ def test_every_transition_reaches_the_webhook_once_and_in_order(settings: Settin
             mine = with_notifier(settings, webhook_url=receiver.url)
             create_topics(mine)
             async with notifying(mine) as registry:
-                say(mine, [transition("r1", "at_risk"), transition("r2", "fired"), transition("r1", "fired")])
-                say(mine, [transition("r1", "fired"), transition("r1", "resolved", 2), transition("r1", "at_risk")])
+                publish_alerts(
+                    mine, [transition("r1", "at_risk"), transition("r2", "fired"), transition("r1", "fired")]
+                )
+                publish_alerts(
+                    mine, [transition("r1", "fired"), transition("r1", "resolved", 2), transition("r1", "at_risk")]
+                )
                 await until(lambda: receiver.states("r1") == ["at_risk", "fired", "resolved"], "three states")
                 await until(lambda: skipped(registry, "webhook", "duplicate") == 2, "two repetitions")
             assert receiver.states("r2") == ["fired"]
@@ -59,7 +63,7 @@ def test_a_receiver_that_was_down_gets_everything_once_and_in_order(settings: Se
             mine = with_notifier(settings, webhook_url=receiver.url, queue_limit=50)
             create_topics(mine)
             steps = [transition(f"r{n}", state, 2) for state in ("at_risk", "fired", "resolved") for n in range(100)]
-            say(mine, steps)
+            publish_alerts(mine, steps)
             async with notifying(mine) as registry:
                 await until(lambda: sent(registry, "webhook", "failed") >= 3, "three failures")
                 assert not receiver.taken
@@ -84,10 +88,10 @@ def test_a_receiver_that_hangs_delays_no_other(settings: Settings) -> None:
                 settings, webhook_url=quick.url, alertmanager_urls=(hanging.url,), timeout_seconds=30.0
             )
             create_topics(mine)
-            say(mine, [transition("r0")])
+            publish_alerts(mine, [transition("r0")])
             async with notifying(mine):
                 await until(lambda: hanging.seen and quick.taken, "the first of both")
-                say(mine, [transition(f"r{n}") for n in range(1, 50)])
+                publish_alerts(mine, [transition(f"r{n}") for n in range(1, 50)])
                 await until(lambda: len(quick.taken) == 50, "all of the quick one", 5)
                 assert len(hanging.seen) == 1
                 forever.set()
@@ -95,7 +99,7 @@ def test_a_receiver_that_hangs_delays_no_other(settings: Settings) -> None:
     asyncio.run(scenario())
 
 
-def test_killed_at_any_moment_it_tells_nobody_twice_but_for_the_round_under_way(
+def test_killed_at_any_moment_it_sends_nothing_twice_but_the_round_under_way(
     settings: Settings, tmp_path: Path
 ) -> None:
     rounds, each = 2, 300
@@ -105,7 +109,7 @@ def test_killed_at_any_moment_it_tells_nobody_twice_but_for_the_round_under_way(
             mine = with_notifier(settings, webhook_url=receiver.url)
             create_topics(mine)
             for number in range(rounds):
-                say(mine, [transition(f"r{number}-{n}") for n in range(each)])
+                publish_alerts(mine, [transition(f"r{number}-{n}") for n in range(each)])
                 with started(mine, tmp_path, number) as notifier:
                     wanted = number * each + random.randint(1, each - 1)
                     await until(lambda: len(receiver.taken) >= wanted or notifier.exit_code is not None, "some")  # noqa: B023
@@ -114,8 +118,8 @@ def test_killed_at_any_moment_it_tells_nobody_twice_but_for_the_round_under_way(
             with started(mine, tmp_path, rounds) as notifier:
                 await until(lambda: len({message["key"] for message in receiver.taken}) == rounds * each, "all")
                 notifier.raise_if_ended()
-                say(mine, [transition(f"r{number}-{n}") for number in range(rounds) for n in range(each)])
-                say(mine, [transition("last")])
+                publish_alerts(mine, [transition(f"r{number}-{n}") for number in range(rounds) for n in range(each)])
+                publish_alerts(mine, [transition("last")])
                 await until(lambda: receiver.states("last"), "what came after the repetitions")
             keys = [message["key"] for message in receiver.taken]
             assert len(keys) - len(set(keys)) <= rounds * 16
@@ -129,10 +133,10 @@ def test_a_restart_in_good_order_repeats_nothing(settings: Settings) -> None:
             mine = with_notifier(settings, webhook_url=receiver.url)
             create_topics(mine)
             for number in range(3):
-                say(mine, [transition(f"r{number}-{n}") for n in range(20)])
+                publish_alerts(mine, [transition(f"r{number}-{n}") for n in range(20)])
                 async with notifying(mine):
                     await until(lambda: len(receiver.taken) >= (number + 1) * 20, "this round's")  # noqa: B023
-            say(mine, [transition("r0-0", "resolved", 2)])
+            publish_alerts(mine, [transition("r0-0", "resolved", 2)])
             async with notifying(mine):
                 await until(lambda: receiver.states("r0-0") == ["fired", "resolved"], "the end of an early one")
             assert len(receiver.seen) == 61
@@ -145,7 +149,7 @@ def test_what_a_receiver_refuses_goes_to_the_dead_letters_and_the_rest_goes_on(s
         async with hook(lambda message: 422 if message["request_id"] == "bad" else 200) as receiver:
             mine = with_notifier(settings, webhook_url=receiver.url)
             create_topics(mine)
-            say(mine, [transition("bad"), transition("good"), transition("bad", "resolved", 2)])
+            publish_alerts(mine, [transition("bad"), transition("good"), transition("bad", "resolved", 2)])
             async with notifying(mine) as registry:
                 await until(lambda: sent(registry, "webhook", "rejected") == 2, "two refusals")
                 await until(lambda: receiver.states("good"), "the good one")
@@ -160,22 +164,22 @@ def test_what_a_receiver_refuses_goes_to_the_dead_letters_and_the_rest_goes_on(s
     asyncio.run(scenario())
 
 
-def test_a_new_receiver_is_told_from_now_on(settings: Settings) -> None:
+def test_a_new_receiver_gets_alerts_from_now_on(settings: Settings) -> None:
     async def scenario() -> None:
         async with hook() as receiver:
             mine = with_notifier(settings, webhook_url=receiver.url)
             create_topics(mine)
             yesterday = transition("old").opened_us - 86_400_000_000
-            say(mine, [transition("old", opened_us=yesterday), transition("new")])
+            publish_alerts(mine, [transition("old", opened_us=yesterday), transition("new")])
             async with notifying(mine):
                 await until(lambda: receiver.states("new"), "the new one")
-                say(mine, [transition("old", "resolved", 2, opened_us=yesterday)])
+                publish_alerts(mine, [transition("old", "resolved", 2, opened_us=yesterday)])
                 await until(lambda: receiver.states("old") == ["resolved"], "what happens to the old one from now on")
 
     asyncio.run(scenario())
 
 
-def test_it_tells_that_kafka_is_away_and_goes_on_when_it_is_back(settings: Settings, tmp_path: Path) -> None:
+def test_it_shows_that_kafka_is_away_and_goes_on_when_it_is_back(settings: Settings, tmp_path: Path) -> None:
     async def scenario(broker: EmbeddedBroker) -> None:
         kafka = msgspec.structs.replace(settings.kafka, bootstrap=broker.bootstrap)
         async with hook() as receiver:
@@ -184,11 +188,11 @@ def test_it_tells_that_kafka_is_away_and_goes_on_when_it_is_back(settings: Setti
             async with notifying(mine) as registry:
                 await until(lambda: registry.get_sample_value("salespulse_kafka_up") == 1, "Kafka answers")
                 broker.process.send(signal.SIGSTOP)
-                await until(lambda: registry.get_sample_value("salespulse_kafka_up") == 0, "it tells of Kafka")
+                await until(lambda: registry.get_sample_value("salespulse_kafka_up") == 0, "Kafka is away")
 
                 broker.process.send(signal.SIGCONT)
                 await until(lambda: registry.get_sample_value("salespulse_kafka_up") == 1, "Kafka is back")
-                await asyncio.to_thread(say, mine, [transition("r1")])
+                await asyncio.to_thread(publish_alerts, mine, [transition("r1")])
                 await until(lambda: receiver.taken, "the message")
 
     with embedded_broker(tmp_path) as broker:

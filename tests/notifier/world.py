@@ -1,4 +1,4 @@
-"""A notifier in this process or in one of its own, its topics, and receivers that do as a test says."""
+"""A notifier in this process or in one of its own, its topics, and receivers that do what a test wants."""
 
 import asyncio
 import contextlib
@@ -24,8 +24,9 @@ from processors.dev.process import ChildProcess
 from processors.kafka.admin import admin_client
 from processors.kafka.producer import producer
 from processors.kafka.topic_reader import consumer
-from processors.notifier.main import notify, receivers_of
+from processors.notifier.main import notify
 from processors.notifier.metrics import NotifierMetrics
+from processors.notifier.receivers.configured import configured_receivers
 from schemas.alerts import State, Transition
 
 DEADLINE_SECONDS = 60.0
@@ -94,7 +95,7 @@ def create_topics(settings: Settings, partitions: int = 1) -> None:
         admin.wait_for_topics(list(topics), timeout_ms=30_000)
 
 
-def say(settings: Settings, transitions: Iterable[Transition]) -> None:
+def publish_alerts(settings: Settings, transitions: Iterable[Transition]) -> None:
     """What a worker does: transitions onto their topic, keyed by alert_id."""
     encode = msgspec.json.encode
     with producer(settings.kafka) as sender:
@@ -113,7 +114,7 @@ def records_of(settings: Settings, topic: str) -> list[Any]:
 
 @dataclass
 class Hook:
-    """A receiver over HTTP: keeps what it took, and answers as it is told to."""
+    """A receiver over HTTP: keeps what it accepted, and answers as a test wants."""
 
     answer: Callable[[dict[str, Any]], int | Awaitable[int]] = lambda _: 200
     """From a message, the status to answer with."""
@@ -133,7 +134,7 @@ class Hook:
             status = await status
         if 200 <= status < 300:
             self.taken.append(message)
-        return web.Response(status=status, text="as told")
+        return web.Response(status=status, text="as asked")
 
     def states(self, request: str) -> list[str]:
         """The states of a request's alert that it took, in order."""
@@ -163,7 +164,7 @@ async def hook(
 async def notifying(settings: Settings, clock: Clock | None = None) -> AsyncIterator[CollectorRegistry]:
     """A notifier in this process for the length of a block, stopped in good order; gives its metrics."""
     clock = clock or Clock(settings.clock)
-    receivers = receivers_of(settings.notifier, clock)
+    receivers = configured_receivers(settings.notifier, clock)
     registry = CollectorRegistry()
     metrics = NotifierMetrics(registry, [receiver.name for receiver in receivers])
     stop = asyncio.Event()

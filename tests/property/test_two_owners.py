@@ -19,8 +19,8 @@ from processors.agents import publishing
 from processors.agents.lease import Lease
 from processors.agents.ownership import Ownership
 from processors.agents.publishing import Publisher
-from processors.sinks.read_model import ReadModel
-from processors.sinks.redis_client import Connection, connect
+from processors.read_model.redis_connection import RedisConnection, connect
+from processors.read_model.writer import ReadModelWriter
 from tests.agents.workbench import CLOCK_US, DIRECTORY, TOPIC, IntakeHarness
 from tests.story import activity
 
@@ -59,7 +59,7 @@ class Unaware(Lease):
 class Gated:
     """A connection each of whose calls waits until it is let through."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: RedisConnection) -> None:
         self.calls = 0
         self.waits = asyncio.Event()
         """Its owner waits for the next step, or is done."""
@@ -110,7 +110,7 @@ class Owner:
         for number in range(position):
             self._read(number)
         ownership = Ownership(Unaware(name, coordinator), self.harness.logs)
-        model = ReadModel(gated, PREFIX, name)
+        model = ReadModelWriter(gated, PREFIX, name)
         self._publisher = Publisher(self.harness.partitions, DIRECTORY, model, self.harness.metrics, ownership)
 
     def _read(self, number: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 import yaml
 
-from processors.notifier.alertmanager import labels
+from processors.notifier.receivers.alertmanager import labels
 from tests.notifier.world import transition
 from tests.rules.programs import ALERTMANAGER, program, run
 from tests.rules.test_prometheus_rules import ALERTS, Rule
@@ -63,7 +63,7 @@ def test_no_rule_reaches_the_receiver_of_pushed_alerts() -> None:
 
 
 def test_inhibitions_name_alerts_that_exist() -> None:
-    """A misspelled name would silence nothing, and nobody would notice."""
+    """A misspelled name would silence nothing, and nobody would notification."""
     names = {rule["alert"] for rule in ALERTS}
     for inhibition in yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))["inhibit_rules"]:
         for matcher in [*inhibition["source_matchers"], *inhibition["target_matchers"]]:
