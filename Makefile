@@ -40,7 +40,7 @@ test-compiled: compile  ## the core's tests and property tests on the compiled c
 
 test-kafka: $(STAMP)  ## the integration tests on Apache Kafka (needs Java 17 and Maven)
 	@command -v mvn >/dev/null && command -v java >/dev/null || { echo "make test-kafka needs Java 17 and Maven (mvn) on PATH: install them, or run make test" >&2; exit 1; }
-	SALESPULSE_TEST_BROKER=kafka $(BIN)/python -m pytest tests/integration tests/kafka tests/hostile tests/ingest/test_topics.py tests/commands/test_check.py -m "not slow and not browser" $(ARGS)
+	SALESPULSE_TEST_BROKER=kafka $(BIN)/python -m pytest tests/integration tests/apache_kafka tests/hostile tests/kafka/test_topics.py tests/commands/test_check.py -m "not slow and not browser" $(ARGS)
 
 test-hostile: $(STAMP)  ## a million hostile records through a worker, on the embedded broker and on Apache Kafka (needs Java 17 and Maven)
 	SALESPULSE_HOSTILE_RECORDS=1000000 $(BIN)/python -m pytest -n 0 tests/hostile $(ARGS)
@@ -111,6 +111,6 @@ lock:  ## compile the lock files again (needs uv)
 	echo cyclonedx-bom | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/sbom.lock -
 
 clean:  ## remove build products
-	rm -rf $(VENV) *__mypyc.*.so processors/core/*.so processors/core/*/*.so processors/core/compiled.sha256 build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/kafka/target
+	rm -rf $(VENV) *__mypyc.*.so processors/core/*.so processors/core/*/*.so processors/core/compiled.sha256 build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/apache_kafka/target
 
 .PHONY: help install demo compile pure test test-compiled test-kafka test-hostile test-chaos test-browser test-long check format schemas docs dashboards dashboards-preview slim-lock bench sbom lock clean

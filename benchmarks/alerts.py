@@ -30,7 +30,7 @@ from config.settings import Settings
 from processors.core.time.instants import HOUR_US, SECOND_US, moment
 from processors.dev.metrics_page import MetricsPage
 from processors.dev.process import ChildProcess
-from processors.ingest.outgoing import from_messages
+from processors.kafka.timed_messages import from_messages
 from processors.read_model.keys import ReadModelKeys
 from schemas.alerts import Transition
 from schemas.events import RequestOpened

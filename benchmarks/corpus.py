@@ -15,8 +15,8 @@ import msgspec
 
 from processors.core.time.instants import instant_us
 from processors.ingest.faults import Faults, with_faults
-from processors.ingest.outgoing import Outgoing, from_events
 from processors.ingest.simulator.simulator import Simulator
+from processors.kafka.timed_messages import TimedMessage, from_events
 from schemas.codec import decode_event
 from schemas.events import RepUpdated
 
@@ -48,7 +48,7 @@ class Corpus:
             for line in islice(lines, self.events if most is None else min(most, self.events)):
                 yield line[:-1]
 
-    def outgoing(self, most: int | None = None) -> Iterator[Outgoing]:
+    def outgoing(self, most: int | None = None) -> Iterator[TimedMessage]:
         """The messages with their keys, ready to be produced."""
         return ((0, _key_of(value).customer_id.encode(), value) for value in self.values(most))
 
@@ -82,7 +82,7 @@ def cache_directory() -> Path:
     return Path(told) if told else caches / "salespulse-benchmarks"
 
 
-def _messages() -> Iterator[Outgoing]:
+def _messages() -> Iterator[TimedMessage]:
     return with_faults(from_events(Simulator(SEED, START_US, reps=REPS).timed()), FAULTS, SEED)
 
 

@@ -11,7 +11,7 @@ import msgspec
 from benchmarks.machine import resident_mib
 from benchmarks.mix import with_worker_gc
 from processors.agents.journal import Journal
-from processors.agents.parts import Part
+from processors.agents.partitions import OwnedPartition
 from processors.core.ledger.ledger import Ledger
 from processors.core.ledger.retention import Retention
 from processors.core.state.directory import Directory
@@ -78,9 +78,9 @@ def measure(count: int) -> Footprint:
     return Footprint(count, mib, recovered - started, time.process_time() - recovered)
 
 
-def _part() -> Part:
+def _part() -> OwnedPartition:
     ledger = Ledger(DEFAULT_POLICY, Directory(), Retention())
-    return Part(0, "crm.events/0", ledger, Journal(1))
+    return OwnedPartition(0, "crm.events/0", ledger, Journal(1))
 
 
 @click.command()

@@ -22,8 +22,8 @@ from config.clock import wall_us
 from config.settings import Settings
 from processors.core.time.instants import moment
 from processors.dev.metrics_page import get
-from processors.ingest.outgoing import from_messages
-from processors.ingest.produce import produce
+from processors.kafka.bulk_producer import produce
+from processors.kafka.timed_messages import from_messages
 from schemas.errors import Unavailable
 from schemas.events import ActivityLogged, RepUpdated
 

@@ -9,8 +9,9 @@ from benchmarks.corpus import Corpus, corpus
 from config.clock import wall_us
 from config.settings import Settings
 from processors.core.time.instants import SECOND_US, moment
-from processors.ingest.outgoing import Outgoing, Steady, from_messages
-from processors.ingest.produce import produce
+from processors.kafka.bulk_producer import produce
+from processors.kafka.pacing import Steady
+from processors.kafka.timed_messages import TimedMessage, from_messages
 from schemas.codec import parse_event
 from schemas.events import Event
 
@@ -51,7 +52,7 @@ class Load:
         except Exception as error:  # noqa: BLE001 - it is raised again by whoever ends the load
             self._failure = error
 
-    def _outgoing(self) -> Iterator[Outgoing]:
+    def _outgoing(self) -> Iterator[TimedMessage]:
         return from_messages(self._live())
 
     def _live(self) -> Iterator[Event]:

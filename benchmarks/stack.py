@@ -26,9 +26,9 @@ from processors.dev.broker import EmbeddedBroker, embedded_broker
 from processors.dev.metrics_page import MetricsPage, metrics
 from processors.dev.process import ChildProcess, free_port
 from processors.dev.redis_server import EmbeddedRedis, embedded_redis
-from processors.ingest.outgoing import Outgoing, from_messages
-from processors.ingest.produce import produce
-from processors.ingest.topics import ensure_topics
+from processors.kafka.bulk_producer import produce
+from processors.kafka.timed_messages import TimedMessage, from_messages
+from processors.kafka.topics import ensure_topics
 from schemas.errors import Unavailable
 
 READY_SECONDS = 90.0
@@ -97,7 +97,7 @@ def prepare(settings: Settings) -> None:
     produce(settings.kafka, settings.kafka.reps_topic, from_messages(directory_of_reps()))
 
 
-def produce_events(settings: Settings, outgoing: Iterable[Outgoing]) -> int:
+def produce_events(settings: Settings, outgoing: Iterable[TimedMessage]) -> int:
     """Send messages to the events topic; gives how many were acknowledged."""
     return produce(settings.kafka, settings.kafka.events_topics[0], outgoing).acknowledged
 

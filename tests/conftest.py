@@ -20,7 +20,7 @@ from processors.dev.broker import embedded_broker
 from processors.dev.compiled import is_stale
 from processors.dev.redis_server import embedded_redis
 from schemas.errors import Unavailable
-from tests.kafka.apache_kafka import apache_kafka
+from tests.apache_kafka.apache_kafka import apache_kafka
 from tests.topics import kafka_under, notifier_under
 
 # A loaded machine is slow at times: that is no failure of what is tested.

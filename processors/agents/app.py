@@ -1,4 +1,4 @@
-"""The app factory: settings and what the worker is given become a Faust app. There are no globals."""
+"""The app factory: settings and dependencies become a Faust app. There are no globals."""
 
 import logging
 import secrets
@@ -14,76 +14,76 @@ from yarl import URL
 
 from config.settings import KafkaSettings, Settings
 from config.tls import kafka_ssl_context
-from processors.agents.changelog import JournalTable
+from processors.agents.alert_reconciliation import INTERVAL_SECONDS, AlertReconciliation
+from processors.agents.broker_liveness import PartitionEnd
 from processors.agents.checkpoints import Checkpoints, OutputTopics
-from processors.agents.dead_letters import DeadLetters
-from processors.agents.directory import DirectoryTable
+from processors.agents.dead_letter_messages import DeadLetterFactory
+from processors.agents.directory_dead_letters import DirectoryDeadLetters
 from processors.agents.directory_log import DirectoryLog
-from processors.agents.hearing import Word
+from processors.agents.directory_table import DirectoryTable
 from processors.agents.intake import Intake, LostRecords
+from processors.agents.journal_table import JournalTable
+from processors.agents.kafka_writer import KafkaWriter
 from processors.agents.lease import Lease
-from processors.agents.messenger import MAX_BATCH_BYTES, Messenger
+from processors.agents.leased_producer import MAX_BATCH_BYTES, LeasedProducer
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.outgoing import Outgoing
 from processors.agents.ownership import BrokerLogs, Ownership
-from processors.agents.parts import Parts
+from processors.agents.partitions import OwnedPartitions
+from processors.agents.publication_target import PublicationTarget
 from processors.agents.publishing import Publisher
-from processors.agents.read_model import ReadModel
 from processors.agents.recovery import AssignedTables
-from processors.agents.refusals import Refusals
-from processors.agents.takeover import LOOK_SECONDS, Takeover
-from processors.agents.timers import SIZES_SECONDS, Timers
+from processors.agents.timers import SIZES_INTERVAL_SECONDS, Timers
 from processors.agents.topic_watch import TopicWatch
 from processors.agents.transport import BatchTransport
 from processors.core.ledger.ledger import Ledger
 from processors.core.ledger.retention import Retention
 from processors.core.state.directory import Directory, directory_of
 from processors.core.time.instants import SECOND_US
-from processors.sinks.batch_hooks import read_safely
-from processors.sinks.kafka_client import connection
+from processors.kafka.client_hooks import install_safe_readers
+from processors.kafka.connection import async_options
 from schemas.policy import Policy
 
-STREAM_BUFFER = 4
-"""Fetches of a partition that wait for the agent, and changelog segments that wait for recovery."""
+STREAM_BUFFER_SIZE = 4
+"""How many fetches of a partition wait for the agent, and how many changelog segments for recovery."""
 MAX_FETCH_RECORDS = 32_000
-"""The same limit as `max_fetch_bytes` for records that were compressed."""
+"""Like `max_fetch_bytes`, but it also limits records that were compressed."""
 
 
-class Clock(Protocol):
-    """What time it is."""
+class WorkerClock(Protocol):
+    """The present time."""
 
     def now_us(self) -> int:
         """Microseconds since 1970."""
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a worker is given from outside."""
+class WorkerDependencies:
+    """What a worker gets from outside."""
 
     policy: Policy
-    clock: Clock
-    read_model: ReadModel
+    clock: WorkerClock
+    read_model: PublicationTarget
     metrics: WorkerMetrics
 
 
 class WorkerApp(faust.App):
-    """A Faust app whose transport works in batches; it is its own delivery."""
+    """A Faust app whose transport works in batches. It serves its transport and its intake as callbacks."""
 
     logger = logging.getLogger("faust.worker")
-    parts: Parts
+    partitions: OwnedPartitions
     checkpoints: Checkpoints
     journal: JournalTable
     reps: DirectoryTable
     watch: TopicWatch
     directory_log: DirectoryLog
     metrics: WorkerMetrics
-    clock: Clock
+    clock: WorkerClock
     lease: Lease
-    messenger: Messenger
+    leased_producer: LeasedProducer
 
     @property
-    def delivery(self) -> "WorkerApp":
-        """What the transport asks."""
+    def transport_callbacks(self) -> "WorkerApp":
+        """The transport's view of the worker."""
         return self
 
     def _new_transport(self) -> BatchTransport:
@@ -91,16 +91,16 @@ class WorkerApp(faust.App):
 
     @property
     def waits(self) -> bool:
-        """Whether it has no say in any partition: until its first assignment, in rebalances and recoveries."""
-        return self.rebalancing or not self.parts.assigned
+        """Whether it owns nothing now: before its first assignment, in rebalances and in recoveries."""
+        return self.rebalancing or not self.partitions.assigned
 
     async def crash(self, reason: BaseException) -> None:
-        """Stop the worker; whoever runs it says why."""
+        """Stop the worker. Its runner logs the reason."""
         if not self.crashed:
             self._crash(reason)
 
     def now_us(self) -> int:
-        """What the clock says."""
+        """Microseconds since 1970."""
         return self.clock.now_us()
 
     async def failed(self) -> None:
@@ -109,43 +109,45 @@ class WorkerApp(faust.App):
 
     def sources(self) -> Iterable[TP]:
         """The source partitions whose state is complete."""
-        return [TP(topic, part.number) for part in self.parts.recovered() for topic in self.parts.topics]
+        return [
+            TP(topic, partition.number) for partition in self.partitions.recovered() for topic in self.partitions.topics
+        ]
 
     def durable_offset(self, tp: TP) -> int | None:
         """The offset that may be committed."""
-        part = self.parts.get(tp.partition)
-        return None if part is None or not part.recovered else part.durable.get(tp.topic)
+        partition = self.partitions.get(tp.partition)
+        return None if partition is None or not partition.recovered else partition.durable_offsets.get(tp.topic)
 
     def check_committed(self, committed: Mapping[TP, int]) -> None:
-        """Raise LostRecords when the changelog has not what was committed."""
+        """Raise LostRecords if the changelog does not reach the committed offsets."""
         for tp in self.sources():
-            part = self.parts.get(tp.partition)
-            reached = part.next_offsets.get(tp.topic, 0) if part is not None else 0
+            partition = self.partitions.get(tp.partition)
+            reached = partition.next_offsets.get(tp.topic, 0) if partition is not None else 0
             if committed.get(tp, 0) > reached:
                 raise LostRecords(
                     f"{tp.topic}/{tp.partition}: offset {committed[tp]} is committed, but the changelog ends at "
                     f"{reached}: restore the changelog topic, or set the group's offset back to its end"
                 )
 
-    async def settle(self) -> None:
+    async def make_durable(self) -> None:
         """Make everything durable, unless the worker has failed."""
         if not self.crashed:
             await self.checkpoints.flush_all(self.clock.now_us())
 
     def committed(self, seconds: float) -> None:
-        """A commit took so long."""
+        """Record the duration of a commit."""
         self.metrics.commit_seconds.observe(seconds)
 
     async def on_stop(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await super().on_stop()
-        await self.messenger.stop()
+        await self.leased_producer.stop()
 
     async def source_end(self, number: int) -> int:
-        """Where a source partition ends, over all events topics, as its position counts; raises KafkaError."""
-        ends = await self.consumer.highwaters(*(TP(topic, number) for topic in self.parts.topics))
-        part = self.parts.get(number)
-        bases = 0 if part is None else sum(map(part.base, self.parts.topics))
+        """The end of a source partition over all events topics, counted as its position is; raises KafkaError."""
+        ends = await self.consumer.highwaters(*(TP(topic, number) for topic in self.partitions.topics))
+        partition = self.partitions.get(number)
+        bases = 0 if partition is None else sum(map(partition.base, self.partitions.topics))
         return sum(ends.values()) + bases
 
     async def earliest(self, tp: TP) -> int:
@@ -154,52 +156,55 @@ class WorkerApp(faust.App):
         return int(offsets[tp])
 
     async def listed_end(self, tp: TP) -> int:
-        """The end of a partition as its leader names it."""
+        """The end of a partition as its leader reports it."""
         consumer: Any = self.consumer
         end: int = await consumer.listed_end(tp)
         return end
 
     async def check_topics(self) -> None:
-        """Raise TopicChanged when a topic is not the one that the state was made from."""
+        """Raise TopicChanged if a topic is no longer the one that the state was made from."""
         await self.watch.refresh()
-        await self.watch.check_ends(self.last_words())
+        await self.watch.check_ends(self.known_ends())
 
-    def last_words(self) -> Mapping[TP, Word]:
-        """What the broker last said of the partitions that are assigned now."""
+    def known_ends(self) -> Mapping[TP, PartitionEnd]:
+        """The ends of the assigned partitions, as the broker last reported them."""
         consumer: Any = self.consumer
-        words: Mapping[TP, Word] = consumer.last_words()
-        return words
+        ends: Mapping[TP, PartitionEnd] = consumer.known_ends()
+        return ends
 
 
-def build_app(settings: Settings, given: Given) -> WorkerApp:
+def build_app(settings: Settings, dependencies: WorkerDependencies) -> WorkerApp:
     """The worker's Faust app, ready to start."""
     kafka = settings.kafka
-    read_safely(kafka.max_batch_bytes)
+    install_safe_readers(kafka.max_batch_bytes)
     app = _new_app(settings)
-    directory = directory_of(given.policy)
-    new_ledger = _new_ledgers(settings, given.policy, directory)
-    parts = Parts(kafka.events_topics, new_ledger, lambda: secrets.randbits(64))
-    dead_letters = DeadLetters(kafka.dead_letters_topic, kafka.group)
+    directory = directory_of(dependencies.policy)
+    new_ledger = _new_ledgers(settings, dependencies.policy, directory)
+    partitions = OwnedPartitions(kafka.events_topics, new_ledger, lambda: secrets.randbits(64))
+    dead_letters = DeadLetterFactory(kafka.dead_letters_topic, kafka.group)
     topics = OutputTopics(kafka.journal_topic, dead_letters, kafka.alerts_topic)
-    app.lease, app.messenger = Lease(kafka.session_timeout_seconds), Messenger(kafka)
-    outgoing = Outgoing(lambda: _started_producer(app), app.messenger.started)
+    app.lease, app.leased_producer = Lease(kafka.session_timeout_seconds), LeasedProducer(kafka)
+    writer = KafkaWriter(lambda: _started_producer(app), app.leased_producer.started)
     ownership = Ownership(app.lease, BrokerLogs(kafka, app.source_end))
-    app.parts, app.clock, app.metrics = parts, given.clock, given.metrics
-    app.checkpoints = Checkpoints(parts, outgoing, topics, given.metrics, app.crash, ownership)
-    app.watch = TopicWatch(kafka, parts, given.metrics, app.listed_end)
-    journal = JournalTable(app, topics, parts, app.watch, given.metrics)
-    refusals = Refusals(parts, kafka.reps_topic, dead_letters, given.metrics)
-    reps = DirectoryTable(app, topic=kafka.reps_topic, directory=directory, refusals=refusals, metrics=given.metrics)
+    metrics = dependencies.metrics
+    app.partitions, app.clock, app.metrics = partitions, dependencies.clock, metrics
+    app.checkpoints = Checkpoints(partitions, writer, topics, metrics, app.crash, ownership)
+    app.watch = TopicWatch(kafka, partitions, metrics, app.listed_end)
+    journal = JournalTable(app, topics, partitions, app.watch, metrics)
+    refused = DirectoryDeadLetters(partitions, kafka.reps_topic, dead_letters, metrics)
+    reps = DirectoryTable(app, topic=kafka.reps_topic, directory=directory, dead_letters=refused, metrics=metrics)
     app.journal, app.reps = journal, reps
-    app.directory_log = DirectoryLog(parts, app.watch, reps, given.read_model)
+    app.directory_log = DirectoryLog(partitions, app.watch, reps, dependencies.read_model)
     app.tables.add(journal)
     app.tables.add(reps)
-    publisher = Publisher(parts, directory, given.read_model, given.metrics, ownership)
-    timers = Timers(parts, app.checkpoints, publisher, reps, given.metrics, app.lease)
-    _add_intake(app, Intake(parts, dead_letters, given.metrics, app, settings.worker.max_batch_records))
+    publisher = Publisher(partitions, directory, dependencies.read_model, metrics, ownership)
+    timers = Timers(partitions, app.checkpoints, publisher, reps, metrics, app.lease)
+    _add_intake(app, Intake(partitions, dead_letters, metrics, app, settings.worker.max_batch_records))
     _add_timers(app, timers, settings)
-    takeover = Takeover(parts, topics.alerts, app.lease, lambda: _new_reader(kafka), kafka.session_timeout_seconds)
-    app.task(_every(app, LOOK_SECONDS, takeover.look))
+    reconciliation = AlertReconciliation(
+        partitions, topics.alerts, app.lease, lambda: _new_reader(kafka), kafka.session_timeout_seconds
+    )
+    app.task(_every(app, INTERVAL_SECONDS, reconciliation.reconcile_due))
     return app
 
 
@@ -234,7 +239,7 @@ def _new_app(settings: Settings) -> WorkerApp:
         broker_request_timeout=30.0,
         producer_request_timeout=120.0,
         producer_max_batch_size=MAX_BATCH_BYTES,
-        stream_buffer_maxsize=STREAM_BUFFER,
+        stream_buffer_maxsize=STREAM_BUFFER_SIZE,
         stream_wait_empty=True,
         worker_redirect_stdouts=False,
         TableManager=AssignedTables,
@@ -259,23 +264,23 @@ def _started_producer(app: WorkerApp) -> AIOKafkaProducer:
 
 
 def _new_reader(kafka: KafkaSettings) -> AIOKafkaConsumer:
-    return AIOKafkaConsumer(**connection(kafka), auto_offset_reset="earliest")
+    return AIOKafkaConsumer(**async_options(kafka), auto_offset_reset="earliest")
 
 
 def _add_intake(app: WorkerApp, intake: Intake) -> None:
-    topic = app.topic(*app.parts.topics, key_serializer="raw", value_serializer="raw", allow_empty=True)
+    topic = app.topic(*app.partitions.topics, key_serializer="raw", value_serializer="raw", allow_empty=True)
 
-    async def take_batches(stream: Any) -> None:
+    async def apply_batches(stream: Any) -> None:
         await intake.run(stream.events())
 
-    app.agent(topic, name="intake", concurrency=1)(take_batches)
+    app.agent(topic, name="intake", concurrency=1)(apply_batches)
 
 
 def _add_timers(app: WorkerApp, timers: Timers, settings: Settings) -> None:
     worker = settings.worker
 
     async def pass_time() -> None:
-        timers.pass_time(app.clock.now_us(), app.last_words())
+        timers.pass_time(app.clock.now_us(), app.known_ends())
 
     async def publish() -> None:
         await timers.checkpoints.claim_all()
@@ -290,11 +295,11 @@ def _add_timers(app: WorkerApp, timers: Timers, settings: Settings) -> None:
     app.task(_every(app, worker.publish_interval_seconds, pass_time))
     app.task(_every(app, worker.publish_interval_seconds, publish))
     app.task(_every(app, worker.checkpoint_interval_seconds, checkpoint))
-    app.task(_every(app, SIZES_SECONDS, measure))
+    app.task(_every(app, SIZES_INTERVAL_SECONDS, measure))
 
 
 def _every(app: WorkerApp, seconds: float, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-    """Do something at intervals while the app owns its partitions undisputed. An error stops the app."""
+    """Do some work at intervals, except during rebalances. An error stops the app."""
 
     async def run() -> None:
         while not app.should_stop:

@@ -1,7 +1,9 @@
-"""Checkpoints: what a part has to say is sent, its journal is written, and only then are source offsets committed.
+"""Checkpoints: pending records are sent, the journal is written, and only then may source offsets be committed.
 
-All of it happens under the lease alone. A part is claimed first: by a record in its changelog, whose offset is the
-owner's epoch, and by a record in each partition of the alerts' topic, after which older owners are not heard there.
+All of it happens under the lease alone. A partition is claimed first, by two kinds of records:
+
+1. One in its changelog. That record's offset is the owner's epoch, so a later claim always has a higher one.
+2. One in each partition of the alerts' topic. Readers there ignore whatever an older epoch sends after it.
 """
 
 import asyncio
@@ -12,17 +14,18 @@ from dataclasses import dataclass
 import msgspec
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from processors.agents.dead_letters import DeadLetters
+from processors.agents.dead_letter_messages import DeadLetterFactory
+from processors.agents.kafka_writer import KafkaWriter, OutgoingRecord
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.outgoing import Message, Outgoing
 from processors.agents.ownership import Ownership
-from processors.agents.parts import Part, Parts
+from processors.agents.partitions import OwnedPartition, OwnedPartitions
 from schemas.alerts import Takeover, Transition
 from schemas.errors import Reason
 
-PATIENCE_SECONDS = 120.0
-LOOK_SECONDS = 0.1
-"""How soon a message goes out after the lease was renewed, or is tried again."""
+SEND_TIMEOUT_SECONDS = 120.0
+"""A topic that accepts nothing for longer, while the lease holds, stops the worker."""
+RETRY_SECONDS = 0.1
+"""Pause before a record is sent again, or the lease is checked again."""
 
 _encode_transition = msgspec.json.Encoder().encode
 
@@ -32,158 +35,158 @@ class OutputTopics:
     """Where a worker writes."""
 
     journal: str
-    dead_letters: DeadLetters
+    dead_letters: DeadLetterFactory
     alerts: str
 
 
 class Checkpoints:
-    """Makes parts durable. A failure stops the worker: what is not acknowledged is done again by its successor."""
+    """Makes partitions durable. A failure stops the worker: its successor repeats what was not acknowledged."""
 
     def __init__(
         self,
-        parts: Parts,
-        outgoing: Outgoing,
+        partitions: OwnedPartitions,
+        writer: KafkaWriter,
         topics: OutputTopics,
         metrics: WorkerMetrics,
         crash: Callable[[BaseException], Awaitable[None]],
         ownership: Ownership,
     ) -> None:
-        self._parts = parts
-        self._outgoing = outgoing
+        self._partitions = partitions
+        self._writer = writer
         self._topics = topics
         self._metrics = metrics
         self._crash = crash
         self._lease, self._logs = ownership
 
-    def say(self, part: Part, now_us: int) -> None:
-        """Send what the part has to say to other topics: dead letters and alert transitions."""
-        if part.epoch is None or not self._lease.holds:
+    def send_pending(self, partition: OwnedPartition, now_us: int) -> None:
+        """Begin to send what waits for other topics: dead letters and alert transitions."""
+        if partition.epoch is None or not self._lease.holds:
             return
-        messages, part.unsent = part.unsent, []
-        for transition in part.ledger.drain_transitions():
-            self._metrics.transition(transition, now_us, part.watched_us)
-            messages.append(self._alert(part, transition))
-        self._metrics.outcomes(part.ledger.drain_outcomes())
-        messages += self._rejected(part)
-        if messages:
-            part.spoken = True
-            part.outbox.append(asyncio.create_task(self._guard(self._deliver(part, messages))))
+        records = partition.outbox.drain()
+        for transition in partition.ledger.drain_transitions():
+            self._metrics.transition(transition, now_us, partition.live_since_us)
+            records.append(self._alert_record(partition, transition))
+        self._metrics.outcomes(partition.ledger.drain_outcomes())
+        records += self._rejected(partition)
+        if records:
+            partition.outdate_mark()
+            partition.outbox.in_flight.append(asyncio.create_task(self._guard(self._deliver(partition, records))))
 
-    def _rejected(self, part: Part) -> Iterator[Message]:
-        """The dead letters of accepted facts that turned out bad. An orphan is forgotten: it is said once."""
-        source = (self._parts.topics[0], part.number)
-        rejected = part.ledger.drain_rejected()
-        part.journal.forget(event.event_id for event, bad in rejected if bad.reason is Reason.ORPHAN)
+    def _rejected(self, partition: OwnedPartition) -> Iterator[OutgoingRecord]:
+        """Dead letters of accepted events that proved wrong. An orphan is forgotten, so it gets one letter only."""
+        source = (self._partitions.topics[0], partition.number)
+        rejected = partition.ledger.drain_rejected()
+        partition.journal.forget(event.event_id for event, bad in rejected if bad.reason is Reason.ORPHAN)
         for event, bad in rejected:
             self._metrics.dead_letter(bad.reason)
-            yield self._topics.dead_letters.of_event(source, event, bad, part.counted_offsets())
+            yield self._topics.dead_letters.of_event(source, event, bad, partition.counted_offsets())
 
-    async def _deliver(self, part: Part, messages: list[Message]) -> None:
-        """Send messages in their order, all again after a failure, until they are acknowledged or the part has left.
+    async def _deliver(self, partition: OwnedPartition, records: list[OutgoingRecord]) -> None:
+        """Send records in order until all are acknowledged, or the partition has left. A retry sends all again.
 
-        Raises KafkaError for what is refused, and when the topic takes nothing for PATIENCE_SECONDS under the lease.
+        Raises KafkaError for a record that is refused, and after SEND_TIMEOUT_SECONDS under the lease.
         """
-        async with part.sending:
+        async with partition.outbox.send_lock:
             began = self._lease.now()
-            while self._parts.owns(part):
+            while self._partitions.owns(partition):
                 if not self._lease.holds:
                     began = self._lease.now()
-                elif await self._attempt(part, messages, last=self._lease.now() - began > PATIENCE_SECONDS):
+                elif await self._attempt(partition, records, last=self._lease.now() - began > SEND_TIMEOUT_SECONDS):
                     return
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
 
-    async def _attempt(self, part: Part, messages: list[Message], *, last: bool) -> bool:
-        """Whether the broker has taken all of them. Raises KafkaError; if this is not the last one, only for good."""
+    async def _attempt(self, partition: OwnedPartition, records: list[OutgoingRecord], *, last: bool) -> bool:
+        """Whether the broker has acknowledged all. Raises KafkaError for permanent errors; on the last try for any."""
         try:
-            part.former.acknowledge(await self._outgoing.send(messages, self._topics.alerts))
+            partition.alert_log.acknowledge(await self._writer.send(records, self._topics.alerts))
         except KafkaError as error:
-            if last or not _passes(error):
+            if last or not _is_transient(error):
                 raise
             return False
         return True
 
-    async def flush(self, part: Part, now_us: int) -> None:
-        """Make the part durable up to where it is now."""
-        async with part.flushing:
-            if not self._may_write(part):
+    async def flush(self, partition: OwnedPartition, now_us: int) -> None:
+        """Make the partition durable up to its present position."""
+        async with partition.outbox.flush_lock:
+            if not self._may_write(partition):
                 return
-            if part.epoch is None:
-                await self._guard(self._claim(part))
-            self.say(part, now_us)
-            part.journal.expire(part.ledger.drain_expired())
-            part.journal.wear(part)
-            if part.epoch is not None and not part.is_durable():
-                await self._guard(self._write(part))
+            if partition.epoch is None:
+                await self._guard(self._claim(partition))
+            self.send_pending(partition, now_us)
+            partition.journal.expire(partition.ledger.drain_expired())
+            partition.journal.compact_one(partition)
+            if partition.epoch is not None and not partition.is_durable():
+                await self._guard(self._write(partition))
 
     async def flush_all(self, now_us: int) -> None:
-        """Make all parts durable."""
-        await asyncio.gather(*(self.flush(part, now_us) for part in self._parts))
+        """Make all partitions durable."""
+        await asyncio.gather(*(self.flush(partition, now_us) for partition in self._partitions))
 
     async def claim_all(self) -> None:
-        """Claim the parts that are new."""
-        await asyncio.gather(*(self._claim_new(part) for part in self._parts if part.epoch is None))
+        """Claim the partitions that are new."""
+        await asyncio.gather(*(self._claim_new(partition) for partition in self._partitions if partition.epoch is None))
 
-    async def _claim_new(self, part: Part) -> None:
-        async with part.flushing:
-            if self._may_write(part) and part.epoch is None:
-                await self._guard(self._claim(part))
+    async def _claim_new(self, partition: OwnedPartition) -> None:
+        async with partition.outbox.flush_lock:
+            if self._may_write(partition) and partition.epoch is None:
+                await self._guard(self._claim(partition))
 
-    def _may_write(self, part: Part) -> bool:
-        return part.recovered and self._parts.owns(part) and self._lease.holds
+    def _may_write(self, partition: OwnedPartition) -> bool:
+        return partition.recovered and self._partitions.owns(partition) and self._lease.holds
 
-    async def _claim(self, part: Part) -> None:
-        """Become the newest owner, unless the lease has ended by the time that the changelog has the record."""
-        if part.owed is not None:
-            await self._write(part)
+    async def _claim(self, partition: OwnedPartition) -> None:
+        """Become the newest owner, unless the lease ends before the records are acknowledged."""
+        if partition.outbox.pending_cut is not None:
+            # A claim must not overtake records that an earlier checkpoint still has to write.
+            await self._write(partition)
             return
         logs = await self._logs.identity()
         if logs is None:
             return
-        offset = await self._outgoing.write(self._topics.journal, part.number, [part.journal.claim()])
-        part.changelog_offset = max(part.changelog_offset, offset)
+        offset = await self._writer.write(self._topics.journal, partition.number, [partition.journal.claim()])
+        partition.note_changelog_offset(offset)
         epoch = offset + 1
-        takeover = Takeover(part.number, epoch, logs)
-        message = Message(self._topics.alerts, takeover.key, None, takeover.headers)
+        takeover = Takeover(partition.number, epoch, logs)
+        record = OutgoingRecord(self._topics.alerts, takeover.key, None, takeover.headers)
         try:
-            ends = await self._outgoing.send_everywhere(message)
+            ends = await self._writer.send_everywhere(record)
         except KafkaError as error:
-            if not _passes(error):
+            if not _is_transient(error):
                 raise
             return
-        if self._may_write(part):
-            part.former.acknowledge(ends)
-            part.former.claimed_at = self._lease.now()
-            part.epoch = epoch
-            # The next mark says from where a successor has to look, even if nothing else happens.
-            part.spoken = True
+        if self._may_write(partition):
+            partition.claim(epoch, ends, self._lease.now())
 
-    async def _write(self, part: Part) -> None:
-        """Write the changelog records of a cut, once everything that was sent before it is acknowledged."""
-        if part.owed is None:
-            part.owed = part.cut()
-            part.awaited, part.outbox = part.outbox, []
+    async def _write(self, partition: OwnedPartition) -> None:
+        """Write the changelog records of a cut, once everything that was sent before it is acknowledged.
+
+        In this order, because a successor that reads the cut takes everything before it for sent.
+        """
+        outbox = partition.outbox
+        cut = outbox.pending_cut
+        if cut is None:
+            cut = partition.cut()
+            outbox.begin_cut(cut)
         started = time.perf_counter()
-        if not await self._acknowledged(part.awaited) or not self._may_write(part):
+        if not await self._acknowledged(outbox.before_cut) or not self._may_write(partition):
             return
-        mark, entries = part.owed
-        offset = await self._outgoing.write(self._topics.journal, part.number, entries)
-        part.owed = None
-        part.changelog_offset = max(part.changelog_offset, offset)
-        part.durable = part.broker_offsets(mark)
+        position, entries = cut
+        offset = await self._writer.write(self._topics.journal, partition.number, entries)
+        partition.mark_durable(position, offset)
         self._metrics.changelog_seconds.observe(time.perf_counter() - started)
 
     async def _acknowledged(self, sent: "Iterable[asyncio.Task[None]]") -> bool:
-        """Wait for acknowledgements while the lease holds; whether all are there. Raises what sending raised."""
+        """Wait for acknowledgements while the lease holds; True if all came. Raises what sending raised."""
         waiting = set(sent)
         while waiting and self._lease.holds:
-            done, waiting = await asyncio.wait(waiting, timeout=LOOK_SECONDS)
+            done, waiting = await asyncio.wait(waiting, timeout=RETRY_SECONDS)
             for task in done:
                 task.result()
         return not waiting
 
-    def _alert(self, part: Part, transition: Transition) -> Message:
-        said = msgspec.structs.replace(transition, partition=part.number, epoch=part.epoch)
-        return Message(self._topics.alerts, said.alert_id.encode(), _encode_transition(said))
+    def _alert_record(self, partition: OwnedPartition, transition: Transition) -> OutgoingRecord:
+        signed = msgspec.structs.replace(transition, partition=partition.number, epoch=partition.epoch)
+        return OutgoingRecord(self._topics.alerts, signed.alert_id.encode(), _encode_transition(signed))
 
     async def _guard(self, work: Awaitable[None]) -> None:
         try:
@@ -193,6 +196,6 @@ class Checkpoints:
             raise
 
 
-def _passes(error: KafkaError) -> bool:
-    """Whether it may work the next time."""
+def _is_transient(error: KafkaError) -> bool:
+    """Whether another attempt may succeed."""
     return bool(error.retriable) or isinstance(error, KafkaTimeoutError)

@@ -1,13 +1,13 @@
-"""The directory's topic may be made anew: then its entries replace the published ones."""
+"""The directory's topic may be recreated. Its entries then replace the published ones."""
 
 import logging
 from dataclasses import dataclass
 
-from processors.agents.directory import DirectoryTable
-from processors.agents.parts import Part, Parts
-from processors.agents.read_model import ReadModel
-from processors.agents.refusals import SPEAKER
-from processors.agents.segments import Log
+from processors.agents.directory_dead_letters import REPORTING_PARTITION
+from processors.agents.directory_table import DirectoryTable
+from processors.agents.journal_format import SourceLog
+from processors.agents.partitions import OwnedPartitions
+from processors.agents.publication_target import PublicationTarget
 from processors.agents.topic_watch import TopicWatch
 
 logger = logging.getLogger(__name__)
@@ -15,25 +15,25 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DirectoryLog:
-    """Which log the published directory was made from: the owner of one partition keeps it in mind for all."""
+    """The log from which the published directory was made. The owner of one partition remembers it for all."""
 
-    parts: Parts
+    partitions: OwnedPartitions
     watch: TopicWatch
     reps: DirectoryTable
-    read_model: ReadModel
+    read_model: PublicationTarget
 
-    async def settle(self) -> None:
-        """Publish the directory of another log than before in the former one's place; raises Unavailable."""
-        topic, part = self.watch.kafka.reps_topic, self.parts.get(SPEAKER)
+    async def publish_new_log(self) -> None:
+        """If the directory has another log than before, publish it in the place of the former; raises Unavailable."""
+        topic, partition = self.watch.kafka.reps_topic, self.partitions.get(REPORTING_PARTITION)
         found = self.watch.found.get(topic)
-        if part is None or not part.recovered or found is None or found.topic_id is None:
+        if partition is None or not partition.recovered or found is None or found.topic_id is None:
             return
-        known = part.logs.get(topic, Log()).topic_id
+        known = partition.logs.get(topic, SourceLog()).topic_id
         if known == found.topic_id:
             return
         if known is not None:
             await self._replace(topic)
-        self._keep(part, topic, found.topic_id)
+        partition.set_log(topic, SourceLog(found.topic_id))
 
     async def _replace(self, topic: str) -> None:
         entries = len(self.reps.offsets)
@@ -41,8 +41,4 @@ class DirectoryLog:
         await self.read_model.reset_reps()
         for rep_id in await self.read_model.rep_ids() - self.reps.offsets.keys():
             await self.read_model.remove_rep(rep_id, self.reps.reached)
-        self.reps.repeat()
-
-    def _keep(self, part: Part, topic: str, topic_id: str) -> None:
-        part.logs[topic] = Log(topic_id)
-        part.spoken = True
+        self.reps.mark_all_changed()

@@ -1,4 +1,4 @@
-"""What aiokafka has fetched, taken in lists of its C records: no Python object is made per record.
+"""Takes over what aiokafka has fetched as lists of its C records, without a Python object per record.
 
 Hooks into `aiokafka.consumer.fetcher` of the pinned version below its public API; `tests/contract` watches over it.
 """
@@ -14,19 +14,19 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
 from faust.types import TP
 
-from processors.sinks.batches import Report
-from processors.sinks.frames import Stretch
+from processors.kafka.record_batches import OnUnreadable
+from processors.kafka.record_frames import UnreadableRange
 
-PORTION_BYTES = 8 * 1024 * 1024
-"""What is applied in one go ends with the batch that reaches it: a compressed one may have become very large."""
+MAX_PORTION_BYTES = 8 * 1024 * 1024
+"""A portion ends with the batch that reaches this size: a compressed batch may become very large."""
 
 
 class Record(Protocol):
-    """A record as aiokafka's C extension gives it."""
+    """A record as aiokafka's C extension returns it."""
 
     @property
     def offset(self) -> int:
-        """Its place in the partition."""
+        """Its offset in the partition."""
 
     @property
     def timestamp(self) -> int | None:
@@ -42,7 +42,7 @@ class Record(Protocol):
 
 
 class Batch(Protocol):
-    """A record batch: its records come into being some at a time, and only once."""
+    """A record batch. Its records are made some at a time, and only once."""
 
     @property
     def base_offset(self) -> int:
@@ -50,24 +50,24 @@ class Batch(Protocol):
 
     @property
     def opened_bytes(self) -> int:
-        """How large it became when it was read."""
+        """Its size after decompression; 0 before it is read."""
 
-    def chunks(self, report: Report) -> Iterator[list[Any]]:
-        """Its records, in order; stretches of it that cannot be read are reported."""
+    def chunks(self, report: OnUnreadable) -> Iterator[list[Any]]:
+        """Its records, in order; offsets that cannot be read are reported."""
 
 
 class Fetched(NamedTuple):
-    """Consecutive records of one partition, as the record batches that they came in."""
+    """Consecutive records of one partition, in the record batches that they came in."""
 
     batches: list[Batch]
     start: int
-    """Every record from this offset on ..."""
+    """Every record from this offset on is here ..."""
     end: int
-    """... to before this one is here. Offsets without a record (compacted ones, markers) are included."""
+    """... up to before this one. That includes offsets without a record: compacted ones, and markers."""
 
 
-class Reading:
-    """The records of what was fetched, from an offset on. They are made only now: memory stays warm."""
+class FetchedReader:
+    """Reads fetched batches from an offset on. Records are made only now, so that the CPU still caches them."""
 
     def __init__(self, fetched: Fetched, start: int = 0) -> None:
         self._batches = iter(fetched.batches)
@@ -75,27 +75,27 @@ class Reading:
         self._end = fetched.end
         self._chunks: Iterator[list[Record]] = iter(())
         self._batch: Batch | None = None
-        self._unreadable: list[Stretch] = []
+        self._unreadable: list[UnreadableRange] = []
         self.is_over = False
-        """Whether there is no more."""
+        """Whether everything was read."""
 
-    def portion(self, most: int) -> Iterator[Record]:
-        """The next records: up to so many and a few more, and no more batches than take up PORTION_BYTES."""
-        return chain.from_iterable(self._portion(most))
+    def portion(self, max_records: int) -> Iterator[Record]:
+        """The next records: about `max_records`, and no further batch once MAX_PORTION_BYTES are decompressed."""
+        return chain.from_iterable(self._portion(max_records))
 
     def records(self) -> Iterator[Record]:
-        """All that are left."""
+        """All remaining records."""
         while not self.is_over:
             yield from self.portion(1)
 
-    def take_unreadable(self) -> list[Stretch]:
-        """The stretches of offsets that could not be read since the last call."""
+    def drain_unreadable(self) -> list[UnreadableRange]:
+        """The ranges of offsets that could not be read since the last call."""
         unreadable, self._unreadable = self._unreadable, []
         return unreadable
 
-    def _portion(self, most: int) -> Iterator[list[Record]]:
+    def _portion(self, max_records: int) -> Iterator[list[Record]]:
         count = opened = 0
-        while count < most and opened < PORTION_BYTES:
+        while count < max_records and opened < MAX_PORTION_BYTES:
             chunk = next(self._chunks, None)
             if chunk is not None:
                 count += len(chunk)
@@ -109,20 +109,20 @@ class Reading:
             self._chunks = self._wanted(self._batch)
 
     def _wanted(self, batch: Batch) -> Iterator[list[Record]]:
-        """A batch's records from where we begin: it comes whole, even if it was asked for from its middle."""
+        """A batch's records from the start on. Brokers send it whole, even if it was asked for from its middle."""
         chunks = batch.chunks(self._report)
         if batch.base_offset >= self._start:
             return chunks
         return ([record for record in chunk if record.offset >= self._start] for chunk in chunks)
 
-    def _report(self, stretch: Stretch) -> None:
-        first = max(stretch.first, self._start)
-        if first <= stretch.last:
-            self._unreadable.append(stretch._replace(first=first))
+    def _report(self, unreadable: UnreadableRange) -> None:
+        first = max(unreadable.first, self._start)
+        if first <= unreadable.last:
+            self._unreadable.append(unreadable._replace(first=first))
 
 
-async def drain(fetcher: Fetcher, wanted: Container[Any] | None, timeout: float, most: int) -> dict[TP, Fetched]:
-    """At least `most` records of each wanted partition, if they are there; waits `timeout` seconds for the first.
+async def drain(fetcher: Fetcher, wanted: Container[Any] | None, timeout: float, max_records: int) -> dict[TP, Fetched]:
+    """At least `max_records` of each wanted partition, if they are there. Waits `timeout` seconds for the first.
 
     The counterpart of `Fetcher.fetched_records`; raises what fetching a partition raised.
     """
@@ -130,7 +130,7 @@ async def drain(fetcher: Fetcher, wanted: Container[Any] | None, timeout: float,
     while True:
         if fetcher._subscriptions.reassignment_in_progress:
             await fetcher._subscriptions.wait_for_assignment()
-        drained = _drain_ready(fetcher, wanted, most)
+        drained = _drain_ready(fetcher, wanted, max_records)
         left = deadline - time.monotonic()
         if drained or left <= 0:
             return drained
@@ -142,7 +142,7 @@ async def drain(fetcher: Fetcher, wanted: Container[Any] | None, timeout: float,
         waiter.result()
 
 
-def _drain_ready(fetcher: Fetcher, wanted: Container[Any] | None, most: int) -> dict[TP, Fetched]:
+def _drain_ready(fetcher: Fetcher, wanted: Container[Any] | None, max_records: int) -> dict[TP, Fetched]:
     drained: dict[TP, Fetched] = {}
     for tp in list(fetcher._records):
         if wanted is not None and tp not in wanted:
@@ -151,36 +151,36 @@ def _drain_ready(fetcher: Fetcher, wanted: Container[Any] | None, most: int) -> 
             continue
         if not isinstance(fetcher._records[tp], FetchResult):
             if drained:
-                # The next call raises it; what was fetched is not lost.
+                # An error waits here. The next call raises it, so that what was fetched is not lost.
                 return drained
             _pop(fetcher, tp).check_raise()
             continue
-        fetched = _take(fetcher, tp, most)
+        fetched = _take(fetcher, tp, max_records)
         if fetched is not None and fetched.end > fetched.start:
             drained[TP(*tp)] = fetched
     return drained
 
 
-def _take(fetcher: Fetcher, tp: Any, most: int) -> Fetched | None:
-    """Batches of at least so many records; None when they are no longer wanted (the partition was moved or sought)."""
+def _take(fetcher: Fetcher, tp: Any, max_records: int) -> Fetched | None:
+    """Batches of at least `max_records`; None if the partition was revoked or sought since they were fetched."""
     result: Any = fetcher._records[tp]
-    fetched = _read(result, most) if result.check_assignment(tp) else None
+    fetched = _read(result, max_records) if result.check_assignment(tp) else None
     if not result.has_more():
         _pop(fetcher, tp)
     return fetched
 
 
-def _read(result: Any, most: int) -> Fetched:
+def _read(result: Any, max_records: int) -> Fetched:
     source = result._partition_records
-    # Its own way of reading is a generator that holds it: a circle, and garbage collection comes late to megabytes.
+    # Its own generator refers back to it. That cycle would keep megabytes until the next garbage collection.
     source._records_iterator = None
-    # Whoever reads the batches hears of what is unreadable, in its turn.
-    source._records.report = _later
+    # FetchedReader reports what is unreadable, in the order of the records.
+    source._records.report = _ignore
     start = source.next_fetch_offset
     batches: list[Batch] = []
-    while source.next_fetch_offset - start < most and source._records.has_next():
+    while source.next_fetch_offset - start < max_records and source._records.has_next():
         batch = source._records.next_batch()
-        if batch.why is not None or _counts(source, batch):
+        if batch.why is not None or _has_records(source, batch):
             batches.append(batch)
         source.next_fetch_offset = max(source.next_fetch_offset, batch.next_offset)
     result._update_position()
@@ -189,8 +189,8 @@ def _read(result: Any, most: int) -> Fetched:
     return Fetched(batches, start, source.next_fetch_offset)
 
 
-def _counts(source: Any, batch: Any) -> bool:
-    """Whether a batch has records, and no transaction that was aborted: markers of transactions are no records."""
+def _has_records(source: Any, batch: Any) -> bool:
+    """Whether a batch has records that count: not a transaction's marker, and not of an aborted transaction."""
     source._consume_aborted_up_to(batch.base_offset)
     if batch.is_control_batch:
         if batch.producer_id in source._aborted_producers and source._contains_abort_marker(batch):
@@ -199,12 +199,12 @@ def _counts(source: Any, batch: Any) -> bool:
     return not (batch.is_transactional and batch.producer_id in source._aborted_producers)
 
 
-def _later(_stretch: Stretch) -> None:
-    """Nothing yet."""
+def _ignore(_unreadable: UnreadableRange) -> None:
+    """Reported when the batch is read."""
 
 
 def _pop(fetcher: Fetcher, tp: Any) -> Any:
-    """Remove what was fetched, and let the fetcher ask for more."""
+    """Remove a fetched result, and let the fetcher ask for more."""
     result = fetcher._records.pop(tp)
     fetcher._notify(fetcher._wait_consume_future)
     return result

@@ -1,4 +1,4 @@
-"""What a worker says about itself: the program metrics of a worker, in the registry that it is given."""
+"""The worker's own metrics, in a registry that is passed in."""
 
 import math
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ LAG_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
 RECOVERY_BUCKETS = (1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 
 MAX_TEAMS = 200
-"""Teams that have series of their own: the directory may say anything."""
+"""Teams with series of their own. The directory may name any number of teams."""
 
-TIMED = frozenset({"at_risk", "overdue"})
-"""Reasons of the transitions that timers make; the others come with an event."""
+TIMER_REASONS = frozenset({"at_risk", "overdue"})
+"""Reasons of transitions that timers make. All others come with an event."""
 
 
 class WorkerMetrics:
-    """One worker's instruments. Counters count what this process did; they start at 0 with it."""
+    """One worker's instruments. Counters start at 0 with the process."""
 
     def __init__(self, registry: CollectorRegistry, clock_speed: float = 1.0) -> None:
-        """`clock_speed`: seconds of the clock in one of the wall's, in which all is told; 0: the clock stands still."""
+        """`clock_speed`: clock seconds per wall second; 0: the clock stands still. Metrics are in wall seconds."""
         self._clock_speed = clock_speed or 1.0
         self._count_flow(registry)
         self._count_ownership(registry)
@@ -138,7 +138,7 @@ class WorkerMetrics:
         )
 
     def expect(self, policy: Policy) -> None:
-        """Begin at 0 what can be foreseen: Prometheus sees no increase from nothing to 1."""
+        """Begin all foreseeable series at 0: Prometheus sees no increase from a missing series to 1."""
         for kind in get_args(Event):
             self._events.labels(kind.__struct_config__.tag, "applied")
         self._levels = policy.level_names
@@ -148,12 +148,12 @@ class WorkerMetrics:
             self.expect_team(team)
 
     def expect_team(self, team: str) -> None:
-        """The same for the outcomes of a team."""
+        """Begin the outcomes of a team at 0."""
         for level, result in product(self._levels, ("met", "missed")):
             self._outcomes.labels(self._team(team), level, result)
 
     def _team(self, team: str) -> str:
-        """The team itself while there is room: a counter may not change its name, so the first to come keep theirs."""
+        """The label for a team: its name, or `other` beyond MAX_TEAMS. The first teams keep their labels."""
         if len(self._teams) < MAX_TEAMS:
             self._teams.add(team)
         return team if team in self._teams else OTHER
@@ -163,12 +163,12 @@ class WorkerMetrics:
         self._events.labels(kind, result).inc(count)
 
     def batch(self, seconds: float) -> None:
-        """Count a batch that took so long."""
+        """Count an applied batch and its duration."""
         self._batches.inc()
         self._batch_seconds.observe(seconds)
 
     def unreadable(self, topic: str, offsets: int) -> None:
-        """Count a stretch of offsets that cannot be read: one dead letter."""
+        """Count a range of offsets that cannot be read: one dead letter."""
         self.dead_letter(Reason.UNREADABLE_BATCH)
         self._unreadable_records.labels(topic).inc(offsets)
 
@@ -177,13 +177,13 @@ class WorkerMetrics:
         self._dead_letters.labels(reason).inc()
 
     def lag(self, lags: Mapping[tuple[str, int], int]) -> None:
-        """Set the lags by topic and partition; those that are not known, or have left, disappear."""
+        """Set the lags by topic and partition. Unknown ones, and those of partitions that have left, disappear."""
         self._lag_records.clear()
         for (topic, partition), records in lags.items():
             self._lag_records.labels(topic, partition).set(records)
 
     def positions(self, positions: Mapping[str, int]) -> None:
-        """Set up to where partitions are applied, by their names in the read model; those that have left disappear."""
+        """Set the positions by the partitions' names in the read model; those of other partitions disappear."""
         self._positions.clear()
         for partition, position in positions.items():
             self._positions.labels(partition).set(position)
@@ -197,9 +197,9 @@ class WorkerMetrics:
         for kind, count in sizes.items():
             self._roots.labels(kind).set(count)
 
-    def outcomes(self, news: Mapping[tuple[str, str, str], int]) -> None:
-        """Count outcomes by team, level and result. One that is taken back is made good by the next of its kind."""
-        for (team, level, result), count in news.items():
+    def outcomes(self, changes: Mapping[tuple[str, str, str], int]) -> None:
+        """Count outcomes by team, level and result. No counter falls: a withdrawn one cancels the next."""
+        for (team, level, result), count in changes.items():
             labels = (self._team(team), level, result)
             due = count - self._owed.pop(labels, 0)
             if due >= 0:
@@ -207,12 +207,12 @@ class WorkerMetrics:
             else:
                 self._owed[labels] = -due
 
-    def transition(self, transition: Transition, now_us: int, watched_us: int) -> None:
+    def transition(self, transition: Transition, now_us: int, live_since_us: int) -> None:
         """Count an alert transition that is sent now.
 
-        How late it is says something of the timers only if its instant passed while they ran, after `watched_us`: not
-        before an assignment or in an outage, and not before its event came.
+        Its delay measures the timers only if its instant passed while they ran, after `live_since_us`: not before an
+        assignment, not in an outage, and not before its event came.
         """
         self._transitions.labels(transition.level, transition.state).inc()
-        if transition.reason in TIMED and transition.at_us > watched_us:
+        if transition.reason in TIMER_REASONS and transition.at_us > live_since_us:
             self._alert_lag.observe(max(now_us - transition.at_us, 0) / 1e6 / self._clock_speed)

@@ -1,4 +1,4 @@
-"""What an owner has to know before it acts as one: whether its lease holds, and which logs it reads."""
+"""What an owner checks before it acts: whether its lease holds, and which logs it reads."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -9,50 +9,50 @@ from aiokafka.errors import KafkaError
 
 from config.settings import KafkaSettings
 from processors.agents.lease import Lease
-from processors.sinks.kafka_client import line
-from processors.sinks.topic_identity import topic_ids
+from processors.kafka.connection import first_line
+from processors.kafka.topic_identity import topic_ids
 
 logger = logging.getLogger(__name__)
 
-UNKNOWN = ""
-"""The identity of logs to which the broker gives no ids."""
+NO_LOG_IDS = ""
+"""The identity of logs if the broker has no topic ids."""
 
 
-class Logs(Protocol):
-    """The source topics and the changelog, as the broker has them now."""
+class SourceLogs(Protocol):
+    """The source topics and the changelog, as they are on the broker now."""
 
     async def identity(self) -> str | None:
-        """The ids of the topics; empty: the broker gives none. None: it does not answer."""
+        """The ids of the topics; empty if the broker has no ids, None if it does not answer."""
 
     async def end(self, number: int) -> int | None:
-        """How many source offsets a partition has, over all events topics; None: the broker does not answer."""
+        """The number of source offsets of a partition, over all events topics; None if the broker does not answer."""
 
 
 class Ownership(NamedTuple):
-    """What an owner asks before it acts."""
+    """The two things to check."""
 
     lease: Lease
-    logs: Logs
+    logs: SourceLogs
 
-    async def made_anew(self, number: int, offset: int, logs: str) -> bool:
-        """Whether the broker itself says that the log which was published up to an offset is gone.
+    async def was_recreated(self, number: int, offset: int, logs: str) -> bool:
+        """Whether the log that was published up to an offset is gone.
 
-        Its end lies before that offset, and its ids are others. Where there are no ids, the end alone tells.
+        It is if the broker names an end before that offset, and other ids. Without ids, the end alone decides.
         """
         present = await self.logs.identity()
         end = await self.logs.end(number)
         if present is None or end is None or end >= offset:
             return False
-        return UNKNOWN in (present, logs) or present != logs
+        return NO_LOG_IDS in (present, logs) or present != logs
 
 
 @dataclass(frozen=True)
 class BrokerLogs:
-    """Asks the broker."""
+    """The logs of a real broker."""
 
     kafka: KafkaSettings
     ends: Callable[[int], Awaitable[int]]
-    """How many source offsets a partition has; raises KafkaError, OSError."""
+    """The number of source offsets of a partition; raises KafkaError, OSError."""
 
     async def identity(self) -> str | None:
         """See Logs."""
@@ -60,15 +60,17 @@ class BrokerLogs:
         try:
             ids = await topic_ids(self.kafka, topics)
         except (KafkaError, OSError) as error:
-            logger.warning("%s does not say which topics it has: %s", self.kafka.bootstrap, line(error))
+            logger.warning("%s does not say which topics it has: %s", self.kafka.bootstrap, first_line(error))
             return None
         found = [ids.get(topic) for topic in topics]
-        return UNKNOWN if None in found else ",".join(filter(None, found))
+        return NO_LOG_IDS if None in found else ",".join(filter(None, found))
 
     async def end(self, number: int) -> int | None:
         """See Logs."""
         try:
             return await self.ends(number)
         except (KafkaError, OSError) as error:
-            logger.warning("%s does not say where partition %d ends: %s", self.kafka.bootstrap, number, line(error))
+            logger.warning(
+                "%s does not say where partition %d ends: %s", self.kafka.bootstrap, number, first_line(error)
+            )
             return None

@@ -1,6 +1,8 @@
-"""Publishing: what changed goes to the read model, again and again until it is there. Kafka never waits for it.
+"""Publishing: changes go to the read model, again and again until they are there. Kafka never waits for it.
 
-Only the owner publishes: it claims each part first, and stops when its lease ends. Another one may have it then.
+Only the owner publishes. It claims each partition first, in two steps: it announces its epoch, and once the coordinator
+has confirmed the ownership *after* that, it claims. From then on the read model refuses older owners. It stops when its
+lease ends, because another worker may own the partition then.
 """
 
 import logging
@@ -12,8 +14,8 @@ from itertools import chain
 
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.ownership import Ownership
-from processors.agents.parts import Part, Parts
-from processors.agents.read_model import ACCEPTED, EMPTY, FORMER, ReadModel
+from processors.agents.partitions import OwnedPartition, OwnedPartitions
+from processors.agents.publication_target import ACCEPTED, EMPTY, SUPERSEDED, PublicationTarget
 from processors.core.state.directory import Directory
 from processors.core.time.instants import SECOND_US
 from schemas.errors import Unavailable
@@ -22,99 +24,104 @@ from schemas.events import RepUpdated
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
-"""A part that does not change is published this often all the same: so an emptied read model is noticed."""
+"""An unchanged partition is published this often all the same, to notice a read model that was emptied."""
 RETRY_SECONDS = 1.0
-"""Pause after the read model did not answer, or had a newer state."""
-REMIND_SECONDS = 60.0
-LAGGING_SECONDS = 5.0
-"""A part that reads history is published this often: it needs no live view."""
-HISTORY_US = 10 * SECOND_US
-"""What happened longer ago is history while records wait. In a steady stream some always wait: they are news."""
+"""Pause after the read model did not answer or had a newer state."""
+REMINDER_SECONDS = 60.0
+HISTORY_INTERVAL_SECONDS = 5.0
+"""A partition that reads history is published only this often: nobody watches history live."""
+HISTORY_AGE_US = 10 * SECOND_US
+"""While records wait, older events are history. In a steady stream a few records always wait, but those are new."""
 
-FIELDS_AT_ONCE = 1000
-"""A portion of so many fields holds the event loop for some 10 ms; between two of them, alerts fall due."""
+MAX_PORTION_FIELDS = 1000
+"""A portion of this many fields holds the event loop for some 10 ms. Between portions, alerts fall due."""
 
 
-BEHIND = (
+POSITION_IS_BEHIND = (
     "everything is read up to %d, but %d is published, and the broker does not say that the topic was made anew: "
     "the read model stays as it is"
 )
 
 
 @dataclass
-class Publication:
-    """What the read model knows of a part."""
+class PartitionPublication:
+    """How far a partition is published."""
 
-    part: Part
+    partition: OwnedPartition
     whole: bool = True
-    """It needs everything: after an assignment, and whenever it may have missed something."""
+    """Publish everything next: after an assignment, and whenever the read model may have missed something."""
     due: float = 0.0
     """Not before this (monotonic seconds)."""
     heartbeat: float = 0.0
-    """By this at the latest, though nothing has changed (monotonic seconds)."""
+    """At this time at the latest, even if nothing has changed (monotonic seconds)."""
     history: bool = False
-    """It is due late, because history is read; no longer, once that is over."""
+    """It is due later because history is being read. Once the partition has caught up, it is due at once."""
     announced_at: float | None = None
-    """The claim waits for the coordinator to confirm the ownership after this (monotonic seconds)."""
+    """The claim waits until the coordinator confirms a request sent after this (monotonic seconds)."""
     claimed: bool = False
-    """Older owners are refused."""
+    """The read model refuses older owners."""
     reminded_at: float = -math.inf
-    """When it was last said why it is not published (monotonic seconds)."""
+    """When the reason for not publishing was last logged (monotonic seconds)."""
 
     def is_due(self) -> bool:
         """Whether to publish now."""
-        return self.due <= time.monotonic() or (self.history and self.part.caught_up)
+        return self.due <= time.monotonic() or (self.history and self.partition.caught_up)
 
 
 class Publisher:
-    """Publishes the parts and the directory."""
+    """Publishes the partitions and the directory."""
 
     def __init__(
-        self, parts: Parts, directory: Directory, model: ReadModel, metrics: WorkerMetrics, ownership: Ownership
+        self,
+        partitions: OwnedPartitions,
+        directory: Directory,
+        model: PublicationTarget,
+        metrics: WorkerMetrics,
+        ownership: Ownership,
     ) -> None:
-        self._parts = parts
+        self._partitions = partitions
         self._ownership = ownership
         self._directory = directory
         self._model = model
         self._metrics = metrics
-        self._publications: dict[int, Publication] = {}
+        self._publications: dict[int, PartitionPublication] = {}
         self._reps: dict[str, int] = {}
-        self._failing: dict[str, str] = {}
+        self._failures: dict[str, str] = {}
 
-    def reps_changed(self, offsets: Mapping[str, int]) -> None:
-        """These reps have new entries, at these offsets of the directory's topic."""
+    def add_changed_reps(self, offsets: Mapping[str, int]) -> None:
+        """Publish the entries of these reps next. `offsets`: rep_id to the entry's offset in the directory's topic."""
         self._reps |= offsets
 
     async def publish(self) -> None:
-        """Bring the read model up to date, as far as it answers, and as long as nobody else can own our parts."""
+        """Bring the read model up to date, while it answers and no other worker can own our partitions."""
         if not self._ownership.lease.holds:
             return
         what = "reps"
         try:
-            for part in self._parts.recovered():
-                what = part.label
-                publication = self._publication(part)
+            for partition in self._partitions.recovered():
+                what = partition.label
+                publication = self._publication(partition)
                 if publication.is_due():
                     await self._publish(publication)
             what = "reps"
             await self._publish_reps()
         except Unavailable as error:
-            self._went(what, why=str(error))
+            self._record_outcome(what, why=str(error))
         else:
-            if not self._parts.recovered():
-                # Nothing is asked any more: what was last answered would stand for ever.
-                self._failing.clear()
+            if not self._partitions.recovered():
+                # The read model is not asked any more, so its last answer must not stay in the metric for ever.
+                self._failures.clear()
                 self._metrics.redis_up.set(math.nan)
 
-    def _publication(self, part: Part) -> Publication:
-        publication = self._publications.get(part.number)
-        if publication is None or publication.part is not part:
-            publication = self._publications[part.number] = Publication(part)
+    def _publication(self, partition: OwnedPartition) -> PartitionPublication:
+        publication = self._publications.get(partition.number)
+        if publication is None or publication.partition is not partition:
+            publication = self._publications[partition.number] = PartitionPublication(partition)
         return publication
 
-    async def _publish(self, publication: Publication) -> None:
-        """Write what is new; everything, once the part has come as far as what is published already."""
-        part, now = publication.part, time.monotonic()
+    async def _publish(self, publication: PartitionPublication) -> None:
+        """Write changes; or everything, once the partition has come as far as what is already published."""
+        partition, now = publication.partition, time.monotonic()
         publication.due, publication.history = now + RETRY_SECONDS, False
         if publication.whole and not (await self._is_claimed(publication) and await self._has_passed(publication)):
             return
@@ -122,84 +129,92 @@ class Publisher:
             return
         whole = publication.whole
         if whole:
-            part.ledger.mark_everything()
-        portions = part.ledger.drain_portions(FIELDS_AT_ONCE)
+            partition.ledger.mark_everything()
+        portions = partition.ledger.drain_portions(MAX_PORTION_FIELDS)
         first = next(portions, None)
         if whole or now >= publication.heartbeat or first is not None:
             publication.whole = True
-            about = (part.label, part.position, max(part.ledger.stream_us, 0))
+            about = (partition.label, partition.position, max(partition.ledger.stream_us, 0))
             outcome = await self._model.publish_portions(
                 about, chain(() if first is None else (first,), portions), whole
             )
             publication.whole = outcome != ACCEPTED
-            if outcome == FORMER:
+            if outcome == SUPERSEDED:
                 self._supersede(publication)
             publication.heartbeat = now + HEARTBEAT_SECONDS
-            publication.claimed = outcome not in (EMPTY, FORMER)
+            publication.claimed = outcome not in (EMPTY, SUPERSEDED)
             if outcome == ACCEPTED:
-                self._went(part.label)
+                self._record_outcome(partition.label)
             elif outcome != EMPTY:
                 return
-        publication.history = _reads_history(part)
-        publication.due = now + LAGGING_SECONDS if publication.history else 0.0
+        publication.history = _reads_history(partition)
+        publication.due = now + HISTORY_INTERVAL_SECONDS if publication.history else 0.0
 
-    async def _is_claimed(self, publication: Publication) -> bool:
-        """Claim the part in the read model: announce it, and wait until the coordinator confirms that it is ours."""
-        part = publication.part
-        if publication.claimed or part.epoch is None:
+    async def _is_claimed(self, publication: PartitionPublication) -> bool:
+        """Claim the partition in the read model: announce it, then wait until the coordinator confirms it as ours.
+
+        A worker that was suspended between the two finds its announcement replaced by its successor's.
+        """
+        partition = publication.partition
+        if publication.claimed or partition.epoch is None:
             return publication.claimed
         if publication.announced_at is None:
-            await self._announce(publication, part.epoch)
+            await self._announce(publication, partition.epoch)
         elif self._ownership.lease.confirmed_after(publication.announced_at):
             publication.announced_at = None
-            outcome = await self._model.claim(part.label)
+            outcome = await self._model.claim(partition.label)
             publication.claimed = outcome == ACCEPTED
         else:
             publication.due = 0.0
         return publication.claimed
 
-    async def _announce(self, publication: Publication, epoch: int) -> None:
-        part = publication.part
+    async def _announce(self, publication: PartitionPublication, epoch: int) -> None:
+        partition = publication.partition
         logs = await self._ownership.logs.identity()
         if logs is None:
             return
-        outcome = await self._model.announce(part.label, epoch, logs)
+        outcome = await self._model.announce(partition.label, epoch, logs)
         if outcome == ACCEPTED:
             publication.announced_at, publication.due = self._ownership.lease.now(), 0.0
         else:
             self._supersede(publication)
 
-    def _supersede(self, publication: Publication) -> None:
-        """A newer owner is there; if we are one all the same, a new claim in the changelog makes us the newest."""
-        part = publication.part
-        self._remind(publication, "owner %d has lost it to a newer one, and claims it anew if it is ours", part.epoch)
-        part.epoch = None
+    def _supersede(self, publication: PartitionPublication) -> None:
+        """A newer owner was seen. If the partition is still ours, a new claim in the changelog makes us the newest."""
+        partition = publication.partition
+        self._remind(
+            publication, "owner %d has lost it to a newer one, and claims it anew if it is ours", partition.epoch
+        )
+        partition.drop_claim()
 
-    async def _has_passed(self, publication: Publication) -> bool:
-        """Whether what is published is no further than the part; a log that is gone is forgotten, and no other."""
-        part = publication.part
-        fence = await self._model.fence(part.label)
-        if fence is None or part.position >= fence[0]:
+    async def _has_passed(self, publication: PartitionPublication) -> bool:
+        """Whether the partition is as far as what is published. If its log is gone, the published state is removed."""
+        partition = publication.partition
+        fence = await self._model.fence(partition.label)
+        if fence is None or partition.position >= fence[0]:
             return True
-        if not part.caught_up:
+        if not partition.caught_up:
             return False
-        if await self._ownership.made_anew(part.number, *fence):
+        if await self._ownership.was_recreated(partition.number, *fence):
             logger.warning(
-                "%s ends at %d, but %d is published: the topic was made anew", part.label, part.position, fence[0]
+                "%s ends at %d, but %d is published: the topic was made anew",
+                partition.label,
+                partition.position,
+                fence[0],
             )
-            return await self._model.reset(part.label) == ACCEPTED
-        self._remind(publication, BEHIND, part.position, fence[0])
+            return await self._model.reset(partition.label) == ACCEPTED
+        self._remind(publication, POSITION_IS_BEHIND, partition.position, fence[0])
         return False
 
-    def _remind(self, publication: Publication, what: str, *values: object) -> None:
-        """Say once in a while why a part is not published."""
+    def _remind(self, publication: PartitionPublication, what: str, *values: object) -> None:
+        """Log once in a while why a partition is not published."""
         now = time.monotonic()
-        if now - publication.reminded_at >= REMIND_SECONDS:
+        if now - publication.reminded_at >= REMINDER_SECONDS:
             publication.reminded_at = now
-            logger.warning("%s: %s", publication.part.label, what % values)
+            logger.warning("%s: %s", publication.partition.label, what % values)
 
     async def _publish_reps(self) -> None:
-        """Write new directory entries; they are tried again until they are written."""
+        """Write new entries of the directory, again and again until they are written."""
         if not self._reps:
             return
         offsets = dict(self._reps)
@@ -207,7 +222,7 @@ class Publisher:
         for rep_id, offset in offsets.items():
             if self._directory.get(rep_id) is None:
                 await self._model.remove_rep(rep_id, offset)
-        self._went("reps")
+        self._record_outcome("reps")
         self._reps = {rep_id: offset for rep_id, offset in self._reps.items() if offsets.get(rep_id) != offset}
 
     def _entries(self, offsets: Mapping[str, int]) -> Iterable[tuple[RepUpdated, int]]:
@@ -216,25 +231,25 @@ class Publisher:
             if rep is not None:
                 yield rep, offset
 
-    def _went(self, what: str, why: str | None = None) -> None:
-        """Note that something was written, or why it was not: only what was written shows that the read model is up.
+    def _record_outcome(self, what: str, why: str | None = None) -> None:
+        """Note that something was written, or why it was not. The read model is up once every failure was made good.
 
-        It is away while anything that could not be written still is not; that is logged when it begins and ends.
+        The begin and the end of an outage are logged.
         """
-        was_up = not self._failing
+        was_up = not self._failures
         if why is None:
-            self._failing.pop(what, None)
+            self._failures.pop(what, None)
         else:
-            self._failing[what] = why
-        owned = {"reps", *(part.label for part in self._parts.recovered())}
-        self._failing = {one: reason for one, reason in self._failing.items() if one in owned}
-        self._metrics.redis_up.set(not self._failing)
-        if was_up and self._failing:
+            self._failures[what] = why
+        owned = {"reps", *(partition.label for partition in self._partitions.recovered())}
+        self._failures = {one: reason for one, reason in self._failures.items() if one in owned}
+        self._metrics.redis_up.set(not self._failures)
+        if was_up and self._failures:
             logger.warning("%s: going on without the read model, and catching up later", why)
-        elif not was_up and not self._failing:
+        elif not was_up and not self._failures:
             logger.info("the read model takes what is published again: catching up")
 
 
-def _reads_history(part: Part) -> bool:
-    """Whether the newest event that was read is from long ago, and more of them wait."""
-    return not part.caught_up and part.ledger.clock_us - part.ledger.stream_us > HISTORY_US
+def _reads_history(partition: OwnedPartition) -> bool:
+    """Whether more records wait and the newest event that was read happened long ago."""
+    return not partition.caught_up and partition.ledger.clock_us - partition.ledger.stream_us > HISTORY_AGE_US

@@ -1,10 +1,14 @@
-"""Recovery that belongs to its assignment: what a later rebalance has overtaken opens no partition.
+"""Recovery bound to its assignment: once a later rebalance has overtaken it, it opens no partition.
 
-Faust 0.15.3 takes three things for a recovery that has ended: a rebalance while changelogs are read (it drops the
-exception that says so, and completes with the partitions of the next assignment, which nobody has read), callbacks of
-tables that outlive the recovery that began them, and a request that took too long (it stops recovering for good).
-Changelog records that were fetched for a former assignment move the offsets of the next one beyond records that are yet
-to be read. Hooks below Faust's public API; `tests/contract` watches over it.
+Faust 0.15.3 mistakes three things for the end of a recovery:
+
+- a rebalance while changelogs are read: it drops the exception, and completes with the partitions of the next
+  assignment, whose changelogs are not read yet;
+- callbacks of tables that outlive the recovery that began them;
+- a request that took too long: it never recovers again.
+
+Besides, changelog records that were fetched for an earlier assignment move the offsets of the next one beyond records
+that are not read yet. Hooks below Faust's public API; `tests/contract` guards them.
 """
 
 
@@ -17,26 +21,26 @@ from faust.tables import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode.utils.queues import ThrowableQueue
 
-from processors.agents.parts import NOWHERE
+from processors.agents.partitions import NO_OFFSET
 
 logger = logging.getLogger(__name__)
 
 
 class AssignedRecovery(Recovery):
-    """Faust's recovery, which completes only for the assignment that it has read."""
+    """Faust's recovery, except that it completes only for the assignment whose changelogs it has read."""
 
     logger = logging.getLogger("faust.tables.recovery")
-    _measured_generation = NOWHERE
-    """The assignment whose changelogs' ends are known."""
+    _measured_generation = NO_OFFSET
+    """The generation for which the ends of the changelogs are known."""
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
-        """Open the partitions, if it is theirs that were read; raises RebalanceAgain."""
+        """Open the partitions if their changelogs were read; raises RebalanceAgain."""
         if self.signal_recovery_start.is_set():
             raise RebalanceAgain
         if self._measured_generation != generation_id or self.need_recovery():
             raise self._again("it is incomplete")
         app: Any = self.app
-        app.parts.set_read(generation_id)
+        app.partitions.set_changelogs_read(generation_id)
         await super().on_recovery_completed(generation_id)
 
     async def _build_highwaters(self, consumer: Any, tps: Any, destination: Any, title: str) -> None:
@@ -46,7 +50,7 @@ class AssignedRecovery(Recovery):
             self._measured_generation = generation
 
     async def _wait(self, coro: Any, timeout: Any = None) -> None:
-        """Wait, and begin again after a rebalance or when it takes too long; raises RebalanceAgain, ServiceStopped."""
+        """Wait; begin again after a rebalance or a timeout. Raises RebalanceAgain, ServiceStopped."""
         try:
             await super()._wait(coro, timeout)
         except ServiceStopped:
@@ -58,7 +62,7 @@ class AssignedRecovery(Recovery):
         except TimeoutError as error:
             raise self._again("no answer in time") from error
         except Exception as error:
-            # Overtaken, it works with offsets of the next assignment that nobody has looked up yet.
+            # A later assignment has overtaken it, and the offsets of that one are not known yet.
             if self.signal_recovery_start.is_set():
                 raise RebalanceAgain from error
             raise
@@ -70,7 +74,7 @@ class AssignedRecovery(Recovery):
 
 
 class ChangelogQueue(ThrowableQueue):
-    """Changelog records on their way to the tables: of the present assignment only, and all of those."""
+    """Changelog records on their way to the tables: all of the present assignment, and no others."""
 
     def __init__(self, app: Any, **options: Any) -> None:
         super().__init__(flow_control=app.flow_control, clear_on_resume=True, **options)
@@ -84,7 +88,7 @@ class ChangelogQueue(ThrowableQueue):
                 return event
 
     def clear(self) -> None:
-        """Drop records of former assignments. Faust drops all, though it resumes in the middle of an assignment."""
+        """Drop records of earlier assignments. Faust would drop all, even when it resumes within an assignment."""
         untyped: Any = self
         waiting = untyped._queue
         present = [event for event in waiting if self._is_present(event)]
@@ -103,14 +107,14 @@ class AssignedTables(TableManager):
 
     @property
     def recovery(self) -> Recovery:
-        """The one recovery of the app."""
+        """The app's only recovery."""
         if self._recovery is None:
             self._recovery = AssignedRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
         return self._recovery
 
     @property
     def changelog_queue(self) -> ThrowableQueue:
-        """The one queue that all changelogs share."""
+        """The queue that all changelogs share."""
         if self._changelog_queue is None:
             self._changelog_queue = ChangelogQueue(self.app, maxsize=self.app.conf.stream_buffer_maxsize)
         return self._changelog_queue

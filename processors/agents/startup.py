@@ -1,4 +1,4 @@
-"""What must be true before a worker starts: a broker that answers, and topics that fit together."""
+"""Before a worker starts, the broker must answer and the topics must fit together."""
 
 import asyncio
 import logging
@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from aiokafka.errors import KafkaError
 
 from config.settings import KafkaSettings
-from processors.sinks.kafka_client import line, partition_counts
+from processors.kafka.admin import partition_counts
+from processors.kafka.connection import first_line
 from schemas.errors import SalespulseError
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
-REMIND_SECONDS = 15.0
+REMINDER_SECONDS = 15.0
 
 
 class TopicsError(SalespulseError):
@@ -22,20 +23,20 @@ class TopicsError(SalespulseError):
 
 
 async def wait_for_topics(kafka: KafkaSettings) -> int:
-    """Wait for the broker, and give the number of source partitions; raises TopicsError."""
-    reminded_at = -REMIND_SECONDS
+    """Wait for the broker; returns the number of source partitions. Raises TopicsError."""
+    reminded_at = -REMINDER_SECONDS
     while True:
         try:
             return check_topics(kafka, await partition_counts(kafka))
         except (KafkaError, OSError) as error:
-            if time.monotonic() - reminded_at >= REMIND_SECONDS:
-                logger.warning("%s does not answer (%s): trying again every second", kafka.bootstrap, line(error))
+            if time.monotonic() - reminded_at >= REMINDER_SECONDS:
+                logger.warning("%s does not answer (%s): trying again every second", kafka.bootstrap, first_line(error))
                 reminded_at = time.monotonic()
         await asyncio.sleep(RETRY_SECONDS)
 
 
 def check_topics(kafka: KafkaSettings, counts: Mapping[str, int]) -> int:
-    """The number of source partitions, from the partition count of each topic; raises TopicsError."""
+    """The number of source partitions. `counts`: topic to its number of partitions. Raises TopicsError."""
     journal = kafka.journal_topic
     needed = [*kafka.events_topics, kafka.reps_topic, kafka.dead_letters_topic, kafka.alerts_topic, journal]
     missing = [topic for topic in needed if topic not in counts]

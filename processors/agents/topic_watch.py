@@ -1,9 +1,8 @@
 """Whether the topics are still those that this worker's state was made from.
 
-Kafka says nothing when a topic is made anew under its old name, loses its end, or gets more partitions: offsets that
-are read already come again with other records, and a consumer passes over them in silence. So a worker compares the
-topics' ids, ends and numbers of partitions with what it knows, at its start and all the time, and stops when they
-differ.
+Kafka does not notify consumers when a topic is recreated under its old name, loses its end, or gets more partitions.
+Offsets that were read before then return with other records, and a consumer silently skips them. So a worker compares
+the topics' ids, ends and partition counts with what it knows, always, and stops when they differ.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -13,16 +12,16 @@ from typing import Literal
 from faust.types import TP
 
 from config.settings import KafkaSettings
-from processors.agents.hearing import Word
+from processors.agents.broker_liveness import PartitionEnd
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.parts import Part, Parts
-from processors.sinks.topic_identity import TopicDescription, describe_topics
+from processors.agents.partitions import OwnedPartition, OwnedPartitions
+from processors.kafka.topic_identity import TopicDescription, describe_topics
 from schemas.errors import SalespulseError
 
 Fault = Literal["made_anew", "truncated", "partitions", "missing"]
 
 MISSING_CHECKS = 3
-"""A node that has just joined the cluster may not know every topic yet."""
+"""A topic is gone after this many checks without it: a node that has just joined may not know every topic yet."""
 ACCEPT_MEND = (
     "stop all workers, find out what happened to the topic, and run `salespulse topics --accept-new-log` to keep all "
     "facts and to read the new log from its beginning"
@@ -30,7 +29,7 @@ ACCEPT_MEND = (
 
 
 class TopicChanged(SalespulseError):
-    """A topic is no longer the one that the state was made from: going on would count wrongly in silence."""
+    """A topic is no longer the one that the state was made from. To go on would silently count wrongly."""
 
     def __init__(self, topic: str, fault: Fault, detail: str) -> None:
         super().__init__(f"{topic} {detail}")
@@ -40,17 +39,17 @@ class TopicChanged(SalespulseError):
 
 @dataclass
 class TopicWatch:
-    """Compares what the broker says of the topics with what the parts know."""
+    """Compares the topics on the broker with those that the partitions know."""
 
     kafka: KafkaSettings
-    parts: Parts
+    partitions: OwnedPartitions
     metrics: WorkerMetrics
     listed_ends: Callable[[TP], Awaitable[int]]
-    """Asks the leader where a partition ends, as it names it (the embedded broker may name too low an offset)."""
+    """Asks the leader for the end of a partition. (The embedded broker may name one that is too low.)"""
     found: dict[str, TopicDescription] = field(default_factory=dict)
-    """What the broker last said of each topic."""
+    """Each topic as the broker last described it."""
     _counts: dict[str, int] = field(default_factory=dict)
-    """Partitions of each topic when the worker began."""
+    """The partition count of each topic when the worker began."""
     _directory_id: str | None = None
     _missed: dict[str, int] = field(default_factory=dict)
 
@@ -59,39 +58,39 @@ class TopicWatch:
         return (*self.kafka.events_topics, self.kafka.journal_topic)
 
     async def refresh(self) -> None:
-        """Ask the broker once more; raises TopicChanged, and KafkaError, OSError when it does not answer."""
+        """Ask the broker again; raises TopicChanged, and KafkaError, OSError if it does not answer."""
         topics = (*self._partitioned, self.kafka.reps_topic)
         described = await describe_topics(self.kafka, topics)
         self._check_present(described, topics)
         self.found |= described
         self._check_counts()
-        for part in self.parts.recovered():
-            self.adopt(part)
+        for partition in self.partitions.recovered():
+            self.adopt(partition)
 
-    def adopt(self, part: Part) -> None:
-        """Check the topics' ids against those that a part was made from; raises TopicChanged."""
+    def adopt(self, partition: OwnedPartition) -> None:
+        """Check the topics' ids against those that a partition was made from; raises TopicChanged."""
         for topic in self._partitioned:
-            known, found = part.logs.get(topic), self.found.get(topic)
+            known, found = partition.logs.get(topic), self.found.get(topic)
             if known is None or found is None or None in (known.topic_id, found.topic_id):
                 continue
             if known.topic_id != found.topic_id:
                 raise self._changed(topic, found.topic_id, known.topic_id)
-        part.adopt_ids({topic: self.found[topic].topic_id for topic in self._partitioned if topic in self.found})
-        self._begin_directory(part)
+        partition.adopt_ids({topic: self.found[topic].topic_id for topic in self._partitioned if topic in self.found})
+        self._begin_directory(partition)
 
-    def _begin_directory(self, part: Part) -> None:
-        """Of another log of the directory, nothing is a dead letter yet."""
-        known, found = part.logs.get(self.kafka.reps_topic), self.found.get(self.kafka.reps_topic)
+    def _begin_directory(self, partition: OwnedPartition) -> None:
+        """If the directory has another log, none of its refused entries is reported yet."""
+        known, found = partition.logs.get(self.kafka.reps_topic), self.found.get(self.kafka.reps_topic)
         if known is not None and found is not None and known.topic_id != found.topic_id:
-            part.told.clear()
+            partition.restart_directory_reports()
 
-    async def check_ends(self, words: Mapping[TP, Word]) -> None:
-        """Check that no source partition ends before what was applied of it; raises TopicChanged, KafkaError."""
-        for tp, applied, end in list(self._short(words)):
-            # A new leader may tell less for a moment; asked for its end, it waits until it knows.
+    async def check_ends(self, ends: Mapping[TP, PartitionEnd]) -> None:
+        """Check that no source partition ends before its applied offsets; raises TopicChanged, KafkaError."""
+        for tp, applied, end in list(self._truncated(ends)):
+            # A new leader may report too low an end for a moment. Asked explicitly, it waits until it knows.
             listed = await self.listed_ends(tp)
-            part = self.parts.get(tp.partition)
-            if part is None or part.next_offsets.get(tp.topic, 0) < applied or max(listed, end) >= applied:
+            partition = self.partitions.get(tp.partition)
+            if partition is None or partition.next_offsets.get(tp.topic, 0) < applied or max(listed, end) >= applied:
                 continue
             raise TopicChanged(
                 tp.topic,
@@ -100,28 +99,25 @@ class TopicWatch:
                 f"applied: it was made anew or has lost its end; {ACCEPT_MEND}",
             )
 
-    async def directory_is_another(self, reached: int, words: Mapping[TP, Word]) -> bool:
-        """Whether the directory's topic is no longer the one whose first `reached` records were read.
-
-        Raises KafkaError.
-        """
+    async def directory_was_recreated(self, reached: int, ends: Mapping[TP, PartitionEnd]) -> bool:
+        """Whether the directory's topic is not the one whose first `reached` records were read; raises KafkaError."""
         found = self.found.get(self.kafka.reps_topic)
         if found is not None and self._directory_id is None:
             self._directory_id = found.topic_id
         if found is not None and found.topic_id != self._directory_id:
             return True
         tp = TP(self.kafka.reps_topic, 0)
-        word = words.get(tp)
-        return word is not None and word.end < reached and await self.listed_ends(tp) < reached
+        partition_end = ends.get(tp)
+        return partition_end is not None and partition_end.end < reached and await self.listed_ends(tp) < reached
 
-    def _short(self, words: Mapping[TP, Word]) -> Iterator[tuple[TP, int, int]]:
-        """Source partitions that seem to end before what was applied: the offset, and the end."""
-        for part in self.parts.recovered():
-            for topic, applied in part.next_offsets.items():
-                tp = TP(topic, part.number)
-                word = words.get(tp)
-                if word is not None and word.end < applied:
-                    yield tp, applied, word.end
+    def _truncated(self, ends: Mapping[TP, PartitionEnd]) -> Iterator[tuple[TP, int, int]]:
+        """Source partitions that seem to end before their applied offsets: partition, applied offset, end."""
+        for partition in self.partitions.recovered():
+            for topic, applied in partition.next_offsets.items():
+                tp = TP(topic, partition.number)
+                partition_end = ends.get(tp)
+                if partition_end is not None and partition_end.end < applied:
+                    yield tp, applied, partition_end.end
 
     def _check_present(self, described: Mapping[str, TopicDescription], topics: tuple[str, ...]) -> None:
         self._missed = {topic: self._missed.get(topic, 0) + 1 for topic in topics if topic not in described}

@@ -31,11 +31,11 @@ from processors.board.web.problems import MAX_REQUEST_BYTES, Handler, problems
 from processors.board.web.quotas import Quota
 from processors.board.web.security import on_prepare, same_site_writes
 from processors.kafka.recorded_topic import LazyRecordedTopic
+from processors.kafka.skipped_batches import SKIPPED
+from processors.kafka.skipped_metric import SkippedRecords
 from processors.read_model.acknowledgements import HoldStore
 from processors.read_model.follower import Follower
 from processors.read_model.redis_connection import connect
-from processors.sinks.skipped import SKIPPED
-from processors.sinks.skipped_metric import SkippedRecords
 from schemas.policy import Policy
 
 BACKGROUND: "web.AppKey[Background]" = web.AppKey("background")

@@ -3,20 +3,18 @@
 import asyncio
 import gc
 import logging
-import signal
-import sys
 
 from aiohttp import web
 
 from config.board_settings import BoardSettings, is_loopback
 from config.clock import Clock
 from config.load_policy import load_policy
-from config.logs import configure_logs
-from config.policy_reload import PolicyReload, begin_anew, ignore_hangup
-from config.settings import Settings, exposed_files
+from config.policy_reload import PolicyReload
+from config.settings import Settings
 from processors.board.app import BACKGROUND, build_board
 from processors.board.web.board_site import board_site
 from processors.read_model.redis_probe import warn_of_cluster
+from processors.service import Service
 from processors.web.connections import ConnectionLimits
 from schemas.errors import Unavailable
 from schemas.policy import Policy
@@ -35,25 +33,14 @@ def run_board(settings: Settings) -> int:
     Raises ConfigError for an invalid policy and for a board that is open to a network by accident, Unavailable if the
     port cannot be used. Redis may be away at any time.
     """
-    ignore_hangup()
+    service = Service(settings)
     gc.set_threshold(*GC_THRESHOLDS)
-    configure_logs(sys.stderr)
-    for line in exposed_files(settings):
-        logger.warning("%s", line)
-    policy, clock, stop = load_policy(settings.policy.path), Clock(settings.clock), asyncio.Event()
-    reload = PolicyReload(settings.policy.path, policy, clock.now_us, stop)
-    code = asyncio.run(_run(settings, clock, policy, stop, reload))
-    ignore_hangup()
-    if reload.anew and code == 0:
-        begin_anew()
-    return code
+    policy, clock = load_policy(settings.policy.path), Clock(settings.clock)
+    reload = PolicyReload(settings.policy.path, policy, clock.now_us, service.restart)
+    return service.run(lambda: _run(settings, clock, policy, service.stop), reload)
 
 
-async def _run(settings: Settings, clock: Clock, policy: Policy, stop: asyncio.Event, reload: PolicyReload) -> int:
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+async def _run(settings: Settings, clock: Clock, policy: Policy, stop: asyncio.Event) -> int:
     app = build_board(settings, clock, policy)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS)
     await runner.setup()

@@ -16,12 +16,13 @@ from config.settings import Settings, exposed_files
 from processors.commands.command_line import output
 from processors.commands.options import CONFIG, settings_of
 from processors.core.time.instants import DAY_US
-from processors.ingest.clients import DEFAULT_TIMEOUT_SECONDS, admin_client
-from processors.ingest.topics import all_topics, examine, problems
+from processors.kafka.admin import admin_client
+from processors.kafka.compression import INSTALL_MEND, NAMES, missing
+from processors.kafka.connection import DEFAULT_TIMEOUT_SECONDS
+from processors.kafka.topics import all_topics, examine, problems
 from processors.read_model.keys import ReadModelKeys
 from processors.read_model.redis_connection import connect
 from processors.read_model.redis_probe import probe_redis
-from processors.sinks.codecs import MEND, NAMES, missing
 from schemas.errors import Reason, SalespulseError, Unavailable, UsageError
 
 Probe = Callable[[], "str | Caution"]
@@ -126,7 +127,7 @@ def codecs_are_installed(settings: Settings) -> str:
     """Which compressed batches can be read, and up to which size; raises Unavailable for what is not installed."""
     absent = missing()
     if absent:
-        raise Unavailable(f"batches compressed with {', '.join(absent)} cannot be read: {MEND}")
+        raise Unavailable(f"batches compressed with {', '.join(absent)} cannot be read: {INSTALL_MEND}")
     largest = settings.kafka.max_batch_bytes
     return f"reads {', '.join(NAMES.values())}; a batch may have {largest} bytes when decompressed"
 

@@ -16,9 +16,9 @@ from processors.commands.command_line import output
 from processors.commands.options import CONFIG, settings_of
 from processors.commands.printable import printable
 from processors.core.time.instants import rfc3339
-from processors.ingest.clients import producer
-from processors.ingest.outgoing import key_of
-from processors.tools.topic import TopicRecord, read_topics
+from processors.kafka.producer import producer
+from processors.kafka.timed_messages import key_of
+from processors.kafka.topic_reader import TopicRecord, read_topics
 from schemas.codec import decode_message
 from schemas.errors import BadRecord, Reason, UsageError
 from schemas.events import Message, RepUpdated

@@ -27,7 +27,7 @@ from processors.core.ledger.ledger import Ledger
 from processors.core.reports.explain import NOBODY, RequestAccount, TurnAccount, explain_request
 from processors.core.reports.explain_opportunity import OpportunityAccount, explain_opportunity
 from processors.core.reports.replay import Replay
-from processors.tools.topic import TopicRecord, read_topics
+from processors.kafka.topic_reader import TopicRecord, read_topics
 from schemas.codec import decode_message
 from schemas.errors import BadRecord, UsageError
 from schemas.events import Event, Message, RepUpdated

@@ -20,12 +20,13 @@ from config.toml_writer import toml_value
 from processors.commands.journal_facts import read_journal_facts
 from processors.commands.topic_extents import require_no_workers
 from processors.core.time.instants import FOREVER_US
-from processors.ingest.clients import admin_client, consumer, producer
-from processors.ingest.topics import create_missing, wanted_topics
+from processors.kafka.admin import admin_client
+from processors.kafka.producer import producer
+from processors.kafka.topic_reader import TopicReader, TopicRecord, consumer
+from processors.kafka.topics import create_missing, wanted_topics
 from processors.read_model.keys import ReadModelKeys
 from processors.read_model.redis_connection import connect
 from processors.read_model.writer import ReadModelWriter
-from processors.tools.topic import TopicReader, TopicRecord
 from schemas.codec import decode_kept, encode
 from schemas.errors import BadRecord, UsageError
 from schemas.events import Event

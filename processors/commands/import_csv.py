@@ -18,7 +18,8 @@ from processors.core.time.windows import ALL
 from processors.ingest.csv_import import CsvImport, ImportReport, in_order_of_time, report_lines
 from processors.ingest.lateness import Lateness
 from processors.ingest.mapping import load_mapping
-from processors.ingest.outgoing import FullSpeed, from_events
+from processors.kafka.pacing import FullSpeed
+from processors.kafka.timed_messages import from_events
 from schemas.errors import UsageError
 from schemas.events import Message, RepUpdated
 

@@ -9,10 +9,10 @@ from contextlib import suppress
 
 from config.settings import KafkaSettings
 from processors.agents.journal import Journal
-from processors.agents.parts import NOBODY
-from processors.agents.segments import ForeignRecord, JournalError
+from processors.agents.journal_format import ForeignRecord, JournalError
+from processors.agents.partitions import NO_EVENT_ID
 from processors.core.time.instants import instant_us
-from processors.tools.topic import read_topics
+from processors.kafka.topic_reader import read_topics
 from schemas.codec import UNREADABLE, parse_kept
 from schemas.errors import Unavailable
 from schemas.events import Event
@@ -37,7 +37,7 @@ class JournalFacts:
 
     def finish(self) -> None:
         """Drop the events whose segments are incomplete."""
-        for event_id in self._journal.take_left_over():
+        for event_id in self._journal.drain_left_over():
             self.events.pop(event_id, None)
 
     def _replay(self, raw: bytes) -> str:
@@ -45,7 +45,7 @@ class JournalFacts:
             event = parse_kept(raw)
         except UNREADABLE:
             # The workers leave it out as well, and log it.
-            return NOBODY
+            return NO_EVENT_ID
         if instant_us(event.occurred_at) < self.before_us:
             self.events[event.event_id] = event
         return event.event_id

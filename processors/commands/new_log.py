@@ -21,12 +21,14 @@ from rich.console import Console
 from config.clock import wall_us
 from config.settings import KafkaSettings, Settings
 from processors.agents.journal import Journal
-from processors.agents.segments import ForeignRecord, Log, Mark, decode_segment
+from processors.agents.journal_format import ForeignRecord, JournalPosition, SourceLog, decode_segment
 from processors.commands.read_model_fields import read_positions
 from processors.commands.topic_extents import Extent, extents, require_no_workers
-from processors.ingest.clients import admin_client, consumer, producer, unreachable
-from processors.sinks.topic_identity import topic_ids
-from processors.tools.topic import TopicReader, read_topics
+from processors.kafka.admin import admin_client
+from processors.kafka.connection import unreachable
+from processors.kafka.producer import producer
+from processors.kafka.topic_identity import topic_ids
+from processors.kafka.topic_reader import TopicReader, consumer, read_topics
 from schemas.errors import Unavailable
 
 TAIL_RECORDS = 100
@@ -43,18 +45,19 @@ def accept_new_log(settings: Settings, console: Console) -> int:
         labels = {number: f"{kafka.events_topics[0]}/{number}" for number in journals}
         fences = asyncio.run(read_positions(settings, list(labels.values())))
         for number, journal in journals.items():
+            known = journal.position
             mine = {tp.topic: held[tp] for tp in held if tp.partition == number}
-            mark = accepted(journal.mark, ids, mine, fences.get(labels[number], 0))
-            for topic in changed_topics(journal.mark, mark):
+            position = accepted(known, ids, mine, fences.get(labels[number], 0))
+            for topic in changed_topics(known, position):
                 console.print(
-                    f"{topic}/{number}: {journal.mark.next_offsets.get(topic, 0):,} records were applied; their facts "
+                    f"{topic}/{number}: {known.next_offsets.get(topic, 0):,} records were applied; their facts "
                     f"stay, and the log that is there now is read from offset {held[TP(topic, number)].begin}",
                     soft_wrap=True,
                     highlight=False,
                 )
-            if mark is not journal.mark:
-                _write(kafka, number, journal, mark)
-                journal.mark = mark
+            if position is not known:
+                _write(kafka, number, journal, position)
+                journal.position = position
         moved = dict(_commits(kafka, journals, held))
         if moved:
             answers = admin.alter_group_offsets(kafka.group, moved)
@@ -66,24 +69,26 @@ def accept_new_log(settings: Settings, console: Console) -> int:
     return 0
 
 
-def accepted(mark: Mark, ids: Mapping[str, str | None], held: Mapping[str, Extent], fence: int = 0) -> Mark:
-    """The mark with every log that is another one now, or ends before what was applied, accepted from its beginning.
+def accepted(
+    position: JournalPosition, ids: Mapping[str, str | None], held: Mapping[str, Extent], fence: int = 0
+) -> JournalPosition:
+    """The position with every log that was recreated, or lost its end, accepted from its beginning.
 
     `fence`: the position that is published. It may be ahead of the journal: what was not durable is lost with its log.
     """
-    logs, offsets = dict(mark.logs), dict(mark.next_offsets)
+    logs, offsets = dict(position.logs), dict(position.next_offsets)
     ahead = max(fence - sum(offsets.values()), 0)
     for topic, extent in held.items():
-        log, counted = logs.get(topic, Log()), offsets.get(topic, 0)
+        log, counted = logs.get(topic, SourceLog()), offsets.get(topic, 0)
         is_another = None not in (log.topic_id, ids.get(topic)) and log.topic_id != ids[topic]
         if is_another or extent.end < counted - log.base:
-            logs[topic] = Log(ids.get(topic), counted + ahead, wall_us())
+            logs[topic] = SourceLog(ids.get(topic), counted + ahead, wall_us())
             offsets[topic] = counted + ahead + extent.begin
             ahead = 0
-    return mark if logs == mark.logs else replace(mark, logs=logs, next_offsets=offsets)
+    return position if logs == position.logs else replace(position, logs=logs, next_offsets=offsets)
 
 
-def changed_topics(before: Mark, after: Mark) -> list[str]:
+def changed_topics(before: JournalPosition, after: JournalPosition) -> list[str]:
     """The topics whose logs differ."""
     return [topic for topic, log in after.logs.items() if log != before.logs.get(topic)]
 
@@ -99,9 +104,9 @@ def read_journals(kafka: KafkaSettings) -> dict[int, Journal]:
     return journals
 
 
-def read_logs(kafka: KafkaSettings) -> dict[int, dict[str, Log]]:
+def read_logs(kafka: KafkaSettings) -> dict[int, dict[str, SourceLog]]:
     """Which logs each partition's state was made from, by the end of its journal; raises Unavailable, UsageError."""
-    found: dict[int, dict[str, Log]] = {}
+    found: dict[int, dict[str, SourceLog]] = {}
     with consumer(kafka) as client:
         reader = TopicReader(client, kafka, (kafka.journal_topic,))
         parts = client.assignment()
@@ -122,10 +127,11 @@ def _topic_ids(kafka: KafkaSettings) -> dict[str, str | None]:
         raise unreachable(kafka, error) from error
 
 
-def _write(kafka: KafkaSettings, number: int, journal: Journal, mark: Mark) -> None:
+def _write(kafka: KafkaSettings, number: int, journal: Journal, position: JournalPosition) -> None:
     with producer(kafka) as client:
         sent = [
-            client.send(kafka.journal_topic, key=key, value=value, partition=number) for key, value in journal.cut(mark)
+            client.send(kafka.journal_topic, key=key, value=value, partition=number)
+            for key, value in journal.cut(position)
         ]
         client.flush()
         for future in sent:
@@ -139,8 +145,8 @@ def _commits(
     with consumer(kafka, group_id=kafka.group) as client:
         for tp in held:
             journal = journals.get(tp.partition)
-            mark = Mark({}, 0, {}) if journal is None else journal.mark
-            applied = mark.next_offsets.get(tp.topic, 0) - mark.logs.get(tp.topic, Log()).base
+            position = JournalPosition({}, 0, {}) if journal is None else journal.position
+            applied = position.next_offsets.get(tp.topic, 0) - position.logs.get(tp.topic, SourceLog()).base
             part = TopicPartition(tp.topic, tp.partition)
             if (client.committed(part) or 0) > applied:
                 yield part, OffsetAndMetadata(applied, "", -1)

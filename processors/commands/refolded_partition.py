@@ -7,7 +7,7 @@ from contextlib import suppress
 import msgspec
 
 from config.clock import wall_us
-from processors.agents.segments import Log
+from processors.agents.journal_format import SourceLog
 from processors.commands.journal_facts import JournalFacts
 from processors.commands.read_model_fields import FieldKey, Fields
 from processors.core.folds.scoreboards import bump
@@ -15,7 +15,7 @@ from processors.core.ledger.data_quality import day_of, day_range, with_folded
 from processors.core.ledger.ledger import MAX_CLOCK_SKEW_US, Ledger
 from processors.core.ledger.retention import Retention
 from processors.core.time.instants import DAY_MS, DAY_US, instant_us, moment
-from processors.tools.topic import TopicRecord
+from processors.kafka.topic_reader import TopicRecord
 from schemas.codec import decode_kept
 from schemas.errors import BadRecord, Reason
 from schemas.views import Changes
@@ -36,7 +36,7 @@ Source = tuple[str, int]
 class RefoldedPartition:
     """One partition number: its ledger, and what the workers noted and left out of it."""
 
-    def __init__(self, label: str, ledger: Ledger, expiry_us: int, logs: Mapping[str, Log]) -> None:
+    def __init__(self, label: str, ledger: Ledger, expiry_us: int, logs: Mapping[str, SourceLog]) -> None:
         """`logs`: topic to the log that it is, as the journal has it."""
         self.label = label
         self.ledger = ledger
@@ -73,7 +73,7 @@ class RefoldedPartition:
 
     def base(self, topic: str) -> int:
         """How many records of earlier logs of a topic count as applied."""
-        return self._logs.get(topic, Log()).base
+        return self._logs.get(topic, SourceLog()).base
 
     def refuse(self, source: Source, reason: Reason) -> None:
         """A worker has put this record into the dead letters; if it counted here meanwhile, it no longer does."""

@@ -12,8 +12,8 @@ import msgspec
 from config.clock import Clock
 from config.load_policy import load_policy
 from config.settings import Settings
-from processors.agents.refusals import SPEAKER
-from processors.agents.segments import Log
+from processors.agents.directory_dead_letters import REPORTING_PARTITION
+from processors.agents.journal_format import SourceLog
 from processors.commands.journal_facts import JournalFacts
 from processors.commands.read_model_fields import DIRECTORY, FieldKey, Fields
 from processors.commands.refolded_partition import RefoldedPartition
@@ -21,7 +21,7 @@ from processors.core.ledger.ledger import Ledger
 from processors.core.ledger.retention import Retention
 from processors.core.state.directory import directory_of
 from processors.core.time.instants import DAY_MS, FOREVER_US
-from processors.tools.topic import TopicRecord
+from processors.kafka.topic_reader import TopicRecord
 from schemas.codec import UNREADABLE, decode_event, decode_rep
 from schemas.errors import BadRecord, Reason
 
@@ -31,7 +31,7 @@ _next_offsets = msgspec.json.Decoder(dict[str, int])
 class RefoldedTopics:
     """One ledger for each partition number, over all events topics, as in the workers."""
 
-    def __init__(self, settings: Settings, logs: Mapping[int, Mapping[str, Log]] | None = None) -> None:
+    def __init__(self, settings: Settings, logs: Mapping[int, Mapping[str, SourceLog]] | None = None) -> None:
         """`logs`: of each partition, the logs of its topics that the workers' journal knows."""
         self._logs = logs or {}
         self._policy = load_policy(settings.policy.path)
@@ -162,4 +162,4 @@ class RefoldedTopics:
         """A refused entry of the directory is noted once, though compaction may have left its dead letter alone."""
         if source not in self._refused_entries:
             self._refused_entries.add(source)
-            self._part(SPEAKER).note(at_ms // DAY_MS, reason)
+            self._part(REPORTING_PARTITION).note(at_ms // DAY_MS, reason)

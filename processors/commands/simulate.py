@@ -17,9 +17,10 @@ from processors.commands.target import Target
 from processors.core.time.instants import DAY_US, SECOND_US, rfc3339
 from processors.ingest.faults import Faults, with_faults
 from processors.ingest.lateness import Lateness
-from processors.ingest.outgoing import FullSpeed, Live, Pace, Steady, from_events
-from processors.ingest.produce import Delivery
 from processors.ingest.simulator.simulator import Simulator
+from processors.kafka.bulk_producer import SendProgress
+from processors.kafka.pacing import FullSpeed, Live, Pace, Steady
+from processors.kafka.timed_messages import from_events
 from schemas.errors import UsageError
 
 
@@ -81,7 +82,7 @@ def simulation(target: Target, options: dict[str, Any]) -> SimulateOptions:
     return SimulateOptions(start_us=start_us, until_us=until_us, faults=faults, **options)
 
 
-def run_simulate(options: SimulateOptions, target: Target) -> Delivery:
+def run_simulate(options: SimulateOptions, target: Target) -> SendProgress:
     """The team's directory and then its events; what became of the events. Raises UsageError, Unavailable."""
     simulator = Simulator(
         options.seed,
@@ -103,7 +104,7 @@ def run_simulate(options: SimulateOptions, target: Target) -> Delivery:
     return delivery
 
 
-def _too_few(options: SimulateOptions, delivery: Delivery) -> Iterator[str]:
+def _too_few(options: SimulateOptions, delivery: SendProgress) -> Iterator[str]:
     if options.count is not None and options.until_us is not None and delivery.sent < options.count:
         start, until = (rfc3339(at_us - at_us % SECOND_US) for at_us in (options.start_us, options.until_us))
         yield (

@@ -9,9 +9,9 @@ from faust.types import TP
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from config.settings import KafkaSettings
-from processors.agents.log_ends import true_ends
-from processors.ingest.clients import consumer, reported
-from processors.sinks.kafka_client import connection
+from processors.kafka.connection import async_options, reported
+from processors.kafka.partition_ends import true_ends
+from processors.kafka.topic_reader import consumer
 from schemas.errors import UsageError
 
 NO_MEMBERS = frozenset({"Empty", "Dead", "Unknown"})
@@ -56,6 +56,6 @@ def _numbers(client: KafkaConsumer, topic: str) -> list[int]:
 
 async def _true_ends(kafka: KafkaSettings, listed: dict[TP, int]) -> dict[TP, int]:
     def new_reader() -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(**connection(kafka), auto_offset_reset="earliest", isolation_level="read_committed")
+        return AIOKafkaConsumer(**async_options(kafka), auto_offset_reset="earliest", isolation_level="read_committed")
 
     return await true_ends(new_reader, listed)

@@ -8,7 +8,7 @@ from processors.commands.command_line import output
 from processors.commands.growth import grow as grow_topics
 from processors.commands.new_log import accept_new_log as accept_logs
 from processors.commands.options import CONFIG, settings_of
-from processors.ingest.topics import run_topics
+from processors.kafka.topics import run_topics
 
 
 @click.command("topics")

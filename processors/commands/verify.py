@@ -32,8 +32,7 @@ from processors.commands.read_model_fields import (
     readable,
 )
 from processors.commands.refolded_topics import RefoldedTopics
-from processors.ingest.clients import consumer
-from processors.tools.topic import TopicReader
+from processors.kafka.topic_reader import TopicReader, consumer
 from schemas.errors import ConfigError, Unavailable
 
 MAX_ROUNDS = 8

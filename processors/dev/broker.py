@@ -11,7 +11,7 @@ from pathlib import Path
 
 from config.settings import KafkaSettings
 from processors.dev.process import LOOPBACK, ChildProcess, on_free_port
-from processors.ingest.clients import admin_client
+from processors.kafka.admin import admin_client
 from schemas.errors import Unavailable
 
 READY_TIMEOUT_SECONDS = 15.0

@@ -39,7 +39,7 @@ from processors.dev.monitoring import Monitoring, MonitoringPorts, monitoring
 from processors.dev.process import LOOPBACK, ChildProcess
 from processors.dev.redis_server import embedded_redis
 from processors.dev.simulated_team import SimulatedTeam, TeamOptions
-from processors.ingest.topics import ensure_topics
+from processors.kafka.topics import ensure_topics
 from schemas.errors import SalespulseError, Unavailable
 
 READY_TIMEOUT_SECONDS = 60.0

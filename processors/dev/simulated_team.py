@@ -8,9 +8,10 @@ import msgspec
 from config.clock import Clock
 from config.settings import KafkaSettings
 from processors.core.time.instants import DAY_US
-from processors.ingest.outgoing import FullSpeed, Live, Outgoing, Pace, from_events, from_messages
-from processors.ingest.produce import Delivery, produce
 from processors.ingest.simulator.simulator import Simulator
+from processors.kafka.bulk_producer import SendProgress, produce
+from processors.kafka.pacing import FullSpeed, Live, Pace
+from processors.kafka.timed_messages import TimedMessage, from_events, from_messages
 
 MAX_WAIT_US = 100_000
 """The live team pauses in pieces of this length, so that it can be stopped."""
@@ -38,7 +39,7 @@ class SimulatedTeam:
         self._simulator = Simulator(team.seed, self._start_us, reps=team.reps)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self.delivery = Delivery()
+        self.delivery = SendProgress()
         """What the live part has sent so far."""
         self.failure: Exception | None = None
         """The error that ended the live part early."""
@@ -48,7 +49,7 @@ class SimulatedTeam:
         produce(self._kafka, self._kafka.reps_topic, from_messages(self._simulator.directory()), FullSpeed())
         history = from_events(self._simulator.timed(self._live_from_us))
         sent = self._produce(self._watched(history, on_share), FullSpeed()).acknowledged
-        self.delivery = Delivery()
+        self.delivery = SendProgress()
         return sent
 
     def start_live(self, clock: Clock) -> None:
@@ -70,13 +71,13 @@ class SimulatedTeam:
         except Exception as error:  # noqa: BLE001 -- a thread cannot raise: `_raise_failure` does
             self.failure = error
 
-    def _produce(self, outgoing: Iterator[Outgoing], pace: Pace) -> Delivery:
+    def _produce(self, outgoing: Iterator[TimedMessage], pace: Pace) -> SendProgress:
         return produce(self._kafka, self._kafka.events_topics[0], outgoing, pace, self._landed)
 
-    def _landed(self, delivery: Delivery) -> None:
+    def _landed(self, delivery: SendProgress) -> None:
         self.delivery = delivery
 
-    def _watched(self, outgoing: Iterator[Outgoing], on_share: OnShare) -> Iterator[Outgoing]:
+    def _watched(self, outgoing: Iterator[TimedMessage], on_share: OnShare) -> Iterator[TimedMessage]:
         length_us = self._live_from_us - self._start_us
         for message in outgoing:
             on_share((message[0] - self._start_us) / length_us)

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from processors.ingest.outgoing import Outgoing
 from processors.ingest.simulator.dice import Dice
+from processors.kafka.timed_messages import TimedMessage
 from schemas.errors import UsageError
 
 MAX_OVERTAKEN_BY = 200
@@ -23,7 +23,7 @@ class Faults(msgspec.Struct, frozen=True):
     """Are followed by a damaged copy, which no decoder accepts."""
 
 
-def with_faults(outgoing: Iterable[Outgoing], faults: Faults, seed: int) -> Iterator[Outgoing]:
+def with_faults(outgoing: Iterable[TimedMessage], faults: Faults, seed: int) -> Iterator[TimedMessage]:
     """The same messages, and what the faults add. Every original arrives whole, exactly once more than its duplicates.
 
     Raises UsageError for a share outside 0 to 1.
@@ -34,8 +34,8 @@ def with_faults(outgoing: Iterable[Outgoing], faults: Faults, seed: int) -> Iter
     return _scramble(outgoing, faults, Dice(f"{seed}/faults"))
 
 
-def _scramble(outgoing: Iterable[Outgoing], faults: Faults, dice: Dice) -> Iterator[Outgoing]:
-    held: dict[int, list[Outgoing]] = {}
+def _scramble(outgoing: Iterable[TimedMessage], faults: Faults, dice: Dice) -> Iterator[TimedMessage]:
+    held: dict[int, list[TimedMessage]] = {}
     for index, message in enumerate(outgoing):
         if dice.chance(faults.duplicates):
             held.setdefault(_later(index, dice), []).append(message)

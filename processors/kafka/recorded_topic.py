@@ -7,8 +7,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from config.settings import KafkaSettings
+from processors.kafka.connection import first_line
 from processors.kafka.producer import running_producer
-from processors.sinks.kafka_client import line
 from schemas.errors import Unavailable
 
 
@@ -24,7 +24,9 @@ class RecordedTopic:
         try:
             await self._producer.send_and_wait(self._topic, value, key)
         except KafkaError as error:
-            raise Unavailable(f"topic {self._topic} takes no record: {line(error)}; nothing was changed") from error
+            raise Unavailable(
+                f"topic {self._topic} takes no record: {first_line(error)}; nothing was changed"
+            ) from error
 
 
 class LazyRecordedTopic:

@@ -18,9 +18,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from config.settings import KafkaSettings
+from processors.kafka.connection import async_options, first_line
+from processors.kafka.topic_identity import topic_ids
 from processors.notifier.delivery_log import at_end
-from processors.sinks.kafka_client import connection, line
-from processors.sinks.topic_identity import topic_ids
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class AlertConsumer:
         """By partition, the offset after the last record read."""
         self._topic_checked_at = time.monotonic()
         self._consumer = AIOKafkaConsumer(
-            **connection(kafka),
+            **async_options(kafka),
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -89,7 +89,9 @@ class AlertConsumer:
             except TimeoutError:
                 logger.warning("%s: a receiver hangs while its partitions are handed over", self._topic)
             except KafkaError as error:
-                logger.warning("%s: not committed before its partitions are handed over: %s", self._topic, line(error))
+                logger.warning(
+                    "%s: not committed before its partitions are handed over: %s", self._topic, first_line(error)
+                )
         self.reassigned = True
 
     async def on_partitions_assigned(self, _assigned: "set[TopicPartition]") -> None:

@@ -14,8 +14,8 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from config.settings import KafkaSettings
+from processors.kafka.connection import async_options
 from processors.notifier.delivery_record import DeliveryRecord
-from processors.sinks.kafka_client import connection
 from schemas.codec import UNREADABLE
 
 POLL_TIMEOUT_MS = 200
@@ -60,7 +60,7 @@ class DeliveryLog:
     async def read(self) -> LogContents:
         """Everything in the log; raises KafkaError."""
         contents, unreadable = LogContents({}, {}), 0
-        reader = AIOKafkaConsumer(**connection(self._kafka), auto_offset_reset="earliest")
+        reader = AIOKafkaConsumer(**async_options(self._kafka), auto_offset_reset="earliest")
         await reader.start()
         try:
             tps = [TopicPartition(self._topic, number) for number in await self._producer.partitions_for(self._topic)]

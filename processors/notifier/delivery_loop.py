@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from config.clock import Clock
 from config.settings import Settings
 from processors.core.time.instants import SECOND_US
+from processors.kafka.connection import first_line
 from processors.notifier.active_holds import ActiveHolds
 from processors.notifier.alert_consumer import POLL_TIMEOUT_MS, AlertConsumer
 from processors.notifier.delivery_log import DeliveryLog
@@ -22,7 +23,6 @@ from processors.notifier.partition_owners import FORMER_OWNER, PartitionOwners
 from processors.notifier.receivers.base import Receiver, RecordPosition
 from processors.notifier.sender import Sender
 from processors.read_model.acknowledgements import turn_of
-from processors.sinks.kafka_client import line
 from schemas.alerts import Transition, decode_transition
 from schemas.codec import UNREADABLE
 
@@ -72,7 +72,7 @@ class DeliveryLoop:
                 try:
                     await self._round()
                 except KafkaError as error:
-                    logger.warning("%s: %s; reading everything again", self._receiver.name, line(error))
+                    logger.warning("%s: %s; reading everything again", self._receiver.name, first_line(error))
                     self._consumer.reassigned = True
                     await asyncio.sleep(KAFKA_PAUSE_SECONDS)
             await self._finish_round()

@@ -2,19 +2,18 @@
 
 import asyncio
 import logging
-import signal
-import sys
 from contextlib import suppress
 
 from aiokafka.errors import KafkaError
-from prometheus_client import CollectorRegistry, ProcessCollector
 
 from config.clock import Clock
-from config.logs import configure_logs
-from config.policy_reload import ignore_hangup
-from config.settings import Settings, exposed_files
+from config.settings import Settings
+from processors.kafka.admin import partition_counts
+from processors.kafka.connection import first_line
 from processors.kafka.producer import running_producer
 from processors.kafka.recorded_topic import RecordedTopic
+from processors.kafka.skipped_batches import SKIPPED
+from processors.kafka.skipped_metric import SkippedRecords
 from processors.notifier.active_holds import ActiveHolds
 from processors.notifier.delivery_loop import DeliveryLoop, NotifierDependencies
 from processors.notifier.kafka_probe import watch_kafka
@@ -25,10 +24,7 @@ from processors.notifier.redacted_errors import type_and_line
 from processors.read_model.acknowledgements import HoldStore
 from processors.read_model.hold_polling import HoldPoller
 from processors.read_model.redis_connection import connect
-from processors.sinks.kafka_client import line, partition_counts
-from processors.sinks.skipped import SKIPPED
-from processors.sinks.skipped_metric import SkippedRecords
-from processors.web.metrics_port import serve_metrics
+from processors.service import MetricsAddress, Service
 from schemas.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -44,28 +40,23 @@ def run_notifier(settings: Settings) -> int:
     Raises ConfigError when no receiver is configured, Unavailable when a topic is missing or the port for metrics is
     taken. A broker, a Redis or a receiver that does not answer is waited for. SIGHUP changes nothing, and says so.
     """
-    ignore_hangup()
-    configure_logs(sys.stderr)
-    for exposed in exposed_files(settings):
-        logger.warning("%s", exposed)
+    service = Service(settings)
     clock = Clock(settings.clock)
     receivers = configured_receivers(settings.notifier, clock)
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    metrics = NotifierMetrics(registry, [receiver.name for receiver in receivers])
+    metrics = NotifierMetrics(service.registry, [receiver.name for receiver in receivers])
     notifier = settings.notifier
-    SkippedRecords(registry, (settings.kafka.alerts_topic, notifier.log_topic), SKIPPED)
-    with serve_metrics(registry, notifier.metrics_host, notifier.metrics_port, "notifier.metrics_port"):
-        return asyncio.run(_run(settings, clock, receivers, metrics))
+    SkippedRecords(service.registry, (settings.kafka.alerts_topic, notifier.log_topic), SKIPPED)
+    address = MetricsAddress(notifier.metrics_host, notifier.metrics_port, "notifier.metrics_port")
+    return service.run(lambda: _run(settings, clock, receivers, metrics, service.stop), _ignore_policy, address)
 
 
-async def _run(settings: Settings, clock: Clock, receivers: list[Receiver], metrics: NotifierMetrics) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop.set)
-    hangup = "SIGHUP: nothing changes; the notifier uses no policy, and reads other settings at a restart"
-    loop.add_signal_handler(signal.SIGHUP, logger.info, hangup)
+def _ignore_policy() -> None:
+    logger.info("SIGHUP: nothing changes; the notifier uses no policy, and reads other settings at a restart")
+
+
+async def _run(
+    settings: Settings, clock: Clock, receivers: list[Receiver], metrics: NotifierMetrics, stop: asyncio.Event
+) -> int:
     if not await _wait_for_topics(settings, stop):
         return 0
     logger.info("sending alerts to %s", ", ".join(receiver.name for receiver in receivers))
@@ -95,7 +86,7 @@ async def notify(
                 for task in background:
                     task.cancel()
     except* KafkaError as group:
-        raise Unavailable(f"Kafka at {settings.kafka.bootstrap}: {line(group.exceptions[0])}") from group
+        raise Unavailable(f"Kafka at {settings.kafka.bootstrap}: {first_line(group.exceptions[0])}") from group
     finally:
         await redis.close()
 
@@ -106,7 +97,7 @@ async def _keep_delivering(receiver: Receiver, shared: NotifierDependencies, sto
         try:
             await DeliveryLoop(receiver, shared).run(stop)
         except KafkaError as error:
-            logger.warning("%s: Kafka at %s: %s", receiver.name, shared.settings.kafka.bootstrap, line(error))
+            logger.warning("%s: Kafka at %s: %s", receiver.name, shared.settings.kafka.bootstrap, first_line(error))
         except Exception as error:  # noqa: BLE001 -- it is counted, and an alert rule watches the count
             fault = type_and_line(error)
             logger.error("%s: %s; restarting in %g s", receiver.name, fault, RESTART_PAUSE_SECONDS)  # noqa: TRY400
@@ -127,7 +118,7 @@ async def _wait_for_topics(settings: Settings, stop: asyncio.Event) -> bool:
             missing = sorted(needed - (await partition_counts(kafka)).keys())
         except (KafkaError, OSError) as error:
             if tries % LOG_EVERY_TRIES == 0:
-                logger.warning("%s does not answer (%s): trying again every second", kafka.bootstrap, line(error))
+                logger.warning("%s does not answer (%s): trying again every second", kafka.bootstrap, first_line(error))
             tries += 1
             await asyncio.sleep(RETRY_INTERVAL_SECONDS)
             continue

@@ -9,12 +9,12 @@ from prometheus_client import CollectorRegistry
 
 from config.settings import KafkaSettings, Settings, WorkerSettings
 from config.values import Secret
-from processors.agents.app import Given, WorkerApp, build_app
+from processors.agents.app import WorkerApp, WorkerDependencies, build_app
 from processors.agents.intake import LostRecords
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.transport import BatchTransport
 from schemas.policy import DEFAULT_POLICY
-from tests.agents.workbench import CLOCK_US, Shelf
+from tests.agents.workbench import CLOCK_US, MemoryReadModel
 
 SOURCE = TP("crm.events", 0)
 
@@ -28,15 +28,17 @@ class Midnight:
 
 def new_app(kafka: KafkaSettings | None = None) -> WorkerApp:
     settings = Settings(kafka=kafka or KafkaSettings(), worker=WorkerSettings(checkpoint_interval_seconds=2.0))
-    return build_app(settings, Given(DEFAULT_POLICY, Midnight(), Shelf(), WorkerMetrics(CollectorRegistry())))
+    return build_app(
+        settings, WorkerDependencies(DEFAULT_POLICY, Midnight(), MemoryReadModel(), WorkerMetrics(CollectorRegistry()))
+    )
 
 
 def with_a_part(position: int) -> WorkerApp:
     app = new_app()
-    app.parts.assign([0], generation=1)
-    (part,) = app.parts
-    part.begin(CLOCK_US)
-    part.next_offsets = part.durable = {"crm.events": position}
+    app.partitions.assign([0], generation=1)
+    (partition,) = app.partitions
+    partition.begin(CLOCK_US)
+    partition.next_offsets = partition.durable_offsets = {"crm.events": position}
     return app
 
 
@@ -48,9 +50,9 @@ def test_only_what_is_durable_may_be_committed() -> None:
     assert app.durable_offset(TP("crm.events", 1)) is None
 
 
-def test_a_part_that_is_not_complete_commits_nothing() -> None:
+def test_a_partition_that_is_not_complete_commits_nothing() -> None:
     app = new_app()
-    app.parts.assign([0], generation=1)
+    app.partitions.assign([0], generation=1)
 
     assert list(app.sources()) == []
     assert app.durable_offset(SOURCE) is None
@@ -90,7 +92,7 @@ def test_a_dead_worker_is_missed_after_the_session_timeout_of_the_settings() -> 
 def test_a_worker_waits_until_it_has_an_assignment_and_in_every_rebalance() -> None:
     app = new_app()
     assert app.waits
-    app.parts.assign([], generation=1)
+    app.partitions.assign([], generation=1)
     assert not app.waits
     app.rebalancing = True
     assert app.waits

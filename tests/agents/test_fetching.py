@@ -14,9 +14,9 @@ from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
-from processors.agents.fetching import Fetched, Reading, drain
-from processors.sinks.frames import Stretch
-from processors.sinks.record_set import RecordSet
+from processors.agents.fetching import Fetched, FetchedReader, drain
+from processors.kafka.record_frames import UnreadableRange
+from processors.kafka.record_set import RecordSet
 
 PARTITION = TopicPartition("crm.events", 2)
 CONTROL = 0x20
@@ -99,13 +99,13 @@ class Fetching:
         self._records[tp] = FetchResult(tp, partition_records=records, assignment=assignment, backoff=0)
         return assignment
 
-    def drain(self, most: int = 1000, wanted: Iterable[TopicPartition] = (PARTITION,)) -> dict[TP, Fetched]:
+    def drain(self, max_records: int = 1000, wanted: Iterable[TopicPartition] = (PARTITION,)) -> dict[TP, Fetched]:
         fetcher: Any = self
-        return asyncio.run(drain(fetcher, set(wanted), 0.0, most))
+        return asyncio.run(drain(fetcher, set(wanted), 0.0, max_records))
 
 
 def offsets(fetched: Fetched) -> list[int]:
-    return [record.offset for record in Reading(fetched).records()]
+    return [record.offset for record in FetchedReader(fetched).records()]
 
 
 def test_records_come_with_offset_time_key_and_value() -> None:
@@ -114,26 +114,26 @@ def test_records_come_with_offset_time_key_and_value() -> None:
 
     fetched = fetching.drain()[TP(*PARTITION)]
 
-    assert [(r.offset, r.timestamp, r.key, r.value) for r in Reading(fetched).records()] == [
+    assert [(r.offset, r.timestamp, r.key, r.value) for r in FetchedReader(fetched).records()] == [
         (5, 1000, b"k5", b"v5"),
         (6, 1001, b"k6", b"v6"),
     ]
     assert (fetched.start, fetched.end) == (5, 7)
 
 
-@pytest.mark.parametrize("most", [1, 2, 3, 4, 5, 7, 100])
-def test_every_record_comes_once_in_order_however_few_at_a_time(most: int) -> None:
+@pytest.mark.parametrize("max_records", [1, 2, 3, 4, 5, 7, 100])
+def test_every_record_comes_once_in_order_however_few_at_a_time(max_records: int) -> None:
     fetching = Fetching()
     assignment = fetching.put(wire_batch(10, LARGEST_BATCH), wire_batch(14, 1), wire_batch(15, 3), start=10)
 
     found: list[int] = []
     expected_start = 10
     while PARTITION in fetching._records:
-        for fetched in fetching.drain(most).values():
+        for fetched in fetching.drain(max_records).values():
             assert fetched.start == expected_start
             taken = offsets(fetched)
             assert taken
-            assert len(taken) < most + LARGEST_BATCH
+            assert len(taken) < max_records + LARGEST_BATCH
             found += taken
             expected_start = fetched.end
 
@@ -147,13 +147,13 @@ def test_what_was_read_is_gone_at_once() -> None:
     fetching = Fetching()
     fetching.put(wire_batch(0, 3), wire_batch(3, 3), start=0)
     result = fetching._records[PARTITION]
-    watched = [weakref.ref(result), weakref.ref(result._partition_records)]
+    renewing = [weakref.ref(result), weakref.ref(result._partition_records)]
     del result
     gc.disable()
     try:
         while fetching.drain(1):
             pass
-        assert [watch() for watch in watched] == [None, None]
+        assert [watch() for watch in renewing] == [None, None]
     finally:
         gc.enable()
 
@@ -197,17 +197,17 @@ def test_a_gap_left_by_compaction_belongs_to_the_batch_around_it() -> None:
     assert (offsets(fetched), fetched.start, fetched.end) == ([3, 9], 0, 10)
 
 
-def test_a_damaged_batch_is_a_stretch_of_offsets_and_what_follows_is_read() -> None:
+def test_a_damaged_batch_is_a_range_of_offsets_and_what_follows_is_read() -> None:
     fetching = Fetching()
     damaged = wire_batch(2, 3, intact=False)
     fetching.put(wire_batch(0, 2), damaged, wire_batch(5, 1), start=0)
 
     fetched = fetching.drain()[TP(*PARTITION)]
-    reading = Reading(fetched)
+    reading = FetchedReader(fetched)
 
     assert [record.offset for record in reading.records()] == [0, 1, 5]
-    assert reading.take_unreadable() == [Stretch(2, 4, "its checksum is wrong", damaged)]
-    assert reading.take_unreadable() == []
+    assert reading.drain_unreadable() == [UnreadableRange(2, 4, "its checksum is wrong", damaged)]
+    assert reading.drain_unreadable() == []
     assert (fetched.start, fetched.end) == (0, 6)
 
 
@@ -215,10 +215,10 @@ def test_a_damaged_batch_alone_moves_the_position() -> None:
     fetching = Fetching()
     assignment = fetching.put(wire_batch(7, 2, intact=False), start=8)
 
-    reading = Reading(fetching.drain()[TP(*PARTITION)])
+    reading = FetchedReader(fetching.drain()[TP(*PARTITION)])
 
     assert list(reading.records()) == []
-    assert [stretch[:2] for stretch in reading.take_unreadable()] == [(8, 8)]
+    assert [unreadable[:2] for unreadable in reading.drain_unreadable()] == [(8, 8)]
     assert assignment.position == 9
 
 
@@ -227,7 +227,7 @@ def test_a_portion_ends_with_the_batch_that_is_large_enough() -> None:
     fetching = Fetching()
     blank = compressed(b" " * 1_000_000)
     fetching.put(*(n.to_bytes(8, "big") + blank[8:] for n in range(100)), start=0)
-    reading = Reading(fetching.drain()[TP(*PARTITION)])
+    reading = FetchedReader(fetching.drain()[TP(*PARTITION)])
 
     portions = []
     while not reading.is_over:

@@ -14,10 +14,10 @@ from processors.agents.intake import LostRecords
 from processors.core.ledger.data_quality import MAX_DAYS, MAX_EXAMPLE_CHARACTERS
 from processors.core.ledger.retention import Retention
 from processors.core.time.instants import DAY_US, moment
-from processors.sinks.record_set import RecordSet
+from processors.kafka.record_set import RecordSet
 from schemas import codec
 from schemas.errors import Reason
-from tests.agents.workbench import CLOCK_US, SOURCE, TOPIC, Desk, Record, RecordBatch, batch, new_parts
+from tests.agents.workbench import CLOCK_US, SOURCE, TOPIC, IntakeHarness, Record, RecordBatch, batch, new_partitions
 from tests.hostile import wire
 from tests.story import activity, opened, revenue
 
@@ -25,15 +25,15 @@ NEVER_DECODED = b'{"type":"activity.logged"'
 
 
 def test_events_are_applied_and_wait_for_the_journal_as_they_came() -> None:
-    desk = Desk()
+    harness = IntakeHarness()
     events = [activity(n, event_id=f"a{n}") for n in range(3)]
 
-    desk.take(*events)
+    harness.apply(*events)
 
-    assert set(desk.part.ledger.facts) == {"a0", "a1", "a2"}
-    assert desk.part.journal.pending == [codec.encode(event) for event in events]
-    assert desk.part.next_offsets == {TOPIC: 3}
-    assert desk.value("salespulse_events_total", type="activity.logged", result="applied") == 3
+    assert set(harness.partition.ledger.facts) == {"a0", "a1", "a2"}
+    assert harness.partition.journal.pending == [codec.encode(event) for event in events]
+    assert harness.partition.next_offsets == {TOPIC: 3}
+    assert harness.value("salespulse_events_total", type="activity.logged", result="applied") == 3
 
 
 @pytest.mark.parametrize(
@@ -54,39 +54,39 @@ def test_events_are_applied_and_wait_for_the_journal_as_they_came() -> None:
     ids=["json", "empty", "null", "encoding", "depth", "type", "field", "naive", "id", "amount", "size"],
 )
 def test_a_bad_record_is_a_dead_letter_and_the_stream_goes_on(value: bytes, reason: Reason) -> None:
-    desk = Desk()
+    harness = IntakeHarness()
 
-    desk.take(value, activity(1, event_id="good"))
+    harness.apply(value, activity(1, event_id="good"))
 
-    (letter,) = desk.part.unsent
+    (letter,) = harness.partition.outbox.unsent
     assert letter.topic == "crm.dead-letters"
     assert (letter.key, letter.value) == (b"c1", value)
     headers = dict(letter.headers)
     assert headers["reason"].decode() == reason
     assert (headers["topic"], headers["partition"], headers["offset"]) == (b"crm.events", b"0", b"0")
-    assert set(desk.part.ledger.facts) == {"good"}
-    assert desk.part.next_offsets == {TOPIC: 2}
-    assert desk.value("salespulse_dead_letters_total", reason=reason) == 1
-    assert [reason in counts for counts in desk.part.ledger.quality.values()] == [True]
+    assert set(harness.partition.ledger.facts) == {"good"}
+    assert harness.partition.next_offsets == {TOPIC: 2}
+    assert harness.value("salespulse_dead_letters_total", reason=reason) == 1
+    assert [reason in counts for counts in harness.partition.ledger.quality.values()] == [True]
 
 
 def test_a_batch_that_cannot_be_read_is_one_dead_letter_with_its_offsets_and_what_follows_is_read() -> None:
-    desk = Desk()
+    harness = IntakeHarness()
     records = RecordSet(wire.batch(b"garbage", 3) + (3).to_bytes(8, "big") + wire.batch(good_one(), 1)[8:])
     batches = [records.next_batch(), records.next_batch()]
 
-    asyncio.run(desk.intake.take(SOURCE, Fetched(batches, 0, 4)))
+    asyncio.run(harness.intake.apply(SOURCE, Fetched(batches, 0, 4)))
 
-    (letter,) = desk.part.unsent
+    (letter,) = harness.partition.outbox.unsent
     headers = dict(letter.headers)
     assert (headers["reason"], headers["offset"], headers["last_offset"]) == (b"unreadable_batch", b"0", b"2")
     assert (headers["topic"], headers["partition"]) == (b"crm.events", b"0")
     assert letter.value == wire.batch(b"garbage", 3)
-    assert set(desk.part.ledger.facts) == {"good"}
-    assert desk.part.next_offsets == {TOPIC: 4}
-    assert desk.part.ledger.quality == {CLOCK_US // DAY_US: {"unreadable_batch": 1}}
-    assert desk.value("salespulse_dead_letters_total", reason="unreadable_batch") == 1
-    assert desk.value("salespulse_unreadable_records_total", topic=TOPIC) == 3
+    assert set(harness.partition.ledger.facts) == {"good"}
+    assert harness.partition.next_offsets == {TOPIC: 4}
+    assert harness.partition.ledger.quality == {CLOCK_US // DAY_US: {"unreadable_batch": 1}}
+    assert harness.value("salespulse_dead_letters_total", reason="unreadable_batch") == 1
+    assert harness.value("salespulse_unreadable_records_total", topic=TOPIC) == 3
 
 
 def good_one() -> bytes:
@@ -95,29 +95,29 @@ def good_one() -> bytes:
 
 def test_very_many_dead_letters_are_sent_before_more_are_read() -> None:
     """A fetch of 100 MB of blanks, as compressed batches become: at most a portion waits in memory."""
-    desk = Desk()
+    harness = IntakeHarness()
     blanks = batch([b" " * 1_000_000] * 100)
-    parts = [RecordBatch([record]) for record in next(blanks.batches[0].chunks(print))]
+    partitions = [RecordBatch([record]) for record in next(blanks.batches[0].chunks(print))]
 
-    asyncio.run(desk.intake.take(SOURCE, blanks._replace(batches=list(parts))))
+    asyncio.run(harness.intake.apply(SOURCE, blanks._replace(batches=list(partitions))))
 
-    assert desk.settled >= 2
-    assert desk.value("salespulse_dead_letters_total", reason="too_large") == 100
-    assert desk.part.next_offsets == {TOPIC: 100}
+    assert harness.make_durabled >= 2
+    assert harness.value("salespulse_dead_letters_total", reason="too_large") == 100
+    assert harness.partition.next_offsets == {TOPIC: 100}
 
 
 def test_a_tombstone_is_counted_and_ignored() -> None:
-    desk = Desk()
+    harness = IntakeHarness()
 
-    desk.take(None)
+    harness.apply(None)
 
-    assert desk.part.unsent == []
-    assert list(desk.part.ledger.quality.values()) == [{"tombstone": 1}]
-    assert desk.part.next_offsets == {TOPIC: 1}
+    assert harness.partition.outbox.unsent == []
+    assert list(harness.partition.ledger.quality.values()) == [{"tombstone": 1}]
+    assert harness.partition.next_offsets == {TOPIC: 1}
 
 
 def test_records_with_another_key_than_their_customer_count_and_are_noted_with_an_example() -> None:
-    desk = Desk()
+    harness = IntakeHarness()
     values = [codec.encode(activity(n, event_id=f"a{n}", customer="c2")) for n in range(3)]
     records = RecordBatch(
         [
@@ -129,165 +129,167 @@ def test_records_with_another_key_than_their_customer_count_and_are_noted_with_a
         ]
     )
 
-    asyncio.run(desk.intake.take(SOURCE, Fetched([records], 0, 5)))
+    asyncio.run(harness.intake.apply(SOURCE, Fetched([records], 0, 5)))
 
-    assert set(desk.part.ledger.facts) == {"a0", "a1", "a2"}
-    (counts,) = desk.part.ledger.quality.values()
+    assert set(harness.partition.ledger.facts) == {"a0", "a1", "a2"}
+    (counts,) = harness.partition.ledger.quality.values()
     assert counts == {"key_mismatch": 3, "duplicate": 1, "tombstone": 1}
-    assert desk.value("salespulse_key_mismatches_total") == 3
-    example = desk.part.ledger.data_quality.examples["key_mismatch"]
+    assert harness.value("salespulse_key_mismatches_total") == 3
+    example = harness.partition.ledger.data_quality.examples["key_mismatch"]
     assert example == "customer 'c2' with the key 'c1' in crm.events/0 at offset 3"
-    assert desk.part.unsent == []
+    assert harness.partition.outbox.unsent == []
 
 
 def test_an_example_of_a_wrong_key_is_short_and_has_no_control_characters() -> None:
-    desk = Desk()
+    harness = IntakeHarness()
     value = codec.encode(activity(1, customer="c2"))
     for offset, key in enumerate((b"\x1b[31m\n" + b"r" * 100_000, "\u202e".encode() * 100, b"\xff\xfe", None)):
-        asyncio.run(desk.intake.take(SOURCE, Fetched([RecordBatch([Record(offset, value, key)])], offset, offset + 1)))
-        example = desk.part.ledger.data_quality.examples["key_mismatch"]
+        asyncio.run(
+            harness.intake.apply(SOURCE, Fetched([RecordBatch([Record(offset, value, key)])], offset, offset + 1))
+        )
+        example = harness.partition.ledger.data_quality.examples["key_mismatch"]
         assert len(example) <= MAX_EXAMPLE_CHARACTERS
         assert example.isprintable()
 
 
 def test_timestamps_of_any_day_leave_a_small_mark() -> None:
     """A byte a record, each stamped on another day, ended in journal records that no broker takes."""
-    desk = Desk()
-    desk.part.ledger.retention = Retention()
+    harness = IntakeHarness()
+    harness.partition.ledger.retention = Retention()
     records = RecordBatch(Record(n, b"{", b"c1", n * DAY_US // 1000) for n in range(30_000))
 
-    asyncio.run(desk.intake.take(SOURCE, Fetched([records], 0, len(records))))
+    asyncio.run(harness.intake.apply(SOURCE, Fetched([records], 0, len(records))))
 
-    mark, entries = desk.part.cut()
-    assert sum(counts["malformed"] for counts in mark.quality.values()) == len(records)
-    assert len(mark.quality) <= MAX_DAYS
+    position, entries = harness.partition.cut()
+    assert sum(counts["malformed"] for counts in position.quality.values()) == len(records)
+    assert len(position.quality) <= MAX_DAYS
     assert max(len(value or b"") for _, value in entries) < 16_000
 
 
 def test_a_worst_mark_of_every_reason_on_every_day_fits_many_times_into_a_message() -> None:
-    desk = Desk()
-    desk.part.ledger.retention = Retention()
-    desk.part.ledger.set_clock(CLOCK_US)
+    harness = IntakeHarness()
+    harness.partition.ledger.retention = Retention()
+    harness.partition.ledger.set_clock(CLOCK_US)
     for day in range(CLOCK_US // DAY_US - 2 * MAX_DAYS, CLOCK_US // DAY_US + 1):
         for reason in Reason:
-            desk.part.ledger.count_flaw(reason, day, 10**6)
-    _, ((_, value),) = desk.part.cut()
+            harness.partition.ledger.count_flaw(reason, day, 10**6)
+    _, ((_, value),) = harness.partition.cut()
     assert value is not None
     assert len(value) < 128 * 1024
 
 
 def test_examples_survive_a_restart() -> None:
-    desk = Desk()
-    desk.take(activity(1, customer="c2"))
-    _, entries = desk.part.cut()
-    successor = new_parts()
+    harness = IntakeHarness()
+    harness.apply(activity(1, customer="c2"))
+    _, entries = harness.partition.cut()
+    successor = new_partitions()
     successor.assign([0], generation=1)
-    part = successor.get(0)
-    assert part is not None
+    partition = successor.get(0)
+    assert partition is not None
     for offset, (key, value) in enumerate(entries):
-        part.restore(key, value, offset)
-    part.begin(CLOCK_US)
-    assert part.ledger.quality == desk.part.ledger.quality
-    assert part.ledger.data_quality.examples == desk.part.ledger.data_quality.examples != {}
+        partition.restore(key, value, offset)
+    partition.begin(CLOCK_US)
+    assert partition.ledger.quality == harness.partition.ledger.quality
+    assert partition.ledger.data_quality.examples == harness.partition.ledger.data_quality.examples != {}
 
 
 def test_a_duplicate_is_counted_and_not_journalled_again() -> None:
-    desk = Desk()
+    harness = IntakeHarness()
     event = activity(1)
 
-    desk.take(event, event)
+    harness.apply(event, event)
 
-    assert len(desk.part.journal.pending) == 1
-    assert list(desk.part.ledger.quality.values()) == [{"duplicate": 1}]
+    assert len(harness.partition.journal.pending) == 1
+    assert list(harness.partition.ledger.quality.values()) == [{"duplicate": 1}]
 
 
 def test_records_that_are_applied_already_are_skipped_without_a_trace() -> None:
-    desk = Desk()
+    harness = IntakeHarness()
     event = activity(1)
-    desk.take(event, b"bad")
-    before = {day: dict(counts) for day, counts in desk.part.ledger.quality.items()}
+    harness.apply(event, b"bad")
+    before = {day: dict(counts) for day, counts in harness.partition.ledger.quality.items()}
 
-    desk.take(event, b"bad", activity(2), start=0)
+    harness.apply(event, b"bad", activity(2), start=0)
 
-    assert desk.part.ledger.quality == before
-    assert len(desk.part.journal.pending) == 2
-    assert desk.part.next_offsets == {TOPIC: 3}
+    assert harness.partition.ledger.quality == before
+    assert len(harness.partition.journal.pending) == 2
+    assert harness.partition.next_offsets == {TOPIC: 3}
 
 
 def test_a_batch_of_markers_moves_the_offset() -> None:
-    desk = Desk()
+    harness = IntakeHarness()
 
-    asyncio.run(desk.intake.take(SOURCE, batch([])._replace(end=4)))
+    asyncio.run(harness.intake.apply(SOURCE, batch([])._replace(end=4)))
 
-    assert desk.part.next_offsets == {TOPIC: 4}
+    assert harness.partition.next_offsets == {TOPIC: 4}
 
 
 def test_a_gap_that_the_topic_can_still_fill_stops_the_worker() -> None:
-    desk = Desk()
-    desk.take(activity(1))
+    harness = IntakeHarness()
+    harness.apply(activity(1))
 
     with pytest.raises(LostRecords, match=r"crm\.events/0: offset 1 was to come next, but 5 came"):
-        desk.take(activity(2), start=5)
+        harness.apply(activity(2), start=5)
 
 
 def test_records_that_left_the_topic_are_lost_aloud(caplog: pytest.LogCaptureFixture) -> None:
-    desk = Desk()
-    desk.take(activity(1))
-    desk.first_offset = 5
+    harness = IntakeHarness()
+    harness.apply(activity(1))
+    harness.first_offset = 5
 
-    desk.take(activity(2), start=5)
+    harness.apply(activity(2), start=5)
 
     assert "offsets 1 to 4 left the topic" in caplog.text
-    assert desk.value("salespulse_records_lost_total") == 4
-    assert desk.part.next_offsets == {TOPIC: 6}
+    assert harness.value("salespulse_records_lost_total") == 4
+    assert harness.partition.next_offsets == {TOPIC: 6}
 
 
-def test_a_fresh_part_may_begin_wherever_its_topic_begins() -> None:
-    desk = Desk()
+def test_a_fresh_partition_may_begin_wherever_its_topic_begins() -> None:
+    harness = IntakeHarness()
 
-    desk.take(activity(1), start=700)
+    harness.apply(activity(1), start=700)
 
-    assert desk.part.next_offsets == {TOPIC: 701}
-    assert desk.value("salespulse_records_lost_total") == 0
+    assert harness.partition.next_offsets == {TOPIC: 701}
+    assert harness.value("salespulse_records_lost_total") == 0
 
 
 def test_a_batch_of_a_partition_that_has_left_is_ignored() -> None:
-    desk = Desk()
-    desk.parts.assign([], generation=2)
+    harness = IntakeHarness()
+    harness.partitions.assign([], generation=2)
 
-    desk.take(activity(1))
+    harness.apply(activity(1))
 
-    assert desk.part.next_offsets == {}
+    assert harness.partition.next_offsets == {}
 
 
 def test_anything_unexpected_stops_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk()
+    harness = IntakeHarness()
     monkeypatch.setattr(intake, "apply_messages", lambda *_: 1 / 0)
 
     async def events() -> AsyncIterator[Any]:
         yield SimpleNamespace(message=SimpleNamespace(tp=SOURCE), value=batch([activity(1)]))
 
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(desk.intake.run(events()))
-    assert [type(reason) for reason in desk.crashed] == [ZeroDivisionError]
+        asyncio.run(harness.intake.run(events()))
+    assert [type(reason) for reason in harness.crashed] == [ZeroDivisionError]
 
 
-def test_s28_what_lies_in_the_future_is_told_by_the_clock_of_its_arrival() -> None:
-    desk = Desk()
+def test_s28_what_lies_in_the_future_is_judged_by_the_clock_of_its_arrival() -> None:
+    harness = IntakeHarness()
     ahead = moment(CLOCK_US + 600 * 1_000_000)
     late = msgspec.structs.replace(activity(1), occurred_at=ahead)
-    desk.take(late)
-    assert desk.value("salespulse_dead_letters_total", reason="clock_skew") == 1
-    desk.clock_us += 400 * 1_000_000
-    desk.take(msgspec.structs.replace(late, event_id="again"))
-    assert desk.value("salespulse_dead_letters_total", reason="clock_skew") == 1
-    assert "again" in desk.part.ledger.facts
+    harness.apply(late)
+    assert harness.value("salespulse_dead_letters_total", reason="clock_skew") == 1
+    harness.clock_us += 400 * 1_000_000
+    harness.apply(msgspec.structs.replace(late, event_id="again"))
+    assert harness.value("salespulse_dead_letters_total", reason="clock_skew") == 1
+    assert "again" in harness.partition.ledger.facts
 
 
 def test_records_that_come_again_make_it_ask_whether_the_topic_is_the_same() -> None:
-    desk = Desk()
-    desk.take(activity(1, event_id="a"), activity(2, event_id="b"))
-    assert desk.checks == 0
-    desk.take(activity(2, event_id="b"), activity(3, event_id="c"), start=1)
-    assert desk.checks == 1
-    assert desk.part.next_offsets == {TOPIC: 3}
+    harness = IntakeHarness()
+    harness.apply(activity(1, event_id="a"), activity(2, event_id="b"))
+    assert harness.checks == 0
+    harness.apply(activity(2, event_id="b"), activity(3, event_id="c"), start=1)
+    assert harness.checks == 1
+    assert harness.partition.next_offsets == {TOPIC: 3}

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.agents.journal import Entry, Journal
-from processors.agents.segments import SEGMENT_BYTES, TAIL_BYTES, Mark, decode_segment
+from processors.agents.journal_format import MAX_SEGMENT_BYTES, MAX_TAIL_BYTES, JournalPosition, decode_segment
 
 TOPIC = "crm.events"
 
@@ -28,7 +28,7 @@ class Log:
 
 
 class Keeper:
-    """A part as the journal sees it: facts by id, and how far it is."""
+    """A partition as the journal sees it: facts by id, and how far it is."""
 
     def __init__(self, writer: int) -> None:
         self.facts: dict[str, bytes] = {}
@@ -40,7 +40,7 @@ class Keeper:
         keeper = cls(writer)
         for key, value in list(log.records.items()):
             keeper.journal.restore(key, value, keeper.replay)
-        keeper.offset = keeper.journal.mark.next_offsets.get(TOPIC, 0)
+        keeper.offset = keeper.journal.position.next_offsets.get(TOPIC, 0)
         return keeper
 
     def replay(self, raw: bytes) -> str:
@@ -48,7 +48,7 @@ class Keeper:
         self.facts[event_id] = raw
         return event_id
 
-    def take(self, source: list[bytes], count: int) -> None:
+    def add(self, source: list[bytes], count: int) -> None:
         for raw in source[self.offset : self.offset + count]:
             self.offset += 1
             if raw.split(b" ")[0].decode() not in self.facts:
@@ -56,8 +56,8 @@ class Keeper:
                 self.journal.pending_ids.append(self.replay(raw))
 
     def flush(self) -> list[Entry]:
-        self.journal.wear(self)
-        return self.journal.cut(Mark({TOPIC: self.offset}, self.offset, {0: {"read": self.offset}}))
+        self.journal.compact_one(self)
+        return self.journal.cut(JournalPosition({TOPIC: self.offset}, self.offset, {0: {"read": self.offset}}))
 
     def raw(self, event_id: str) -> bytes:
         return self.facts[event_id]
@@ -71,9 +71,9 @@ def source(count: int, size: int = 100) -> list[bytes]:
 
 
 def test_small_flushes_rewrite_one_segment_until_it_is_full() -> None:
-    keeper, log, events = Keeper(1), Log(), source(2 * TAIL_BYTES // 100)
+    keeper, log, events = Keeper(1), Log(), source(2 * MAX_TAIL_BYTES // 100)
     for _ in events:
-        keeper.take(events, 1)
+        keeper.add(events, 1)
         log.append(keeper.flush())
 
     assert 2 <= len(log.records) <= 3
@@ -81,22 +81,22 @@ def test_small_flushes_rewrite_one_segment_until_it_is_full() -> None:
 
 
 def test_a_large_flush_is_cut_into_segments_that_fit_a_message() -> None:
-    keeper, log, events = Keeper(1), Log(), source(3 * SEGMENT_BYTES // 1000, size=1000)
-    keeper.take(events, len(events))
+    keeper, log, events = Keeper(1), Log(), source(3 * MAX_SEGMENT_BYTES // 1000, size=1000)
+    keeper.add(events, len(events))
 
     entries = keeper.flush()
     log.append(entries)
 
     assert len(entries) >= 3
-    assert all(len(value or b"") < SEGMENT_BYTES * 1.1 for _, value in entries)
+    assert all(len(value or b"") < MAX_SEGMENT_BYTES * 1.1 for _, value in entries)
     assert Keeper.recovered(log, 2).facts == keeper.facts
 
 
 def test_a_torn_flush_does_not_count_and_takes_nothing_away() -> None:
-    keeper, log, events = Keeper(1), Log(), source(4 * SEGMENT_BYTES // 1000, size=1000)
-    keeper.take(events, 10)
+    keeper, log, events = Keeper(1), Log(), source(4 * MAX_SEGMENT_BYTES // 1000, size=1000)
+    keeper.add(events, 10)
     log.append(keeper.flush())
-    keeper.take(events, len(events))
+    keeper.add(events, len(events))
     log.append(keeper.flush()[:-1])
     log.compact()
 
@@ -107,13 +107,13 @@ def test_a_torn_flush_does_not_count_and_takes_nothing_away() -> None:
 
 
 def test_what_a_torn_flush_left_is_withdrawn_once_its_offsets_are_written_again() -> None:
-    keeper, log, events = Keeper(1), Log(), source(4 * SEGMENT_BYTES // 1000, size=1000)
-    keeper.take(events, len(events))
+    keeper, log, events = Keeper(1), Log(), source(4 * MAX_SEGMENT_BYTES // 1000, size=1000)
+    keeper.add(events, len(events))
     torn = keeper.flush()[:-1]
     log.append(torn)
 
     after = Keeper.recovered(log, 2)
-    after.take(events, len(events))
+    after.add(events, len(events))
     log.append(after.flush())
     log.append(after.flush())
 
@@ -124,17 +124,17 @@ def test_what_a_torn_flush_left_is_withdrawn_once_its_offsets_are_written_again(
 def test_quality_and_time_are_those_of_the_furthest_flush() -> None:
     keeper, log, events = Keeper(1), Log(), source(20)
     for count in (3, 4, 5):
-        keeper.take(events, count)
+        keeper.add(events, count)
         log.append(keeper.flush())
 
-    mark = Keeper.recovered(log, 2).journal.mark
+    position = Keeper.recovered(log, 2).journal.position
 
-    assert (mark.next_offsets, mark.advanced_us, mark.quality) == ({TOPIC: 12}, 12, {0: {"read": 12}})
+    assert (position.next_offsets, position.advanced_us, position.quality) == ({TOPIC: 12}, 12, {0: {"read": 12}})
 
 
 def test_offsets_that_bring_no_new_event_are_written_too() -> None:
     keeper, log = Keeper(1), Log()
-    keeper.take([b"e1 x"] * 5, 5)
+    keeper.add([b"e1 x"] * 5, 5)
 
     log.append(keeper.flush())
     keeper.offset = 9
@@ -143,9 +143,9 @@ def test_offsets_that_bring_no_new_event_are_written_too() -> None:
     assert Keeper.recovered(log, 2).offset == 9
 
 
-def test_a_worn_segment_is_withdrawn_only_after_its_live_events_were_written_elsewhere() -> None:
-    keeper, log, events = Keeper(1), Log(), source(2 * SEGMENT_BYTES // 1000, size=1000)
-    keeper.take(events, len(events))
+def test_a_compacted_segment_is_withdrawn_only_after_its_live_events_were_written_elsewhere() -> None:
+    keeper, log, events = Keeper(1), Log(), source(2 * MAX_SEGMENT_BYTES // 1000, size=1000)
+    keeper.add(events, len(events))
     log.append(keeper.flush())
     first = next(iter(log.records))
     ids = decode_segment(log.records[first] or b"").events
@@ -167,10 +167,10 @@ def test_a_worn_segment_is_withdrawn_only_after_its_live_events_were_written_els
 
 def without_some(segments: int) -> tuple[Keeper, Log, list[str]]:
     """Events of which some are dropped: of the first segment, of the tail, and one that is not written yet."""
-    keeper, log, events = Keeper(1), Log(), source(segments * SEGMENT_BYTES // 1000, size=1000)
-    keeper.take(events, len(events) - 1)
+    keeper, log, events = Keeper(1), Log(), source(segments * MAX_SEGMENT_BYTES // 1000, size=1000)
+    keeper.add(events, len(events) - 1)
     log.append(keeper.flush())
-    keeper.take(events, 1)
+    keeper.add(events, 1)
     gone = ["e3", f"e{len(events) - 2}", f"e{len(events) - 1}"]
     for event_id in gone:
         del keeper.facts[event_id]
@@ -182,11 +182,11 @@ def test_a_forgotten_event_does_not_come_back_and_its_neighbours_do() -> None:
     keeper.journal.forget(gone)
     log.append(keeper.flush())
     for _ in range(20):
-        if keeper.journal.owes_nothing:
+        if keeper.journal.is_written:
             break
         log.append(keeper.flush())
 
-    assert keeper.journal.owes_nothing
+    assert keeper.journal.is_written
     log.compact()
     assert Keeper.recovered(log, 2).facts == keeper.facts
 
@@ -199,16 +199,16 @@ def test_what_is_past_retention_does_not_come_back_though_most_of_its_segment_li
     for _ in range(20):
         log.append(keeper.flush())
 
-    assert keeper.journal.owes_nothing
+    assert keeper.journal.is_written
     before = Keeper.recovered(log, 2)
-    assert before.facts.keys() - before.journal.take_left_over() == keeper.facts.keys()
+    assert before.facts.keys() - before.journal.drain_left_over() == keeper.facts.keys()
     log.compact()
     assert Keeper.recovered(log, 3).facts == keeper.facts
 
 
 def test_a_forgotten_event_that_comes_again_is_kept() -> None:
     keeper, log, events = Keeper(1), Log(), source(5)
-    keeper.take(events, 5)
+    keeper.add(events, 5)
     log.append(keeper.flush())
     del keeper.facts["e2"]
     keeper.journal.forget(["e2"])
@@ -225,7 +225,7 @@ def test_segments_left_by_restarts_are_merged() -> None:
     log, events = Log(), source(60)
     for writer in range(20):
         keeper = Keeper.recovered(log, writer)
-        keeper.take(events, 3)
+        keeper.add(events, 3)
         log.append(keeper.flush())
     for _ in range(30):
         log.append(keeper.flush())
@@ -238,13 +238,13 @@ def test_segments_left_by_restarts_are_merged() -> None:
 def test_a_predecessor_that_does_not_know_cannot_take_anything_away() -> None:
     log, events = Log(), source(50)
     old = Keeper(1)
-    old.take(events, 10)
+    old.add(events, 10)
     log.append(old.flush())
     new = Keeper.recovered(log, 2)
-    new.take(events, 30)
+    new.add(events, 30)
     log.append(new.flush())
 
-    old.take(events, 5)
+    old.add(events, 5)
     log.append(old.flush())
     log.compact()
 
@@ -279,7 +279,7 @@ def test_any_history_of_flushes_crashes_and_rivals_recovers_everything_acknowled
     for number, (step, amount) in enumerate(steps, 1):
         match step:
             case "take":
-                keeper.take(EVENTS, amount)
+                keeper.add(EVENTS, amount)
             case "flush":
                 log.append(keeper.flush())
                 acknowledged = keeper.offset
@@ -289,7 +289,7 @@ def test_any_history_of_flushes_crashes_and_rivals_recovers_everything_acknowled
             case "move":
                 keeper, rival = Keeper.recovered(log, number), keeper
             case "rival":
-                rival.take(EVENTS, amount)
+                rival.add(EVENTS, amount)
                 log.append(rival.flush())
             case "expire":
                 expired = min(expired + amount, acknowledged)

@@ -8,7 +8,7 @@ from aiokafka.errors import IllegalGenerationError, RebalanceInProgressError, Un
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 
-from processors.agents.lease import LEASE_SHARE, SEND_SHARE, Lease, watched
+from processors.agents.lease import LEASE_SHARE, SEND_SHARE, Lease, renewing
 
 SESSION_SECONDS = 6.0
 HEARTBEAT = HeartbeatRequest("g", 1, "m")
@@ -34,7 +34,7 @@ class Scene:
             return Answer(error_code)
 
         async def asking() -> None:
-            await watched(send, self.lease)(request)
+            await renewing(send, self.lease)(request)
 
         asyncio.run(asking())
 

@@ -161,7 +161,7 @@ def test_only_what_timers_find_says_how_late_it_is() -> None:
     assert registry.get_sample_value("salespulse_alert_lag_seconds_sum") == 0.4
 
 
-def test_lags_are_told_in_seconds_of_the_wall_whatever_the_clock_does() -> None:
+def test_lags_are_in_seconds_of_the_wall_whatever_the_clock_does() -> None:
     for speed, seconds in ((1.0, 90.0), (60.0, 1.5), (0.0, 90.0)):
         registry = CollectorRegistry()
         metrics = WorkerMetrics(registry, speed)

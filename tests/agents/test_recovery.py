@@ -11,8 +11,8 @@ import pytest
 from faust.assignor.client_assignment import ClientAssignment
 from faust.types import TP
 
+from processors.agents.journal_format import encode_key
 from processors.agents.recovery import AssignedRecovery, ChangelogQueue
-from processors.agents.segments import encode_key
 from tests.agents.test_tables import JOURNAL, Bench, segment
 from tests.agents.workbench import TOPIC
 from tests.story import activity
@@ -91,7 +91,7 @@ class Stage:
             await asyncio.sleep(0)
 
     def opened(self) -> list[int]:
-        return [part.number for part in self.bench.app.parts.recovered()]
+        return [partition.number for partition in self.bench.app.partitions.recovered()]
 
 
 def by_topic(tps: Iterable[TP]) -> dict[str, list[int]]:
@@ -134,8 +134,8 @@ def test_a_recovery_that_is_overtaken_while_it_reads_opens_nothing() -> None:
             stage.recovery.active_offsets[OTHER] = 9
             stage.read_to_the_end(2, CHANGELOG)
             await until(lambda: stage.opened() == [0, 1])
-            (part, _) = stage.bench.app.parts
-            assert part.next_offsets == {TOPIC: 9}
+            (partition, _) = stage.bench.app.partitions
+            assert partition.next_offsets == {TOPIC: 9}
             await until(lambda: stage.bench.value("salespulse_recovery_seconds_count") == 1)
 
     asyncio.run(play())
@@ -145,7 +145,7 @@ def test_a_callback_that_outlives_its_recovery_opens_nothing() -> None:
     async def play() -> None:
         stage = Stage()
         await stage.assign(1, CHANGELOG)
-        stage.bench.app.parts.set_read(1)
+        stage.bench.app.partitions.set_changelogs_read(1)
         late = asyncio.ensure_future(stage.bench.journal.on_recovery_completed(set(), set()))
         await stage.assign(2, CHANGELOG)
         await late
@@ -208,7 +208,7 @@ def test_a_buffer_of_a_former_assignment_restores_nothing() -> None:
         stage = Stage()
         await stage.assign(2, CHANGELOG)
         stage.read_to_the_end(1, CHANGELOG)
-        (part,) = stage.bench.app.parts
-        assert not part.ledger.facts
+        (partition,) = stage.bench.app.partitions
+        assert not partition.ledger.facts
 
     asyncio.run(play())

@@ -1,4 +1,4 @@
-"""Before a worker starts: topics that are missing or do not fit are told in one line."""
+"""Before a worker starts: topics that are missing or do not fit are reported in one line."""
 
 import pytest
 

@@ -7,7 +7,7 @@ from typing import Any
 from faust.types import TP
 
 from processors.agents.fetching import Fetched, drain
-from processors.agents.transport import REBALANCING_SECONDS, BatchConsumer, Wanted
+from processors.agents.transport import REBALANCE_FETCH_TIMEOUT_SECONDS, BatchConsumer, FetchablePartitions
 from tests.agents.test_fetching import PARTITION, Fetching, wire_batch
 
 SOURCE, JOURNAL = TP("crm.events", 0), TP("journal-changelog", 0)
@@ -30,7 +30,7 @@ def asked(*, rebalancing: bool) -> tuple[set[TP], float]:
 
 
 def test_during_a_rebalance_nothing_but_changelogs_is_fetched() -> None:
-    assert asked(rebalancing=True) == ({JOURNAL}, REBALANCING_SECONDS)
+    assert asked(rebalancing=True) == ({JOURNAL}, REBALANCE_FETCH_TIMEOUT_SECONDS)
 
 
 def test_after_it_everything_is() -> None:
@@ -40,7 +40,7 @@ def test_after_it_everything_is() -> None:
 def test_a_fetch_that_began_before_a_rebalance_takes_nothing_of_the_sources_in_it() -> None:
     """Its records would be in the queues that Faust empties at the end of the rebalance, after it has sought."""
     fetching, app = Fetching(), SimpleNamespace(rebalancing=False)
-    wanted = Wanted({PARTITION}, SimpleNamespace(app=app, _is_changelog_tp=lambda _tp: False))
+    wanted = FetchablePartitions({PARTITION}, SimpleNamespace(app=app, _is_changelog_tp=lambda _tp: False))
 
     async def scene() -> dict[TP, Fetched]:
         fetcher: Any = fetching
@@ -63,7 +63,7 @@ def test_a_fetch_that_began_before_a_rebalance_takes_nothing_of_the_sources_in_i
 
 def test_changelogs_are_wanted_in_a_rebalance_too() -> None:
     app = SimpleNamespace(rebalancing=True)
-    wanted = Wanted({SOURCE, JOURNAL}, SimpleNamespace(app=app, _is_changelog_tp=lambda tp: tp == JOURNAL))
+    wanted = FetchablePartitions({SOURCE, JOURNAL}, SimpleNamespace(app=app, _is_changelog_tp=lambda tp: tp == JOURNAL))
     assert [tp in wanted for tp in (SOURCE, JOURNAL)] == [False, True]
     app.rebalancing = False
     assert [tp in wanted for tp in (SOURCE, JOURNAL, PARTITION)] == [True, True, False]

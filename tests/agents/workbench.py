@@ -1,4 +1,4 @@
-"""What the tests of the worker share: records, a part with a real ledger, stand-ins for the broker and for Redis."""
+"""Shared by tests of the worker: records, a partition with a real ledger, stand-ins for the broker and for Redis."""
 
 # ruff: noqa: ARG002 -- stand-ins take what the real ones take
 
@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
-from processors.agents.dead_letters import DeadLetters
+from processors.agents.dead_letter_messages import DeadLetterFactory
 from processors.agents.fetching import Fetched
 from processors.agents.intake import Intake
+from processors.agents.kafka_writer import EndOffsets, OutgoingRecord
 from processors.agents.lease import Lease
 from processors.agents.metrics import WorkerMetrics
-from processors.agents.outgoing import Ends, Message
 from processors.agents.ownership import Ownership
-from processors.agents.parts import Part, Parts
+from processors.agents.partitions import OwnedPartition, OwnedPartitions
 from processors.core.ledger.ledger import Ledger
 from processors.core.state.directory import Directory, directory_of
 from processors.core.time.instants import instant_us
-from processors.sinks.batches import Report
+from processors.kafka.record_batches import OnUnreadable
 from schemas import codec
 from schemas.errors import Unavailable
 from schemas.events import Event, RepUpdated
@@ -56,7 +56,7 @@ class RecordBatch(list[Record]):
     def opened_bytes(self) -> int:
         return sum(len(record.value or b"") for record in self)
 
-    def chunks(self, report: Report) -> Iterator[list[Record]]:
+    def chunks(self, report: OnUnreadable) -> Iterator[list[Record]]:
         assert callable(report)
         return iter([list(self)] if self else [])
 
@@ -68,20 +68,20 @@ def batch(values: Iterable[Event | bytes | None], start: int = 0) -> Fetched:
     return Fetched([records], start, start + len(raw))
 
 
-def new_parts(topics: tuple[str, ...] = (TOPIC,), directory: Directory = DIRECTORY) -> Parts:
-    """Parts with real ledgers, whose writers are numbered."""
+def new_partitions(topics: tuple[str, ...] = (TOPIC,), directory: Directory = DIRECTORY) -> OwnedPartitions:
+    """Partitions with real ledgers, whose writers are numbered."""
     writers = iter(range(1, 10_000))
-    return Parts(topics, lambda: Ledger(DEFAULT_POLICY, directory), lambda: next(writers))
+    return OwnedPartitions(topics, lambda: Ledger(DEFAULT_POLICY, directory), lambda: next(writers))
 
 
-def open_part(parts: Parts, number: int = 0) -> Part:
-    """A recovered part, assigned alone."""
-    parts.assign([number], generation=1)
-    part = parts.get(number)
-    assert part is not None
-    part.begin(CLOCK_US)
-    part.epoch = 1
-    return part
+def open_partition(partitions: OwnedPartitions, number: int = 0) -> OwnedPartition:
+    """A recovered partition, assigned alone."""
+    partitions.assign([number], generation=1)
+    partition = partitions.get(number)
+    assert partition is not None
+    partition.begin(CLOCK_US)
+    partition.epoch = 1
+    return partition
 
 
 class FakeLogs:
@@ -114,23 +114,23 @@ class Renewed(Lease):
         return self.holds
 
 
-class Desk:
-    """An intake over one open part, with what it would stop for."""
+class IntakeHarness:
+    """An intake over one open partition, with what it would stop for."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.metrics = WorkerMetrics(self.registry)
-        self.parts = new_parts()
-        self.part = open_part(self.parts)
+        self.partitions = new_partitions()
+        self.partition = open_partition(self.partitions)
         self.crashed: list[BaseException] = []
         self.first_offset = 0
         self.checks = 0
         self.clock_us = CLOCK_US
         self.lease, self.logs = Renewed(), FakeLogs()
         self.ownership = Ownership(self.lease, self.logs)
-        self.settled = 0
-        letters = DeadLetters("crm.dead-letters", "salespulse")
-        self.intake = Intake(self.parts, letters, self.metrics, self, most=BATCH_RECORDS)
+        self.make_durabled = 0
+        letters = DeadLetterFactory("crm.dead-letters", "salespulse")
+        self.intake = Intake(self.partitions, letters, self.metrics, self, max_records=BATCH_RECORDS)
 
     async def earliest(self, tp: TP) -> int:
         return self.first_offset
@@ -144,13 +144,13 @@ class Desk:
     def now_us(self) -> int:
         return self.clock_us
 
-    async def settle(self) -> None:
-        self.part.unsent.clear()
-        self.settled += 1
+    async def make_durable(self) -> None:
+        self.partition.outbox.unsent.clear()
+        self.make_durabled += 1
 
-    def take(self, *values: Event | bytes | None, start: int | None = None) -> None:
-        first = self.part.next_offsets.get(TOPIC, 0) if start is None else start
-        asyncio.run(self.intake.take(SOURCE, batch(values, first)))
+    def apply(self, *values: Event | bytes | None, start: int | None = None) -> None:
+        first = self.partition.next_offsets.get(TOPIC, 0) if start is None else start
+        asyncio.run(self.intake.apply(SOURCE, batch(values, first)))
 
     def value(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
@@ -165,12 +165,12 @@ class Sent:
         self.attempts = 0
         self.fails: Callable[[], BaseException | None] = lambda: None
 
-    async def send(self, messages: Iterable[Message], ends_of: str) -> Ends:
+    async def send(self, messages: Iterable[OutgoingRecord], ends_of: str) -> EndOffsets:
         await self._pass()
         self.log += [(message.topic, message) for message in messages]
         return {0: len(self.on(ends_of))}
 
-    async def send_everywhere(self, message: Message) -> Ends:
+    async def send_everywhere(self, message: OutgoingRecord) -> EndOffsets:
         return await self.send([message], message.topic)
 
     async def write(self, topic: str, partition: int, entries: Iterable[tuple[bytes, bytes | None]]) -> int:
@@ -201,7 +201,7 @@ def _together(portions: Iterable[Changes]) -> Changes:
     return whole
 
 
-class Shelf:
+class MemoryReadModel:
     """Stands for the read model: keeps what is published, and may be away, emptied or newer."""
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ import pytest
 from kafka import KafkaAdminClient
 
 from config.settings import Settings
-from processors.ingest.topics import all_topics, create_missing
+from processors.kafka.topics import all_topics, create_missing
 
 
 @pytest.fixture

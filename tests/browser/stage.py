@@ -15,8 +15,8 @@ from config.settings import ClockSettings, RedisSettings, Settings
 from processors.core.time.instants import moment
 from processors.dev.metrics_page import get
 from processors.dev.redis_server import EmbeddedRedis
-from processors.ingest.outgoing import Outgoing, from_messages
-from processors.ingest.topics import ensure_topics
+from processors.kafka.timed_messages import TimedMessage, from_messages
+from processors.kafka.topics import ensure_topics
 from schemas.events import Event, Message, RepUpdated
 from tests import story
 from tests.integration.stack import Worker, board, send_raw, wait_until, worker
@@ -104,7 +104,7 @@ def _knows(port: int, place: str, word: str) -> bool:
     return word in (get(port, f"/api/v1/{place}") or "")
 
 
-def _send(settings: Settings, topic: str, outgoing: Iterable[Outgoing]) -> None:
+def _send(settings: Settings, topic: str, outgoing: Iterable[TimedMessage]) -> None:
     """From a thread: Playwright's event loop runs in this one."""
     with ThreadPoolExecutor(1) as other:
         other.submit(send_raw, settings, outgoing, topic).result()

@@ -11,7 +11,7 @@ from config.settings import KafkaSettings
 from config.values import Secret
 from processors.dev.broker import brokers_answer
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
-from tests.kafka.apache_kafka import (
+from tests.apache_kafka.apache_kafka import (
     JVM_OPTIONS,
     format_storage,
     program,
@@ -19,7 +19,7 @@ from tests.kafka.apache_kafka import (
     start_node,
     write_properties,
 )
-from tests.kafka.secured import PASSWORD, USER, new_certificate, secure_properties
+from tests.apache_kafka.secured import PASSWORD, USER, new_certificate, secure_properties
 
 NODES = 3
 JVM = ("-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")

@@ -16,8 +16,9 @@ from kafka.errors import KafkaError
 from config.clock import wall_us
 from config.settings import Settings, as_environment
 from processors.dev.metrics_page import get
-from processors.ingest.clients import admin_client, consumer
-from processors.ingest.topics import all_topics, ensure_topics
+from processors.kafka.admin import admin_client
+from processors.kafka.topic_reader import consumer
+from processors.kafka.topics import all_topics, ensure_topics
 from schemas.errors import SalespulseError
 from tests.chaos.brokers import Brokers
 from tests.chaos.count import REPEATS_A_KILL, Expected, Span, Told, count, told, wrong_numbers

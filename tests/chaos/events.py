@@ -12,9 +12,9 @@ from config.clock import wall_us
 from config.settings import KafkaSettings
 from processors.core.time.instants import DAY_US, HOUR_US, instant_us, moment
 from processors.ingest.faults import Faults, with_faults
-from processors.ingest.outgoing import Outgoing, from_events, from_messages
-from processors.ingest.produce import produce
 from processors.ingest.simulator.simulator import Simulator
+from processors.kafka.bulk_producer import produce
+from processors.kafka.timed_messages import TimedMessage, from_events, from_messages
 from schemas.errors import Unavailable
 from schemas.events import Event, EventRetracted, RepUpdated
 
@@ -38,7 +38,7 @@ class Stream:
         self._live_from_us = 0
         timed = with_faults(from_events(map(self._compressed, self._countable())), FAULTS, seed)
         self._outgoing = iter(timed)
-        self._ahead: Outgoing | None = None
+        self._ahead: TimedMessage | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._go_live, name="events", daemon=True)
         self.sent = 0
@@ -70,7 +70,7 @@ class Stream:
         except Exception as error:  # noqa: BLE001 -- a thread cannot raise: `stop` does
             self.failure = error
 
-    def _send_surely(self, portion: list[Outgoing]) -> None:
+    def _send_surely(self, portion: list[TimedMessage]) -> None:
         """A portion of which nobody knows whether it arrived is sent again: the copies are the same events."""
         while True:
             try:
@@ -81,7 +81,7 @@ class Stream:
             else:
                 return
 
-    def _send(self, topic: str, portion: list[Outgoing]) -> None:
+    def _send(self, topic: str, portion: list[TimedMessage]) -> None:
         if not portion:
             return
         produce(self._kafka, topic, portion)
@@ -89,7 +89,7 @@ class Stream:
             lines.writelines(value + b"\n" for _, _, value in portion)
         self.sent += len(portion)
 
-    def _due(self) -> Iterator[Outgoing]:
+    def _due(self) -> Iterator[TimedMessage]:
         """What has happened by now and was not taken yet."""
         now_us = wall_us()
         if self._ahead is not None:
@@ -99,7 +99,7 @@ class Stream:
             self._ahead = None
         yield from takewhile(lambda message: not self._is_ahead(message, now_us), self._outgoing)
 
-    def _is_ahead(self, message: Outgoing, now_us: int) -> bool:
+    def _is_ahead(self, message: TimedMessage, now_us: int) -> bool:
         if message[0] <= now_us:
             return False
         self._ahead = message

@@ -20,10 +20,10 @@ from processors.commands.check import (
     run_checks,
 )
 from processors.core.time.instants import DAY_US
-from processors.ingest.topics import ensure_topics
+from processors.kafka import compression as codecs
+from processors.kafka.topics import ensure_topics
 from processors.read_model.redis_connection import connect
 from processors.read_model.writer import ReadModelWriter
-from processors.sinks import codecs
 from schemas.errors import ConfigError, Unavailable
 from schemas.views import Changes
 

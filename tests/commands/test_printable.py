@@ -7,7 +7,7 @@ from rich.console import Console
 
 from processors.commands.dead_letters import print_dead_letters
 from processors.commands.printable import printable
-from processors.tools.topic import TopicRecord
+from processors.kafka.topic_reader import TopicRecord
 
 
 def test_control_characters_are_shown_as_such_and_letters_of_any_script_as_they_are() -> None:

@@ -12,7 +12,7 @@ from processors.commands.read_model_fields import FieldKey, equal
 from processors.commands.refolded_topics import RefoldedTopics
 from processors.core.ledger.retention import Retention
 from processors.core.time.instants import DAY_US, instant_us
-from processors.tools.topic import TopicRecord
+from processors.kafka.topic_reader import TopicRecord
 from schemas.codec import encode
 from schemas.events import Event
 from schemas.views import Segment
@@ -89,17 +89,17 @@ class System:
 
     def come(self, minute: float, *events: Event | bytes) -> None:
         """Events come, the worker flushes, and time passes: all facts are looked at."""
-        desk, now_us = self.counter.desk, instant_us(at(minute))
-        desk.clock_us = now_us
-        desk.part.ledger.set_clock(now_us)
-        desk.take(*events)
+        harness, now_us = self.counter.harness, instant_us(at(minute))
+        harness.clock_us = now_us
+        harness.partition.ledger.set_clock(now_us)
+        harness.apply(*events)
         for event in events:
             raw = event if isinstance(event, bytes) else encode(event)
             place = (TOPIC, 0, len(self.records), b"c1", raw)
             self.records.append(TopicRecord(*place, {}, now_us // 1000))
-        desk.part.ledger.advance(now_us)
-        while desk.part.ledger.retention is not None and desk.part.ledger.retention.is_sweeping:
-            desk.part.ledger.advance(now_us)
+        harness.partition.ledger.advance(now_us)
+        while harness.partition.ledger.retention is not None and harness.partition.ledger.retention.is_sweeping:
+            harness.partition.ledger.advance(now_us)
         for _ in range(4):
             self.counter.flush(minute)
 
@@ -114,7 +114,7 @@ class System:
         refold.finish_reading()
         refold.keep(self._kept(refold.old()))
         folded = refold.fields(now_us)
-        everything = self.counter.desk.part.ledger.everything().puts
+        everything = self.counter.harness.partition.ledger.everything().puts
         live = {
             ("crm.events/0", str(s), field): value
             for s, fields in everything.items()

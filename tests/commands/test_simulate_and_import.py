@@ -17,10 +17,11 @@ from processors.commands.simulate import SimulateOptions, run_simulate, simulati
 from processors.commands.target import Target
 from processors.core.ledger.ledger import MAX_CLOCK_SKEW_US
 from processors.core.time.instants import DAY_US, SECOND_US, instant_us, moment, rfc3339
-from processors.ingest.clients import admin_client, consumer
 from processors.ingest.faults import Faults
 from processors.ingest.simulator.simulator import Simulator
-from processors.ingest.topics import ensure_topics
+from processors.kafka.admin import admin_client
+from processors.kafka.topic_reader import consumer
+from processors.kafka.topics import ensure_topics
 from schemas.codec import decode_message, encode
 from schemas.errors import UsageError
 from schemas.events import Message, RepUpdated

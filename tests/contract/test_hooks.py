@@ -21,11 +21,11 @@ from faust.transport.drivers import aiokafka as driver
 from mode.services import Service
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
-from processors.agents.changelog import JournalTable
-from processors.agents.directory import DirectoryTable
+from processors.agents.directory_table import DirectoryTable
+from processors.agents.journal_table import JournalTable
 from processors.agents.recovery import AssignedRecovery, ChangelogQueue
 from processors.agents.transport import BatchConsumer, BatchConsumerThread, BatchTransport
-from processors.sinks.batch_hooks import AsyncPartitionRecords, PartitionRecords
+from processors.kafka.client_hooks import AsyncPartitionRecords, PartitionRecords
 
 
 def parameters(function: Any) -> list[str]:

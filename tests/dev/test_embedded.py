@@ -11,7 +11,9 @@ from config.settings import KafkaSettings
 from processors.dev.broker import EmbeddedBroker, brokers_answer, embedded_broker
 from processors.dev.process import free_port, port_is_free
 from processors.dev.redis_server import EmbeddedRedis, embedded_redis
-from processors.ingest.clients import admin_client, consumer, producer
+from processors.kafka.admin import admin_client
+from processors.kafka.producer import producer
+from processors.kafka.topic_reader import consumer
 from schemas.errors import Unavailable
 
 

@@ -8,8 +8,8 @@ from config.clock import Clock
 from config.settings import ClockSettings, KafkaSettings, Settings
 from processors.core.time.instants import DAY_US, instant_us, moment
 from processors.dev.simulated_team import SimulatedTeam, TeamOptions
-from processors.ingest.clients import consumer
-from processors.ingest.topics import ensure_topics
+from processors.kafka.topic_reader import consumer
+from processors.kafka.topics import ensure_topics
 from schemas.codec import decode_event
 from schemas.errors import UsageError
 from schemas.events import Event

@@ -24,11 +24,11 @@ from config.settings import AlertsSettings, ClockSettings, Settings, as_environm
 from processors.core.time.instants import DAY_US, SECOND_US, instant_us, moment
 from processors.dev.metrics_page import get
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
-from processors.ingest.clients import producer
-from processors.ingest.outgoing import from_messages
-from processors.ingest.produce import produce
 from processors.ingest.simulator.simulator import Simulator
-from processors.ingest.topics import ensure_topics
+from processors.kafka.bulk_producer import produce
+from processors.kafka.producer import producer
+from processors.kafka.timed_messages import from_messages
+from processors.kafka.topics import ensure_topics
 from schemas.alerts import Transition
 from tests.grafana.prometheus import instant, running_prometheus
 from tests.grafana.queries import Json

@@ -12,7 +12,7 @@ from config.clock import Clock
 from config.settings import Settings
 from processors.commands.verify import verify
 from processors.dev.metrics_page import MetricsPage, get
-from processors.ingest.topics import ensure_topics
+from processors.kafka.topics import ensure_topics
 from tests.hostile.producer import REPS, HostileProducer
 from tests.hostile.wire import RawProducer
 from tests.integration.stack import Worker, board, wait_until, worker

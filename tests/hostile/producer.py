@@ -6,7 +6,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from processors.core.time.instants import DAY_US, moment, rfc3339
-from processors.sinks.batches import HEADER
+from processors.kafka.record_batches import HEADER
 from schemas import events as ev
 from schemas.codec import encode
 from tests.hostile.wire import CODECS, Sent, batch, body, resealed

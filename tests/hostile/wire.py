@@ -14,8 +14,8 @@ from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
 from config.settings import KafkaSettings
-from processors.sinks.batches import HEADER
-from processors.sinks.kafka_client import REQUEST_MS, connection
+from processors.kafka.connection import REQUEST_TIMEOUT_MS, async_options
+from processors.kafka.record_batches import HEADER
 
 NOW_MS = 1_772_438_400_000
 CRC_AT, CRC_OVER = 17, 21
@@ -97,7 +97,7 @@ class RawProducer:
     """Sends batches as they are; open it with `async with`."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
-        self._client = AIOKafkaClient(**connection(kafka), request_timeout_ms=REQUEST_MS)
+        self._client = AIOKafkaClient(**async_options(kafka), request_timeout_ms=REQUEST_TIMEOUT_MS)
 
     async def __aenter__(self) -> Self:
         await self._client.bootstrap()

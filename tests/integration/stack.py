@@ -16,10 +16,10 @@ from kafka import TopicPartition
 from config.settings import Settings, as_environment
 from processors.dev.metrics_page import MetricsPage, get
 from processors.dev.process import ChildProcess, free_port
-from processors.ingest.clients import consumer
-from processors.ingest.outgoing import Outgoing, from_messages
-from processors.ingest.produce import produce
-from processors.ingest.topics import ensure_topics
+from processors.kafka.bulk_producer import produce
+from processors.kafka.timed_messages import TimedMessage, from_messages
+from processors.kafka.topic_reader import consumer
+from processors.kafka.topics import ensure_topics
 from processors.read_model.keys import ReadModelKeys
 from schemas.events import Message, RepUpdated
 from schemas.views import Partial, split_partial_field, split_pooled_subject
@@ -100,7 +100,7 @@ def send(settings: Settings, messages: Iterable[Message]) -> None:
     send_raw(settings, from_messages(messages))
 
 
-def send_raw(settings: Settings, outgoing: Iterable[Outgoing], topic: str | None = None) -> None:
+def send_raw(settings: Settings, outgoing: Iterable[TimedMessage], topic: str | None = None) -> None:
     """Messages onto a topic, created if need be."""
     ensure_topics(settings)
     produce(settings.kafka, topic or settings.kafka.events_topics[0], outgoing)

@@ -14,8 +14,8 @@ from config.settings import Settings
 from processors.commands.dead_letters import as_json, latest
 from processors.commands.verify import verify
 from processors.core.time.instants import DAY_US, moment
-from processors.ingest.clients import admin_client
-from processors.ingest.topics import ensure_topics
+from processors.kafka.admin import admin_client
+from processors.kafka.topics import ensure_topics
 from schemas import events as ev
 from schemas.codec import encode
 from tests.conftest import BROKER

@@ -17,8 +17,9 @@ from processors.commands.growth import grow, grown
 from processors.commands.new_log import accept_new_log, read_journals
 from processors.commands.verify import verify
 from processors.core.time.instants import DAY_US, SECOND_US, moment
-from processors.ingest.clients import admin_client, producer
-from processors.ingest.topics import create_missing, ensure_topics, wanted_topics
+from processors.kafka.admin import admin_client
+from processors.kafka.producer import producer
+from processors.kafka.topics import create_missing, ensure_topics, wanted_topics
 from schemas import events as ev
 from schemas.codec import encode
 from schemas.errors import UsageError
@@ -65,7 +66,7 @@ def counted(settings: Settings) -> int:
 
 def durable(settings: Settings) -> int:
     """Records of which the journal has what they say."""
-    return sum(sum(journal.mark.next_offsets.values()) for journal in read_journals(settings.kafka).values())
+    return sum(sum(journal.position.next_offsets.values()) for journal in read_journals(settings.kafka).values())
 
 
 def remake(admin: KafkaAdminClient, settings: Settings, name: str) -> None:
@@ -211,7 +212,9 @@ def test_a_directory_made_anew_is_read_from_its_beginning(settings: Settings, ap
     started = [applied()]
     model, topic = ReadModel(settings), settings.kafka.reps_topic
     wait_until(lambda: len(model.reps()) == 6 and counted(settings) == 400, "the fold", started[0])
-    wait_until(lambda: topic in read_journals(settings.kafka)[0].mark.logs, "the directory's id is kept", started[0])
+    wait_until(
+        lambda: topic in read_journals(settings.kafka)[0].position.logs, "the directory's id is kept", started[0]
+    )
     with admin_client(settings.kafka) as admin:
         remake(admin, settings, topic)
     send_raw(settings, [(0, b"ann", encode(rep("ann", "south")))], topic)

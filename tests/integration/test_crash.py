@@ -21,9 +21,9 @@ from config.settings import ClockSettings, Settings
 from processors.board.metrics.unknown_reps import UNKNOWN_REPS
 from processors.core.time.instants import DAY_US, HOUR_US, moment
 from processors.dev.metrics_page import MetricsPage, get
-from processors.ingest.outgoing import Outgoing, from_events
 from processors.ingest.simulator.simulator import Simulator
-from processors.ingest.topics import ensure_topics
+from processors.kafka.timed_messages import TimedMessage, from_events
+from processors.kafka.topics import ensure_topics
 from schemas.policy import KINDS
 from tests.integration.stack import ReadModel, Worker, board, send_raw, wait_until, worker
 from tests.oracle.oracle import report
@@ -43,7 +43,7 @@ class History:
     def __init__(self, events: int, directory: Path) -> None:
         simulator = Simulator(5, START_US, reps=60, intensity=8.0)
         dice = random.Random(3)
-        self.outgoing: list[Outgoing] = []
+        self.outgoing: list[TimedMessage] = []
         for message in from_events(islice(simulator.timed(), events)):
             self.outgoing += [message] * (2 if dice.randrange(DUPLICATES) == 0 else 1)
         self.as_of_us = self.outgoing[-1][0] + HOUR_US
@@ -52,7 +52,7 @@ class History:
         lines.write_bytes(b"".join(value + b"\n" for _, _, value in self.outgoing))
         self.report = report(lines, self.as_of_us)
 
-    def portions(self) -> Iterator[list[Outgoing]]:
+    def portions(self) -> Iterator[list[TimedMessage]]:
         size = len(self.outgoing) // PORTIONS + 1
         return (self.outgoing[at : at + size] for at in range(0, len(self.outgoing), size))
 

@@ -22,12 +22,12 @@ from processors.commands.explain import explain_live
 from processors.commands.verify import print_verification, verify
 from processors.core.reports.explain import RequestAccount
 from processors.core.time.instants import DAY_US, moment, rfc3339
-from processors.ingest.clients import consumer, producer
-from processors.ingest.outgoing import from_messages
 from processors.ingest.simulator.simulator import Simulator
-from processors.ingest.topics import ensure_topics
+from processors.kafka.producer import producer
+from processors.kafka.timed_messages import from_messages
+from processors.kafka.topic_reader import consumer, read_topics
+from processors.kafka.topics import ensure_topics
 from processors.read_model.keys import ReadModelKeys
-from processors.tools.topic import read_topics
 from schemas import events as ev
 from schemas.codec import decode_event, encode
 from schemas.errors import ConfigError, Unavailable, UsageError

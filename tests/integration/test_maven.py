@@ -14,7 +14,7 @@ from processors.commands.import_csv import run_import_csv
 from processors.commands.target import Target
 from processors.dev.metrics_page import MetricsPage, get
 from processors.dev.process import ChildProcess, free_port
-from processors.ingest.topics import ensure_topics
+from processors.kafka.topics import ensure_topics
 from tests.integration.stack import wait_until, worker
 
 ROOT = Path(__file__).parents[2]

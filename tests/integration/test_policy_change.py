@@ -9,7 +9,7 @@ from uuid import uuid4
 import msgspec
 
 from config.settings import Settings
-from processors.ingest.topics import ensure_topics
+from processors.kafka.topics import ensure_topics
 from schemas.alerts import Transition
 from schemas.events import RequestOpened
 from tests.integration.stack import Worker, alert_records, send, wait_until, worker

@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 
 from config.settings import Settings
-from processors.agents.refusals import SPEAKER
-from processors.agents.segments import decode_segment
+from processors.agents.directory_dead_letters import REPORTING_PARTITION
+from processors.agents.journal_format import decode_segment
 from processors.commands.dead_letters import latest, replay_mended, values
 from processors.commands.verify import verify
-from processors.ingest.outgoing import from_messages
+from processors.kafka.timed_messages import from_messages
 from schemas.events import RepUpdated
 from tests.integration.stack import ReadModel, Worker, records, send_raw, wait_until, worker
 
@@ -50,13 +50,13 @@ def read_by(running: Worker, count: int) -> bool:
 
 def speaks(running: Worker) -> bool:
     """Whether a worker owns the part whose owner speaks of the directory."""
-    return str(SPEAKER) in running.page().totals_by("salespulse_consumer_lag_records", "partition")
+    return str(REPORTING_PARTITION) in running.page().totals_by("salespulse_consumer_lag_records", "partition")
 
 
 def is_durable(settings: Settings, count: int) -> bool:
     """Whether the journal says that so many entries of the directory were told."""
     written = [record.value for record in records(settings, settings.kafka.journal_topic) if record.value is not None]
-    return any(decode_segment(value).told == {0: count} for value in written)
+    return any(decode_segment(value).directory_reported_to == {0: count} for value in written)
 
 
 def test_of_several_workers_one_writes_the_dead_letters_of_the_directory_and_its_successor_goes_on(

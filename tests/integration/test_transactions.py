@@ -13,7 +13,7 @@ from config.clock import Clock
 from config.settings import Settings
 from processors.commands.verify import verify
 from processors.core.time.instants import DAY_US, moment
-from processors.ingest.topics import ensure_topics
+from processors.kafka.topics import ensure_topics
 from schemas import events as ev
 from schemas.codec import encode
 from schemas.views import Segment

@@ -20,9 +20,9 @@ from processors.core.time.instants import DAY_US, moment
 from processors.dev.broker import EmbeddedBroker, embedded_broker
 from processors.dev.process import free_port
 from processors.dev.redis_server import EmbeddedRedis, embedded_redis
-from processors.ingest.outgoing import from_messages
 from processors.ingest.simulator.simulator import Simulator
-from processors.ingest.topics import ensure_topics
+from processors.kafka.timed_messages import from_messages
+from processors.kafka.topics import ensure_topics
 from schemas import codec
 from schemas import events as ev
 from schemas.alerts import Transition

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from config.settings import Settings
-from processors.agents.hearing import SILENT_SECONDS
+from processors.agents.broker_liveness import MAX_SILENCE_SECONDS
 from processors.dev.broker import embedded_broker
 from processors.dev.metrics_page import MetricsPage, metrics
 from tests.integration.stack import Worker, board, send, send_raw, wait_until, worker
@@ -56,7 +56,7 @@ def test_a_worker_without_partitions_hears_the_broker_all_the_same(settings: Set
         )
         wait_until(lambda: owned() == [0, 1], "one of them owns the partition", *both)
         since = time.monotonic()
-        wait_until(lambda: time.monotonic() - since > 1.5 * SILENT_SECONDS, "a silence would show", *both)
+        wait_until(lambda: time.monotonic() - since > 1.5 * MAX_SILENCE_SECONDS, "a silence would show", *both)
         assert [running.page().total("salespulse_kafka_up") for running in both] == [1, 1]
 
 

@@ -9,14 +9,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faust.types import TP
 
 from config.settings import Settings
-from processors.agents.log_ends import true_ends
-from processors.agents.outgoing import Message, Outgoing
-from processors.ingest.topics import ensure_topics
+from processors.agents.kafka_writer import KafkaWriter, OutgoingRecord
+from processors.kafka.partition_ends import true_ends
+from processors.kafka.topics import ensure_topics
 from tests.integration.stack import records
 
 MAX_BATCH_BYTES = 900_000
 
-Work = Callable[[Outgoing, AIOKafkaProducer], Awaitable[None]]
+Work = Callable[[KafkaWriter, AIOKafkaProducer], Awaitable[None]]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def run(settings: Settings, work: Work) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap, max_batch_size=MAX_BATCH_BYTES)
         await producer.start()
         try:
-            await work(Outgoing(lambda: producer, partial(_given, producer)), producer)
+            await work(KafkaWriter(lambda: producer, partial(_given, producer)), producer)
         finally:
             await producer.stop()
 
@@ -59,7 +59,7 @@ def test_records_are_written_in_order_and_the_last_offset_is_told(settings: Sett
     entries = [(b"key%d" % n, b"x" * 300_000) for n in range(7)]
     told: list[int] = []
 
-    async def write(outgoing: Outgoing, _producer: AIOKafkaProducer) -> None:
+    async def write(outgoing: KafkaWriter, _producer: AIOKafkaProducer) -> None:
         told.append(await outgoing.write(topic, 1, entries))
         told.append(await outgoing.write(topic, 1, [(b"key0", None), (b"key9", b"end")]))
 
@@ -75,8 +75,8 @@ def test_messages_for_other_topics_carry_their_headers(settings: Settings, topic
     letters = settings.kafka.dead_letters_topic
     assert topic
 
-    async def send(outgoing: Outgoing, _producer: AIOKafkaProducer) -> None:
-        pair = [Message(letters, b"k", b"v", (("reason", b"malformed"),)), Message(letters, b"t", None)]
+    async def send(outgoing: KafkaWriter, _producer: AIOKafkaProducer) -> None:
+        pair = [OutgoingRecord(letters, b"k", b"v", (("reason", b"malformed"),)), OutgoingRecord(letters, b"t", None)]
         assert await outgoing.send(pair, letters) == {0: 2}
 
     run(settings, send)
@@ -89,7 +89,7 @@ def test_messages_for_other_topics_carry_their_headers(settings: Settings, topic
 def test_the_true_end_is_after_the_last_record_whatever_the_broker_answers(settings: Settings, topic: str) -> None:
     """The embedded broker answers with the offset after the first record of the last batch."""
 
-    async def check(outgoing: Outgoing, _producer: AIOKafkaProducer) -> None:
+    async def check(outgoing: KafkaWriter, _producer: AIOKafkaProducer) -> None:
         await outgoing.write(topic, 0, [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")])
         await outgoing.write(topic, 2, [(b"a", b"1"), (b"a", None)])
         answered, ends = await ends_of(settings, topic)

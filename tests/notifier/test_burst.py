@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.ingest.outgoing import Outgoing
-from processors.ingest.produce import produce
+from processors.kafka.bulk_producer import produce
 from processors.kafka.producer import running_producer
+from processors.kafka.timed_messages import TimedMessage
 from processors.notifier.active_holds import ActiveHolds
 from processors.notifier.delivery_loop import DeliveryLoop, NotifierDependencies
 from processors.notifier.metrics import NotifierMetrics
@@ -57,7 +57,7 @@ def test_a_hundred_thousand_at_once_are_sent_in_bounded_memory(settings: Setting
     first = transition()
     encode = msgspec.json.encode
 
-    def outgoing() -> Iterator[Outgoing]:
+    def outgoing() -> Iterator[TimedMessage]:
         for number in range(ALERTS):
             name = f"r{number}"
             step = msgspec.structs.replace(first, request_id=name, alert_id=f"c1/{name}/1/1h")

@@ -15,8 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.ingest.clients import producer
-from processors.kafka.producer import running_producer
+from processors.kafka.producer import producer, running_producer
 from processors.notifier.active_holds import ActiveHolds
 from processors.notifier.delivery_log import DeliveryLog
 from processors.notifier.delivery_loop import NotifierDependencies

@@ -22,9 +22,10 @@ from config.settings import Settings
 from processors.core.time.instants import SECOND_US, moment
 from processors.dev.metrics_page import MetricsPage, get
 from processors.dev.process import ChildProcess, free_port
-from processors.ingest.outgoing import Steady, from_messages
-from processors.ingest.produce import produce
-from processors.ingest.topics import ensure_topics
+from processors.kafka.bulk_producer import produce
+from processors.kafka.pacing import Steady
+from processors.kafka.timed_messages import from_messages
+from processors.kafka.topics import ensure_topics
 from processors.notifier.receivers.webhook import MAX_IN_FLIGHT
 from schemas.events import ActivityLogged, Event, RequestAnswered, RequestOpened
 from tests.integration.stack import Worker, wait_until, worker

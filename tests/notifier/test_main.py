@@ -15,7 +15,7 @@ from config.settings import ClockSettings, Settings, load_settings
 from config.values import Secret
 from processors.dev.metrics_page import get
 from processors.dev.process import free_port
-from processors.ingest.clients import producer
+from processors.kafka.producer import producer
 from processors.notifier.main import run_notifier
 from processors.notifier.receivers.configured import configured_receivers
 from schemas.errors import ConfigError, Unavailable

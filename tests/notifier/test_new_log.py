@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from config.settings import Settings
-from processors.ingest.clients import admin_client
+from processors.kafka.admin import admin_client
 from tests.notifier.world import Hook, create_topics, hook, notifying, publish_alerts, transition, until, with_notifier
 
 

@@ -21,7 +21,9 @@ from config.clock import Clock, wall_us
 from config.settings import Settings, as_environment
 from processors.core.time.instants import HOUR_US, SECOND_US
 from processors.dev.process import ChildProcess
-from processors.ingest.clients import admin_client, consumer, producer
+from processors.kafka.admin import admin_client
+from processors.kafka.producer import producer
+from processors.kafka.topic_reader import consumer
 from processors.notifier.main import notify
 from processors.notifier.metrics import NotifierMetrics
 from processors.notifier.receivers.configured import configured_receivers

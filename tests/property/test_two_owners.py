@@ -21,7 +21,7 @@ from processors.agents.ownership import Ownership
 from processors.agents.publishing import Publisher
 from processors.read_model.redis_connection import RedisConnection, connect
 from processors.read_model.writer import ReadModelWriter
-from tests.agents.workbench import CLOCK_US, DIRECTORY, TOPIC, Desk
+from tests.agents.workbench import CLOCK_US, DIRECTORY, TOPIC, IntakeHarness
 from tests.story import activity
 
 PREFIX = "two"
@@ -104,29 +104,29 @@ class Owner:
         self.connection = connect(RedisSettings(url=url))
         self.gate = Gated(self.connection)
         gated: Any = self.gate
-        self.desk = Desk()
-        self.desk.part.epoch = EPOCHS[name]
-        self.desk.part.caught_up = name == FORMER
+        self.harness = IntakeHarness()
+        self.harness.partition.epoch = EPOCHS[name]
+        self.harness.partition.caught_up = name == FORMER
         for number in range(position):
             self._read(number)
-        ownership = Ownership(Unaware(name, coordinator), self.desk.logs)
+        ownership = Ownership(Unaware(name, coordinator), self.harness.logs)
         model = ReadModelWriter(gated, PREFIX, name)
-        self._publisher = Publisher(self.desk.parts, DIRECTORY, model, self.desk.metrics, ownership)
+        self._publisher = Publisher(self.harness.partitions, DIRECTORY, model, self.harness.metrics, ownership)
 
     def _read(self, number: int) -> None:
-        part = self.desk.part
-        part.ledger.set_clock(CLOCK_US)
-        part.ledger.apply(activity(number, f"rep{number % 3}"))
-        part.next_offsets[TOPIC] = number + 1
+        partition = self.harness.partition
+        partition.ledger.set_clock(CLOCK_US)
+        partition.ledger.apply(activity(number, f"rep{number % 3}"))
+        partition.next_offsets[TOPIC] = number + 1
 
     async def run(self) -> None:
         """Publish again and again."""
-        while self.desk.part.epoch is not None:
+        while self.harness.partition.epoch is not None:
             calls = self.gate.calls
             await self._publisher.publish()
             if calls == self.gate.calls:
                 await self.gate.idle()
-            self._read(self.desk.part.position)
+            self._read(self.harness.partition.position)
         self.gate.waits.set()
 
 
@@ -172,7 +172,7 @@ async def interleave(url: str, server: redis.Redis, steps: Sequence[str], positi
             elif step == "transfer":
                 coordinator.owner = NEWEST
             elif step == FORMER or coordinator.owner == NEWEST:
-                if owners[step].desk.part.epoch is not None:
+                if owners[step].harness.partition.epoch is not None:
                     await owners[step].gate.step()
                 after = live.state()
                 assert step == NEWEST or not had_taken_over or after == before
@@ -194,7 +194,7 @@ def test_the_live_state_is_the_newest_owners_once_it_took_over_and_never_older(
     redis_server: str, moves: list[tuple[str, int]], positions: tuple[int, int]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, redis.Redis.from_url(redis_server) as server:
-        for pause in ("RETRY_SECONDS", "HEARTBEAT_SECONDS", "LAGGING_SECONDS"):
+        for pause in ("RETRY_SECONDS", "HEARTBEAT_SECONDS", "HISTORY_INTERVAL_SECONDS"):
             patch.setattr(publishing, pause, 0.0)
         server.flushdb()
         steps = [step for step, times in moves for _ in range(times)]
@@ -205,7 +205,7 @@ def test_a_claim_that_was_confirmed_before_redis_was_emptied_is_void(redis_serve
     """The order of steps that only an announcement withstands."""
     steps = [FORMER, "transfer", *[NEWEST] * 8, "empty", *[FORMER] * 8]
     with pytest.MonkeyPatch.context() as patch, redis.Redis.from_url(redis_server) as server:
-        for pause in ("RETRY_SECONDS", "HEARTBEAT_SECONDS", "LAGGING_SECONDS"):
+        for pause in ("RETRY_SECONDS", "HEARTBEAT_SECONDS", "HISTORY_INTERVAL_SECONDS"):
             patch.setattr(publishing, pause, 0.0)
         server.flushdb()
         asyncio.run(interleave(redis_server, server, steps, (3, 3)))

@@ -22,8 +22,8 @@ from processors.core.time.instants import HOUR_US, instant_us, moment
 from processors.dev.metrics_page import get
 from processors.dev.monitoring import ALERTMANAGERS, PROMETHEUS, Monitoring, MonitoringPorts, monitoring
 from processors.dev.process import LOOPBACK, free_port
-from processors.ingest.outgoing import from_messages
-from processors.ingest.topics import ensure_topics
+from processors.kafka.timed_messages import from_messages
+from processors.kafka.topics import ensure_topics
 from schemas.events import RepUpdated, RequestAnswered, RequestOpened
 from tests.integration.stack import Worker, board, send, send_raw, wait_until, worker
 from tests.notifier.world import started

@@ -13,7 +13,8 @@ from aiokafka.errors import KafkaError
 
 from config.settings import KafkaSettings
 from processors.core.time.instants import rfc3339
-from processors.sinks.kafka_client import connection, line, partition_counts
+from processors.kafka.admin import partition_counts
+from processors.kafka.connection import async_options, first_line
 from schemas.errors import Unavailable
 
 _DIGITS = re.compile("[0-9]{1,12}")
@@ -119,7 +120,7 @@ class DeadLetterTail:
             await asyncio.wait_for(self._read(), READ_TIMEOUT_SECONDS)
             failure = None
         except (KafkaError, Unavailable, TimeoutError, OSError) as error:
-            failure = f"Kafka at {self._kafka.bootstrap}: {line(error)}"
+            failure = f"Kafka at {self._kafka.bootstrap}: {first_line(error)}"
         items = tuple(letter for _, letter in sorted(self._newest, key=lambda pair: pair[0], reverse=True))
         self._letters = DeadLetterSnapshot(items, read=self._letters.read or failure is None, failure=failure)
         self._tried.set()
@@ -130,7 +131,7 @@ class DeadLetterTail:
         count = (await partition_counts(self._kafka)).get(topic)
         if count is None:
             raise Unavailable(f"it has no topic {topic}: `salespulse topics` creates it")
-        options = connection(self._kafka)
+        options = async_options(self._kafka)
         consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, request_timeout_ms=REQUEST_TIMEOUT_MS)
         try:
             await consumer.start()

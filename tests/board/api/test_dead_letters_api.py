@@ -7,7 +7,8 @@ import msgspec
 
 from config.settings import RedisSettings, Settings
 from processors.board.state.dead_letter_tail import MAX_VALUE_CHARACTERS, DeadLetterTail
-from processors.ingest.clients import admin_client, producer
+from processors.kafka.admin import admin_client
+from processors.kafka.producer import producer
 from tests.board.served import Served, served_by
 from tests.read_model.followed_view import PREFIX
 

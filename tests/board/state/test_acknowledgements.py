@@ -11,8 +11,8 @@ import redis
 from config.settings import Settings
 from processors.core.time.instants import rfc3339
 from processors.dev.process import free_port
+from processors.kafka.topic_reader import read_topics
 from processors.read_model.acknowledgements import HoldEvent, TurnKey
-from processors.tools.topic import read_topics
 from tests.board.scene import NOW_US
 from tests.board.served import ONE, Served, furnish, served_by, waiting
 from tests.notifier.world import hook, notifying, publish_alerts, transition, with_notifier

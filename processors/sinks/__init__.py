@@ -1,1 +1,0 @@
-"""The world outside: where numbers and alerts go."""
