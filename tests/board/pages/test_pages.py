@@ -369,8 +369,8 @@ def test_until_the_first_reading_a_stream_tells_only_why_and_leaves_a_page_the_n
             async with asyncio.timeout(20), board.client.get("/live/rep?rep=ann", headers=shown) as response:
                 name, news = await named(response)
                 assert name == "change"
-                assert list(json.loads(news)["parts"]) == ["notification"]
-                assert "Redis at redis://127.0.0.1:1" in json.loads(news)["parts"]["notification"]
+                assert list(json.loads(news)["parts"]) == ["notice"]
+                assert "Redis at redis://127.0.0.1:1" in json.loads(news)["parts"]["notice"]
                 board.follower.status.loaded = True
                 [here] = (await read(board, "/")).attributes("body", "data-version")
                 assert await named(response) == ("version", here)
