@@ -16,6 +16,8 @@ from processors.notifier.metrics import NotifierMetrics
 from processors.notifier.receivers.alertmanager import labels
 from processors.notifier.receivers.webhook import MAX_IN_FLIGHT, WebhookMessage, signature
 from processors.read_model.acknowledgements import HoldEvent
+from processors.sinks.skipped import SKIPPED
+from processors.sinks.skipped_metric import SkippedRecords
 from tests.notifier.world import transition
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "notifications.md").read_text(encoding="utf-8")
@@ -44,6 +46,7 @@ def test_the_page_names_every_label_of_an_alert() -> None:
 def test_the_page_names_every_metric() -> None:
     registry = CollectorRegistry()
     NotifierMetrics(registry, ["x"])
+    SkippedRecords(registry, ["x"], SKIPPED)
     exported = set(
         re.findall(r"^# TYPE (\w+) (?:counter|gauge|histogram)$", generate_latest(registry).decode(), re.MULTILINE)
     )
