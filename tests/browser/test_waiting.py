@@ -101,7 +101,7 @@ def test_choices_hold_without_a_reload_and_stand_in_the_address(here: Stage, ope
     expect(page).to_have_url(f"{here.base}/?rep=bob&level=24h")
     expect(rows).to_have_count(1)
     page.get_by_label("Rep", exact=True).fill("ann")
-    expect(page.get_by_text("Nobody waits.")).to_be_visible()
+    expect(page.get_by_text("Nobody is waiting.")).to_be_visible()
     assert is_the_same(page)
     again = open_page("/?rep=bob&level=24h")
     expect(again.locator("tr[data-key]")).to_have_count(1)
@@ -127,6 +127,6 @@ def test_a_click_on_pause_stops_everything_until_the_next(here: Stage, open_page
     before = row(page, "unowned").inner_text()
     page.wait_for_timeout(2500)
     assert row(page, "unowned").inner_text() == before
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     expect(page.locator("#connection")).to_have_text("● live")
     expect(row(page, "unowned").locator(".wait")).not_to_have_text(before.split("\n")[0])

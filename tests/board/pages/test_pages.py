@@ -102,11 +102,11 @@ def test_who_waits_is_listed_longest_first_and_filtered(redis_url: str) -> None:
         assert keys == ["c-r9|r9", "c-r12|r12", "c-r2|r2", "c-r1|r1"]
         assert (await read(board, "/?team=east&level=1h")).attributes("tr", "data-key") == ["c-r12|r12"]
         assert (await read(board, "/?request=r2")).attributes("tr", "data-key") == ["c-r2|r2"]
-        assert "Show all that wait" in (await read(board, "/?request=r2")).words
-        assert "This request does not wait, or no longer." in (await read(board, "/?request=gone")).words
+        assert "Show all waiting customers" in (await read(board, "/?request=r2")).words
+        assert "This request is not waiting any more." in (await read(board, "/?request=gone")).words
         assert (await read(board, "/?rep=ann")).attributes("tr", "data-key") == keys[1:]
         words = (await read(board, "/?rep=bob")).words
-        assert "Nobody waits." in words
+        assert "Nobody is waiting." in words
 
     on_board(redis_url, scene)
 
@@ -164,10 +164,10 @@ def test_impossible_choices_are_the_usual_ones(redis_url: str) -> None:
 def test_a_filter_that_does_not_exist_is_reported_as_ignored(redis_url: str, path: str, word: str, value: str) -> None:
     async def scene(board: Served) -> None:
         shown = (await read(board, path)).words
-        index = shown.index("There is no such choice, so the page is shown without it:")
+        index = shown.index("Ignored, because there is no such choice:")
         assert shown[index + 1 : index + 3] == [word, value]
         for good in ("/?team=east&level=1h&held=no&window=8d", "/funnel?pipeline=default", "/leaderboards?team="):
-            assert "There is no such choice, so the page is shown without it:" not in (await read(board, good)).words
+            assert "Ignored, because there is no such choice:" not in (await read(board, good)).words
 
     on_board(redis_url, scene)
 
@@ -177,7 +177,7 @@ def test_an_unknown_rep_is_reported(redis_url: str, path: str) -> None:
     async def scene(board: Served) -> None:
         shown = (await read(board, path)).words
         assert "There is no such rep." in shown
-        assert "Nobody waits." not in shown
+        assert "Nobody is waiting." not in shown
         assert "There is no such rep." not in (await read(board, "/?rep=ann")).words
 
     on_board(redis_url, scene)
@@ -212,7 +212,7 @@ def test_a_rep_that_is_not_there_is_a_page_and_404(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         async with board.client.get("/reps/nobody") as response:
             assert response.status == 404
-            assert "There is nothing here" in Page(await response.text()).words
+            assert "There is nothing at this address" in Page(await response.text()).words
 
     on_board(redis_url, scene)
 
@@ -265,9 +265,9 @@ def test_the_age_of_the_newest_event_is_shown_and_a_long_silence_asks_for_the_wo
         board.walls[0] = NOW_US - HOUR_US + 29 * 60_000_000
         words = (await read(board, "/")).words
         assert "29 min" in words
-        assert not [one for one in words if "do the workers run?" in one]
+        assert not [one for one in words if "are workers running?" in one]
         board.walls[0] += 2 * 60_000_000
-        assert [one for one in (await read(board, "/")).words if "do the workers run?" in one]
+        assert [one for one in (await read(board, "/")).words if "are workers running?" in one]
 
     on_board(redis_url, scene)
 
@@ -354,9 +354,9 @@ def test_until_the_first_load_a_page_explains_why_there_are_no_numbers(path: str
         async with served("redis://127.0.0.1:1/0") as board, board.client.get(path) as response:
             assert response.status == 503
             page = Page(await response.text())
-            assert "The numbers are not known yet." in page.words
+            assert "There are no numbers yet." in page.words
             assert any(word.startswith("Redis at redis://127.0.0.1:1") for word in page.words)
-            assert "Nobody waits." not in page.words
+            assert "Nobody is waiting." not in page.words
             assert page.attributes("table", "class") == []
 
     asyncio.run(run())
