@@ -26,7 +26,7 @@ install: $(STAMP)  ## the environment, from the lock file
 demo: $(STAMP)  ## everything on this machine: broker, Redis, worker, board and a simulated sales team (DEMO_ARGS="--seconds 30")
 	@$(BIN)/salespulse demo $(DEMO_ARGS)
 
-compile: $(STAMP)  ## compile the core to machine code: optional, needs a C compiler; `make pure` takes it back
+compile: $(STAMP)  ## compile the core to machine code: optional, needs a C compiler; `make pure` removes it
 	@$(CORE)
 
 pure: $(STAMP)  ## back to the core in pure Python
@@ -40,7 +40,7 @@ test-compiled: compile  ## the core's tests and property tests on the compiled c
 
 test-kafka: $(STAMP)  ## the integration tests on Apache Kafka (needs Java 17 and Maven)
 	@command -v mvn >/dev/null && command -v java >/dev/null || { echo "make test-kafka needs Java 17 and Maven (mvn) on PATH: install them, or run make test" >&2; exit 1; }
-	SALESPULSE_TEST_BROKER=kafka $(BIN)/python -m pytest tests/integration tests/apache_kafka tests/hostile tests/kafka/test_topics.py tests/ingest/test_check.py -m "not slow and not browser" $(ARGS)
+	SALESPULSE_TEST_BROKER=kafka $(BIN)/python -m pytest tests/integration tests/apache_kafka tests/hostile tests/kafka/test_topics.py tests/commands/test_check.py -m "not slow and not browser" $(ARGS)
 
 test-hostile: $(STAMP)  ## a million hostile records through a worker, on the embedded broker and on Apache Kafka (needs Java 17 and Maven)
 	SALESPULSE_HOSTILE_RECORDS=1000000 $(BIN)/python -m pytest -n 0 tests/hostile $(ARGS)
@@ -66,7 +66,7 @@ check: $(STAMP)  ## formatting, lint, types, layers, generated files
 	$(BIN)/python -m docs.build --check
 	$(BIN)/python -m grafana.build --check
 
-format: $(STAMP)  ## write the code as ruff wants it
+format: $(STAMP)  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -79,12 +79,15 @@ docs: $(STAMP)  ## generate docs/semantics.md from the rule table and the tests,
 dashboards: $(STAMP)  ## generate grafana/dashboards
 	$(BIN)/python -m grafana.build
 
-dashboards-preview: $(STAMP) grafana/preview/dist/preview.js  ## pictures of the boards from a running Prometheus; a preview, not Grafana (needs Node and chromium)
+dashboards-preview: $(STAMP) grafana/preview/dist/preview.js  ## pictures of the dashboards from a running Prometheus; a preview, not Grafana (needs Node and chromium)
 	$(BIN)/python -m grafana.draw --prometheus $(PROMETHEUS) $(ARGS)
 
 grafana/preview/dist/preview.js: grafana/preview/package-lock.json $(wildcard grafana/preview/src/*)
 	@command -v npm >/dev/null || { echo "make dashboards-preview needs Node 20 or newer (npm) on PATH" >&2; exit 1; }
 	cd grafana/preview && npm ci --legacy-peer-deps --ignore-scripts --no-audit --no-fund && npm run --silent bundle
+
+slim-lock: $(STAMP)  ## shorten npm's lock of the preview to one line a package
+	$(BIN)/python -m docs.compact_json grafana/preview/package-lock.json
 
 bench: $(STAMP)  ## throughput and latency, end to end, beside a naive agent and the ceiling
 	@if command -v cc >/dev/null; then $(CORE); else echo "no C compiler: this measures the core in pure Python" >&2; fi
@@ -97,17 +100,17 @@ build/sbom/.installed: requirements/sbom.lock
 	$(SBOM)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sbom.lock
 	@touch $@
 
-sbom: $(SBOM)/.installed  ## build/sbom.cdx.json: what the image has of others, with hashes (CycloneDX)
+sbom: $(SBOM)/.installed  ## build/sbom.cdx.json: third-party contents of the image, with hashes (CycloneDX)
 	$(SBOM)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible -o build/sbom.cdx.json requirements/runtime.lock
 	@echo "wrote build/sbom.cdx.json"
 
-lock:  ## compile the lock files anew (needs uv)
+lock:  ## compile the lock files again (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/runtime.lock pyproject.toml
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev -c requirements/runtime.lock -o requirements/dev.lock pyproject.toml
 	echo mypy | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements/dev.lock -o requirements/compile.lock -
 	echo cyclonedx-bom | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/sbom.lock -
 
-clean:  ## remove what was built
-	rm -rf $(VENV) *__mypyc.*.so processors/core/*.so processors/core/compiled.sha256 build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/apache_kafka/target
+clean:  ## remove build products
+	rm -rf $(VENV) *__mypyc.*.so processors/core/*.so processors/core/*/*.so processors/core/compiled.sha256 build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/apache_kafka/target
 
-.PHONY: help install demo compile pure test test-compiled test-kafka test-hostile test-chaos test-browser test-long check format schemas docs dashboards dashboards-preview bench sbom lock clean
+.PHONY: help install demo compile pure test test-compiled test-kafka test-hostile test-chaos test-browser test-long check format schemas docs dashboards dashboards-preview slim-lock bench sbom lock clean

@@ -27,9 +27,9 @@ from benchmarks.spread import Spread, spread
 from benchmarks.stack import applied, prepare, produce_events, running_stack, salespulse, wait_for
 from config.clock import wall_us
 from config.settings import Settings
-from processors.core.instants import HOUR_US, SECOND_US, moment
+from processors.core.time.instants import HOUR_US, SECOND_US, moment
+from processors.dev.metrics_page import MetricsPage
 from processors.dev.process import ChildProcess
-from processors.dev.scrape import Page
 from processors.kafka.timed_messages import from_messages
 from processors.read_model.keys import ReadModelKeys
 from schemas.alerts import Transition
@@ -157,7 +157,7 @@ def measure(settings: Settings, counts: tuple[int, int], load: Load, seconds: tu
         return Found(spread(found), _open(held), recovery, published, mib, *more)
 
 
-def _wait(worker: ChildProcess, settings: Settings, done: Callable[[Page], bool]) -> Page:
+def _wait(worker: ChildProcess, settings: Settings, done: Callable[[MetricsPage], bool]) -> MetricsPage:
     return wait_for(worker, settings.worker.metrics_port, done, PATIENCE_SECONDS)
 
 
@@ -168,11 +168,11 @@ def _published(model: redis.Redis, settings: Settings) -> int:
     return sum(int(model.hlen(section)) for section in sections)
 
 
-def _is_recovered(page: Page) -> bool:
+def _is_recovered(page: MetricsPage) -> bool:
     return page.total("salespulse_partitions_owned") > 0
 
 
-def _open(page: Page) -> int:
+def _open(page: MetricsPage) -> int:
     return int(page.total("salespulse_roots", kind="open_requests"))
 
 

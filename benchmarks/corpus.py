@@ -13,9 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from processors.core.instants import instant_us
+from processors.core.time.instants import instant_us
 from processors.ingest.faults import Faults, with_faults
-from processors.ingest.simulate import Simulator
+from processors.ingest.simulator.simulator import Simulator
 from processors.kafka.timed_messages import TimedMessage, from_events
 from schemas.codec import decode_event
 from schemas.events import RepUpdated

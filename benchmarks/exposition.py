@@ -34,7 +34,7 @@ from config.clock import Clock
 from config.settings import RedisSettings, Settings
 from processors.board.app import EXPOSITION, FOLLOWER, STORE, build_board
 from processors.board.main import GC_THRESHOLDS
-from processors.core.instants import DAY_US
+from processors.core.time.instants import DAY_US
 from processors.dev.process import LOOPBACK
 from processors.dev.redis_server import embedded_redis
 from processors.read_model.redis_connection import connect

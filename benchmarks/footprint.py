@@ -12,10 +12,10 @@ from benchmarks.machine import resident_mib
 from benchmarks.mix import with_worker_gc
 from processors.agents.journal import Journal
 from processors.agents.partitions import OwnedPartition
-from processors.core.directory import Directory
-from processors.core.instants import SECOND_US, moment
-from processors.core.ledger import Ledger
-from processors.core.retention import Retention
+from processors.core.ledger.ledger import Ledger
+from processors.core.ledger.retention import Retention
+from processors.core.state.directory import Directory
+from processors.core.time.instants import SECOND_US, moment
 from schemas.codec import encode
 from schemas.events import RequestOpened
 from schemas.policy import DEFAULT_POLICY

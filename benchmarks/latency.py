@@ -20,8 +20,8 @@ from benchmarks.spread import spread
 from benchmarks.stack import prepare, running_stack, salespulse, wait_for
 from config.clock import wall_us
 from config.settings import Settings
-from processors.core.instants import moment
-from processors.dev.scrape import get
+from processors.core.time.instants import moment
+from processors.dev.metrics_page import get
 from processors.kafka.bulk_producer import produce
 from processors.kafka.timed_messages import from_messages
 from schemas.errors import Unavailable

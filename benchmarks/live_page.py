@@ -28,7 +28,7 @@ from config.clock import Clock
 from config.settings import RedisSettings, Settings
 from processors.board.app import EXPOSITION, FOLLOWER, STORE
 from processors.board.main import GC_THRESHOLDS
-from processors.core.instants import DAY_US, HOUR_US
+from processors.core.time.instants import DAY_US, HOUR_US
 from processors.dev.redis_server import embedded_redis
 from processors.read_model.redis_connection import connect
 from processors.read_model.writer import ReadModelWriter

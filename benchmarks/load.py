@@ -8,7 +8,7 @@ from typing import Self
 from benchmarks.corpus import Corpus, corpus
 from config.clock import wall_us
 from config.settings import Settings
-from processors.core.instants import SECOND_US, moment
+from processors.core.time.instants import SECOND_US, moment
 from processors.kafka.bulk_producer import produce
 from processors.kafka.pacing import Steady
 from processors.kafka.timed_messages import TimedMessage, from_messages

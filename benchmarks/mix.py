@@ -11,10 +11,10 @@ from zlib import crc32
 import msgspec
 
 from benchmarks.corpus import directory_of_reps
-from processors.core.directory import Directory, directory_of
-from processors.core.instants import instant_us
-from processors.core.ledger import Ledger
-from processors.core.retention import Retention
+from processors.core.ledger.ledger import Ledger
+from processors.core.ledger.retention import Retention
+from processors.core.state.directory import Directory, directory_of
+from processors.core.time.instants import instant_us
 from processors.worker import GC_THRESHOLDS
 from schemas.codec import parse_event
 from schemas.events import Event
@@ -105,13 +105,13 @@ class Core:
         for ledger in self.ledgers:
             ledger.set_clock(self._clock_us)
             ledger.advance(ledger.stream_us)
-            ledger.take_transitions()
+            ledger.drain_transitions()
         self.costs.advance += time.process_time() - started
 
     def _publish(self) -> None:
         started = time.process_time()
         for ledger in self.ledgers:
-            ledger.take_changes()
+            ledger.drain_changes()
         self.costs.publish += time.process_time() - started
 
     def moves(self) -> list[Move]:

@@ -24,10 +24,10 @@ from benchmarks.stack import salespulse
 from config.board_settings import BoardSettings
 from config.clock import Clock
 from config.settings import RedisSettings, Settings, WorkerSettings
-from processors.core.instants import DAY_US
+from processors.core.time.instants import DAY_US
+from processors.dev.metrics_page import get
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
 from processors.dev.redis_server import embedded_redis
-from processors.dev.scrape import get
 from processors.read_model.redis_connection import connect
 from processors.read_model.writer import ReadModelWriter
 from schemas.errors import Unavailable

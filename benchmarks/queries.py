@@ -33,10 +33,10 @@ from config.clock import Clock
 from config.prometheus import native
 from config.settings import RedisSettings, Settings
 from grafana.build import files
-from processors.core.instants import DAY_US
+from processors.core.time.instants import DAY_US
+from processors.dev.metrics_page import get
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
 from processors.dev.redis_server import embedded_redis
-from processors.dev.scrape import get
 from processors.read_model.redis_connection import connect
 from processors.read_model.writer import ReadModelWriter
 

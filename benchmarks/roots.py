@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-from processors.core.directory import Directory
-from processors.core.instants import SECOND_US, instant_us, moment
-from processors.core.ledger import Ledger
+from processors.core.ledger.ledger import Ledger
+from processors.core.state.directory import Directory
+from processors.core.time.instants import SECOND_US, instant_us, moment
 from schemas.events import (
     ActivityLogged,
     Event,
@@ -111,6 +111,6 @@ def cost_per_event(events: list[Event]) -> float:
         for event in events[first : first + BATCH]:
             ledger.apply(event)
         ledger.advance(ledger.stream_us)
-        ledger.take_transitions()
-        ledger.take_changes()
+        ledger.drain_transitions()
+        ledger.drain_changes()
     return (time.process_time() - started) / len(events) * 1e6

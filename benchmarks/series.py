@@ -15,10 +15,10 @@ from rich.table import Table
 from benchmarks.exposition import PARTITION, TEAM_SIZE, some_partial
 from config.clock import Clock
 from config.settings import ClockSettings
-from processors.board.chunks import gzipped
-from processors.board.exposition import Exposition
-from processors.board.store import Store
-from processors.core.instants import DAY_US
+from processors.board.metrics.chunks import gzipped
+from processors.board.metrics.exposition import Exposition
+from processors.board.state.store import Store
+from processors.core.time.instants import DAY_US
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
 from schemas.views import partial_field
@@ -28,7 +28,7 @@ DAYS = 10
 SEED = 1
 
 
-class Scrape(NamedTuple):
+class ScrapeSize(NamedTuple):
     """One answer."""
 
     series: int
@@ -38,7 +38,7 @@ class Scrape(NamedTuple):
     """Bytes as gzip."""
 
 
-def scrape(known: int, unknown: int) -> Scrape:
+def scrape(known: int, unknown: int) -> ScrapeSize:
     """The answer of a board with so many reps of the directory, and so many that nobody announced."""
     clock, dice = Clock(ClockSettings()), random.Random(SEED)
     store, today = Store(DEFAULT_POLICY, clock.now_us), clock.now_us() // DAY_US
@@ -54,7 +54,7 @@ def scrape(known: int, unknown: int) -> Scrape:
     texts = asyncio.run(Exposition(store, clock, lambda: True).texts())
     text = b"".join(texts)
     series = sum(not line.startswith(b"#") for line in text.splitlines())
-    return Scrape(series, len(text), sum(map(len, gzipped(texts))))
+    return ScrapeSize(series, len(text), sum(map(len, gzipped(texts))))
 
 
 @click.command()

@@ -23,9 +23,9 @@ from config.settings import (
     as_environment,
 )
 from processors.dev.broker import EmbeddedBroker, embedded_broker
+from processors.dev.metrics_page import MetricsPage, metrics
 from processors.dev.process import ChildProcess, free_port
 from processors.dev.redis_server import EmbeddedRedis, embedded_redis
-from processors.dev.scrape import Page, metrics
 from processors.kafka.bulk_producer import produce
 from processors.kafka.timed_messages import TimedMessage, from_messages
 from processors.kafka.topics import ensure_topics
@@ -83,7 +83,7 @@ def salespulse(
     with pinned(on):
         process = ChildProcess(
             label,
-            [sys.executable, *python, "-m", "processors.cli", command],
+            [sys.executable, *python, "-m", "processors.commands.cli", command],
             settings.worker.data_dir / f"{label}.log",
             env,
         )
@@ -102,15 +102,15 @@ def produce_events(settings: Settings, outgoing: Iterable[TimedMessage]) -> int:
     return produce(settings.kafka, settings.kafka.events_topics[0], outgoing).acknowledged
 
 
-def applied(page: Page) -> int:
+def applied(page: MetricsPage) -> int:
     """How many records of customers a worker has taken, of whatever outcome."""
     everything = page.total("salespulse_events_total")
     return int(everything - page.total("salespulse_events_total", type="rep.updated"))
 
 
 def wait_for(
-    process: ChildProcess, port: int, done: Callable[[Page], bool], within_seconds: float = READY_SECONDS
-) -> Page:
+    process: ChildProcess, port: int, done: Callable[[MetricsPage], bool], within_seconds: float = READY_SECONDS
+) -> MetricsPage:
     """Poll a process's metrics until they say so; raises Unavailable when it ends, or takes too long."""
     deadline = time.monotonic() + within_seconds
     while time.monotonic() < deadline:

@@ -25,8 +25,8 @@ from benchmarks.machine import cores, cpu_seconds, described, pinned, resident_m
 from benchmarks.meter import Rate, Sample, rate, read_samples
 from benchmarks.stack import Stack, applied, fixed_clock, prepare, produce_events, running_stack, salespulse
 from config.settings import Settings
+from processors.dev.metrics_page import metrics
 from processors.dev.process import ChildProcess
-from processors.dev.scrape import metrics
 from schemas.errors import Unavailable
 
 STEADY, WHOLE = (0.1, 0.95), (0.0, 1.0)

@@ -1,1 +1,1 @@
-"""The dials: typed settings and policy, and the configuration files of everything that runs beside Salespulse."""
+"""Typed settings and policy, and the configuration files of everything that runs beside Salespulse."""

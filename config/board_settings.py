@@ -8,13 +8,13 @@ from typing import Annotated, Literal, NamedTuple, get_args
 import msgspec
 from msgspec import Meta
 
-from config.values import CrmUrl, FilePath, Host, Port, SecretWord, ShardOfReps
+from config.values import CrmUrl, FilePath, Host, Port, SecretText, ShardOfReps
 from schemas.errors import ConfigError
 
 Role = Literal["read", "write"]
 ROLES: dict[Role, frozenset[Role]] = {"read": frozenset({"read"}), "write": frozenset({"read", "write"})}
 """What each role may do."""
-SHORTEST_TOKEN = 16
+MIN_TOKEN_CHARACTERS = 16
 
 HeaderName = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}$", description="the name of a header: letters, digits and dashes")
@@ -51,7 +51,7 @@ class BoardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     shard: ShardOfReps = "0/1"
     anonymous: Literal["nothing", "read", "write"] | None = None
     metrics_access: Literal["read", "open"] = "read"
-    tokens: SecretWord | None = None
+    tokens: SecretText | None = None
     """What `tokens_file` holds, once loaded."""
     tokens_file: FilePath | None = None
     streams: Streams = 500
@@ -66,7 +66,7 @@ class BoardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Token(NamedTuple):
-    """A token by its digest, whose it is, and what it is good for."""
+    """A token's digest, the name of its holder, and its role."""
 
     digest: bytes
     name: str
@@ -103,7 +103,7 @@ def is_proxy(address: str, networks: tuple[Network, ...]) -> bool:
 
 
 def digest_of(token: str) -> bytes:
-    """What is kept and compared in place of a token."""
+    """The digest that is stored and compared instead of a token."""
     return sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -116,14 +116,14 @@ def tokens_of(board: BoardSettings) -> tuple[Token, ...]:
     entries = [entry.split() for line in lines for entry in line.split(",") if entry.strip()]
     tokens = [_token(f"{place}: entry {number}", words) for number, words in enumerate(entries, 1)]
     if not tokens:
-        raise ConfigError(f"{place}: allowed is at least one line `name role token`")
+        raise ConfigError(f"{place}: holds no token; allowed: at least one line `name role token`")
     if len({token.digest for token in tokens}) < len(tokens):
-        raise ConfigError(f"{place}: allowed is a token of one name only; here one stands twice")
+        raise ConfigError(f"{place}: holds a token twice; allowed: a token of one name only")
     return tuple(tokens)
 
 
 def anonymous_role(board: BoardSettings) -> Role | None:
-    """What those may do who do not say who they are. Raises ConfigError when that would be left open to a network."""
+    """The role of those who have not signed in. Raises ConfigError when a network could reach an open board."""
     signs_in = board.tokens is not None or board.user_header is not None
     match board.anonymous:
         case "nothing":
@@ -135,7 +135,9 @@ def anonymous_role(board: BoardSettings) -> Role | None:
         case None if is_loopback(board.host):
             return "write"
     mend = "set board.tokens_file or board.user_header, or say with board.anonymous what everybody may do"
-    raise ConfigError(f"board.host = {board.host}: allowed is 127.0.0.1 while nobody has to sign in; {mend}")
+    raise ConfigError(
+        f"board.host = {board.host}: is open to a network; allowed: 127.0.0.1 while nobody has to sign in; {mend}"
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -154,9 +156,10 @@ def address_of(host: str) -> IPv4Address | IPv6Address | None:
 
 def _token(place: str, words: list[str]) -> Token:
     match words:
-        case [name, ("read" | "write") as role, token] if len(token) >= SHORTEST_TOKEN:
+        case [name, ("read" | "write") as role, token] if len(token) >= MIN_TOKEN_CHARACTERS:
             return Token(digest_of(token), name, role)
     roles = " or ".join(get_args(Role))
     raise ConfigError(
-        f"{place}: allowed is `name role token`, the role {roles}, the token {SHORTEST_TOKEN} letters or more"
+        f"{place}: does not fit; allowed: `name role token`, the role {roles}, "
+        f"the token {MIN_TOKEN_CHARACTERS} letters or more"
     )

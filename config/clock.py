@@ -1,4 +1,4 @@
-"""What time it is. The one place where settings become a clock; everything inside takes instants as arguments."""
+"""The clock that the settings ask for. Everything else takes instants as arguments."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 from config.settings import ClockSettings
-from config.writing import toml_value
+from config.toml_writer import toml_value
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

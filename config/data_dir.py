@@ -13,6 +13,6 @@ def require_data_dir(path: Path) -> None:
             return
     except OSError as error:
         raise ConfigError(
-            f"worker.data_dir = {path}: {error.strerror}; allowed is a directory in which the worker may write, "
+            f"worker.data_dir = {path}: {error.strerror}; allowed: a directory in which the worker may write, "
             "or a new one below a directory that is there"
         ) from error

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 from zoneinfo import available_timezones
 
-from config.documents import Document, hint
 from config.policy_document import (
     CalendarDocument,
     LevelDocument,
@@ -16,12 +15,12 @@ from config.policy_document import (
     VersionDocument,
     VersionTeamDocument,
 )
-from config.toml_lines import Path as KeyPath
+from config.toml_document import TomlDocument, hint
+from config.toml_lines import KeyPath
 from config.working_hours import holiday_days, parse_date, parse_hours, parse_weekdays
-from processors.core.calendar import NoWorkingTime, WorkingCalendar
-from processors.core.names import OTHER
-from processors.core.zones import UnknownZone, zone_days
-from schemas.errors import ConfigError
+from processors.core.state.first_names import OTHER
+from processors.core.time.working_time import NoWorkingTime, WorkingCalendar
+from processors.core.time.zones import UnknownZone, zone_days
 from schemas.policy import ALWAYS_US, CLOSED, CalendarSpec, Hours, Level, Policy, PolicyVersion, TeamPolicy
 
 T = TypeVar("T")
@@ -34,16 +33,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def load_policy(path: Path) -> Policy:
     """The policy of a file; raises ConfigError, which names file, line, key, value and what is allowed."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); allowed: a readable TOML file") from error
-    return parse_policy(text, str(path))
+    return _policy(TomlDocument.load(path))
 
 
 def parse_policy(text: str, name: str) -> Policy:
     """The policy of a TOML text; `name` is what errors call it. Raises ConfigError."""
-    document = Document(name, text)
+    return _policy(TomlDocument(name, text))
+
+
+def _policy(document: TomlDocument) -> Policy:
     written = document.read(PolicyDocument)
     builder = _Builder(document)
     first = builder.first(written)
@@ -64,7 +62,7 @@ def parse_policy(text: str, name: str) -> Policy:
 class _Builder:
     """Makes the parts of a policy from those of one document."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: TomlDocument) -> None:
         self._document = document
 
     def first(self, written: PolicyDocument) -> PolicyVersion:

@@ -1,6 +1,6 @@
 """A service's log: one JSON object a line for machines, plain lines on a terminal.
 
-Libraries speak from WARNING up, and say the same thing only now and then.
+Libraries log from WARNING up, and repeat a message only now and then.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import TextIO
 
 LIBRARIES = ("faust", "mode", "aiokafka", "asyncio")
 REPEAT_SECONDS = 15.0
-MOST_KINDS = 1000
+MAX_KINDS = 1000
 
 
 class JsonLines(logging.Formatter):
@@ -31,10 +31,10 @@ class JsonLines(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-class Repeats(logging.Filter):
-    """Lets a library's message through once in a while, with how many were like it since; with a traceback, always.
+class RepeatFilter(logging.Filter):
+    """Passes a library's repeated message once in a while, with the number left out; one with a traceback always.
 
-    A client without a broker says the same every second, and what matters would drown in it.
+    A client without a broker logs the same every second, and would bury what matters.
     """
 
     def __init__(self, seconds: float = REPEAT_SECONDS, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -48,12 +48,12 @@ class Repeats(logging.Filter):
         if record.exc_info or not record.name.startswith(LIBRARIES):
             return True
         kind = (record.name, record.levelno, str(record.msg))
-        if len(self._kinds) > MOST_KINDS:
+        if len(self._kinds) > MAX_KINDS:
             self._kinds.clear()
         now = self._monotonic()
-        told_at, left_out = self._kinds.get(kind, (-self._seconds, 0))
-        if now - told_at < self._seconds:
-            self._kinds[kind] = (told_at, left_out + 1)
+        logged_at, left_out = self._kinds.get(kind, (-self._seconds, 0))
+        if now - logged_at < self._seconds:
+            self._kinds[kind] = (logged_at, left_out + 1)
             return False
         self._kinds[kind] = (now, 0)
         if left_out:
@@ -66,7 +66,7 @@ def configure_logs(stream: TextIO) -> None:
     handler = logging.StreamHandler(stream)
     plain = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
     handler.setFormatter(plain if stream.isatty() else JsonLines())
-    handler.addFilter(Repeats())
+    handler.addFilter(RepeatFilter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""The section `[notifier]`: who is told of alerts, and how. `default.toml` explains each key."""
+"""The section `[notifier]`: who gets alerts, and how. `default.toml` explains each key."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from config.values import Count, FilePath, Host, Port, Seconds, SecretWord, Text, TopicName, key_of_secret
+from config.values import Count, FilePath, Host, Port, Seconds, SecretText, Text, TopicName, key_of_secret
 from schemas.alerts import State
 
 Url = Annotated[
@@ -50,17 +50,17 @@ class NotifierSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     cafile: FilePath | None = None
     alertmanager_urls: Urls = ()
     alertmanager_username: Text | None = None
-    alertmanager_password: SecretWord | None = None
+    alertmanager_password: SecretText | None = None
     """What `alertmanager_password_file` holds, once loaded."""
     alertmanager_password_file: FilePath | None = None
-    alertmanager_token: SecretWord | None = None
+    alertmanager_token: SecretText | None = None
     """What `alertmanager_token_file` holds, once loaded."""
     alertmanager_token_file: FilePath | None = None
     webhook_url: Url | None = None
-    webhook_secret: SecretWord | None = None
+    webhook_secret: SecretText | None = None
     """What `webhook_secret_file` holds, once loaded."""
     webhook_secret_file: FilePath | None = None
-    slack_url: SecretWord | None = None
+    slack_url: SecretText | None = None
     """What `slack_url_file` holds, once loaded: whoever knows the address can post, so it is a secret."""
     slack_url_file: FilePath | None = None
     email_host: Host | None = None
@@ -68,7 +68,7 @@ class NotifierSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     email_security: Literal["starttls", "tls", "none"] = "starttls"
     email_cafile: FilePath | None = None
     email_username: Text | None = None
-    email_password: SecretWord | None = None
+    email_password: SecretText | None = None
     """What `email_password_file` holds, once loaded."""
     email_password_file: FilePath | None = None
     email_from: Address | None = None

@@ -1,4 +1,4 @@
-"""What `policy.toml` may say: the document as people write it. `config/load_policy.py` makes a Policy from it."""
+"""The structure of `policy.toml` as people write it. `config/load_policy.py` makes a Policy from it."""
 
 from typing import Annotated, Literal
 
@@ -19,14 +19,14 @@ LevelSeconds = Annotated[
 ]
 Share = Annotated[float, Meta(ge=0, lt=1, description="a share, 0 (never at risk) to less than 1")]
 LevelSeverity = Annotated[Severity, Meta(description="info, warning or critical")]
-Clock = Annotated[Literal["calendar", "business"], Meta(description="calendar or business")]
+LevelClock = Annotated[Literal["calendar", "business"], Meta(description="calendar or business")]
 Priorities = Annotated[tuple[Priority, ...], Meta(description="a list of low, normal, high and urgent")]
-Word = Annotated[str, Meta(min_length=1, max_length=128, description="a text of 1 to 128 characters")]
-Words = Annotated[tuple[Word, ...], Meta(description="a list of texts of 1 to 128 characters")]
+ShortText = Annotated[str, Meta(min_length=1, max_length=128, description="a text of 1 to 128 characters")]
+ShortTexts = Annotated[tuple[ShortText, ...], Meta(description="a list of texts of 1 to 128 characters")]
 Zone = Annotated[str, Meta(description="an IANA time zone such as Europe/Berlin")]
-Stages = Annotated[tuple[Word, ...], Meta(min_length=1, description="a list of stages, in order, at least one")]
+Stages = Annotated[tuple[ShortText, ...], Meta(min_length=1, description="a list of stages, in order, at least one")]
 Kinds = Annotated[
-    tuple[Word, ...], Meta(max_length=64, description="a list of at most 64 texts of 1 to 128 characters")
+    tuple[ShortText, ...], Meta(max_length=64, description="a list of at most 64 texts of 1 to 128 characters")
 ]
 Intervals = Annotated[
     tuple[str, ...],
@@ -45,11 +45,11 @@ class LevelDocument(msgspec.Struct, kw_only=True):
     name: LevelName
     seconds: LevelSeconds
     severity: LevelSeverity = "warning"
-    clock: Clock = "calendar"
+    clock: LevelClock = "calendar"
     at_risk_share: Share | None = None
     priorities: Priorities = ()
-    teams: Words = ()
-    channels: Words = ()
+    teams: ShortTexts = ()
+    channels: ShortTexts = ()
 
 
 class CalendarDocument(msgspec.Struct, kw_only=True):
@@ -64,14 +64,14 @@ class CalendarDocument(msgspec.Struct, kw_only=True):
 class TeamDocument(msgspec.Struct, kw_only=True):
     """One of `[teams.<name>]`."""
 
-    calendar: Word | None = None
+    calendar: ShortText | None = None
     time_zone: Zone | None = None
 
 
 class VersionTeamDocument(msgspec.Struct, kw_only=True):
     """One of `[versions.teams.<name>]`. No version moves a team's zone: by it, days are counted already."""
 
-    calendar: Word
+    calendar: ShortText
 
 
 class VersionDocument(msgspec.Struct, kw_only=True):
@@ -81,7 +81,7 @@ class VersionDocument(msgspec.Struct, kw_only=True):
     levels: tuple[LevelDocument, ...] | None = None
     calendars: dict[str, CalendarDocument] = {}
     teams: dict[str, VersionTeamDocument] = {}
-    calendar: Word | None = None
+    calendar: ShortText | None = None
     at_risk_share: Share | None = None
 
 
@@ -98,7 +98,7 @@ class PolicyDocument(msgspec.Struct, kw_only=True):
     pipelines: dict[str, Stages]
     calendars: dict[str, CalendarDocument] = {}
     teams: dict[str, TeamDocument] = {}
-    calendar: Word | None = None
+    calendar: ShortText | None = None
     time_zone: Zone = "UTC"
     currency: CurrencyCode = "USD"
     at_risk_share: Share = DEFAULT_AT_RISK_SHARE

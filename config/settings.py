@@ -1,10 +1,10 @@
-"""Every dial of Salespulse, typed: defaults, then a TOML file, then the environment. `default.toml` explains each.
+"""Every setting of Salespulse, typed: defaults, then a TOML file, then the environment. `default.toml` explains each.
 
 `SALESPULSE_<SECTION>__<KEY>` overrides a key, as in `SALESPULSE_KAFKA__BOOTSTRAP=broker:9092`; an empty variable counts
 as unset. Secrets come from the environment or from files of their own, and are never shown.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from stat import S_IRGRP, S_IROTH
 from typing import Any, Literal
@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from config.board_settings import BoardSettings, board_problems, tokens_of
+from config.environment import PLACE, read_environment, variable
 from config.notifier_settings import NotifierSettings, notifier_problems
-from config.reading import read_environment, read_file, variable
+from config.toml_document import TomlDocument
 from config.values import (
     MEBIBYTE,
     BatchBytes,
@@ -30,7 +31,7 @@ from config.values import (
     RedisUrl,
     Seconds,
     Secret,
-    SecretWord,
+    SecretText,
     Speed,
     Text,
     TopicName,
@@ -41,7 +42,7 @@ from config.values import (
 from schemas.errors import ConfigError
 
 HERE = Path(__file__).resolve().parent
-HIGHEST_PORT = 65_535
+MAX_PORT = 65_535
 SECRET_FILES = ("password_file", "secret_file", "tokens_file", "url_file", "keyfile")
 """How the keys of files with secrets end."""
 
@@ -65,7 +66,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     sasl_username: Text | None = None
-    sasl_password: SecretWord | None = None
+    sasl_password: SecretText | None = None
     """What `sasl_password_file` holds, once loaded."""
     sasl_password_file: FilePath | None = None
     ssl_cafile: FilePath | None = None
@@ -83,7 +84,7 @@ class RedisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     url: RedisUrl = "redis://127.0.0.1:6379/0"
     prefix: Label = "salespulse"
-    password: SecretWord | None = None
+    password: SecretText | None = None
     """What `password_file` holds, once loaded."""
     password_file: FilePath | None = None
     tls_cafile: FilePath | None = None
@@ -104,7 +105,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ClockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What time it is: the wall's, a scaled one that was `at` when the wall said `wall_origin`, or always `at`."""
+    """The clock: the wall's, a scaled one that showed `at` at `wall_origin`, or one that always shows `at`."""
 
     mode: Literal["wall", "scaled", "fixed"] = "wall"
     at: Instant | None = None
@@ -132,7 +133,7 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class AlertsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which alerts are still worth telling."""
+    """Which alerts are still worth sending."""
 
     max_age_seconds: Count = 3600
 
@@ -154,17 +155,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def load_settings(path: Path | None, env: Mapping[str, str]) -> Settings:
     """The defaults, then the file if one is given, then the environment.
 
-    Raises ConfigError naming file (or variable), key, value and what is allowed.
+    Raises ConfigError naming file and line (or the environment), key, value and what is allowed.
     """
-    values = {} if path is None else read_file(path, Settings)
+    document = None if path is None else TomlDocument.load(path)
+    settings = Settings() if document is None else document.read(Settings)
+    overridden: dict[str, dict[str, Any]] = {}
     for section, key, value in read_environment(env, Settings):
-        values.setdefault(section, {})[key] = value
-    kinds = {field.name: field.type for field in msgspec.structs.fields(Settings)}
-    settings = Settings(**{name: kinds[name](**keys) for name, keys in values.items()})
-    place = "environment" if path is None else f"{path} with environment"
+        overridden.setdefault(section, {})[key] = value
+    changed: dict[str, Any] = {
+        section: msgspec.structs.replace(getattr(settings, section), **keys) for section, keys in overridden.items()
+    }
+    settings = msgspec.structs.replace(settings, **changed)
+
+    def position(dotted_key: str) -> str:
+        """Where a key has its value from; one without any is missing in the file, if there is one."""
+        section, key = dotted_key.split(".")
+        return PLACE if document is None or key in overridden.get(section, {}) else document.position((section, key))
+
     for key, found, wanted in _problems(settings):
-        raise ConfigError(f"{place}: {key} = {found}: allowed is {wanted}")
-    settings = _with_secrets(settings, place)
+        raise ConfigError(f"{position(key)}: {key} = {found}: does not fit; allowed: {wanted}")
+    settings = _with_secrets(settings, position)
     tokens_of(settings.board)
     return settings
 
@@ -210,8 +220,8 @@ def _redis_problems(redis: RedisSettings) -> Iterator[Problem]:
 
 def _kafka_problems(kafka: KafkaSettings) -> Iterator[Problem]:
     ports = [int(address.rpartition(":")[2]) for address in kafka.bootstrap.split(",")]
-    if not all(1 <= port <= HIGHEST_PORT for port in ports):
-        yield "kafka.bootstrap", kafka.bootstrap, f"host:port with a port from 1 to {HIGHEST_PORT}"
+    if not all(1 <= port <= MAX_PORT for port in ports):
+        yield "kafka.bootstrap", kafka.bootstrap, f"host:port with a port from 1 to {MAX_PORT}"
     yield from _sasl_problems(kafka)
     if (kafka.ssl_certfile is None) != (kafka.ssl_keyfile is None):
         yield "kafka.ssl_certfile", kafka.ssl_certfile or "unset", "a certificate together with kafka.ssl_keyfile"
@@ -247,40 +257,38 @@ def _sasl_problems(kafka: KafkaSettings) -> Iterator[Problem]:
             )
 
 
-def _with_secrets(settings: Settings, place: str) -> Settings:
+def _with_secrets(settings: Settings, position: Callable[[str], str]) -> Settings:
     """Every key that has a `_file` beside it gets what the file holds."""
     sections = {name: getattr(settings, name) for name in settings.__struct_fields__}
-    changed: dict[str, Any] = {name: _with_secrets_of(each, f"{place}: {name}") for name, each in sections.items()}
-    return Settings(**changed)
+    return Settings(**{name: _with_secrets_of(section, name, position) for name, section in sections.items()})
 
 
-def _with_secrets_of(section: msgspec.Struct, place: str) -> msgspec.Struct:
-    names = section.__struct_fields__
-    words = {
-        name: _secret(getattr(section, name), getattr(section, f"{name}_file"), f"{place}.{name}_file")
-        for name in names
-        if f"{name}_file" in names
-    }
-    return msgspec.structs.replace(section, **words) if words else section
+def _with_secrets_of(section: Any, name: str, position: Callable[[str], str]) -> Any:
+    keys = [key for key in section.__struct_fields__ if f"{key}_file" in section.__struct_fields__]
+    secrets = {key: _secret(section, key, f"{name}.{key}_file", position) for key in keys}
+    return msgspec.structs.replace(section, **secrets) if secrets else section
 
 
-def _secret(given: Secret | None, path: Path | None, place: str) -> Secret | None:
-    """The file's first line wins over nothing only: two sources for one secret would hide a mistake."""
+def _secret(section: msgspec.Struct, key: str, file_key: str, position: Callable[[str], str]) -> Secret | None:
+    """The secret itself, or what its file holds. Two sources for one secret would hide a mistake."""
+    given: Secret | None = getattr(section, key)
+    path: Path | None = getattr(section, f"{key}_file")
     if path is None:
         return given
+    place = f"{position(file_key)}: {file_key} = {path}"
     if given is not None:
-        raise ConfigError(f"{place} = {path}: allowed is one source, but the variable without _FILE is set as well")
+        raise ConfigError(f"{place}: is set beside the variable without _FILE; allowed: one source")
     try:
-        word = path.read_text(encoding="utf-8").strip()
+        text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{place} = {path}: allowed is a readable text file ({error})") from error
-    if not word:
-        raise ConfigError(f"{place} = {path}: allowed is a file that holds the secret, but it is empty")
-    return Secret(word)
+        raise ConfigError(f"{place}: cannot be read ({error}); allowed: a readable text file") from error
+    if not text:
+        raise ConfigError(f"{place}: is empty; allowed: a file that holds the secret")
+    return Secret(text)
 
 
 def exposed_files(settings: Settings) -> Iterator[str]:
-    """A line for each secret's file that others than its owner may read: what is wrong, and the mend."""
+    """A line, with the fix, for each file of a secret that others than its owner may read."""
     for name in settings.__struct_fields__:
         for key, value in msgspec.structs.asdict(getattr(settings, name)).items():
             if key.endswith(SECRET_FILES) and isinstance(value, Path):

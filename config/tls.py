@@ -16,9 +16,7 @@ def kafka_ssl_context(kafka: KafkaSettings) -> ssl.SSLContext | None:
             context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile)
         except OSError as error:
             pair = f"kafka.ssl_certfile = {kafka.ssl_certfile}, kafka.ssl_keyfile = {kafka.ssl_keyfile}"
-            raise ConfigError(
-                f"{pair}: {error}; allowed are a PEM certificate and its key without a password"
-            ) from error
+            raise ConfigError(f"{pair}: {error}; allowed: a PEM certificate and its key without a password") from error
     return context
 
 
@@ -26,4 +24,4 @@ def _trusting(kafka: KafkaSettings) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=kafka.ssl_cafile)
     except OSError as error:
-        raise ConfigError(f"kafka.ssl_cafile = {kafka.ssl_cafile}: {error}; allowed is a PEM file") from error
+        raise ConfigError(f"kafka.ssl_cafile = {kafka.ssl_cafile}: {error}; allowed: a PEM file") from error

@@ -1,9 +1,9 @@
-"""Where a key stands in a TOML text, which `tomllib` does not tell. The text must be valid TOML."""
+"""The line of each key of a valid TOML text, which `tomllib` does not report."""
 
 import re
 from collections.abc import Iterator
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Keys and indexes from the top of the document: `("levels", 0, "seconds")`."""
 
 _TOKEN = re.compile(
@@ -23,9 +23,9 @@ class TomlLines:
     """The lines of all tables and keys of a text."""
 
     def __init__(self, text: str) -> None:
-        self._lines: dict[Path, int] = {}
-        self._lengths: dict[Path, int] = {}
-        table: Path = ()
+        self._lines: dict[KeyPath, int] = {}
+        self._lengths: dict[KeyPath, int] = {}
+        table: KeyPath = ()
         for line, statement in _statements(text):
             if statement.startswith("[["):
                 table = self._next_element(_keys(statement[2:]))
@@ -35,21 +35,21 @@ class TomlLines:
             if not statement.startswith("["):
                 self._note(table, _keys(statement), line)
 
-    def line(self, path: Path) -> int | None:
+    def line(self, path: KeyPath) -> int | None:
         """The line of a key, counted from 1, or of the nearest table around it; None for the document as a whole."""
         for length in range(len(path), 0, -1):
             if path[:length] in self._lines:
                 return self._lines[path[:length]]
         return None
 
-    def _next_element(self, keys: list[str]) -> Path:
+    def _next_element(self, keys: list[str]) -> KeyPath:
         """`[[a.b]]` begins one more element of its array."""
         array = (*self._resolve((), keys[:-1]), keys[-1])
         index = self._lengths.get(array, 0)
         self._lengths[array] = index + 1
         return (*array, index)
 
-    def _resolve(self, start: Path, keys: list[str]) -> Path:
+    def _resolve(self, start: KeyPath, keys: list[str]) -> KeyPath:
         """The path of dotted keys: where one names an array of tables, its latest element is meant."""
         path = start
         for key in keys:
@@ -58,7 +58,7 @@ class TomlLines:
                 path = (*path, self._lengths[path] - 1)
         return path
 
-    def _note(self, table: Path, keys: list[str], line: int) -> None:
+    def _note(self, table: KeyPath, keys: list[str], line: int) -> None:
         for length in range(1, len(keys) + 1):
             self._lines.setdefault((*table, *keys[:length]), line)
 

@@ -1,4 +1,4 @@
-"""The kinds of values that settings hold, each with the words that say what is allowed."""
+"""The types of settings, each with a description of what is allowed."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 MEBIBYTE = 1024 * 1024
-MOST_DAYS = 36_500
+MAX_DAYS = 36_500
 
 Port = Annotated[int, Meta(ge=0, le=65535, description="a port from 1 to 65535, or 0 for any free one")]
 Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
@@ -21,7 +21,7 @@ BatchBytes = Annotated[
     int,
     Meta(ge=MEBIBYTE, le=1024 * MEBIBYTE, description="a number of bytes, from 1048576 (1 MiB) to 1073741824 (1 GiB)"),
 ]
-Days = Annotated[int, Meta(ge=1, le=MOST_DAYS, description=f"a whole number of days from 1 to {MOST_DAYS}")]
+Days = Annotated[int, Meta(ge=1, le=MAX_DAYS, description=f"a whole number of days from 1 to {MAX_DAYS}")]
 Seconds = Annotated[float, Meta(gt=0, le=86_400, description="seconds, more than 0 and at most 86400")]
 Speed = Annotated[float, Meta(gt=0, le=1_000_000, description="a factor, more than 0 and at most 1000000")]
 Host = Annotated[str, Meta(min_length=1, pattern=r"^[^\s/]+$", description="a host name or address")]
@@ -75,32 +75,32 @@ FilePath = Annotated[
 
 
 class Secret:
-    """A word that is never shown: `repr` and `str` hide it, only `reveal` tells it."""
+    """A secret that is never shown: `repr` and `str` hide it, only `reveal` returns it."""
 
-    __slots__ = ("_word",)
+    __slots__ = ("_text",)
 
-    def __init__(self, word: str) -> None:
-        self._word = word
+    def __init__(self, text: str) -> None:
+        self._text = text
 
     def reveal(self) -> str:
-        """The word itself, for the one call that needs it."""
-        return self._word
+        """The secret itself, for the one call that needs it."""
+        return self._text
 
     def __repr__(self) -> str:
         return "Secret(***)"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._word == self._word
+        return isinstance(other, Secret) and other._text == self._text
 
     def __hash__(self) -> int:
-        return hash((Secret, self._word))
+        return hash((Secret, self._text))
 
 
-SecretWord = Annotated[Secret, Meta(description="a secret, only in the environment; else name a file that holds it")]
+SecretText = Annotated[Secret, Meta(description="a secret, only in the environment; else name a file that holds it")]
 
 
 def allowed(kind: Any) -> str:
-    """What a setting of this kind may be, in words. Every kind of setting says it in its `Meta`, or is a Literal."""
+    """A description of what a setting of this kind may be, from its `Meta` or its Literal."""
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
     if isinstance(kind, UnionType) or get_origin(kind) not in (None, Annotated):
@@ -108,8 +108,8 @@ def allowed(kind: Any) -> str:
     return " and ".join(meta.description for meta in kind.__metadata__ if meta.description)
 
 
-def in_words(error: msgspec.ValidationError) -> str:
-    """What is wrong with a value, without the decoder's marks of code; what a pattern means is told by `allowed`."""
+def problem_with(error: msgspec.ValidationError) -> str:
+    """What is wrong with a value, without backquotes and paths; `allowed` explains patterns."""
     text = str(error).split(" - at `", 1)[0].replace("`", "")
     return "does not fit" if " matching regex " in text else text
 

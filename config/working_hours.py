@@ -15,7 +15,7 @@ HOLIDAY_YEARS = range(1990, 2061)
 
 _INTERVAL = re.compile(r"([01]\d|2[0-4]):([0-5]\d)\s*-\s*([01]\d|2[0-4]):([0-5]\d)")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_PLACE = re.compile(r"([A-Z]{2})(?:-(.+))?")
+_COUNTRY = re.compile(r"([A-Z]{2})(?:-(.+))?")
 _EPOCH = date(1970, 1, 1).toordinal()
 _MIDNIGHT = 1440
 
@@ -51,16 +51,16 @@ def parse_date(key: str) -> int:
 
 
 @cache
-def holiday_days(place: str) -> frozenset[int]:
+def holiday_days(country_or_part: str) -> frozenset[int]:
     """The public holidays of a country (`US`) or a part of one (`DE-BE`), as days since 1970-01-01."""
-    match = _PLACE.fullmatch(place)
+    match = _COUNTRY.fullmatch(country_or_part)
     if match is None:
-        raise ValueError(f"{place!r} is no country; {_countries()}")
+        raise ValueError(f"{country_or_part!r} is no country; {_countries()}")
     country, part = match.groups()
     try:
         known = holidays.country_holidays(country, subdiv=part)
     except NotImplementedError as error:
-        raise ValueError(f"{place!r} is not known: {_places(country)}") from error
+        raise ValueError(f"{country_or_part!r} is not known: {_parts_of(country)}") from error
     first, last = max(known.start_year, HOLIDAY_YEARS.start), min(known.end_year, HOLIDAY_YEARS.stop - 1)
     with warnings.catch_warnings():
         # Some holidays of some countries are known for fewer years: those that are known count.
@@ -83,7 +83,7 @@ def _parse_interval(text: str) -> tuple[int, int]:
     return start, end
 
 
-def _places(country: str) -> str:
+def _parts_of(country: str) -> str:
     parts = holidays.list_supported_countries(include_aliases=False).get(country)
     if parts is None:
         return _countries()

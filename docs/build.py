@@ -9,10 +9,12 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from processors.board.openapi import document
+from docs.compact_json import compact
+from processors.board.api.openapi import document
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "docs" / "semantics.toml"
@@ -90,8 +92,8 @@ def _rule(rule: dict[str, str], tests: list[str]) -> str:
 
 def files() -> dict[Path, str]:
     """Every generated file of this directory as it should be."""
-    description = msgspec.json.format(msgspec.json.encode(document()), indent=2).decode()
-    return {PAGE: page(), OPENAPI: f"{description}\n"}
+    description: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document()))
+    return {PAGE: page(), OPENAPI: compact(description, opened={"paths", "components"})}
 
 
 def main() -> int:

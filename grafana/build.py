@@ -1,4 +1,4 @@
-"""Writes the boards: `python -m grafana.build` makes grafana/dashboards/, `--check` says whether they are current."""
+"""`python -m grafana.build` writes grafana/dashboards/; `--check` fails when a file is not current."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ from typing import Any
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from docs.compact_json import compact
 from grafana.boards import customers, funnel, operations, rep, sla, team
 from grafana.words import LANGUAGES, Words
 
@@ -22,19 +23,20 @@ BOARDS: Mapping[str, Callable[[Words], Dashboard]] = {
     "operations": operations.build,
 }
 ANNOTATION = {"titleFormat": "{{alertname}}", "textFormat": "{{team}} {{rep}}", "tagKeys": "severity,level"}
-"""What Grafana's annotations from Prometheus say; the SDK has no words for it."""
+"""How annotations from Prometheus read in Grafana; the SDK has no fields for it."""
 
 
 def render(board: Dashboard) -> str:
-    """The file of a board: JSON that does not change unless the board does."""
+    """The file of a dashboard: sorted JSON, one line per panel, so that it changes only where the dashboard does."""
     content: dict[str, Any] = json.loads(json.dumps(board, cls=JSONEncoder))
     for annotation in content["annotations"]["list"]:
         annotation.update(ANNOTATION)
-    return json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    ordered: dict[str, Any] = json.loads(json.dumps(content, sort_keys=True))
+    return compact(ordered, opened={"panels", "templating"})
 
 
 def files() -> dict[Path, str]:
-    """Every board in every language, by path."""
+    """Every dashboard in every language, by path."""
     return {
         FOLDER / language / f"{name}.json": render(build(Words(language)))
         for language in LANGUAGES
@@ -43,14 +45,14 @@ def files() -> dict[Path, str]:
 
 
 def stale(wanted: Mapping[Path, str]) -> list[Path]:
-    """Files that are missing, differ, or belong to no board."""
+    """Files that are missing, outdated, or belong to no dashboard."""
     there = set(FOLDER.rglob("*.json"))
     differ = [path for path, text in wanted.items() if path not in there or path.read_text(encoding="utf-8") != text]
     return sorted([*differ, *(there - wanted.keys())])
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the boards, or check them; returns the exit status."""
+    """Write the dashboards, or check them; returns the exit status."""
     wanted = files()
     late = stale(wanted)
     if list(arguments) == ["--check"]:

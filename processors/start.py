@@ -7,8 +7,8 @@ import sys
 def main() -> None:
     """Load the commands and run the one that was named."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from processors.cli import main as commands  # noqa: PLC0415 -- this is what takes its time
-    from processors.command_line import INTERRUPTED  # noqa: PLC0415
+    from processors.commands.cli import main as commands  # noqa: PLC0415 -- this is what takes its time
+    from processors.commands.command_line import INTERRUPTED  # noqa: PLC0415
 
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)

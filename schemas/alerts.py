@@ -1,4 +1,4 @@
-"""Alert transitions on `crm.sla.alerts`, keyed by alert_id, and the word for each state (S17)."""
+"""Alert transitions on the topic `crm.sla.alerts`, keyed by alert_id (S17)."""
 
 from collections.abc import Iterable
 from typing import Annotated, Final, Literal, NamedTuple
@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from schemas.events import Id, Word
+from schemas.events import Id, ShortText
 
 TAKEOVER: Final = "owner"
 
@@ -20,39 +20,39 @@ class Transition(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True, tag
     """One step of one alert. Instants are integer microseconds since 1970; equal id and revision: the same step."""
 
     alert_id: Annotated[str, Meta(min_length=1, max_length=MAX_ALERT_ID)]
-    """What `alert_id_of` makes: deterministic, so that saying it twice is harmless."""
+    """What `alert_id_of` makes: deterministic, so that sending it twice is harmless."""
     revision: int
     state: State
-    level: Word
-    severity: Word
+    level: ShortText
+    severity: ShortText
     request_id: Id
     turn: int
     customer_id: Id
     rep_id: Id
     """The owner at the due instant."""
-    team: Word
-    channel: Word
-    priority: Word
+    team: ShortText
+    channel: ShortText
+    priority: ShortText
     opened_us: int
     due_us: int
     at_us: int
     """When the step became true: the due instant, the answer's, or the correction's."""
     reason: str
-    """Why: `overdue`, `ended_overdue` (found only with the end of the turn, which is said next), `at_risk`, `answered`,
+    """Why: `overdue`, `ended_overdue` (found only with the end of the turn, which is sent next), `at_risk`, `answered`,
     `closed`, `answered_in_time`, `withdrawn`, `spam`, `corrected`."""
-    topic: Word | None = None
+    topic: ShortText | None = None
     partition: int | None = None
-    """The partition of the events topics that it is about; absent in what was said before owners had epochs."""
+    """The partition of the events topics that it is about; absent in transitions from before owners had epochs."""
     epoch: int | None = None
-    """Which owner of that partition says it: a later one has a higher number."""
+    """Which owner of that partition sent it: a later one has a higher number."""
 
 
 decode_transition = msgspec.json.Decoder(Transition).decode
-"""A transition from its topic; raises one of `schemas.codec.UNREADABLE`, also for ids and words of any length."""
+"""A transition from its topic; raises one of `schemas.codec.UNREADABLE`, also for ids and texts of excessive length."""
 
 
 class Takeover(NamedTuple):
-    """A new owner's word that transitions of owners before it do not count any more, from this record on."""
+    """A new owner's announcement: from this record on, transitions of earlier owners do not count any more."""
 
     partition: int
     epoch: int
@@ -66,12 +66,12 @@ class Takeover(NamedTuple):
 
     @property
     def headers(self) -> tuple[tuple[str, bytes], ...]:
-        """What the record says."""
+        """The record's headers."""
         return (("epoch", str(self.epoch).encode()), ("logs", self.logs.encode()))
 
 
 def takeover_of(key: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Takeover | None:
-    """What a record without a value says; None: it is no take-over."""
+    """The take-over that a record without a value announces; None: it is none."""
     kind, _, partition = (key or b"").partition(b"/")
     found = dict(headers)
     epoch = found.get("epoch", b"")

@@ -32,11 +32,11 @@ class Reason(StrEnum):
 
 
 class SalespulseError(Exception):
-    """Everything that Salespulse raises on purpose: one line that names the value, the place and the mend."""
+    """Everything that Salespulse raises on purpose: one line that names the value, where it is, and what to do."""
 
 
 class UsageError(SalespulseError):
-    """The caller's words are off."""
+    """A command or setting is wrong: the caller has to change it."""
 
 
 class ConfigError(UsageError):

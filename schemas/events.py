@@ -2,7 +2,7 @@
 
 One JSON object per message, a tagged union on `type`. Unknown fields are ignored; everything else that does not fit
 is an error with the path of the field. Instants are RFC 3339 with an offset. Events are facts: they are never edited,
-only added to, and `event_id` says whether two messages are the same fact.
+only added to, and two messages of one `event_id` are the same fact.
 """
 
 from datetime import datetime
@@ -15,7 +15,7 @@ from msgspec import Meta
 from schemas.views import UNASSIGNED
 
 Id = Annotated[str, Meta(min_length=1, max_length=128, description="an identifier of 1 to 128 characters")]
-Word = Annotated[str, Meta(min_length=1, max_length=128, description="a free word of 1 to 128 characters")]
+ShortText = Annotated[str, Meta(min_length=1, max_length=128, description="a free word of 1 to 128 characters")]
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 REP_ID_PATTERN = rf"[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*"
 """Not blank, no control characters. Only the directory is held to it: in events, to look costs more than to decode."""
@@ -75,16 +75,16 @@ class Fact(msgspec.Struct, tag_field="type", kw_only=True, gc=False, omit_defaul
     event_id: Id
     occurred_at: Instant
     customer_id: Id
-    source: Word | None = None
+    source: ShortText | None = None
 
 
 class RequestOpened(Fact, tag="request.opened"):
     """A customer's message. It opens a turn while nothing is unanswered (S01, S02)."""
 
     request_id: Id
-    channel: Word
+    channel: ShortText
     rep_id: Id | None = None
-    topic: Word | None = None
+    topic: ShortText | None = None
     priority: Priority = "normal"
     automated: bool = False
 
@@ -94,7 +94,7 @@ class RequestAnswered(Fact, tag="request.answered"):
 
     rep_id: Id
     request_id: Id | None = None
-    channel: Word | None = None
+    channel: ShortText | None = None
     automated: bool = False
     internal: bool = False
 
@@ -117,7 +117,7 @@ class ActivityLogged(Fact, tag="activity.logged"):
     """Something a rep did with a customer (S19)."""
 
     rep_id: Id
-    kind: Word
+    kind: ShortText
     recontactable: bool = False
     duration_seconds: Seconds | None = None
     opportunity_id: Id | None = None
@@ -128,8 +128,8 @@ class OpportunityCreated(Fact, tag="opportunity.created"):
 
     opportunity_id: Id
     rep_id: Id
-    pipeline: Word = "default"
-    segment: Word | None = None
+    pipeline: ShortText = "default"
+    segment: ShortText | None = None
 
 
 class OpportunityStageEntered(Fact, tag="opportunity.stage_entered"):
@@ -137,7 +137,7 @@ class OpportunityStageEntered(Fact, tag="opportunity.stage_entered"):
 
     opportunity_id: Id
     rep_id: Id
-    stage: Word
+    stage: ShortText
 
 
 class OpportunityWon(Fact, tag="opportunity.won"):
@@ -154,7 +154,7 @@ class OpportunityLost(Fact, tag="opportunity.lost"):
 
     opportunity_id: Id
     rep_id: Id
-    reason: Word | None = None
+    reason: ShortText | None = None
 
 
 class OpportunityReopened(Fact, tag="opportunity.reopened"):
@@ -174,7 +174,7 @@ class OpportunityAssigned(Fact, tag="opportunity.assigned"):
 class CustomerUpdated(Fact, tag="customer.updated"):
     """A customer's present segment and rep."""
 
-    segment: Word | None = None
+    segment: ShortText | None = None
     rep_id: Id | None = None
 
 
@@ -206,9 +206,9 @@ class RepUpdated(msgspec.Struct, tag_field="type", tag="rep.updated", kw_only=Tr
     """A rep's entry in the directory, on the compacted topic `crm.reps` keyed by `rep_id`: the latest one counts."""
 
     rep_id: RepId
-    name: Word
-    team: Word | None = None
-    time_zone: Word | None = None
+    name: ShortText
+    team: ShortText | None = None
+    time_zone: ShortText | None = None
     active: bool = True
     event_id: Id | None = None
     occurred_at: Instant | None = None

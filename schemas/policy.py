@@ -19,7 +19,7 @@ Hours = tuple[tuple[int, int], ...]
 DEFAULT_AT_RISK_SHARE = 0.8
 CLOSED: Hours = ()
 KINDS = ("call", "email", "meeting", "demo")
-"""The kinds of activity that a policy lists which says nothing of them."""
+"""The kinds of activity of a policy that lists none."""
 ALWAYS_US = -(2**63)
 """The `effective_from_us` of what holds from the beginning of time."""
 
@@ -32,7 +32,7 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity = "warning"
     clock: LevelClock = "calendar"
     at_risk_share: float | None = DEFAULT_AT_RISK_SHARE
-    """The share of `seconds` after which the turn is at risk; None: it is never told to be."""
+    """The share of `seconds` after which the turn is at risk; None: it never is."""
     priorities: tuple[Priority, ...] = ()
     teams: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class CalendarSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TeamPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds for a team; absent: what the policy says."""
+    """What holds for a team; absent: what holds for all."""
 
     calendar: str | None = None
     time_zone: str | None = None
@@ -98,4 +98,4 @@ DEFAULT_POLICY = Policy(
     ),
     pipelines={"default": ("prospecting", "qualified", "demo", "trial", "proposal", "negotiation")},
 )
-"""What `config/policy.toml` says as shipped."""
+"""The policy of `config/policy.toml` as shipped."""

@@ -6,7 +6,7 @@ A source partition owns six sections, each a Redis hash of field to msgpack byte
 |---|---|---|
 | partials | `rep|<rep_id>|<day>`, `team|<team>|<zones>|<day>`, `company||<zones>|<day>` (`pooled_subject`) | Partial |
 | open | `<customer_id>|<request_id>` (`open_field`) | OpenRequest |
-| standing | `<rep_id>` | Standing |
+| standing | `<rep_id>` | OpenOpportunities |
 | segments | `<segment>` | Segment |
 | quality | `<day>` | dict of reason to count |
 | examples | `<reason>` | an example of what was wrong, for people |
@@ -15,8 +15,8 @@ A day is the number of days since 1970-01-01, in the rep's zone. Team and compan
 counts (`customers_answered`, `recontactable_customers`): everything else is the sum over their reps. Distinct counts
 are attributed to the *last* day on which a customer qualified, so that a sum over the days of any window that reaches
 to the present counts every customer once. A team's window is the union of its reps' own windows, which end on different
-days in different zones. So its partials are kept by the zones whose clocks count their days (`core.last_days`), and a
-team's number is the sum over all of them, each up to the today of its zones.
+days in different zones. So its partials are kept by the zones whose clocks count their days (`core.time.last_days`),
+and a team's number is the sum over all of them, each up to the today of its zones.
 """
 
 from typing import Literal
@@ -80,7 +80,7 @@ class OpenRequest(msgspec.Struct, gc=False, omit_defaults=True):
     topic: str | None = None
 
 
-class Standing(msgspec.Struct, gc=False, omit_defaults=True):
+class OpenOpportunities(msgspec.Struct, gc=False, omit_defaults=True):
     """What a rep has open now."""
 
     opportunities: dict[str, dict[str, int]] = {}

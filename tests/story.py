@@ -9,8 +9,8 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from processors.core.instants import instant_us
-from processors.core.replay import replay
+from processors.core.reports.replay import replay
+from processors.core.time.instants import instant_us
 from schemas import events as ev
 from schemas.events import CloseReason, CostKind, Entity, Event, Message
 from schemas.policy import DEFAULT_POLICY, Policy

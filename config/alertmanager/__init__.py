@@ -1,1 +1,1 @@
-"""Alertmanager: who is told what, and the copy of its configuration for a run without containers."""
+"""Alertmanager: who gets what, and the copy of its configuration for a run without containers."""

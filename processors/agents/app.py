@@ -35,10 +35,10 @@ from processors.agents.recovery import AssignedTables
 from processors.agents.timers import SIZES_INTERVAL_SECONDS, Timers
 from processors.agents.topic_watch import TopicWatch
 from processors.agents.transport import BatchTransport
-from processors.core.directory import Directory, directory_of
-from processors.core.instants import SECOND_US
-from processors.core.ledger import Ledger
-from processors.core.retention import Retention
+from processors.core.ledger.ledger import Ledger
+from processors.core.ledger.retention import Retention
+from processors.core.state.directory import Directory, directory_of
+from processors.core.time.instants import SECOND_US
 from processors.kafka.client_hooks import install_safe_readers
 from processors.kafka.connection import async_options
 from schemas.policy import Policy

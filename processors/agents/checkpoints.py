@@ -63,10 +63,10 @@ class Checkpoints:
         if partition.epoch is None or not self._lease.holds:
             return
         records = partition.outbox.drain()
-        for transition in partition.ledger.take_transitions():
+        for transition in partition.ledger.drain_transitions():
             self._metrics.transition(transition, now_us, partition.live_since_us)
             records.append(self._alert_record(partition, transition))
-        self._metrics.outcomes(partition.ledger.take_outcomes())
+        self._metrics.outcomes(partition.ledger.drain_outcomes())
         records += self._rejected(partition)
         if records:
             partition.outdate_mark()
@@ -75,7 +75,7 @@ class Checkpoints:
     def _rejected(self, partition: OwnedPartition) -> Iterator[OutgoingRecord]:
         """Dead letters of accepted events that proved wrong. An orphan is forgotten, so it gets one letter only."""
         source = (self._partitions.topics[0], partition.number)
-        rejected = partition.ledger.take_rejected()
+        rejected = partition.ledger.drain_rejected()
         partition.journal.forget(event.event_id for event, bad in rejected if bad.reason is Reason.ORPHAN)
         for event, bad in rejected:
             self._metrics.dead_letter(bad.reason)
@@ -113,7 +113,7 @@ class Checkpoints:
             if partition.epoch is None:
                 await self._guard(self._claim(partition))
             self.send_pending(partition, now_us)
-            partition.journal.expire(partition.ledger.take_expired())
+            partition.journal.expire(partition.ledger.drain_expired())
             partition.journal.compact_one(partition)
             if partition.epoch is not None and not partition.is_durable():
                 await self._guard(self._write(partition))

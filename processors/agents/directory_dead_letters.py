@@ -11,7 +11,7 @@ from processors.agents.dead_letter_messages import DeadLetterFactory
 from processors.agents.kafka_writer import OutgoingRecord
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.partitions import OwnedPartition, OwnedPartitions
-from processors.core.quality import day_of
+from processors.core.ledger.data_quality import day_of
 from processors.kafka.record_frames import UnreadableRange
 from schemas.errors import BadRecord
 
@@ -86,7 +86,7 @@ class DirectoryDeadLetters:
     def _report(self, partition: OwnedPartition, entry: RefusedEntry) -> None:
         partition.mark_reported(entry.partition, entry.next_offset)
         partition.outbox.add(self._letter(entry))
-        partition.ledger.note(entry.why.reason, day_of(entry.timestamp))
+        partition.ledger.count_flaw(entry.why.reason, day_of(entry.timestamp))
         if entry.unreadable is None:
             self._metrics.dead_letter(entry.why.reason)
         else:

@@ -11,7 +11,7 @@ from faust.types import TP
 from processors.agents.directory_dead_letters import DirectoryDeadLetters, RefusedEntry
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.partitions import NO_OFFSET
-from processors.core.directory import Directory
+from processors.core.state.directory import Directory
 from processors.kafka.record_frames import UnreadableRange
 from schemas import codec
 from schemas.errors import BadRecord, Reason

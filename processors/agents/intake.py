@@ -19,9 +19,9 @@ from processors.agents.gc_control import state_grows
 from processors.agents.kafka_writer import OutgoingRecord
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.partitions import OwnedPartition, OwnedPartitions
-from processors.core.batches import Misplaced, Refused, apply_messages
-from processors.core.instants import DAY_US
-from processors.core.quality import day_of
+from processors.core.ledger.batch import MisplacedMessage, RejectedMessage, apply_messages
+from processors.core.ledger.data_quality import day_of
+from processors.core.time.instants import DAY_US
 from processors.kafka.connection import first_line
 from processors.kafka.record_frames import UnreadableRange
 from schemas.errors import Reason, SalespulseError
@@ -160,20 +160,20 @@ class Intake:
             # The broker does not answer now. The loop that watches the topics asks again.
             logger.warning("%s/%d: from offset %d to %d once more (%s)", *tp, start, expected - 1, first_line(error))
 
-    def _refuse(self, partition: OwnedPartition, tp: TP, refused: Refused[Record]) -> None:
+    def _refuse(self, partition: OwnedPartition, tp: TP, refused: RejectedMessage[Record]) -> None:
         """Count a record that has no effect. Unless it is harmless, it gets a dead letter."""
         record, bad, kind = refused
         if bad.reason not in HARMLESS:
             letter = self._dead_letters.of_record((tp.topic, tp.partition), record, bad, partition.base(tp.topic))
             self._send(partition, letter)
             self._metrics.dead_letter(bad.reason)
-        partition.ledger.note(bad.reason, day_of(record.timestamp))
+        partition.ledger.count_flaw(bad.reason, day_of(record.timestamp))
         self._metrics.events("none" if kind is None else EVENT_TYPES[kind], bad.reason, 1)
 
-    def _note_misplaced(self, partition: OwnedPartition, tp: TP, misplaced: Sequence[Misplaced[Record]]) -> None:
+    def _note_misplaced(self, partition: OwnedPartition, tp: TP, misplaced: Sequence[MisplacedMessage[Record]]) -> None:
         """Count records whose key is not their customer: those of one customer may be in several partitions, apart."""
         for record, _ in misplaced:
-            partition.ledger.note(Reason.KEY_MISMATCH, day_of(record.timestamp))
+            partition.ledger.count_flaw(Reason.KEY_MISMATCH, day_of(record.timestamp))
         record, customer_id = misplaced[-1]
         key = "without a key" if record.key is None else f"with the key {legible(record.key)}"
         example = f"customer {customer_id!r} {key} in {tp.topic}/{tp.partition} at offset {record.offset}"
@@ -188,7 +188,7 @@ class Intake:
         )
         self._send(partition, letter)
         self._metrics.unreadable(tp.topic, unreadable.last - unreadable.first + 1)
-        partition.ledger.note(Reason.UNREADABLE_BATCH, now_us // DAY_US)
+        partition.ledger.count_flaw(Reason.UNREADABLE_BATCH, now_us // DAY_US)
         partition.mark_applied(tp.topic, unreadable.last + 1)
         logger.error("%s/%d: offsets %d to %d cannot be read: %s", *tp, *unreadable[:3])
 

@@ -7,7 +7,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from processors.core.names import OTHER
+from processors.core.state.first_names import OTHER
 from schemas.alerts import State, Transition
 from schemas.errors import Reason
 from schemas.events import Event

@@ -11,8 +11,8 @@ from processors.agents.alert_log_progress import AlertLogProgress
 from processors.agents.journal import Journal
 from processors.agents.journal_format import JournalPosition, SourceLog
 from processors.agents.outbox import Cut, Outbox
-from processors.core.instants import LONG_AGO_US
-from processors.core.ledger import Ledger
+from processors.core.ledger.ledger import Ledger
+from processors.core.time.instants import LONG_AGO_US
 from schemas import codec
 from schemas.errors import BadRecord, Reason
 from schemas.events import Event
@@ -148,7 +148,7 @@ class OwnedPartition:
         for event_id in self.journal.drain_left_over():
             self.ledger.forget(event_id)
         self.ledger.set_clock(clock_us)
-        self.ledger.begin(position.advanced_us, position.quality, position.reps_fingerprint, position.examples)
+        self.ledger.resume(position.advanced_us, position.quality, position.reps_fingerprint, position.examples)
         self.watch_from(clock_us)
         self.recovered = True
 
@@ -165,7 +165,7 @@ class OwnedPartition:
             self.counted_offsets(),
             ledger.advanced_us,
             quality.noted(),
-            ledger.desks.places,
+            ledger.reps_fingerprint,
             dict(self.directory_reported_to),
             dict(quality.examples),
             dict(self.logs),

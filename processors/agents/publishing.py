@@ -16,8 +16,8 @@ from processors.agents.metrics import WorkerMetrics
 from processors.agents.ownership import Ownership
 from processors.agents.partitions import OwnedPartition, OwnedPartitions
 from processors.agents.publication_target import ACCEPTED, EMPTY, SUPERSEDED, PublicationTarget
-from processors.core.directory import Directory
-from processors.core.instants import SECOND_US
+from processors.core.state.directory import Directory
+from processors.core.time.instants import SECOND_US
 from schemas.errors import Unavailable
 from schemas.events import RepUpdated
 
@@ -130,7 +130,7 @@ class Publisher:
         whole = publication.whole
         if whole:
             partition.ledger.mark_everything()
-        portions = partition.ledger.portions(MAX_PORTION_FIELDS)
+        portions = partition.ledger.drain_portions(MAX_PORTION_FIELDS)
         first = next(portions, None)
         if whole or now >= publication.heartbeat or first is not None:
             publication.whole = True
@@ -252,4 +252,4 @@ class Publisher:
 
 def _reads_history(partition: OwnedPartition) -> bool:
     """Whether more records wait and the newest event that was read happened long ago."""
-    return not partition.caught_up and partition.ledger.alerts.clock_us - partition.ledger.stream_us > HISTORY_AGE_US
+    return not partition.caught_up and partition.ledger.clock_us - partition.ledger.stream_us > HISTORY_AGE_US

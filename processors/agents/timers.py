@@ -86,9 +86,7 @@ class Timers:
     def _move_some_reps(self) -> None:
         """Move some reps, each in all ledgers at once, so that no sum counts a rep in two teams."""
         ledgers = [partition.ledger for partition in self.partitions.recovered()]
-        self.moving.intersection_update(
-            {desk.subject for ledger in ledgers for desk in ledger.desks.moved(self.moving)}
-        )
+        self.moving.intersection_update({rep_id for ledger in ledgers for rep_id in ledger.moved_reps(self.moving)})
         some = sorted(self.moving)[: max(MIN_REPS_PER_BEAT, len(self.moving) // MAX_BEATS_OF_MOVES)]
         for ledger in ledgers:
             ledger.reps_changed(some)

@@ -1,4 +1,4 @@
-"""`salespulse board`: the application on its port, until it is told to stop."""
+"""`salespulse board`: serves the board until a signal stops it."""
 
 import asyncio
 import gc
@@ -12,26 +12,26 @@ from config.load_policy import load_policy
 from config.policy_reload import PolicyReload
 from config.settings import Settings
 from processors.board.app import BACKGROUND, build_board
-from processors.board.site import board_site
+from processors.board.web.board_site import board_site
 from processors.read_model.redis_probe import warn_of_cluster
 from processors.service import Service
-from processors.web.connections import Limits
+from processors.web.connections import ConnectionLimits
 from schemas.errors import Unavailable
 from schemas.policy import Policy
 
 logger = logging.getLogger(__name__)
 
 GC_THRESHOLDS = (100_000, 20, 1000)
-"""The state is large and has no cycles: looking at all of it costs event-loop time, and frees nothing."""
-STOP_SECONDS = 5.0
-"""So long a slow reader may still read."""
+"""The state is large and has no reference cycles: collecting it blocks the event loop and frees nothing."""
+SHUTDOWN_TIMEOUT_SECONDS = 5.0
+"""How long responses in progress may still take."""
 
 
 def run_board(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code, 0 when it was told to stop.
+    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 after a signal. SIGHUP reloads the policy.
 
-    Raises ConfigError for a wrong policy and for a board left open to a network, Unavailable when the port cannot be
-    had. Redis may come and go. SIGHUP reads the policy anew.
+    Raises ConfigError for an invalid policy and for a board that is open to a network by accident, Unavailable if the
+    port cannot be used. Redis may be away at any time.
     """
     service = Service(settings)
     gc.set_threshold(*GC_THRESHOLDS)
@@ -42,13 +42,13 @@ def run_board(settings: Settings) -> int:
 
 async def _run(settings: Settings, clock: Clock, policy: Policy, stop: asyncio.Event) -> int:
     app = build_board(settings, clock, policy)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=STOP_SECONDS)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS)
     await runner.setup()
     try:
         await _listen(runner, settings.board)
         async with asyncio.TaskGroup() as tasks:
             warning = tasks.create_task(warn_of_cluster(settings.redis))
-            code = await _until(stop, app)
+            code = await _wait(stop, app)
             warning.cancel()
         return code
     finally:
@@ -57,10 +57,10 @@ async def _run(settings: Settings, clock: Clock, policy: Policy, stop: asyncio.E
 
 async def _listen(runner: web.AppRunner, board: BoardSettings) -> None:
     try:
-        await board_site(runner, board, Limits()).start()
+        await board_site(runner, board, ConnectionLimits()).start()
     except OSError as error:
-        place = f"{board.host}:{board.port}"
-        raise Unavailable(f"board.port: {place} cannot be used ({error.strerror}): choose another") from error
+        address = f"{board.host}:{board.port}"
+        raise Unavailable(f"board.port: {address} cannot be used ({error.strerror}): choose another") from error
     port = runner.addresses[0][1]
     if board.anonymous in ("read", "write") and not is_loopback(board.host):
         logger.warning(
@@ -69,8 +69,8 @@ async def _listen(runner: web.AppRunner, board: BoardSettings) -> None:
     logger.info("the board is at http://%s:%d/", board.host, port)
 
 
-async def _until(stop: asyncio.Event, app: web.Application) -> int:
-    """Wait for the signal, or for work that fails."""
+async def _wait(stop: asyncio.Event, app: web.Application) -> int:
+    """Wait for the signal, or for a task that fails."""
     stopping, failing = asyncio.create_task(stop.wait()), asyncio.create_task(app[BACKGROUND].failed())
     done, pending = await asyncio.wait([stopping, failing], return_when=asyncio.FIRST_COMPLETED)
     for task in pending:

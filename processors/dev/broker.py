@@ -14,8 +14,8 @@ from processors.dev.process import LOOPBACK, ChildProcess, on_free_port
 from processors.kafka.admin import admin_client
 from schemas.errors import Unavailable
 
-READY_SECONDS = 15.0
-PROBE_SECONDS = 2.0
+READY_TIMEOUT_SECONDS = 15.0
+PROBE_TIMEOUT_SECONDS = 2.0
 
 
 class EmbeddedBroker:
@@ -38,7 +38,7 @@ class EmbeddedBroker:
             command += [option, f"tcp://{address}"]
         process = ChildProcess("the embedded broker", command, directory / "broker.log", {})
         try:
-            process.wait_ready(partial(brokers_answer, KafkaSettings(bootstrap=address)), READY_SECONDS)
+            process.wait_ready(partial(brokers_answer, KafkaSettings(bootstrap=address)), READY_TIMEOUT_SECONDS)
         except BaseException:
             process.kill()
             raise
@@ -60,12 +60,12 @@ def embedded_broker(directory: Path, port: int = 0) -> Iterator[EmbeddedBroker]:
 
 
 def brokers_answer(kafka: KafkaSettings, brokers: int = 1) -> bool:
-    """Whether a metadata request finds so many brokers and a controller."""
+    """Whether a metadata request finds this many brokers and a controller."""
     kafka_log = logging.getLogger("kafka")
     level = kafka_log.level
     kafka_log.setLevel(logging.CRITICAL)  # a refused connection is what we expect while it starts
     try:
-        with admin_client(kafka, PROBE_SECONDS) as client:
+        with admin_client(kafka, PROBE_TIMEOUT_SECONDS) as client:
             cluster = client.describe_cluster()
             return len(cluster["brokers"]) >= brokers and cluster["controller_id"] >= 0
     except Unavailable:

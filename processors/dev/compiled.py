@@ -1,7 +1,7 @@
 """The core as machine code: `make compile` compiles the very modules that `make pure` runs, with mypyc.
 
 Optional, and nothing else changes: the compiled files lie beside their sources, and Python takes them first. So a note
-of what they were made from lies there too, and whoever edits a source is told, instead of running yesterday's code.
+of what they were made from lies there too, and an edited source is noticed, instead of yesterday's code being run.
 """
 
 import shutil
@@ -18,27 +18,26 @@ from setuptools import Distribution
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "processors" / "core"
 NOTE = CORE / "compiled.sha256"
-INTERPRETED = frozenset(
-    {"__init__", "backtest", "comparison", "explain", "explain_opportunity", "numbers", "replay", "report", "windows"}
-)
-"""Modules that no event passes through. All others are compiled as one."""
+COMPILED_ROOMS = ("time", "state", "folds", "ledger")
+"""Rooms that events pass through: they are compiled as one. The reports stay interpreted."""
 
 
 def sources() -> list[Path]:
-    """What is compiled."""
-    return sorted(path for path in CORE.glob("*.py") if path.stem not in INTERPRETED)
+    """The modules that are compiled."""
+    modules = (path for room in COMPILED_ROOMS for path in (CORE / room).glob("*.py"))
+    return sorted(path for path in modules if path.stem != "__init__")
 
 
 def compiled() -> list[Path]:
-    """What was compiled."""
-    return list(CORE.glob("*.so"))
+    """The compiled files: one beside each source, and the library with all of their code in the core's own folder."""
+    return list(CORE.rglob("*.so"))
 
 
 def fingerprint() -> str:
     """Changes with any source, and with the interpreter."""
     digest = sha256(sys.version.encode())
     for path in sources():
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        digest.update(path.relative_to(CORE).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -73,7 +72,8 @@ def build() -> list[Path]:
 
 def _placed(directory: Path) -> Iterator[Path]:
     for made in sorted(directory.rglob("*.so")):
-        target = CORE / made.name
+        # The library with all of the code has no package: `processors.core` loads it from its own folder.
+        target = (CORE if made.parent == directory else ROOT / made.parent.relative_to(directory)) / made.name
         shutil.copyfile(made, target)
         yield target
 

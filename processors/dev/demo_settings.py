@@ -6,7 +6,7 @@ import msgspec
 
 from config.clock import wall_us
 from config.settings import ClockSettings, Settings
-from processors.core.instants import DAY_US, HOUR_US, moment
+from processors.core.time.instants import DAY_US, HOUR_US, moment
 from processors.dev.process import LOOPBACK, free_port, port_is_free
 from schemas.errors import Unavailable, UsageError
 

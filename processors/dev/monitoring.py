@@ -1,4 +1,4 @@
-"""Prometheus and Alertmanager beside a run without containers, with the shipped files, if they are on PATH."""
+"""Prometheus and Alertmanager with the shipped files, if they are on PATH, for a run without containers."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +11,12 @@ import msgspec
 
 from config.alertmanager import native as alertmanager_files
 from config.prometheus import native as prometheus_files
+from processors.dev.metrics_page import get
 from processors.dev.process import LOOPBACK, ChildProcess, free_port, require_free_port
-from processors.dev.scrape import get
 
 PROMETHEUS = "prometheus"
 ALERTMANAGERS = ("prometheus-alertmanager", "alertmanager")
-READY_SECONDS = 30.0
+READY_TIMEOUT_SECONDS = 30.0
 INTERVAL_SECONDS = 5
 NO_WEBHOOKS: Mapping[str, str] = MappingProxyType({})
 
@@ -96,7 +96,7 @@ def _start_prometheus(
 def _start(stack: ExitStack, name: str, command: Sequence[str], directory: Path, port: int) -> ChildProcess:
     listen = f"--web.listen-address={LOOPBACK}:{port}"
     process = stack.enter_context(ChildProcess(name, [*command, listen], directory / "output.log"))
-    process.wait_ready(partial(_ready, port), READY_SECONDS)
+    process.wait_ready(partial(_ready, port), READY_TIMEOUT_SECONDS)
     return process
 
 

@@ -15,10 +15,10 @@ from schemas.errors import Unavailable
 
 T = TypeVar("T")
 
-LEASH = Path(__file__).with_name("leash.py")
+DIE_WITH_PARENT = Path(__file__).with_name("die_with_parent.py")
 LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.02
-STOP_SECONDS = 15.0
+STOP_TIMEOUT_SECONDS = 15.0
 LOG_TAIL_BYTES = 2000
 PORT_TRIES = 5
 
@@ -35,7 +35,7 @@ class ChildProcess:
         log_path.parent.mkdir(parents=True, exist_ok=True)
         with log_path.open("ab") as log:
             self._popen = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *command],
+                [sys.executable, "-I", "-S", str(DIE_WITH_PARENT), str(os.getpid()), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -59,20 +59,20 @@ class ChildProcess:
         while not (ready() and self.exit_code is None):
             self.raise_if_ended()
             if time.monotonic() > deadline:
-                raise Unavailable(f"{self.name} is not ready after {within_seconds:g} s {self._told()}")
+                raise Unavailable(f"{self.name} is not ready after {within_seconds:g} s {self._last_line()}")
             time.sleep(poll_seconds)
 
     def raise_if_ended(self) -> None:
         """Raise Unavailable with the log's end if it does not run any more."""
         if self.exit_code is not None:
-            raise Unavailable(f"{self.name} ended with exit code {self.exit_code} {self._told()}")
+            raise Unavailable(f"{self.name} ended with exit code {self.exit_code} {self._last_line()}")
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it still runs."""
         if self.exit_code is None:
             self._popen.send_signal(number)
 
-    def stop(self, within_seconds: float = STOP_SECONDS) -> int:
+    def stop(self, within_seconds: float = STOP_TIMEOUT_SECONDS) -> int:
         """Ask it to end and wait, then force it; returns its exit code. Does nothing if it has ended."""
         self.send(signal.SIGCONT)  # a stopped process would never hear the next one
         self.send(signal.SIGTERM)
@@ -101,7 +101,7 @@ class ChildProcess:
     ) -> None:
         self.stop()
 
-    def _told(self) -> str:
+    def _last_line(self) -> str:
         lines = self.log_tail().splitlines()
         return f"({self.log_path}: {lines[-1] if lines else 'it wrote nothing'})"
 

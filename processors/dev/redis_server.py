@@ -13,8 +13,8 @@ from pathlib import Path
 from processors.dev.process import LOOPBACK, ChildProcess, on_free_port
 from schemas.errors import Unavailable
 
-READY_SECONDS = 15.0
-PROBE_SECONDS = 2.0
+READY_TIMEOUT_SECONDS = 15.0
+PROBE_TIMEOUT_SECONDS = 2.0
 PROGRAMS = ("valkey-server", "redis-server")
 
 
@@ -38,7 +38,7 @@ class EmbeddedRedis:
         directory.mkdir(parents=True, exist_ok=True)
         process = ChildProcess("the embedded Redis", command, directory / "redis.log", {})
         try:
-            process.wait_ready(partial(_answers, port), READY_SECONDS)
+            process.wait_ready(partial(_answers, port), READY_TIMEOUT_SECONDS)
         except BaseException:
             process.kill()
             raise
@@ -75,8 +75,8 @@ def redis_program() -> Path:
 
 def _answers(port: int) -> bool:
     try:
-        with socket.create_connection((LOOPBACK, port), PROBE_SECONDS) as connection:
-            connection.settimeout(PROBE_SECONDS)
+        with socket.create_connection((LOOPBACK, port), PROBE_TIMEOUT_SECONDS) as connection:
+            connection.settimeout(PROBE_TIMEOUT_SECONDS)
             connection.sendall(b"PING\r\n")
             return connection.recv(16).startswith(b"+PONG")
     except OSError:

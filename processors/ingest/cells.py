@@ -1,4 +1,4 @@
-"""What one cell of a CSV file says, as the text that the event contract wants."""
+"""One cell of a CSV file as the text that the event contract expects."""
 
 import re
 from collections.abc import Callable
@@ -8,34 +8,34 @@ from functools import lru_cache
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
-from processors.core.money import amount_text, cents
-from processors.ingest.mapping import UTC_NAMES, Column, names_zones
+from processors.core.state.money import amount_text, cents
+from processors.ingest.mapping import UTC_NAMES, ColumnMapping, names_zones
 from schemas.errors import BadRecord
 
-CACHED = 10_000
-"""Texts remembered for each column: dates repeat."""
+CACHE_SIZE = 10_000
+"""Converted texts cached for each column: dates repeat."""
 
-Reader = Callable[[str], str]
+CellReader = Callable[[str], str]
 
 
 class BadCell(ValueError):
     """A cell that cannot be read; the message says what was expected."""
 
 
-def reader_of(column: Column) -> Reader:
-    """What reads a cell of this column, one that is not empty; it raises BadCell."""
+def reader_of(column: ColumnMapping) -> CellReader:
+    """A function that reads this column's cells that are not empty; it raises BadCell."""
     match column.kind:
         case "text":
             return str
         case "date" | "instant":
-            return lru_cache(CACHED)(_instant_reader(column))
+            return lru_cache(CACHE_SIZE)(_instant_reader(column))
         case "amount":
             return _amount_reader(column)
         case _:
             assert_never(column.kind)
 
 
-def _instant_reader(column: Column) -> Reader:
+def _instant_reader(column: ColumnMapping) -> CellReader:
     zone = None if column.zone is None else ZoneInfo(column.zone)
     has_zone_name = names_zones(column)
     if has_zone_name:
@@ -62,10 +62,10 @@ def _instant_reader(column: Column) -> Reader:
 
 def _is_of_utc(text: str) -> bool:
     """Whether the letters that name a zone in an instant are those of UTC; `strptime` takes the machine's own, too."""
-    return any(word.upper() in UTC_NAMES for word in re.findall(r"[A-Za-z]+", text))
+    return any(letters.upper() in UTC_NAMES for letters in re.findall(r"[A-Za-z]+", text))
 
 
-def _amount_reader(column: Column) -> Reader:
+def _amount_reader(column: ColumnMapping) -> CellReader:
     decimal, group = re.escape(column.decimal), re.escape(column.group)
     whole = f"[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+" if group else "[0-9]+"
     is_amount = re.compile(f"[+-]?(?:(?:{whole})(?:{decimal}[0-9]+)?|{decimal}[0-9]+)").fullmatch
@@ -74,7 +74,7 @@ def _amount_reader(column: Column) -> Reader:
         marks += f" and {column.group!r} between each three digits"
 
     def read(text: str) -> str:
-        # A mark in another place means that the file is written otherwise: to leave it out would make 1250 of 12.50.
+        # A mark in another position means another notation: ignoring it would turn 12.50 into 1250.
         if not is_amount(text):
             raise BadCell(f"is no amount written with {marks}")
         plain = text.replace(column.group, "").replace(column.decimal, ".")

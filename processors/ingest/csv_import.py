@@ -9,18 +9,18 @@ from pathlib import Path
 
 import msgspec
 
-from processors.core.money import cents
+from processors.core.state.money import cents
 from processors.ingest.cells import BadCell, reader_of
 from processors.ingest.csv_rows import read_rows
-from processors.ingest.mapping import Conditions, EventRule, Mapping, event_types
+from processors.ingest.mapping import Conditions, CsvMapping, EventRule, event_types
 from processors.ingest.templates import Template
 from schemas.codec import message_of
 from schemas.errors import BadRecord, UsageError
 from schemas.events import Message
 
-MOST_PROBLEMS = 20
+MAX_SHOWN_PROBLEMS = 20
 """Rows that the report shows with line, column and value; all are counted."""
-MOST_ID_LENGTH = 128
+MAX_ID_LENGTH = 128
 ZERO = Decimal(0)
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
@@ -74,10 +74,10 @@ class ImportReport(msgspec.Struct):
         return 2 * sum(self.skipped.values()) > self.rows
 
 
-class Row:
+class CsvRow:
     """One row, read cell by cell as its events ask for them."""
 
-    def __init__(self, cells: dict[str, str], readers: "Readers") -> None:
+    def __init__(self, cells: dict[str, str], readers: "CellReaders") -> None:
         self._cells = cells
         self._readers = readers
         self._read: dict[str, str] = {}
@@ -128,10 +128,10 @@ class Row:
         return written
 
 
-class Readers:
+class CellReaders:
     """What reads each column of a mapping."""
 
-    def __init__(self, mapping: Mapping) -> None:
+    def __init__(self, mapping: CsvMapping) -> None:
         self.mapping = mapping
         self._readers = {name: reader_of(mapping.column(name)) for name in mapping.needed_columns()}
 
@@ -146,12 +146,12 @@ class Readers:
 class CsvImport:
     """The events of CSV files, and a report that grows as they are read."""
 
-    def __init__(self, mapping: Mapping, *, strict: bool = False) -> None:
+    def __init__(self, mapping: CsvMapping, *, strict: bool = False) -> None:
         """`strict`: the first row that gives no events is an error."""
         self.report = ImportReport()
         self._mapping = mapping
         self._strict = strict
-        self._readers = Readers(mapping)
+        self._readers = CellReaders(mapping)
         self._writers = [RuleWriter(rule, mapping) for rule in mapping.events]
         self._lines: dict[str, str] = {}
 
@@ -171,7 +171,7 @@ class CsvImport:
         """All events of a row, before any is given out."""
         if cells is None:
             raise RowProblem("", "", "the row has more or fewer fields than the header")
-        row = Row(cells, self._readers)
+        row = CsvRow(cells, self._readers)
         identity = "/".join(row.needed(column) for column in self._mapping.identity)
         earlier = self._lines.setdefault(identity, place)
         if earlier != place:
@@ -186,7 +186,7 @@ class CsvImport:
         return events
 
     @staticmethod
-    def _written(writer: "RuleWriter", row: Row, identity: str, left_out: list[str]) -> Iterator[Message]:
+    def _written(writer: "RuleWriter", row: CsvRow, identity: str, left_out: list[str]) -> Iterator[Message]:
         """The event of a rule, if the row has it; an optional one that lacks a cell is noted in `left_out`."""
         try:
             if writer.applies(row):
@@ -196,7 +196,7 @@ class CsvImport:
                 raise
             left_out.append(f"{writer.name}: {empty.reason}")
 
-    def _count(self, row: Row, events: list[Message]) -> None:
+    def _count(self, row: CsvRow, events: list[Message]) -> None:
         for event in events:
             kind = str(type(event).__struct_config__.tag)
             self.report.events[kind] = self.report.events.get(kind, 0) + 1
@@ -211,14 +211,14 @@ class CsvImport:
             raise UsageError(f"{path}:{line}: {what}{problem.reason}") from problem
         self.report.skipped[problem.reason] = self.report.skipped.get(problem.reason, 0) + 1
         self.report.lacking += isinstance(problem, EmptyCell) and problem.column not in self._mapping.identity
-        if len(self.report.problems) < MOST_PROBLEMS:
+        if len(self.report.problems) < MAX_SHOWN_PROBLEMS:
             self.report.problems.append(SkippedRow(line, problem.column, problem.value, problem.reason))
 
 
 class RuleWriter:
     """Writes the event of one rule."""
 
-    def __init__(self, rule: EventRule, mapping: Mapping) -> None:
+    def __init__(self, rule: EventRule, mapping: CsvMapping) -> None:
         self.name = rule.name
         self.is_optional = rule.optional
         self._rule = rule
@@ -228,11 +228,11 @@ class RuleWriter:
         if "source" in event_types()[rule.type].__struct_fields__:
             self._given["source"] = mapping.source
 
-    def applies(self, row: Row) -> bool:
+    def applies(self, row: CsvRow) -> bool:
         """Whether the row has this event; raises RowProblem."""
         return row.meets(self._rule.when)
 
-    def write(self, row: Row, identity: str) -> Message:
+    def write(self, row: CsvRow, identity: str) -> Message:
         """The row's event; raises RowProblem."""
         fields: dict[str, object] = {**self._given, "event_id": self._event_id(identity)}
         for name, value in self._rule.fields.items():
@@ -250,7 +250,7 @@ class RuleWriter:
     def _event_id(self, identity: str) -> str:
         """The same row and rule have the same id in every import; a long one becomes a digest."""
         event_id = f"{self._source}/{identity}/{self._rule.name}"
-        if len(event_id) <= MOST_ID_LENGTH:
+        if len(event_id) <= MAX_ID_LENGTH:
             return event_id
         return f"{self._source}/{blake2b(event_id.encode(), digest_size=20).hexdigest()}"
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from processors.ingest.mapping import Mapping
+from processors.ingest.mapping import CsvMapping
 from schemas.errors import UsageError
 
 NumberedRow = tuple[int, dict[str, str] | None]
 """The line on which a row begins, counted from 1, and its cells by column, stripped; None: their number is wrong."""
 
 
-def read_rows(path: Path, mapping: Mapping) -> Iterator[NumberedRow]:
+def read_rows(path: Path, mapping: CsvMapping) -> Iterator[NumberedRow]:
     """The rows below the header; empty lines are passed over. Raises UsageError naming the file and what is wrong."""
     try:
         with path.open(encoding=_encoding(mapping), newline="") as stream:
@@ -27,7 +27,7 @@ def read_rows(path: Path, mapping: Mapping) -> Iterator[NumberedRow]:
         ) from error
 
 
-def _rows(path: Path, stream: TextIO, mapping: Mapping) -> Iterator[NumberedRow]:
+def _rows(path: Path, stream: TextIO, mapping: CsvMapping) -> Iterator[NumberedRow]:
     reader = csv.reader(stream, delimiter=mapping.file.delimiter, quotechar=mapping.file.quote, strict=True)
     line = 1
     header: list[str] | None = None
@@ -45,7 +45,7 @@ def _rows(path: Path, stream: TextIO, mapping: Mapping) -> Iterator[NumberedRow]
         raise UsageError(f"{path}: is empty; a first line with the names of the columns is expected")
 
 
-def _header(path: Path, fields: list[str], mapping: Mapping) -> list[str]:
+def _header(path: Path, fields: list[str], mapping: CsvMapping) -> list[str]:
     header = [field.strip() for field in fields]
     needed = mapping.needed_columns()
     twice = sorted(name for name, times in Counter(header).items() if times > 1 and name in needed)
@@ -57,13 +57,13 @@ def _header(path: Path, fields: list[str], mapping: Mapping) -> list[str]:
     return header
 
 
-def _encoding(mapping: Mapping) -> str:
+def _encoding(mapping: CsvMapping) -> str:
     """UTF-8 with or without a byte order mark."""
     encoding = mapping.file.encoding
     return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
 
 
-def _undecodable_line(path: Path, mapping: Mapping) -> int:
+def _undecodable_line(path: Path, mapping: CsvMapping) -> int:
     encoding = _encoding(mapping)
     raw = path.read_bytes()
     try:

@@ -1,4 +1,4 @@
-"""What a real stream does to messages: some come late, some twice, and some were never right. For tests and drills."""
+"""Faults of a real stream, for tests and drills: late, duplicate and malformed messages."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,7 +8,7 @@ from processors.ingest.simulator.dice import Dice
 from processors.kafka.timed_messages import TimedMessage
 from schemas.errors import UsageError
 
-FARTHEST = 200
+MAX_OVERTAKEN_BY = 200
 """A message is overtaken by at most this many others."""
 
 
@@ -36,27 +36,27 @@ def with_faults(outgoing: Iterable[TimedMessage], faults: Faults, seed: int) -> 
 
 def _scramble(outgoing: Iterable[TimedMessage], faults: Faults, dice: Dice) -> Iterator[TimedMessage]:
     held: dict[int, list[TimedMessage]] = {}
-    for place, message in enumerate(outgoing):
+    for index, message in enumerate(outgoing):
         if dice.chance(faults.duplicates):
-            held.setdefault(_later(place, dice), []).append(message)
+            held.setdefault(_later(index, dice), []).append(message)
         if dice.chance(faults.disorder):
-            held.setdefault(_later(place, dice), []).append(message)
+            held.setdefault(_later(index, dice), []).append(message)
         else:
             yield message
         if dice.chance(faults.malformed):
             at_us, key, value = message
             yield at_us, key, damaged(value, dice)
-        yield from held.pop(place, ())
+        yield from held.pop(index, ())
     for late in sorted(held):
         yield from held[late]
 
 
-def _later(place: int, dice: Dice) -> int:
-    return place + 1 + int(dice.random() * FARTHEST)
+def _later(index: int, dice: Dice) -> int:
+    return index + 1 + int(dice.random() * MAX_OVERTAKEN_BY)
 
 
 def damaged(value: bytes, dice: Dice) -> bytes:
-    """A copy that is wrong in one of the ways that senders get things wrong."""
+    """A copy with one of the mistakes that senders make."""
     return dice.pick(
         (
             value[: len(value) // 2],

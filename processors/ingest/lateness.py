@@ -1,21 +1,21 @@
-"""Whether workers will take events: by the sender's clock they may be older than any are kept, or yet to come."""
+"""Will workers accept these events? By the sender's clock they may be too old to be kept, or in the future."""
 
 from collections.abc import Iterable, Iterator
 
 from config.clock import Clock
 from config.settings import Settings
-from config.values import MOST_DAYS
-from processors.core.customers import Customer
-from processors.core.instants import DAY_US, LONG_AGO_US, SECOND_US, rfc3339
-from processors.core.ledger import SKEW_US
-from processors.core.retention import Retention
+from config.values import MAX_DAYS
+from processors.core.ledger.ledger import MAX_CLOCK_SKEW_US
+from processors.core.ledger.retention import Retention
+from processors.core.state.customers import Customer
+from processors.core.time.instants import DAY_US, LONG_AGO_US, SECOND_US, rfc3339
 from schemas.events import Event
 
 Timed = tuple[int, Event]
 """An event with its instant in microseconds since 1970."""
 
 NOBODY = Customer("")
-"""Of whom workers know nothing yet."""
+"""A customer whom no worker knows yet."""
 
 
 class Lateness:
@@ -37,13 +37,13 @@ class Lateness:
     def watch(self, timed: Iterable[Timed]) -> Iterator[Timed]:
         """The same events; each is looked at as it passes."""
         young_us = self._now_us - self._retention.shortest_us
-        latest_us = self._now_us + SKEW_US
+        latest_us = self._now_us + MAX_CLOCK_SKEW_US
         for at_us, event in timed:
             if at_us < young_us and self._retention.too_late(NOBODY, at_us, event, self._now_us):
                 self._late += 1
             elif at_us > latest_us and not self._live:
                 # A slow sender's clock goes on meanwhile.
-                latest_us = self._clock.now_us() + SKEW_US
+                latest_us = self._clock.now_us() + MAX_CLOCK_SKEW_US
                 self._ahead += at_us > latest_us
             kind = type(event)
             if kind not in self._oldest or at_us < self._oldest[kind][0]:
@@ -52,7 +52,7 @@ class Lateness:
             yield at_us, event
 
     def warnings(self) -> Iterator[str]:
-        """A line with the mend for what is too late, and one for what is ahead of the clock."""
+        """One line, with the fix, for events that are too late, and one for events ahead of the clock."""
         now = rfc3339(self._now_us - self._now_us % SECOND_US)
         if self._late:
             yield (
@@ -72,7 +72,7 @@ class Lateness:
         clock_helps = self._days_until(self._newest_us) < days
         if clock_helps:
             yield self._clock_at_the_end()
-        if days <= MOST_DAYS or not clock_helps:
+        if days <= MAX_DAYS or not clock_helps:
             yield self._retention_until(end_us)
 
     def _clock_at_the_end(self) -> str:
@@ -85,9 +85,9 @@ class Lateness:
     def _retention_until(self, end_us: int) -> str:
         """What keeps the oldest event until then."""
         days = self._days_until(end_us)
-        words = f"retention.windows_days and retention.roots_days = {min(days, MOST_DAYS)}"
-        if days > MOST_DAYS:
-            words += f" (the most), and leave out what is older than {rfc3339(end_us - MOST_DAYS * DAY_US)}"
+        words = f"retention.windows_days and retention.roots_days = {min(days, MAX_DAYS)}"
+        if days > MAX_DAYS:
+            words += f" (the most), and leave out what is older than {rfc3339(end_us - MAX_DAYS * DAY_US)}"
         return words
 
     def _days_until(self, end_us: int) -> int:

@@ -1,4 +1,4 @@
-"""A declarative mapping from the rows of a CSV file to events: what a TOML file may say, checked when it is loaded.
+"""A declarative mapping from the rows of a CSV file to events: the TOML file's structure, checked when it is loaded.
 
 `config/mappings/README.md` explains it to those who write one.
 """
@@ -14,15 +14,21 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta
 
-from config.toml_lines import TomlLines
-from config.toml_text import parse_toml
+from config.toml_document import TomlDocument, unknown_name
+from config.toml_lines import KeyPath
 from processors.ingest.templates import Template, TemplateError
-from schemas.errors import ConfigError
 from schemas.events import Message
 
-Filled = str | int | float | bool
-Character = Annotated[str, Meta(min_length=1, max_length=1)]
-Conditions = dict[str, tuple[str, ...]]
+AnyText = Annotated[str, Meta(description="a text, also an empty one")]
+Name = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
+Texts = Annotated[tuple[str, ...], Meta(description="a list of texts")]
+Columns = Annotated[tuple[str, ...], Meta(min_length=1, description="a list of one or more columns")]
+Source = Annotated[str, Meta(min_length=1, max_length=64, description="a text of 1 to 64 characters")]
+Flag = Annotated[bool, Meta(description="true or false")]
+FieldValue = Annotated[str | int | float | bool, Meta(description="a template, or a text, a number, true or false")]
+Character = Annotated[str, Meta(min_length=1, max_length=1, description="one character")]
+CharacterOrNone = Annotated[str, Meta(max_length=1, description="one character, or '' for none")]
+Conditions = dict[str, Texts]
 """Column to the values it may have; all conditions must hold. An empty cell is the value ''."""
 
 GIVEN = frozenset({"event_id", "source"})
@@ -34,76 +40,76 @@ NO_MARKS = frozenset("0123456789+-")
 UTC_NAMES = ("UTC", "GMT")
 """What `%Z` may read: EST, CST or IST are the names of several zones, and `strptime` drops the offset of all."""
 
-Problem = tuple[str, str]
-"""Where in the mapping, and what is wrong there."""
+Problem = tuple[KeyPath, str]
+"""The key in the mapping, and what is wrong with it and allowed there."""
 
 
-class Missing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Fallback(msgspec.Struct, frozen=True):
     """What to take for an empty cell."""
 
-    fallback: str
+    fallback: AnyText
     """A template, read like a cell of the column."""
     when: Conditions = {}
     """Rows for which it holds; in others the cell stays empty."""
-    note: str | None = None
-    """Why; said in the import's report."""
+    note: AnyText | None = None
+    """Why; shown in the import's report."""
 
 
-class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ColumnMapping(msgspec.Struct, frozen=True):
     """How to read a column."""
 
     kind: Literal["text", "date", "instant", "amount"] = "text"
-    format: str | None = None
+    format: Name | None = None
     """Of dates and instants, as in `datetime.strptime`; absent: ISO 8601."""
-    zone: str | None = None
+    zone: AnyText | None = None
     """Where clocks showed a time that has no offset of its own: an IANA name."""
     decimal: Character = "."
-    group: Annotated[str, Meta(max_length=1)] = ""
+    group: CharacterOrNone = ""
     """Between thousands; empty: none."""
-    empty: tuple[str, ...] = ()
+    empty: Texts = ()
     """Further texts that mean an empty cell, such as 'N/A'."""
-    values: dict[str, str] = {}
+    values: dict[str, AnyText] = {}
     """Texts to be replaced, whole cells only."""
-    only_values: bool = False
+    only_values: Flag = False
     """Texts that are neither a key nor a value of `values` are wrong."""
-    missing: Missing | None = None
+    missing: Fallback | None = None
 
 
-class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FileFormat(msgspec.Struct, frozen=True):
     """How the file is written."""
 
-    encoding: str = "utf-8"
+    encoding: Name = "utf-8"
     """A byte order mark is skipped."""
     delimiter: Character = ","
     quote: Character = '"'
 
 
-class EventRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EventRule(msgspec.Struct, frozen=True):
     """One event of each row for which the conditions hold."""
 
-    type: str
-    name: Annotated[str, Meta(min_length=1)]
+    type: Name
+    name: Name
     """The last part of the event's id: unique among the rules, and best never changed."""
-    fields: dict[str, Filled]
+    fields: dict[str, FieldValue]
     """The event's fields: templates for texts, or constants."""
     when: Conditions = {}
-    optional: bool = False
+    optional: Flag = False
     """A row in which a cell that it needs is empty loses this event alone, and gives its others."""
 
 
-class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CsvMapping(msgspec.Struct, frozen=True):
     """All of it."""
 
-    source: Annotated[str, Meta(min_length=1, max_length=64)]
+    source: Source
     """The name of the system: the first part of every event's id, and its `source`."""
-    identity: Annotated[tuple[str, ...], Meta(min_length=1)]
-    """The columns that tell rows apart: the middle part of every event's id."""
-    events: Annotated[tuple[EventRule, ...], Meta(min_length=1)]
-    description: str = ""
-    file: File = File()
-    columns: dict[str, Column] = {}
+    identity: Columns
+    """The columns that identify a row: the middle part of every event's id."""
+    events: tuple[EventRule, ...]
+    description: AnyText = ""
+    file: FileFormat = FileFormat()
+    columns: dict[str, ColumnMapping] = {}
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> ColumnMapping:
         """How to read a column; one that the mapping does not describe is text."""
         return self.columns.get(name, _TEXT)
 
@@ -119,41 +125,22 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return needed
 
 
-_TEXT = Column()
+_TEXT = ColumnMapping()
 
 
-def load_mapping(path: Path) -> Mapping:
-    """Read and check a mapping; raises ConfigError naming file, key and what is wrong."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        mapping = msgspec.convert(parse_toml(text), Mapping)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); a TOML file with a mapping is expected") from error
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}; config/mappings/README.md says what is allowed") from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: is no TOML: {error}") from error
-    for name, column in mapping.columns.items():
-        if names_zones(column) and column.zone not in (None, *UTC_NAMES):
-            line = TomlLines(text).line(("columns", name, "format"))
-            raise ConfigError(f"{path}:{line}: columns.{name}.format = {column.format!r}: {_zone_mend(column)}")
-    for where, what in _problems(mapping):
-        raise ConfigError(f"{path}: {where}: {what}")
+def load_mapping(path: Path) -> CsvMapping:
+    """Read and check a mapping; raises ConfigError, which names file, line, key, value and what is allowed."""
+    document = TomlDocument.load(path)
+    mapping = document.read(CsvMapping)
+    for key, problem in _problems(mapping):
+        raise document.error(key, problem)
     return mapping
 
 
-def names_zones(column: Column) -> bool:
+def names_zones(column: ColumnMapping) -> bool:
     """Whether cells of a column name their zone by letters, as `%Z` reads them."""
     letters = (column.format or "").replace("%%", "")
     return column.kind in ("date", "instant") and "%Z" in letters and "%z" not in letters
-
-
-def _zone_mend(column: Column) -> str:
-    return (
-        f"%Z is a zone's name in the cell, of which only {' and '.join(UTC_NAMES)} mean one offset, but zone = "
-        f"{column.zone!r}: write zone = 'UTC' if all cells say so, %z if they have offsets such as +01:00, or take the "
-        "name out of the file and %Z out of the format"
-    )
 
 
 def event_types() -> dict[str, type[msgspec.Struct]]:
@@ -172,74 +159,100 @@ def _members(union: UnionType) -> Iterator[type[msgspec.Struct]]:
     yield from get_args(union)
 
 
-def _problems(mapping: Mapping) -> Iterator[Problem]:
+def _problems(mapping: CsvMapping) -> Iterator[Problem]:
     try:
         codecs.lookup(mapping.file.encoding)
     except LookupError:
-        yield "file.encoding", f"{mapping.file.encoding!r} is no encoding that Python knows, such as utf-8 or cp1252"
+        yield ("file", "encoding"), "is no encoding that Python knows; allowed: one such as utf-8 or cp1252"
     for name, column in mapping.columns.items():
-        for what in _column_problems(mapping, column):
-            yield f"columns.{name}", what
+        for key, problem in _column_problems(mapping, column):
+            yield ("columns", name, *key), problem
+    if not mapping.events:
+        yield ("events",), "gives no event; allowed: one or more [[events]]"
     names = [rule.name for rule in mapping.events]
-    for rule in mapping.events:
-        where = f"events {rule.name!r}"
+    for number, rule in enumerate(mapping.events):
         if names.count(rule.name) > 1:
-            yield where, "several rules have this name, so that their events would have the same id"
-        for what in _rule_problems(mapping, rule):
-            yield where, what
+            problem = (
+                "several rules have this name, so that their events would have the same id; allowed: each name once"
+            )
+            yield ("events", number, "name"), problem
+        for key, problem in _rule_problems(mapping, rule):
+            yield ("events", number, *key), problem
 
 
-def _column_problems(mapping: Mapping, column: Column) -> Iterator[str]:
+def _column_problems(mapping: CsvMapping, column: ColumnMapping) -> Iterator[Problem]:
+    if names_zones(column) and column.zone not in (None, *UTC_NAMES):
+        yield ("format",), _zone_problem(column)
     if column.zone is not None and not _is_zone(column.zone):
-        yield f"zone = {column.zone!r}: an IANA name such as 'Europe/Berlin' is expected"
+        yield ("zone",), "is no time zone; allowed: an IANA name such as 'Europe/Berlin'"
     if column.kind == "date" and column.zone is None:
-        yield "a date needs a zone: whose midnight is meant?"
-    if {column.decimal, column.group} & NO_MARKS or column.decimal == column.group:
-        yield (
-            f"decimal = {column.decimal!r} and group = {column.group!r}: "
-            "two different marks are expected, neither of them a digit or a sign"
-        )
+        yield ("zone",), "is missing: whose midnight is meant? allowed: an IANA name such as 'Europe/Berlin'"
+    for key, mark in (("decimal", column.decimal), ("group", column.group)):
+        if mark in NO_MARKS:
+            yield (key,), "is a digit or a sign; allowed: another mark"
+    if column.decimal == column.group:
+        yield ("group",), "stands before the decimals as well; allowed: two different marks"
     if column.missing:
-        yield from _template_problems(column.missing.fallback)
-        for other in Template(column.missing.fallback).columns:
-            if mapping.column(other).missing:
-                yield f"the fallback uses {other!r}, which has a fallback itself"
+        yield from _fallback_problems(mapping, column.missing.fallback)
 
 
-def _rule_problems(mapping: Mapping, rule: EventRule) -> Iterator[str]:
+def _fallback_problems(mapping: CsvMapping, fallback: str) -> Iterator[Problem]:
+    key = ("missing", "fallback")
+    problem = _template_problem(fallback)
+    if problem is not None:
+        yield key, problem
+        return
+    for other in Template(fallback).columns:
+        if mapping.column(other).missing:
+            yield key, f"uses {other!r}, which has a fallback itself; allowed: columns without one"
+
+
+def _zone_problem(column: ColumnMapping) -> str:
+    names = " and ".join(UTC_NAMES)
+    return (
+        f"%Z is a zone's name in the cell, of which only {names} mean one offset, but zone = {column.zone!r}; allowed: "
+        "zone = 'UTC' if all cells say so, %z if they have offsets such as +01:00, or neither the name in the file nor "
+        "%Z in the format"
+    )
+
+
+def _rule_problems(mapping: CsvMapping, rule: EventRule) -> Iterator[Problem]:
     kind = event_types().get(rule.type)
     if kind is None:
-        yield f"type = {rule.type!r}: allowed are {', '.join(sorted(event_types()))}"
+        yield ("type",), unknown_name(rule.type, sorted(event_types()))
         return
-    for value in rule.fields.values():
-        if isinstance(value, str):
-            yield from _template_problems(value)
+    for name, value in rule.fields.items():
+        problem = _template_problem(value) if isinstance(value, str) else None
+        if problem is not None:
+            yield ("fields", name), problem
     known = {field.name: field for field in msgspec.structs.fields(kind)}
-    for name in rule.fields.keys() - (known.keys() - GIVEN):
-        yield f"{rule.type} has no field {name!r} to fill; it has {', '.join(sorted(known.keys() - GIVEN))}"
+    for name in rule.fields:
+        if name not in known.keys() - GIVEN:
+            allowed = ", ".join(sorted(known.keys() - GIVEN))
+            yield ("fields", name), f"{rule.type} has no field {name!r} to fill; allowed: {allowed}"
     for name, field in known.items():
         if field.required and name not in rule.fields and name not in GIVEN:
-            yield f"{rule.type} needs the field {name!r}"
-    yield from _instant_problems(mapping, rule)
+            yield ("fields", name), f"is missing, and {rule.type} needs it; allowed: a template or a constant"
+    instant = rule.fields.get("occurred_at")
+    if instant is not None and not _gives_an_instant(mapping, instant):
+        problem = "gives no instant; allowed: one column of kind date or instant, or an instant with an offset"
+        yield ("fields", "occurred_at"), problem
 
 
-def _instant_problems(mapping: Mapping, rule: EventRule) -> Iterator[str]:
+def _gives_an_instant(mapping: CsvMapping, value: FieldValue) -> bool:
     """An instant comes from a column that is read as one: a bare number must not pass for seconds since 1970."""
-    value = rule.fields.get("occurred_at")
-    if value is None:
-        return
-    sole = Template(value).sole if isinstance(value, str) else None
-    if sole is not None and mapping.column(sole).kind in ("date", "instant"):
-        return
-    if not _is_instant(value):
-        yield f"occurred_at = {value!r}: one column of kind date or instant, or an instant with an offset, is expected"
+    if not isinstance(value, str) or _template_problem(value) is not None:
+        return False
+    sole = Template(value).sole
+    return (sole is not None and mapping.column(sole).kind in ("date", "instant")) or _is_instant(value)
 
 
-def _template_problems(text: str) -> Iterator[str]:
+def _template_problem(text: str) -> str | None:
     try:
         Template(text)
     except TemplateError as error:
-        yield str(error)
+        return f"{error}; allowed: texts with {{column}}"
+    return None
 
 
 def _is_zone(name: str) -> bool:
@@ -250,8 +263,8 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-def _is_instant(value: Filled) -> bool:
+def _is_instant(text: str) -> bool:
     try:
-        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+        return datetime.fromisoformat(text).tzinfo is not None
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""Texts with places for columns: `{column}` must have a value, `{column?}` may be empty, and then there is no text."""
+"""Texts with columns to fill in: `{column}` must have a value; an empty `{column?}` leaves no text at all."""
 
 import re
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def _parse(text: str) -> list[tuple[str, str | None, bool]]:
         if match[0] in ("{{", "}}"):
             _literal(parts, match[0][0])
         elif match[1] is None or not match[1].strip("? "):
-            raise TemplateError(f"{text!r}: a brace stands alone; write {{column}}, or {{{{ for a brace itself")
+            raise TemplateError("a brace stands alone; write {column}, or {{ for a brace itself")
         else:
             parts.append(("", match[1].removesuffix("?").strip(), match[1].endswith("?")))
     _literal(parts, text[end:])

@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.partitioner import murmur2
 
 from config.settings import KafkaSettings
-from processors.core.instants import SECOND_US
+from processors.core.time.instants import SECOND_US
 from processors.kafka.connection import blocking_options, detail_of, unreachable
 from processors.kafka.pacing import FullSpeed, Pace
 from processors.kafka.timed_messages import TimedMessage

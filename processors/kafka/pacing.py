@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from config.clock import Clock, wall_us
-from processors.core.instants import SECOND_US
+from processors.core.time.instants import SECOND_US
 from schemas.errors import UsageError
 
 

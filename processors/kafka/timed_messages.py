@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from processors.core.instants import instant_us
+from processors.core.time.instants import instant_us
 from schemas.codec import encode
 from schemas.events import Event, Message, RepUpdated
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from config.settings import KafkaSettings, RetentionSettings, Settings
-from processors.core.instants import DAY_MS
+from processors.core.time.instants import DAY_MS
 from processors.kafka.admin import admin_client
 from schemas.errors import Unavailable
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from processors.core.instants import DAY_US
+from processors.core.time.instants import DAY_US
 from processors.read_model.acknowledgements import HoldStore, TurnHold, TurnKey, in_force, obsolete
 
 

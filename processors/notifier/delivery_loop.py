@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.core.instants import SECOND_US
+from processors.core.time.instants import SECOND_US
 from processors.kafka.connection import first_line
 from processors.notifier.active_holds import ActiveHolds
 from processors.notifier.alert_consumer import POLL_TIMEOUT_MS, AlertConsumer

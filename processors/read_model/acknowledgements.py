@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from processors.core.instants import DAY_US, rfc3339
+from processors.core.time.instants import DAY_US, rfc3339
 from processors.read_model.redis_connection import RedisConnection
 from schemas.alerts import Transition
 from schemas.codec import UNREADABLE

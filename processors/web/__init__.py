@@ -1,1 +1,1 @@
-"""How Salespulse's programs serve HTTP: connections that nobody can hold for ever, and the port for metrics."""
+"""How Salespulse's programs serve HTTP: connections that no client can block, and the metrics port."""

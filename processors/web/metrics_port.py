@@ -1,4 +1,4 @@
-"""The port for metrics of a worker or a notifier, in a thread of its own, so that a busy program still answers."""
+"""The metrics port of a worker or notifier, in a thread of its own so that it answers while the program is busy."""
 
 import asyncio
 import threading
@@ -9,18 +9,18 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from processors.web.connections import Guard, Limits, Site, nobody
+from processors.web.connections import ConnectionGuard, ConnectionLimits, GuardedSite, never_exempt
 from schemas.errors import Unavailable
 
-LIMITS = Limits(connections=64, connections_per_address=16, write_seconds=15.0)
-"""Few programs scrape, and answers are small."""
-STOP_SECONDS = 1.0
+LIMITS = ConnectionLimits(connections=64, connections_per_address=16, write_seconds=15.0)
+"""There are few scrapers, and responses are small."""
+SHUTDOWN_TIMEOUT_SECONDS = 1.0
 
 
 class MetricsPort:
     """A running server."""
 
-    def __init__(self, registry: CollectorRegistry, limits: Limits) -> None:
+    def __init__(self, registry: CollectorRegistry, limits: ConnectionLimits) -> None:
         self.address = ("", 0)
         self._registry = registry
         self._limits = limits
@@ -31,7 +31,7 @@ class MetricsPort:
         self._thread: threading.Thread | None = None
 
     def start(self, host: str, port: int) -> None:
-        """Listen; raises OSError."""
+        """Start listening. Raises OSError."""
         self._thread = threading.Thread(target=self._run, args=(host, port), name="metrics", daemon=True)
         self._thread.start()
         self._started.wait()
@@ -40,7 +40,7 @@ class MetricsPort:
             raise self._failure
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._loop.call_soon_threadsafe(self._stop.set)
         if self._thread is not None:
             self._thread.join()
@@ -53,10 +53,10 @@ class MetricsPort:
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/", self._metrics)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=STOP_SECONDS)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS)
         try:
             await runner.setup()
-            await Site(runner, host, port, Guard(self._limits, nobody)).start()
+            await GuardedSite(runner, host, port, ConnectionGuard(self._limits, never_exempt)).start()
             self.address = runner.addresses[0][:2]
             self._started.set()
             await self._stop.wait()
@@ -75,9 +75,9 @@ class MetricsPort:
 
 @contextmanager
 def serve_metrics(
-    registry: CollectorRegistry, host: str, port: int, setting: str, limits: Limits = LIMITS
+    registry: CollectorRegistry, host: str, port: int, setting: str, limits: ConnectionLimits = LIMITS
 ) -> Iterator[MetricsPort]:
-    """Serve a registry for the length of a block; raises Unavailable, naming the setting, when the port is taken."""
+    """Serve a registry during a block. Raises Unavailable, naming the setting, if the port cannot be used."""
     server = MetricsPort(registry, limits)
     try:
         server.start(host, port)

@@ -10,8 +10,8 @@ from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 from processors.agents.checkpoints import Checkpoints, OutputTopics
 from processors.agents.dead_letter_messages import DeadLetterFactory
 from processors.agents.kafka_writer import KafkaWriter
-from processors.core.instants import DAY_US, instant_us
-from processors.core.retention import Retention
+from processors.core.ledger.retention import Retention
+from processors.core.time.instants import DAY_US, instant_us
 from schemas.alerts import Takeover, Transition, takeover_of
 from schemas.events import Event
 from tests.agents.workbench import CLOCK_US, TOPIC, IntakeHarness, Sent, new_partitions
@@ -289,7 +289,7 @@ def test_an_orphan_gets_one_letter_whatever_restarts_follow() -> None:
         assert partition.is_durable()
         assert [event.customer_id for event in partition.ledger.facts.values()] == ["c1"]
         assert partition.ledger.quality == {instant_us(at(-8 * DAY)) // DAY_US: {"orphan": 1}}
-        assert partition.ledger.take_expired() == []
+        assert partition.ledger.drain_expired() == []
     assert letters == 1
 
 
@@ -313,7 +313,7 @@ def test_what_retention_dropped_does_not_come_back_with_what_comes_later_of_its_
     after.begin(instant_us(at(402 * DAY + 2)))
 
     assert after.ledger.facts.keys() == kept.facts.keys()
-    assert after.ledger.worth.segments["unknown"].revenue_cents == 700
+    assert after.ledger.view().segments()["unknown"].revenue_cents == 700
 
 
 def pass_days(counter: Counter, days: int) -> None:

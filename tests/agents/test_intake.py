@@ -11,9 +11,9 @@ import pytest
 from processors.agents import intake
 from processors.agents.fetching import Fetched
 from processors.agents.intake import LostRecords
-from processors.core.instants import DAY_US, moment
-from processors.core.quality import MAX_DAYS, MAX_EXAMPLE
-from processors.core.retention import Retention
+from processors.core.ledger.data_quality import MAX_DAYS, MAX_EXAMPLE_CHARACTERS
+from processors.core.ledger.retention import Retention
+from processors.core.time.instants import DAY_US, moment
 from processors.kafka.record_set import RecordSet
 from schemas import codec
 from schemas.errors import Reason
@@ -148,7 +148,7 @@ def test_an_example_of_a_wrong_key_is_short_and_has_no_control_characters() -> N
             harness.intake.apply(SOURCE, Fetched([RecordBatch([Record(offset, value, key)])], offset, offset + 1))
         )
         example = harness.partition.ledger.data_quality.examples["key_mismatch"]
-        assert len(example) <= MAX_EXAMPLE
+        assert len(example) <= MAX_EXAMPLE_CHARACTERS
         assert example.isprintable()
 
 
@@ -172,7 +172,7 @@ def test_a_worst_mark_of_every_reason_on_every_day_fits_many_times_into_a_messag
     harness.partition.ledger.set_clock(CLOCK_US)
     for day in range(CLOCK_US // DAY_US - 2 * MAX_DAYS, CLOCK_US // DAY_US + 1):
         for reason in Reason:
-            harness.partition.ledger.note(reason, day, 10**6)
+            harness.partition.ledger.count_flaw(reason, day, 10**6)
     _, ((_, value),) = harness.partition.cut()
     assert value is not None
     assert len(value) < 128 * 1024

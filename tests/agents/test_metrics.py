@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from processors.agents.metrics import MAX_TEAMS, WorkerMetrics
-from processors.core.names import OTHER
+from processors.core.state.first_names import OTHER
 from schemas.alerts import Transition
 from schemas.errors import Reason
 from schemas.policy import DEFAULT_POLICY

@@ -3,8 +3,8 @@
 import pytest
 
 from processors.agents.partitions import NO_OFFSET, OwnedPartition, OwnedPartitions
-from processors.core.directory import directory_of
-from processors.core.instants import instant_us
+from processors.core.state.directory import directory_of
+from processors.core.time.instants import instant_us
 from schemas.policy import DEFAULT_POLICY
 from tests.agents.workbench import CLOCK_US, TOPIC, IntakeHarness, new_partitions, open_partition
 from tests.story import activity, at, opened, rep
@@ -40,12 +40,12 @@ def test_what_was_sent_before_the_checkpoint_is_not_sent_again() -> None:
     harness.apply(opened(0))
     harness.partition.ledger.set_clock(instant_us(at(90)))
     harness.partition.ledger.advance(instant_us(at(90)))
-    sent = harness.partition.ledger.take_transitions()
+    sent = harness.partition.ledger.drain_transitions()
 
     partition = restored(harness)
 
     assert [transition.state for transition in sent][-1] == "fired"
-    assert partition.ledger.take_transitions() == []
+    assert partition.ledger.drain_transitions() == []
 
 
 def test_s14_what_a_rep_who_moved_meanwhile_made_overdue_is_sent() -> None:
@@ -59,7 +59,7 @@ def test_s14_what_a_rep_who_moved_meanwhile_made_overdue_is_sent() -> None:
 
     partition = restored(harness, new_partitions(directory=directory))
 
-    assert [transition.state for transition in partition.ledger.take_transitions()] == ["fired"]
+    assert [transition.state for transition in partition.ledger.drain_transitions()] == ["fired"]
 
 
 def test_a_partition_whose_changelog_says_all_is_durable() -> None:

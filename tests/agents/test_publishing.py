@@ -74,8 +74,8 @@ def test_between_two_portions_the_intake_goes_on_and_nothing_is_missed(
         def mark_everything(self) -> None:
             ledger.mark_everything()
 
-        def portions(self, max_records: int) -> Iterator[Changes]:
-            for changes in ledger.portions(max_records):
+        def drain_portions(self, max_records: int) -> Iterator[Changes]:
+            for changes in ledger.drain_portions(max_records):
                 yield changes
                 sizes.append(sum(map(len, changes.puts.values())))
                 ledger.apply(activity(7, f"rep{len(sizes)}"))

@@ -16,7 +16,7 @@ from processors.agents.journal_format import JournalError, JournalPosition, enco
 from processors.agents.journal_table import JournalTable
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.partitions import NO_OFFSET
-from processors.core.instants import instant_us
+from processors.core.time.instants import instant_us
 from processors.kafka.record_frames import UnreadableRange
 from schemas import codec
 from schemas.errors import BadRecord

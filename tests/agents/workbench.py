@@ -17,9 +17,9 @@ from processors.agents.lease import Lease
 from processors.agents.metrics import WorkerMetrics
 from processors.agents.ownership import Ownership
 from processors.agents.partitions import OwnedPartition, OwnedPartitions
-from processors.core.directory import Directory, directory_of
-from processors.core.instants import instant_us
-from processors.core.ledger import Ledger
+from processors.core.ledger.ledger import Ledger
+from processors.core.state.directory import Directory, directory_of
+from processors.core.time.instants import instant_us
 from processors.kafka.record_batches import OnUnreadable
 from schemas import codec
 from schemas.errors import Unavailable

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import KafkaSettings, Settings
-from processors.board.latest import LatestDeadLetters
+from processors.board.state.dead_letter_tail import DeadLetterTail
 from processors.dev.process import LOOPBACK, free_port
 from processors.kafka.admin import admin_client
 from processors.kafka.producer import producer
@@ -42,7 +42,7 @@ def test_where_a_broker_creates_what_is_asked_for_reading_still_creates_nothing(
     kafka = KafkaSettings(bootstrap=f"{LOOPBACK}:{ports[0][0]}")
     properties = write_properties(tmp_path, 1, ports, {"auto.create.topics.enable": "true"})
     with running_nodes([properties], kafka):
-        letters = asyncio.run(LatestDeadLetters(kafka, 5).fresh())
+        letters = asyncio.run(DeadLetterTail(kafka, 5).fresh())
         assert f"it has no topic {kafka.dead_letters_topic}" in (letters.failure or "")
         with pytest.raises(UsageError, match="does not exist"):
             list(read_topics(kafka, (kafka.dead_letters_topic,)))

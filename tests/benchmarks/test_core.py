@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from benchmarks import core, footprint, mix, roots
 from benchmarks.corpus import corpus
-from processors.core.replay import replay
+from processors.core.reports.replay import replay
 from schemas.codec import encode, parse_event
 from schemas.policy import DEFAULT_POLICY
 

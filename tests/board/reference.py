@@ -7,9 +7,9 @@ import msgspec
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from processors.core.numbers import numbers_of
-from processors.core.windows import sums
-from schemas.views import OpenRequest, Partial, Standing
+from processors.core.reports.measures import numbers_of
+from processors.core.reports.window_sums import sums
+from schemas.views import OpenOpportunities, OpenRequest, Partial
 
 HOUR_US = 3_600_000_000
 BOUNDS = {"300": 1, "900": 2, "3600": 4, "14400": 5, "28800": 6, "86400": 7, "+Inf": 9}
@@ -32,7 +32,7 @@ class Rep(msgspec.Struct):
     today: int
     partials: list[tuple[int, Partial]] = []
     open: list[OpenRequest] = []
-    standing: list[Standing] = []
+    standing: list[OpenOpportunities] = []
 
 
 class Reference(Collector):

@@ -6,10 +6,10 @@ import msgspec
 
 from config.clock import Clock
 from config.settings import ClockSettings
-from processors.board.store import Store
+from processors.board.state.store import Store
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY, Policy
-from schemas.views import OpenRequest, Partial, Section, Standing, partial_field
+from schemas.views import OpenOpportunities, OpenRequest, Partial, Section, partial_field
 from tests.board.reference import STAGES, Rep
 
 DAY_US = 86_400_000_000
@@ -65,9 +65,13 @@ class Scene:
         self.reps[rep_id].open.remove(request)
         self.put(partition, "open", f"{request.customer_id}|{request.request_id}", None)
 
-    def stand(self, rep_id: str, standing: Standing, partition: str = PARTITIONS[0]) -> None:
+    def stand(self, rep_id: str, standing: OpenOpportunities, partition: str = PARTITIONS[0]) -> None:
         self.reps[rep_id].standing = [standing]
         self.put(partition, "standing", rep_id, standing)
+
+
+def no_hold(_request: OpenRequest) -> None:
+    """Nobody has acknowledged anything."""
 
 
 def request(rep_id: str, number: int, opened_us: int) -> OpenRequest:
@@ -109,4 +113,4 @@ def furnish(scene: Scene, rep_id: str, rng: random.Random) -> None:
     first = 10 * len(scene.reps)
     for number in range(first, first + rng.randrange(5)):
         scene.open(rep_id, request(rep_id, number, NOW_US - rng.randrange(40 * HOUR_US)))
-    scene.stand(rep_id, Standing({"default": {rng.choice(["_none", *STAGES]): rng.randrange(1, 9)}}))
+    scene.stand(rep_id, OpenOpportunities({"default": {rng.choice(["_none", *STAGES]): rng.randrange(1, 9)}}))

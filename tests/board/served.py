@@ -10,11 +10,20 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from config.clock import Clock
 from config.settings import ClockSettings, RedisSettings, Settings
-from processors.board.app import DESK, EXPOSITION, FOLLOWER, STORE, build_board
+from processors.board.app import ACKNOWLEDGEMENTS, EXPOSITION, FOLLOWER, STORE, build_board
 from processors.read_model.writer import ReadModelWriter
 from schemas.events import RepUpdated
 from schemas.policy import DEFAULT_POLICY
-from schemas.views import Changes, OpenRequest, Partial, Section, Segment, Standing, partial_field, pooled_subject
+from schemas.views import (
+    Changes,
+    OpenOpportunities,
+    OpenRequest,
+    Partial,
+    Section,
+    Segment,
+    partial_field,
+    pooled_subject,
+)
 from tests.board.scene import HOUR_US, NOW_US, TODAY
 from tests.read_model.followed_view import PREFIX, connection, until
 
@@ -29,7 +38,7 @@ class Served:
         self.client = client
         self.model = model
         self.store = app[STORE]
-        self.desk = app[DESK]
+        self.acknowledgements = app[ACKNOWLEDGEMENTS]
         self.follower = app[FOLLOWER]
         self.exposition = app[EXPOSITION]
         self.walls = walls
@@ -104,7 +113,7 @@ async def furnish(board: Served) -> None:
             partial_field("company", pooled_subject("", "UTC"), TODAY): Partial(customers_answered=2),
         },
         open={f"c|{n}": waiting(f"r{n}", "ann", 10 * n) for n in (1, 2, 12)},
-        standing={"ann": Standing({"default": {"demo": 3}})},
+        standing={"ann": OpenOpportunities({"default": {"demo": 3}})},
         segments={"smb": Segment(2, 1000, 1), "none": Segment(0, 0, 0)},
         quality={str(TODAY): {"duplicate": 4}},
         examples={"duplicate": "customer 'c1' & co."},

@@ -9,9 +9,9 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from processors.core.instants import rfc3339
-from processors.core.numbers import Numbers, numbers_of
-from processors.core.windows import WINDOWS
+from processors.core.reports.measures import Numbers, numbers_of
+from processors.core.time.instants import rfc3339
+from processors.core.time.windows import WINDOWS
 from processors.dev.redis_server import EmbeddedRedis
 from schemas.views import Partial, Scope, partial_field, pooled_subject
 from tests.board.scene import HOUR_US, NOW_US, TODAY
@@ -159,7 +159,7 @@ def test_s11_what_a_version_before_published_counts_no_customers_of_teams_until_
             assert set(board.store.fields(ONE, "partials")) == rep.keys() | (after.keys() & pooled.keys())
             subjects: tuple[tuple[Scope, str], ...] = (("team", "east"), ("company", ""))
             for scope, team in subjects:
-                counted = board.store.distinct(scope, team)
+                counted = board.store.distinct_counts(scope, team)
                 assert {part.customers_answered for part in counted} == {customers}
         with redis.Redis.from_url(redis_url, decode_responses=True) as client:
             assert set(client.hkeys(f"{PREFIX}:{ONE}:partials")) == rep.keys() | after.keys()
@@ -167,7 +167,7 @@ def test_s11_what_a_version_before_published_counts_no_customers_of_teams_until_
     on_board(redis_url, scene)
 
 
-def test_segments_and_quality_are_told(redis_url: str) -> None:
+def test_segments_and_quality_are_listed(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         segments = await board.json("/api/v1/segments")
         wanted = {"segment": "smb", "customers": 2, "revenue": "10.00", "cost": "0.01", "lifetime_value": "5.00"}
@@ -232,7 +232,7 @@ def test_a_changed_answer_has_another_tag(redis_url: str) -> None:
         ("/api/v1/nothing", 404, "there is nothing at /api/v1/nothing"),
     ],
 )
-def test_what_is_wrong_is_told_as_a_problem(redis_url: str, path: str, status: int, says: str) -> None:
+def test_an_invalid_request_is_a_problem(redis_url: str, path: str, status: int, says: str) -> None:
     async def scene(board: Served) -> None:
         async with board.client.get(path) as response:
             assert response.status == status
@@ -245,7 +245,7 @@ def test_what_is_wrong_is_told_as_a_problem(redis_url: str, path: str, status: i
     on_board(redis_url, scene)
 
 
-def test_a_method_that_is_not_possible_says_which_are(redis_url: str) -> None:
+def test_a_method_that_is_not_allowed_lists_those_that_are(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         async with board.client.post("/api/v1/reps") as response:
             assert response.status == 405
@@ -255,7 +255,7 @@ def test_a_method_that_is_not_possible_says_which_are(redis_url: str) -> None:
     on_board(redis_url, scene)
 
 
-def test_a_failure_is_told_without_its_traceback(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_is_reported_without_its_traceback(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
     async def scene(board: Served) -> None:
         def fail() -> Any:
             raise RuntimeError("secret of the house")
@@ -282,7 +282,7 @@ def test_every_answer_is_guarded(redis_url: str, path: str) -> None:
     on_board(redis_url, scene)
 
 
-def test_metrics_say_the_same_packed_and_plain_and_measure_the_board(redis_url: str) -> None:
+def test_metrics_are_the_same_packed_and_plain_and_measure_the_board(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         async with board.client.get("/metrics", headers={"Accept-Encoding": "identity"}) as response:
             assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -318,7 +318,7 @@ def test_head_has_no_body(redis_url: str) -> None:
     on_board(redis_url, scene)
 
 
-def test_a_board_without_redis_lives_but_is_not_ready_and_says_why() -> None:
+def test_a_board_without_redis_lives_but_is_not_ready_and_explains_why() -> None:
     async def run() -> None:
         async with served("redis://127.0.0.1:1/0") as board:
             assert await board.json("/healthz") == {"status": "ok"}
@@ -358,7 +358,7 @@ def test_until_the_first_reading_no_number_is_known(path: str) -> None:
     asyncio.run(run())
 
 
-def test_when_redis_goes_away_the_last_state_stays_and_says_since_when(
+def test_when_redis_goes_away_the_last_state_stays_and_shows_since_when(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     server = EmbeddedRedis.start(tmp_path_factory.mktemp("redis"))
@@ -394,7 +394,7 @@ def test_an_empty_board_answers_with_nothing_in_it(redis_url: str) -> None:
     asyncio.run(run())
 
 
-def test_an_emptied_redis_is_told_and_numbers_stay(redis_url: str) -> None:
+def test_an_emptied_redis_is_reported_and_numbers_stay(redis_url: str) -> None:
     async def scene(board: Served) -> None:
         with redis.Redis.from_url(redis_url) as server:
             server.flushall()

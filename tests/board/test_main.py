@@ -1,4 +1,4 @@
-"""The command: serves until it is told to stop, and says in one line what is wrong."""
+"""The command serves until a signal stops it, and reports errors in one line."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from urllib.request import urlopen
 from processors.dev.process import free_port
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config" / "policy.toml"
-COMMAND = [sys.executable, "-c", "from processors.cli import main; main()", "board"]
+COMMAND = [sys.executable, "-c", "from processors.commands.cli import main; main()", "board"]
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def address(stream: IO[str] | None) -> str:
     return str(json.loads(line)["message"]).split()[-1]
 
 
-def test_it_says_where_it_is_and_stops_when_told(redis_url: str) -> None:
+def test_it_logs_its_address_and_stops_at_a_signal(redis_url: str) -> None:
     with board(0, redis_url) as process:
         place = address(process.stderr)
         with urlopen(f"{place}healthz", timeout=20) as answer:
@@ -65,25 +65,25 @@ def test_at_sighup_it_takes_a_policy_for_turns_to_come_and_refuses_a_bad_one(red
         assert process.wait(timeout=20) == 0
 
 
-def test_it_listens_on_loopback_unless_told_otherwise(redis_url: str) -> None:
+def test_it_listens_on_loopback_by_default(redis_url: str) -> None:
     with board(0, redis_url) as process:
         assert address(process.stderr).startswith("http://127.0.0.1:")
 
 
 def test_a_taken_port_is_one_clear_line(redis_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, board(port := taken.getsockname()[1], redis_url) as process:
-        _, said = process.communicate(timeout=30)
+        _, output = process.communicate(timeout=30)
         assert process.returncode == 1
-    assert f"board.port: 127.0.0.1:{port} cannot be used" in said
-    assert "Traceback" not in said
+    assert f"board.port: 127.0.0.1:{port} cannot be used" in output
+    assert "Traceback" not in output
 
 
 def test_it_refuses_to_be_open_to_a_network_by_accident(redis_url: str) -> None:
     with board(0, redis_url, SALESPULSE_BOARD__HOST="0.0.0.0") as process:  # noqa: S104 -- what it refuses
-        _, said = process.communicate(timeout=30)
+        _, output = process.communicate(timeout=30)
         assert process.returncode == 2
-    assert "board.host = 0.0.0.0: allowed is 127.0.0.1 while nobody has to sign in" in said
-    assert "Traceback" not in said
+    assert "board.host = 0.0.0.0: is open to a network; allowed: 127.0.0.1 while nobody has to sign in" in output
+    assert "Traceback" not in output
 
 
 def test_it_warns_when_it_is_open_to_a_network_on_purpose(redis_url: str) -> None:
@@ -115,6 +115,6 @@ def test_what_is_no_request_is_a_problem_and_is_not_logged(redis_url: str) -> No
             assert json.loads(body)["status"] == 400
             assert b"0123456789abcdef" not in head + body
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
+        _, output = process.communicate(timeout=30)
         assert process.returncode == 0
-    assert "0123456789abcdef" not in said
+    assert "0123456789abcdef" not in output

@@ -12,9 +12,9 @@ import msgspec
 from config.board_settings import BoardSettings
 from config.clock import Clock, wall_us
 from config.settings import ClockSettings, RedisSettings, Settings
-from processors.core.instants import moment
+from processors.core.time.instants import moment
+from processors.dev.metrics_page import get
 from processors.dev.redis_server import EmbeddedRedis
-from processors.dev.scrape import get
 from processors.kafka.timed_messages import TimedMessage, from_messages
 from processors.kafka.topics import ensure_topics
 from schemas.events import Event, Message, RepUpdated

@@ -35,10 +35,12 @@ def test_a_request_is_acknowledged_and_released_by_keys_alone(here: Stage, open_
 
 def test_going_back_returns_to_the_earlier_choice(open_page: Open) -> None:
     page = open_page("/leaderboards?window=all")
-    page.get_by_role("link", name="Won amount").press("Enter")
-    expect(page.get_by_role("columnheader", name="Won amount")).to_have_attribute("aria-sort", "descending")
+    page.get_by_role("link", name="Amount won").press("Enter")
+    expect(page.get_by_role("columnheader", name="Amount won")).to_have_attribute("aria-sort", "descending")
     page.go_back()
-    expect(page.get_by_role("columnheader", name="Response per customer")).to_have_attribute("aria-sort", "ascending")
+    expect(page.get_by_role("columnheader", name="Response time per customer")).to_have_attribute(
+        "aria-sort", "ascending"
+    )
 
 
 def test_a_snooze_is_chosen_or_left_by_keys_and_the_focus_comes_back(open_page: Open) -> None:

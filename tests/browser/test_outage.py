@@ -12,9 +12,9 @@ import msgspec
 from playwright.sync_api import Page, Route, expect
 
 from config.settings import RedisSettings, Settings
+from processors.dev.metrics_page import get
 from processors.dev.process import free_port
 from processors.dev.redis_server import EmbeddedRedis, embedded_redis
-from processors.dev.scrape import get
 from processors.read_model.redis_connection import connect
 from processors.read_model.writer import ReadModelWriter
 from schemas.events import RepUpdated
@@ -32,14 +32,14 @@ async def introduce(settings: Settings, rep_id: str) -> None:
     await model.close()
 
 
-def test_without_reps_and_with_one_every_view_says_so(here: Stage, open_page: Open, tmp_path: Path) -> None:
+def test_without_reps_and_with_one_every_view_shows_it(here: Stage, open_page: Open, tmp_path: Path) -> None:
     redis = msgspec.structs.replace(here.settings.redis, prefix="nobody")
     settings = msgspec.structs.replace(here.settings, redis=redis)
     with board(settings, tmp_path) as port:
         base = f"http://127.0.0.1:{port}"
         wait_until(lambda: get(port, "/") is not None, "the board answered")
         page = open_page(f"{base}/")
-        expect(page.get_by_text("Nobody waits.")).to_be_visible()
+        expect(page.get_by_text("Nobody is waiting.")).to_be_visible()
         for path in ("/leaderboards", "/funnel", "/quality"):
             page.goto(base + path)
             expect(page.locator("#connection")).to_have_text("● live")
@@ -54,27 +54,27 @@ def test_without_reps_and_with_one_every_view_says_so(here: Stage, open_page: Op
         expect(page.get_by_role("heading", name="Solo")).to_be_visible()
 
 
-def test_a_board_that_starts_without_redis_says_so_and_shows_numbers_once_there_are_some(
+def test_a_board_that_starts_without_redis_reports_it_and_shows_numbers_once_there_are_some(
     here: Stage, open_page: Open, tmp_path: Path, complaints: list[str], keep_picture: Callable[[Page, str], None]
 ) -> None:
     settings = msgspec.structs.replace(here.settings, redis=RedisSettings(url=f"redis://127.0.0.1:{free_port()}/0"))
     with board(settings, tmp_path) as port:
         wait_until(lambda: get(port, "/healthz") is not None, "the board answered")
         page = open_page(f"http://127.0.0.1:{port}/")
-        expect(page.get_by_text("The numbers are not known yet.")).to_be_visible()
+        expect(page.get_by_text("There are no numbers yet.")).to_be_visible()
         expect(page.get_by_role("alert")).to_contain_text(f"Redis at {settings.redis.url} does not answer")
-        expect(page.get_by_text("Nobody waits.")).to_have_count(0)
+        expect(page.get_by_text("Nobody is waiting.")).to_have_count(0)
         keep_picture(page, "waiting-redis-never-there")
         redis = EmbeddedRedis.start(tmp_path, int(settings.redis.url.rpartition(":")[2].removesuffix("/0")))
         try:
-            expect(page.get_by_text("Nobody waits.")).to_be_visible()
+            expect(page.get_by_text("Nobody is waiting.")).to_be_visible()
             expect(page.get_by_label("Team")).to_be_visible()
         finally:
             redis.stop()
     complaints[:] = [one for one in complaints if "503" not in one]
 
 
-def test_with_redis_away_the_page_says_since_when_keeps_the_last_state_and_recovers(
+def test_with_redis_away_the_page_shows_since_when_keeps_the_last_state_and_recovers(
     here: Stage, open_page: Open, tmp_path: Path, keep_picture: Callable[[Page, str], None]
 ) -> None:
     page = open_page("/?request=oldest")
@@ -132,7 +132,7 @@ def test_a_page_of_an_older_board_loads_itself_again(open_page: Open) -> None:
     page.evaluate("window.isTheSame = true; document.body.dataset.version = 'older'")
     with page.expect_navigation():
         page.get_by_role("button", name="Pause").click()
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Resume").click()
     expect(page.locator("#connection")).to_have_text("● live")
     assert page.evaluate("window.isTheSame === undefined")
 
@@ -146,7 +146,7 @@ def test_a_page_of_an_older_board_stays_while_the_same_address_has_no_page_of_th
     page.evaluate("window.isTheSame = true; document.body.dataset.version = 'older'")
     with page.expect_response(address):
         page.get_by_role("button", name="Pause").click()
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Resume").click()
     with page.expect_response(address):
         expect(page.get_by_role("heading", name="Data quality")).to_be_visible()
     assert page.evaluate("window.isTheSame")
@@ -171,7 +171,7 @@ def test_a_page_of_an_older_board_interrupts_nobody_who_is_about_to_snooze(here:
     page.evaluate("document.body.dataset.version = 'older'")
     with page.expect_request(address):
         page.get_by_role("button", name="Pause").click()
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Resume").click()
     page.get_by_role("button", name="Snooze").first.click()
     expect(page.get_by_role("dialog")).to_be_visible()
     with page.expect_request(address) as again:

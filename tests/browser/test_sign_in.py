@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from config.board_settings import BoardSettings
 from config.values import Secret
-from processors.dev.scrape import get
+from processors.dev.metrics_page import get
 from tests.browser.conftest import Open
 from tests.browser.stage import Stage
 from tests.integration.stack import board, wait_until

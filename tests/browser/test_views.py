@@ -87,16 +87,16 @@ def test_leaderboards_sort_without_a_reload(open_page: Open) -> None:
     page.evaluate("window.isTheSame = true")
     rows = page.locator("tr[data-key]")
     expect(rows.first).to_contain_text("Everyone")
-    page.get_by_role("link", name="Won amount").click()
-    expect(page.get_by_role("columnheader", name="Won amount")).to_have_attribute("aria-sort", "descending")
+    page.get_by_role("link", name="Amount won").click()
+    expect(page.get_by_role("columnheader", name="Amount won")).to_have_attribute("aria-sort", "descending")
     best = rows.nth(1).locator("th").inner_text()
-    page.get_by_role("link", name="Won amount").click()
-    expect(page.get_by_role("columnheader", name="Won amount")).to_have_attribute("aria-sort", "ascending")
+    page.get_by_role("link", name="Amount won").click()
+    expect(page.get_by_role("columnheader", name="Amount won")).to_have_attribute("aria-sort", "ascending")
     expect(rows.nth(1).locator("th")).not_to_have_text(best)
     assert page.evaluate("window.isTheSame")
 
 
-def test_a_rep_card_draws_the_last_days_and_says_them_as_a_table(open_page: Open) -> None:
+def test_a_rep_card_draws_the_last_days_and_lists_them_as_a_table(open_page: Open) -> None:
     page = open_page("/reps/ann")
     expect(page.locator("figure.chart canvas")).to_be_visible()
     page.get_by_text("As a table").click()

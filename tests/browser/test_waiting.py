@@ -42,7 +42,7 @@ def test_a_request_appears_ages_turns_red_is_acknowledged_and_goes_when_answered
     here.tell(story.opened(here.minute() - 30, name, customer=name, rep_id="ann", topic="pricing"))
     mine = row(page, name)
     expect(mine).to_be_visible()
-    expect(mine).to_have_class("place-0")
+    expect(mine).to_have_class("age-0")
     first_level = mine.locator("td").first
     expect(first_level).to_contain_text("min")
     expect(mine.get_by_role("link", name=name)).to_have_attribute(
@@ -50,16 +50,16 @@ def test_a_request_appears_ages_turns_red_is_acknowledged_and_goes_when_answered
     )
     keep_picture(page, "waiting-new")
 
-    expect(mine).to_have_class("place-1")
+    expect(mine).to_have_class("age-1")
     expect(first_level).to_have_class("past")
     expect(first_level).to_have_css("color", red(page))
     keep_picture(page, "waiting-late")
 
     page.get_by_label("Your name").fill("Mia <b>")
     mine.get_by_role("button", name="Acknowledge").click()
-    expect(mine).to_have_class("place-1 held")
+    expect(mine).to_have_class("age-1 held")
     expect(mine).to_contain_text("Taken by Mia <b>")
-    expect(page.locator("#said")).to_have_text(f"Acknowledged: {name}")
+    expect(page.locator("#announcement")).to_have_text(f"Acknowledged: {name}")
     keep_picture(page, "waiting-acknowledged")
 
     here.tell(story.answered(here.minute(), "ann", name, customer=name))
@@ -78,7 +78,7 @@ def test_a_snoozed_request_wakes_by_itself(here: Stage, open_page: Open) -> None
     here.tell(story.answered(here.minute(), "bob", name, customer=name))
 
 
-def test_a_refused_wish_is_told_and_changes_nothing(here: Stage, open_page: Open, complaints: list[str]) -> None:
+def test_a_refused_action_is_reported_and_changes_nothing(here: Stage, open_page: Open, complaints: list[str]) -> None:
     page = open_page("/?request=oldest")
     mine = row(page, "oldest")
     mine.locator("td.acts").evaluate("(cell) => { cell.dataset.turn = '9'; }")
@@ -101,7 +101,7 @@ def test_choices_hold_without_a_reload_and_stand_in_the_address(here: Stage, ope
     expect(page).to_have_url(f"{here.base}/?rep=bob&level=24h")
     expect(rows).to_have_count(1)
     page.get_by_label("Rep", exact=True).fill("ann")
-    expect(page.get_by_text("Nobody waits.")).to_be_visible()
+    expect(page.get_by_text("Nobody is waiting.")).to_be_visible()
     assert is_the_same(page)
     again = open_page("/?rep=bob&level=24h")
     expect(again.locator("tr[data-key]")).to_have_count(1)
@@ -127,6 +127,6 @@ def test_a_click_on_pause_stops_everything_until_the_next(here: Stage, open_page
     before = row(page, "unowned").inner_text()
     page.wait_for_timeout(2500)
     assert row(page, "unowned").inner_text() == before
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     expect(page.locator("#connection")).to_have_text("● live")
     expect(row(page, "unowned").locator(".wait")).not_to_have_text(before.split("\n")[0])

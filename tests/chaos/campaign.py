@@ -15,7 +15,7 @@ from kafka.errors import KafkaError
 
 from config.clock import wall_us
 from config.settings import Settings, as_environment
-from processors.dev.scrape import get
+from processors.dev.metrics_page import get
 from processors.kafka.admin import admin_client
 from processors.kafka.topic_reader import consumer
 from processors.kafka.topics import all_topics, ensure_topics
@@ -187,7 +187,7 @@ class _Campaign:
         for line in [*wrong_numbers(self._scene.board.port, expected)][:20]:
             self._scene.problem(line)
         environment = {"PATH": "/usr/bin:/bin", **as_environment(self._scene.settings)}
-        command = [sys.executable, "-m", "processors.cli", "verify"]
+        command = [sys.executable, "-m", "processors.commands.cli", "verify"]
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=VERIFY_SECONDS, check=False
         )

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from processors.core.instants import instant_us
+from processors.core.time.instants import instant_us
 from tests.chaos.receiver import Letter
 from tests.chaos.scene import LEVELS
 from tests.chaos.watcher import items

@@ -10,9 +10,9 @@ import msgspec
 
 from config.clock import wall_us
 from config.settings import KafkaSettings
-from processors.core.instants import DAY_US, HOUR_US, instant_us, moment
+from processors.core.time.instants import DAY_US, HOUR_US, instant_us, moment
 from processors.ingest.faults import Faults, with_faults
-from processors.ingest.simulate import Simulator
+from processors.ingest.simulator.simulator import Simulator
 from processors.kafka.bulk_producer import produce
 from processors.kafka.timed_messages import TimedMessage, from_events, from_messages
 from schemas.errors import Unavailable

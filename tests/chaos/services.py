@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from config.settings import Settings, as_environment
+from processors.dev.metrics_page import MetricsPage, get
 from processors.dev.process import ChildProcess
-from processors.dev.scrape import Page, get
 
 Command = Literal["worker", "board", "notifier"]
 
@@ -31,7 +31,7 @@ class Service:
         self.log_path = log_path
         self.kills = 0
         """How often it was killed, or stopped for so long that others took over."""
-        self._command = [sys.executable, "-m", "processors.cli", command]
+        self._command = [sys.executable, "-m", "processors.commands.cli", command]
         others = {key: value for key, value in os.environ.items() if not key.startswith("SALESPULSE_")}
         self._environment = others | as_environment(settings)
         self._process: ChildProcess | None = None
@@ -86,9 +86,9 @@ class Service:
             self.start()
         return None
 
-    def page(self) -> Page:
+    def page(self) -> MetricsPage:
         """Its metrics; none while it does not answer."""
-        return Page(get(self.port, "/metrics") or "")
+        return MetricsPage(get(self.port, "/metrics") or "")
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from processors.core.instants import SECOND_US, rfc3339
+from processors.core.time.instants import SECOND_US, rfc3339
 from tests.chaos.count import Alert, Expected, Span, Told, told
 from tests.chaos.receiver import Letter
 

@@ -1,4 +1,4 @@
-"""Who may do what on the board is said in the settings, and a board is not left open to a network by accident."""
+"""Who may do what on the board is set, and a board is not left open to a network by accident."""
 
 from pathlib import Path
 
@@ -31,14 +31,14 @@ def test_tokens_come_from_the_environment() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("ann write 0123456789abcde", "entry 1: allowed is `name role token`"),
+        ("ann write 0123456789abcde", "entry 1: does not fit; allowed: `name role token`"),
         ("# x\nann admin 0123456789abcdef", "entry 1"),
         ("ann 0123456789abcdef", "entry 1"),
         ("# nobody", "at least one line"),
         ("a read 0123456789abcdef\nb write 0123456789abcdef", "of one name only"),
     ],
 )
-def test_a_wrong_token_is_told_without_showing_it(text: str, says: str) -> None:
+def test_a_wrong_token_is_reported_without_showing_it(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says) as caught:
         load_settings(None, {"SALESPULSE_BOARD__TOKENS": text})
     assert "0123456789abcde" not in str(caught.value)
@@ -84,7 +84,7 @@ def test_what_this_machine_is(host: str, own: bool) -> None:
         ({"DEAD_LETTERS_KEPT": "10001"}, "from 0"),
     ],
 )
-def test_other_mistakes_are_told(env: dict[str, str], says: str) -> None:
+def test_other_mistakes_are_reported(env: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         load_settings(None, {f"SALESPULSE_BOARD__{name}": value for name, value in env.items()})
 

@@ -1,4 +1,4 @@
-"""A directory in which no worker could write is told before one begins."""
+"""A directory in which no worker could write is an error before one begins."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def test_a_file_and_a_name_below_what_is_not_there_are_told_in_one_line_with_the
     name: str, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=rf"^worker\.data_dir = .*/{name}: .*; allowed is a directory in which .*$"):
+    with pytest.raises(ConfigError, match=rf"^worker\.data_dir = .*/{name}: .*; allowed: a directory in which .*$"):
         require_data_dir(tmp_path / name)
 
 

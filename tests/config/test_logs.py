@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from config.logs import LIBRARIES, REPEAT_SECONDS, Repeats, configure_logs
+from config.logs import LIBRARIES, REPEAT_SECONDS, RepeatFilter, configure_logs
 
 
 class Terminal(io.StringIO):
@@ -76,7 +76,7 @@ def record(name: str, message: str, *values: object) -> logging.LogRecord:
 
 def test_a_library_repeats_itself_only_now_and_then_and_says_how_often_it_would_have() -> None:
     now = 100.0
-    repeats = Repeats(monotonic=lambda: now)
+    repeats = RepeatFilter(monotonic=lambda: now)
 
     assert repeats.filter(record("aiokafka.conn", "no %s", "broker"))
     assert not repeats.filter(record("aiokafka.conn", "no %s", "broker"))

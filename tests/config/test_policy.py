@@ -1,4 +1,4 @@
-"""A policy file says what holds, and a mistake in it is told with its line, its value and what is allowed."""
+"""A policy file defines what holds, and a mistake in it is reported with its line, its value and what is allowed."""
 
 import re
 from datetime import UTC, date, datetime
@@ -7,7 +7,7 @@ import pytest
 
 from config.load_policy import load_policy, parse_policy
 from config.settings import HERE
-from processors.core.deadlines import Deadlines
+from processors.core.state.deadlines import Deadlines
 from schemas.policy import CLOSED, DEFAULT_POLICY, Level, Policy, TeamPolicy
 
 SHIPPED = HERE / "policy.toml"

@@ -1,4 +1,4 @@
-"""Every mistake in a policy file is told in one line: file, line, key, value and what is allowed."""
+"""Every mistake in a policy file is one line of error: file, line, key, value and what is allowed."""
 
 import re
 from pathlib import Path
@@ -194,12 +194,12 @@ MISTAKES = {
     ),
     "an instant without its offset": (
         BASE + "[[versions]]\neffective_from = 2027-01-01T00:00:00",
-        "policy.toml:8: versions[0].effective_from = 2027-01-01 00:00:00: Expected datetime with a timezone component",
+        "policy.toml:8: versions[0].effective_from = 2027-01-01T00:00:00: Expected datetime with a timezone component",
     ),
     "versions out of order": (
         BASE
         + "[[versions]]\neffective_from = 2027-01-01T00:00:00Z\n[[versions]]\neffective_from = 2027-01-01T00:00:00Z",
-        "policy.toml:10: versions[1].effective_from = 2027-01-01 00:00:00+00:00: is not after the version before",
+        "policy.toml:10: versions[1].effective_from = 2027-01-01T00:00:00+00:00: is not after the version before",
     ),
     "a mistake in a later version": (
         BASE + "[[versions]]\neffective_from = 2027-01-01T00:00:00Z\n[[versions.levels]]\nname = 'x'\nseconds = 1.5",
@@ -214,21 +214,21 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("text", "message"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_a_mistake_is_told_with_its_line_value_and_what_is_allowed(text: str, message: str) -> None:
+def test_a_mistake_is_reported_with_its_line_value_and_what_is_allowed(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as raised:
         parse_policy(text, "policy.toml")
-    told = str(raised.value)
-    assert told.startswith(message)
-    assert "\n" not in told
+    message_found = str(raised.value)
+    assert message_found.startswith(message)
+    assert "\n" not in message_found
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "policy.toml"
     with pytest.raises(ConfigError, match=re.escape(str(missing)) + ".*cannot be read"):
         load_policy(missing)
 
 
-def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     binary = tmp_path / "policy.toml"
     binary.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="cannot be read"):
@@ -263,11 +263,11 @@ def test_no_odd_value_of_any_key_is_more_than_one_line_of_error(value: str) -> N
     texts = ("\n".join([*lines[:n], f"{lines[n].split(' = ')[0]} = {value}", *lines[n + 1 :]]) for n in keys)
     refused = [message for message in map(mistake, texts) if message is not None]
     assert len(refused) > len(keys) / 2
-    assert [told for told in refused if not re.fullmatch(r"policy\.toml:\d+: .+; allowed: .+", told)] == []
+    assert [error for error in refused if not re.fullmatch(r"policy\.toml:\d+: .+; allowed: .+", error)] == []
 
 
 def mistake(text: str) -> str | None:
-    """What is told about a policy, if anything."""
+    """The error about a policy, if it is wrong."""
     try:
         parse_policy(text, "policy.toml")
     except ConfigError as error:

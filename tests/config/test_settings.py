@@ -1,4 +1,4 @@
-"""Settings come from defaults, file and environment; mistakes are told in one line; secrets are never shown."""
+"""Settings come from defaults, file and environment; mistakes are one line of error; secrets are never shown."""
 
 from pathlib import Path
 from typing import get_type_hints
@@ -19,7 +19,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def refusal(path: Path | None, env: dict[str, str]) -> str:
-    """What is said about wrong settings."""
+    """The error about wrong settings."""
     with pytest.raises(ConfigError) as caught:
         load_settings(path, env)
     message = str(caught.value)
@@ -27,7 +27,7 @@ def refusal(path: Path | None, env: dict[str, str]) -> str:
     return message
 
 
-def test_the_documented_file_says_exactly_the_defaults() -> None:
+def test_the_documented_file_has_exactly_the_defaults() -> None:
     assert load_settings(HERE / "default.toml", {}) == load_settings(None, {}) == Settings()
 
 
@@ -40,7 +40,7 @@ def test_the_documented_file_names_every_key_that_a_file_may_set() -> None:
                 assert f"\n{key.name} = " in body or f"\n# {key.name} = " in body, f"{section.name}.{key.name}"
 
 
-def test_every_setting_says_in_words_what_is_allowed() -> None:
+def test_every_setting_describes_what_is_allowed() -> None:
     for section in msgspec.structs.fields(Settings):
         for key, kind in get_type_hints(section.type, include_extras=True).items():
             if not key.startswith("_"):
@@ -76,9 +76,9 @@ def test_an_empty_variable_and_one_of_something_else_change_nothing() -> None:
     assert load_settings(None, {"SALESPULSE_KAFKA__GROUP": "", "SALESPULSE_TEST_BROKER": "kafka"}) == Settings()
 
 
-def test_a_variable_with_one_underscore_too_few_is_told_and_one_that_kubernetes_makes_is_not() -> None:
+def test_a_variable_with_one_underscore_too_few_is_an_error_and_one_of_kubernetes_is_not() -> None:
     assert refusal(None, {"SALESPULSE_KAFKA_BOOTSTRAP": "kafka:9092"}) == (
-        "environment: SALESPULSE_KAFKA_BOOTSTRAP is not read; allowed is SALESPULSE_KAFKA__BOOTSTRAP"
+        "environment: SALESPULSE_KAFKA_BOOTSTRAP is not read; allowed: SALESPULSE_KAFKA__BOOTSTRAP"
     )
     assert load_settings(None, {"SALESPULSE_BOARD_PORT": "tcp://10.0.0.1:80"}) == Settings()
 
@@ -98,7 +98,7 @@ def test_an_address_of_redis_may_be_short_named_encrypted_a_socket_or_ipv6(url: 
         ("REDIS__URL", "redis://h:1/x", "a whole number for the db"),
         ("REDIS__URL", "redis:///0", "redis://host:port/db"),
         ("KAFKA__BOOTSTRAP", "h:1,h:99999", "a port from 1 to 65535"),
-        ("KAFKA__BOOTSTRAP", "h", "does not fit; allowed is host:port"),
+        ("KAFKA__BOOTSTRAP", "h", "does not fit; allowed: host:port"),
     ],
 )
 def test_an_address_that_nobody_can_have_is_a_mistake(key: str, value: str, allowed_words: str) -> None:
@@ -152,7 +152,7 @@ def test_a_child_process_gets_the_same_settings_through_its_environment(tmp_path
         ('[kafka]\nreps_topic = "a b"', ["kafka.reps_topic = 'a b'", "letters"]),
         ('[kafka]\nsecurity_protocol = "TLS"', ["'TLS'", "PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"]),
         ('[kafka]\nbootstap = "b:1"', ["kafka.bootstap", "did you mean bootstrap?"]),
-        ("[kaffka]\n", ["[kaffka]", "did you mean kafka?"]),
+        ("[kaffka]\n", ["kaffka: ", "did you mean kafka?"]),
         ("kafka = 1", ["kafka = 1", "[kafka]"]),
         ('[board]\nshard = "4/4"', ["board.shard = 4/4", "counted from 0"]),
         ("[board]\nport = 65536", ["board.port = 65536", "65535"]),
@@ -174,7 +174,7 @@ def test_a_child_process_gets_the_same_settings_through_its_environment(tmp_path
         ("[kafka\n", ["is no TOML", "line 1"]),
     ],
 )
-def test_a_mistake_in_the_file_is_told_with_file_key_value_and_what_is_allowed(
+def test_a_mistake_in_the_file_names_file_key_value_and_what_is_allowed(
     tmp_path: Path,
     text: str,
     parts: list[str],

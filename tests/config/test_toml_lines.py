@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from config.settings import HERE
-from config.toml_lines import Path, TomlLines
+from config.toml_lines import KeyPath, TomlLines
 
 TRICKY = '''\
 # [not] = "a header"
@@ -65,7 +65,7 @@ x = 2
         ((), None),
     ],
 )
-def test_a_key_is_found_or_the_nearest_table_around_it(path: Path, line: int | None) -> None:
+def test_a_key_is_found_or_the_nearest_table_around_it(path: KeyPath, line: int | None) -> None:
     assert TomlLines(TRICKY).line(path) == line
 
 
@@ -81,7 +81,7 @@ def test_every_key_of_the_shipped_files_stands_on_its_line(name: str) -> None:
     assert found > 5
 
 
-def _leaves(value: object, path: Path = ()) -> list[Path]:
+def _leaves(value: object, path: KeyPath = ()) -> list[KeyPath]:
     if isinstance(value, dict):
         return [leaf for key, inner in value.items() for leaf in _leaves(inner, (*path, key))]
     if isinstance(value, list) and any(isinstance(inner, dict) for inner in value):

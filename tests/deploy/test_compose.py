@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import redis
 import yaml
+from click import Context
 from jsonschema import Draft7Validator
 
 from config.settings import Settings, load_settings
-from processors.cli import main
+from processors.commands.cli import main
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,7 +157,7 @@ def test_containers_have_no_rights(service: Json) -> None:
 def test_our_containers_run_commands_that_exist(service: Json) -> None:
     """With options that the command knows."""
     name, *options = service["command"]
-    command = main.commands.get(name)
+    command = main.get_command(Context(main), name)
     assert command is not None, f"salespulse has no command {name}"
     known = {word for parameter in command.params for word in parameter.opts}
     assert {word for word in options if word.startswith("-")} <= known

@@ -104,8 +104,13 @@ def test_the_build_steps_work_in_a_clean_directory(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
     (core,) = target.glob("lib/python3*/site-packages/processors/core")
-    assert {path.name.split(".")[0] for path in core.glob("*.so")} >= {source.stem for source in sources()}
-    ledger = [str(target / "bin" / "python"), "-P", "-c", "from processors.core import ledger; print(ledger.__file__)"]
+    assert {path.name.split(".")[0] for path in core.rglob("*.so")} >= {source.stem for source in sources()}
+    ledger = [
+        str(target / "bin" / "python"),
+        "-P",
+        "-c",
+        "from processors.core.ledger import ledger; print(ledger.__file__)",
+    ]
     shown = subprocess.run(ledger, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert shown.strip().endswith(".so")
     assert not any((core.parents[1] / name).exists() for name in ("mypy", "mypyc", "compiler"))

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from config.settings import load_settings
-from processors.cli import main
+from processors.commands.cli import COMMANDS
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +61,7 @@ def test_pods_run_a_command_that_exists_in_the_version_of_the_project(pod: Json)
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     [container] = pod["spec"]["containers"]
     assert container["image"] == f"salespulse:{version}"
-    assert container["args"][0] in main.commands
+    assert container["args"][0] in COMMANDS
     user = pod["spec"]["securityContext"]["runAsUser"]
     assert f"USER {user}:{user}" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
@@ -140,7 +140,7 @@ def test_network_policies_select_pods_and_ports_that_exist() -> None:
 
 def test_the_board_is_probed_at_paths_that_it_answers() -> None:
     """Here and in compose."""
-    health = (ROOT / "processors" / "board" / "health.py").read_text(encoding="utf-8")
+    health = (ROOT / "processors" / "board" / "api" / "health.py").read_text(encoding="utf-8")
     [container] = PODS["board"]["spec"]["containers"]
     paths = {container[probe]["httpGet"]["path"] for probe in ("readinessProbe", "livenessProbe")}
     assert paths == set(re.findall(r"`(/\w+)`", health.splitlines()[0]))

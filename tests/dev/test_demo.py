@@ -17,10 +17,10 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from processors.core.instants import instant_us, moment
+from processors.core.time.instants import instant_us, moment
 from processors.dev.demo_settings import live_origin_us
+from processors.dev.metrics_page import metrics
 from processors.dev.process import LOOPBACK, free_port
-from processors.dev.scrape import metrics
 from schemas.views import UNASSIGNED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +32,7 @@ SMALL = ["--days", "3", "--reps", "6"]
 def demo(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A running `salespulse demo` whose temporary files are below the directory."""
     port = () if "--port" in arguments else ("--port", str(free_port()))
-    command = [sys.executable, "-m", "processors.cli", "demo", *arguments, *port]
+    command = [sys.executable, "-m", "processors.commands.cli", "demo", *arguments, *port]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     environment = os.environ | {"TMPDIR": str(directory)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes) as process:  # type: ignore[call-overload]
@@ -42,8 +42,8 @@ def demo(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def said_until(process: subprocess.Popen[str], wanted: str) -> str:
-    """What it says until a line contains the words; the test's own time limit ends a wait in vain."""
+def output_until(process: subprocess.Popen[str], wanted: str) -> str:
+    """Its output until a line contains the words; the test's own time limit ends a wait in vain."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
@@ -78,10 +78,10 @@ def test_it_ends_by_itself_with_a_summary(tmp_path: Path) -> None:
 def test_it_serves_what_it_names_and_other_commands_find_it_until_ctrl_c(tmp_path: Path) -> None:
     port = free_port()
     with demo(tmp_path, *SMALL, "--port", str(port), "--speed", "600") as process:
-        said = said_until(process, "Ctrl-C")
+        output = output_until(process, "Ctrl-C")
         children = psutil.Process(process.pid).children(recursive=True)
         commands = [child.cmdline() for child in children]
-        pages = re.findall(r"http://127\.0\.0\.1:\S+", said)
+        pages = re.findall(r"http://127\.0\.0\.1:\S+", output)
         assert len(pages) >= 4
         for page in pages:
             with urlopen(page, timeout=DEADLINE_SECONDS) as answer:
@@ -91,7 +91,7 @@ def test_it_serves_what_it_names_and_other_commands_find_it_until_ctrl_c(tmp_pat
             assert time.monotonic() < deadline, "no activity in /metrics"
             time.sleep(0.05)
         assert len(page.totals_by("crm_rep_info", "rep").keys() - {UNASSIGNED}) == 6
-        [command] = re.findall(r"\S+ verify --config .+", said)
+        [command] = re.findall(r"\S+ verify --config .+", output)
         verified = subprocess.run(
             shlex.split(command), check=False, capture_output=True, text=True, timeout=DEADLINE_SECONDS
         )
@@ -108,12 +108,12 @@ def test_it_serves_what_it_names_and_other_commands_find_it_until_ctrl_c(tmp_pat
 def test_without_alertmanager_alerts_are_lines_on_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "no programs"))
     with demo(tmp_path, *SMALL, "--speed", "600") as process:
-        said = said_until(process, "owner")
+        output = output_until(process, "owner")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=DEADLINE_SECONDS)
     assert (process.returncode, err) == (0, "")
-    assert "Alerts are shown here as they fall due" in said
-    assert re.search(r"\n\w+day \d\d:\d\d UTC   \S+ has waited (1h|24h) for an answer: owner \S+, team \S+, by", said)
+    assert "Alerts are shown here as they fall due" in output
+    assert re.search(r"\n\w+day \d\d:\d\d UTC   \S+ has waited (1h|24h) for an answer: owner \S+, team \S+, by", output)
     assert re.search(r"alerts +[1-9]\d* passed", out)
 
 
@@ -141,7 +141,7 @@ def test_a_reader_that_leaves_ends_it_and_nothing_is_left_either(tmp_path: Path)
 
 def test_a_part_that_dies_ends_it_with_one_line(tmp_path: Path) -> None:
     with demo(tmp_path, *SMALL) as process:
-        said_until(process, "Ctrl-C")
+        output_until(process, "Ctrl-C")
         children = psutil.Process(process.pid).children(recursive=True)
         next(child for child in children if "worker" in child.cmdline()).kill()
         _, err = process.communicate(timeout=DEADLINE_SECONDS)

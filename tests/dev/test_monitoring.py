@@ -14,9 +14,9 @@ from urllib.parse import quote
 import psutil
 import pytest
 
+from processors.dev.metrics_page import get, metrics
 from processors.dev.monitoring import ALERTMANAGERS, PROMETHEUS, MonitoringPorts, monitoring
 from processors.dev.process import LOOPBACK, free_port
-from processors.dev.scrape import get, metrics
 from schemas.errors import Unavailable
 
 DEADLINE_SECONDS = 60.0

@@ -1,4 +1,4 @@
-"""A child process is waited for with a deadline, told about in one line, and never left behind."""
+"""A child process is waited for with a deadline, reported on in one line, and never left behind."""
 
 import socket
 import subprocess

@@ -196,7 +196,7 @@ def team(it: Business) -> dict[Target, Expected]:
         "Activities": one(sum(activities.values())),
         "Answered within 1 h by team": by("team", {name: it.within_1h(numbers.of(name)) for name in it.choice.teams}),
         "Activities by kind": by("kind", dict(activities)),
-        "Customers won for a second contact": it.named(lambda rep: it.total("recontactable_customers", [rep])),
+        "Recontactable customers": it.named(lambda rep: it.total("recontactable_customers", [rep])),
     }
     exact = {key: Expected(series) for key, series in (table | _first("team", single)).items()}
     return exact | it.by_age("team", reps)
@@ -204,7 +204,7 @@ def team(it: Business) -> dict[Target, Expected]:
 
 def rep(it: Business) -> dict[Target, Expected]:
     """The board `Rep`."""
-    own, title = [it.choice.rep], "Own funnel against the team without the rep"
+    own, title = [it.choice.rep], "The rep's funnel against the rest of the team"
     mine, theirs = it.conversion(own), it.conversion(it.others)
     gap = {
         stage: share - other
@@ -232,10 +232,10 @@ def rep(it: Business) -> dict[Target, Expected]:
         "Open opportunities by stage": by("stage", dict(it.open_opportunities(own))),
     }
     pairs = {
-        ("Response times, half and nine in ten", "A"): one(quantile(0.5, buckets)),
-        ("Response times, half and nine in ten", "B"): one(quantile(0.9, buckets)),
-        ("Response times, half and nine in ten", "C"): one(quantile(0.5, others)),
-        ("Response times, half and nine in ten", "D"): one(quantile(0.9, others)),
+        ("Response times: median and 90 %", "A"): one(quantile(0.5, buckets)),
+        ("Response times: median and 90 %", "B"): one(quantile(0.9, buckets)),
+        ("Response times: median and 90 %", "C"): one(quantile(0.5, others)),
+        ("Response times: median and 90 %", "D"): one(quantile(0.9, others)),
         ("Win rate, both ways", "A"): by("rep", {it.choice.rep: it.closed(it.choice.rep)}),
         ("Win rate, both ways", "B"): by("rep", {it.choice.rep: it.created(it.choice.rep)}),
         ("Sales cycle", "A"): by("rep", {it.choice.rep: it.cycle("won")}),

@@ -21,10 +21,10 @@ import msgspec
 
 from config.prometheus import native
 from config.settings import AlertsSettings, ClockSettings, Settings, as_environment
-from processors.core.instants import DAY_US, SECOND_US, instant_us, moment
+from processors.core.time.instants import DAY_US, SECOND_US, instant_us, moment
+from processors.dev.metrics_page import get
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
-from processors.dev.scrape import get
-from processors.ingest.simulate import Simulator
+from processors.ingest.simulator.simulator import Simulator
 from processors.kafka.bulk_producer import produce
 from processors.kafka.producer import producer
 from processors.kafka.timed_messages import from_messages
@@ -183,7 +183,7 @@ def with_notifier(settings: Settings, hook_url: str) -> Settings:
 @contextmanager
 def notifier(settings: Settings, directory: Path) -> Iterator[int]:
     """A notifier for the length of a block: the port of its metrics."""
-    command = [sys.executable, "-m", "processors.cli", "notifier"]
+    command = [sys.executable, "-m", "processors.commands.cli", "notifier"]
     with ChildProcess("the notifier", command, directory / "notifier.log", _environment(settings)):
         yield settings.notifier.metrics_port
 

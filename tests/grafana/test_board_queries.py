@@ -77,7 +77,7 @@ def test_every_query_finds_numbers(ask: Ask, board: str, expression: str) -> Non
         ("rep", "Response time per customer", "rep", {"r1": 3600}),
         ("rep", "Win rate, both ways", "rep", {"r1": 0.75}),
         ("rep", "Sales cycle", "rep", {"r1": 86400}),
-        ("rep", "Response times, half and nine in ten", "", {"": 1950}),
+        ("rep", "Response times: median and 90 %", "", {"": 1950}),
         (
             "funnel",
             "Opportunities that reached each stage",
@@ -94,7 +94,7 @@ def test_every_query_finds_numbers(ask: Ask, board: str, expression: str) -> Non
         ("sla", "Alert lag, p99", "", {"": 0.95}),
         ("operations", "Workers up", "", {"": 1}),
         ("operations", "Partitions owned", "", {"": 1}),
-        ("operations", "Redis reached by all", "", {"": 1}),
+        ("operations", "Redis reached by everybody", "", {"": 1}),
     ],
 )
 def test_panels_show_what_is_true(ask: Ask, board: str, title: str, label: str, wanted: dict[str, float]) -> None:
@@ -117,7 +117,7 @@ def test_s11_distinct_customers_of_some_teams_are_not_added_up(ask: Ask, teams: 
 
 def test_a_rep_is_compared_with_the_team_without_the_rep(ask: Ask) -> None:
     """Pooled over the others (S25): here all convert alike, and the others' numbers are those of two reps."""
-    title = "Own funnel against the team without the rep"
+    title = "The rep's funnel against the rest of the team"
     assert values(ask(query_of("rep", title, 0)), "stage")["demo"] == 10
     assert values(ask(query_of("rep", title, 5)), "stage")["demo"] == 50
     assert values(ask(query_of("rep", title, 4)), "stage")["demo"] == pytest.approx(0)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
-from processors.core.instants import DAY_US, moment, rfc3339
+from processors.core.time.instants import DAY_US, moment, rfc3339
 from processors.kafka.record_batches import HEADER
 from schemas import events as ev
 from schemas.codec import encode

@@ -1,4 +1,4 @@
-"""Senders are told what workers would refuse for its instant, and whatever they are advised to set has it taken."""
+"""Senders are warned of events that workers would refuse for their instant, and the advised settings let them in."""
 
 import re
 from collections.abc import Iterable
@@ -10,8 +10,8 @@ import pytest
 
 from config.clock import Clock, wall_us
 from config.settings import ClockSettings, RetentionSettings, Settings
-from config.values import MOST_DAYS
-from processors.core.instants import SECOND_US, instant_us, moment
+from config.values import MAX_DAYS
+from processors.core.time.instants import SECOND_US, instant_us, moment
 from processors.ingest.lateness import Lateness
 from schemas.events import ActivityLogged, Event, OpportunityCreated
 
@@ -75,7 +75,7 @@ HISTORIES = {
         1,
     ),
     "a life ago": (Settings(), [call(datetime(1926, 11, 23, tzinfo=UTC)), call(datetime(1926, 12, 1, tzinfo=UTC))], 1),
-    "a life ago until now": (fixed(NOW), [call(NOW - timedelta(MOST_DAYS - 2)), call(NOW)], 1),
+    "a life ago until now": (fixed(NOW), [call(NOW - timedelta(MAX_DAYS - 2)), call(NOW)], 1),
 }
 
 
@@ -99,7 +99,7 @@ def test_a_history_of_more_than_a_year_long_past_needs_its_clock_and_a_longer_re
 
 
 def test_what_no_settings_keep_is_to_be_left_out() -> None:
-    events = [call(datetime(1900, 1, 1, tzinfo=UTC)), call(NOW - timedelta(MOST_DAYS)), call(NOW)]
+    events = [call(datetime(1900, 1, 1, tzinfo=UTC)), call(NOW - timedelta(MAX_DAYS)), call(NOW)]
     [warning] = warnings(fixed(NOW), events)
     assert warning.endswith(
         "set retention.windows_days and retention.roots_days = 36500 (the most), "

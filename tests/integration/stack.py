@@ -14,8 +14,8 @@ import redis
 from kafka import TopicPartition
 
 from config.settings import Settings, as_environment
+from processors.dev.metrics_page import MetricsPage, get
 from processors.dev.process import ChildProcess, free_port
-from processors.dev.scrape import Page, get
 from processors.kafka.bulk_producer import produce
 from processors.kafka.timed_messages import TimedMessage, from_messages
 from processors.kafka.topic_reader import consumer
@@ -37,12 +37,12 @@ class Worker:
         self.port = port or free_port()
         own = msgspec.structs.replace(settings.worker, metrics_port=self.port, data_dir=directory / str(self.port))
         environment = _environment(msgspec.structs.replace(settings, worker=own))
-        command = [sys.executable, "-m", "processors.cli", "worker"]
+        command = [sys.executable, "-m", "processors.commands.cli", "worker"]
         self.process = ChildProcess("the worker", command, directory / f"worker-{self.port}.log", environment)
 
-    def page(self) -> Page:
+    def page(self) -> MetricsPage:
         """Its metrics; none while it does not answer."""
-        return Page(get(self.port, "/metrics") or "")
+        return MetricsPage(get(self.port, "/metrics") or "")
 
     def log(self) -> str:
         """All that it wrote."""
@@ -62,7 +62,7 @@ def board(settings: Settings, directory: Path, port: int = 0) -> Iterator[int]:
     """A board for the length of a block: its port (0: any)."""
     port = port or free_port()
     own = msgspec.structs.replace(settings.board, port=port)
-    command = [sys.executable, "-m", "processors.cli", "board"]
+    command = [sys.executable, "-m", "processors.commands.cli", "board"]
     environment = _environment(msgspec.structs.replace(settings, board=own))
     with ChildProcess("the board", command, directory / f"board-{port}.log", environment):
         yield port

@@ -11,11 +11,11 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.core.instants import DAY_US, moment
+from processors.commands.dead_letters import as_json, latest
+from processors.commands.verify import verify
+from processors.core.time.instants import DAY_US, moment
 from processors.kafka.admin import admin_client
 from processors.kafka.topics import ensure_topics
-from processors.tools.dead_letters import as_json, latest
-from processors.tools.verify import verify
 from schemas import events as ev
 from schemas.codec import encode
 from tests.conftest import BROKER

@@ -13,13 +13,13 @@ from rich.console import Console
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.core.instants import DAY_US, SECOND_US, moment
+from processors.commands.growth import grow, grown
+from processors.commands.new_log import accept_new_log, read_journals
+from processors.commands.verify import verify
+from processors.core.time.instants import DAY_US, SECOND_US, moment
 from processors.kafka.admin import admin_client
 from processors.kafka.producer import producer
 from processors.kafka.topics import create_missing, ensure_topics, wanted_topics
-from processors.tools.growth import grow, grown
-from processors.tools.new_log import accept_new_log, read_journals
-from processors.tools.verify import verify
 from schemas import events as ev
 from schemas.codec import encode
 from schemas.errors import UsageError
@@ -146,7 +146,7 @@ def test_a_topic_made_anew_while_a_worker_runs_stops_it_and_accepted_it_counts_o
     wait_until(lambda: counted(settings) == 1000, "both logs", last)
     right = verify(settings)
     assert right.differences == []
-    assert right.torn == {}
+    assert right.split_customers == {}
 
 
 def test_a_topic_that_ends_before_what_was_applied_stops_a_worker_and_accepted_it_counts_on(
@@ -189,7 +189,7 @@ def test_growing_gives_each_customer_one_partition_and_keeps_all_facts(
         client.send(topic, key=b"c1", value=b"{")
     running = applied()
     wait_until(lambda: counted(settings) == 450, "the fold", running)
-    assert verify(settings).torn
+    assert verify(settings).split_customers
     refuses_while_workers_run(lambda: grow(settings, 6, Console()))
     running.process.stop()
     assert "451 records copied" in growth(settings)
@@ -198,7 +198,7 @@ def test_growing_gives_each_customer_one_partition_and_keeps_all_facts(
         wait_until(lambda: counted(larger) == 450, "everything", last)
         right = verify(larger)
     assert right.differences == []
-    assert right.torn == {}
+    assert right.split_customers == {}
     assert ReadModel(settings).position() == 0
 
 

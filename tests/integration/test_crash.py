@@ -18,10 +18,10 @@ import msgspec
 import pytest
 
 from config.settings import ClockSettings, Settings
-from processors.board.unknown_reps import UNKNOWN_REPS
-from processors.core.instants import DAY_US, HOUR_US, moment
-from processors.dev.scrape import Page, get
-from processors.ingest.simulate import Simulator
+from processors.board.metrics.unknown_reps import UNKNOWN_REPS
+from processors.core.time.instants import DAY_US, HOUR_US, moment
+from processors.dev.metrics_page import MetricsPage, get
+from processors.ingest.simulator.simulator import Simulator
 from processors.kafka.timed_messages import TimedMessage, from_events
 from processors.kafka.topics import ensure_topics
 from schemas.policy import KINDS
@@ -152,7 +152,7 @@ def test_killed_at_random_moments_the_numbers_are_those_of_an_independent_count(
     assert_metrics_agreed(settings, tmp_path, long_history)
 
 
-def metrics_of(page: Page, rep_id: str) -> Counter[str]:
+def metrics_of(page: MetricsPage, rep_id: str) -> Counter[str]:
     """What the board's /metrics says of a rep, over all time, named as the read model's numbers."""
     every = {"rep": rep_id, "window": "all"}
     found = Counter({name: round(page.total(f"crm_{family}", **every)) for family, name in FAMILIES.items()})
@@ -191,7 +191,7 @@ def assert_metrics_agreed(settings: Settings, directory: Path, history: History)
     with board(msgspec.structs.replace(settings, board=every), directory) as port:
         wait_until(lambda: get(port, "/readyz") is not None, "the board is ready")
         wait_until(lambda: "crm_responses" in (get(port, "/metrics") or ""), "the board has numbers")
-        page = Page(get(port, "/metrics") or "")
+        page = MetricsPage(get(port, "/metrics") or "")
     for rep_id, wanted in by_exported_rep(history, page.totals_by("crm_rep_info", "rep")).items():
         told = metrics_of(page, rep_id)
         names = {*told, *FAMILIES.values(), "response_us", "won_cents"}

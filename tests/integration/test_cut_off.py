@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from config.settings import Settings
-from processors.tools.verify import verify
+from processors.commands.verify import verify
 from schemas import events as ev
 from schemas.alerts import Takeover, Transition, alert_id_of, takeover_of
 from tests.integration.cut import cut_proxy

@@ -17,17 +17,17 @@ from rich.console import Console
 
 from config.clock import Clock
 from config.settings import ClockSettings, Settings
-from processors.core.explain import RequestAccount
-from processors.core.instants import DAY_US, moment, rfc3339
-from processors.ingest.simulate import Simulator
+from processors.commands.dead_letters import as_json, latest, replay_mended, values
+from processors.commands.explain import explain_live
+from processors.commands.verify import print_verification, verify
+from processors.core.reports.explain import RequestAccount
+from processors.core.time.instants import DAY_US, moment, rfc3339
+from processors.ingest.simulator.simulator import Simulator
 from processors.kafka.producer import producer
 from processors.kafka.timed_messages import from_messages
 from processors.kafka.topic_reader import consumer, read_topics
 from processors.kafka.topics import ensure_topics
 from processors.read_model.keys import ReadModelKeys
-from processors.tools.dead_letters import as_json, latest, replay_mended, values
-from processors.tools.explain import explain_live
-from processors.tools.verify import print_verification, verify
 from schemas import events as ev
 from schemas.codec import decode_event, encode
 from schemas.errors import ConfigError, Unavailable, UsageError
@@ -92,13 +92,13 @@ def test_verify_raises_no_false_alarm_on_a_running_system_finds_what_was_edited_
     assert verify(settings).differences == []  # everything is published
     running.process.kill()
     edited = edit_every_family(settings)
-    found = {difference.place: difference for difference in verify(settings).differences}
+    found = {difference.key: difference for difference in verify(settings).differences}
     assert set(found) == edited
     assert sum(difference.folded is None for difference in found.values()) == 1
     assert sum(difference.published is None for difference in found.values()) == 1
     send(settings, [ev.ActivityLogged(event_id="more", rep_id="r", kind="call", **_head(0))])
     with pytest.raises(Unavailable, match="1 records behind its topics and stands still: is a worker running"):
-        verify(settings, patience_seconds=1)
+        verify(settings, stall_timeout_seconds=1)
 
 
 @contextmanager
@@ -204,7 +204,7 @@ def test_verify_finds_customers_whose_events_are_in_several_partitions(settings:
     with worker(settings, settings.worker.data_dir) as running:
         wait_until(lambda: ReadModel(settings).position() == 2, "both", running)
         result = verify(settings)
-    assert (result.differences, result.torn, result.is_right) == ([], {"odd": [0, 1]}, False)
+    assert (result.differences, result.split_customers, result.is_right) == ([], {"odd": [0, 1]}, False)
     console = Console(width=200)
     with console.capture() as said:
         print_verification(result, console)

@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from config.settings import ClockSettings, RetentionSettings, Settings, as_environment
+from processors.commands.import_csv import run_import_csv
+from processors.commands.target import Target
+from processors.dev.metrics_page import MetricsPage, get
 from processors.dev.process import ChildProcess, free_port
-from processors.dev.scrape import Page, get
-from processors.ingest.commands import Target, run_import_csv
 from processors.kafka.topics import ensure_topics
 from tests.integration.stack import wait_until, worker
 
@@ -35,7 +36,7 @@ def at_the_end(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def page(at_the_end: Settings, tmp_path: Path) -> Iterator[Page]:
+def page(at_the_end: Settings, tmp_path: Path) -> Iterator[MetricsPage]:
     """The board's metrics, once they have all opportunities."""
     ensure_topics(at_the_end)
     target = Target(at_the_end)
@@ -45,7 +46,7 @@ def page(at_the_end: Settings, tmp_path: Path) -> Iterator[Page]:
     own = msgspec.structs.replace(at_the_end.board, port=port, metrics_pipeline_windows=("all",))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SALESPULSE_")}
     environment |= as_environment(msgspec.structs.replace(at_the_end, board=own))
-    command = [sys.executable, "-m", "processors.cli", "board"]
+    command = [sys.executable, "-m", "processors.commands.cli", "board"]
     with worker(at_the_end, tmp_path) as running:
         board = ChildProcess("the board", command, tmp_path / "board.log", environment)
         try:
@@ -55,15 +56,15 @@ def page(at_the_end: Settings, tmp_path: Path) -> Iterator[Page]:
             board.kill()
 
 
-def board_page(port: int) -> Page:
-    return Page(get(port, "/metrics") or "")
+def board_page(port: int) -> MetricsPage:
+    return MetricsPage(get(port, "/metrics") or "")
 
 
-def created(page: Page) -> float:
+def created(page: MetricsPage) -> float:
     return page.total("crm_opportunities_created", window="all")
 
 
-def test_the_known_answers_hold_in_the_live_metrics(page: Page) -> None:
+def test_the_known_answers_hold_in_the_live_metrics(page: MetricsPage) -> None:
     won, lost = page.total("crm_opportunities_won", window="all"), page.total("crm_opportunities_lost", window="all")
     assert (won, lost) == (4238, 2473)
     assert round(page.total("crm_opportunities_created_won", window="all") / created(page), 4) == 0.4816

@@ -8,9 +8,9 @@ import msgspec
 from config.settings import Settings
 from processors.agents.directory_dead_letters import REPORTING_PARTITION
 from processors.agents.journal_format import decode_segment
+from processors.commands.dead_letters import latest, replay_mended, values
+from processors.commands.verify import verify
 from processors.kafka.timed_messages import from_messages
-from processors.tools.dead_letters import latest, replay_mended, values
-from processors.tools.verify import verify
 from schemas.events import RepUpdated
 from tests.integration.stack import ReadModel, Worker, records, send_raw, wait_until, worker
 

@@ -11,9 +11,9 @@ from aiokafka import AIOKafkaProducer
 
 from config.clock import Clock
 from config.settings import Settings
-from processors.core.instants import DAY_US, moment
+from processors.commands.verify import verify
+from processors.core.time.instants import DAY_US, moment
 from processors.kafka.topics import ensure_topics
-from processors.tools.verify import verify
 from schemas import events as ev
 from schemas.codec import encode
 from schemas.views import Segment

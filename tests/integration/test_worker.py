@@ -15,14 +15,14 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from config.settings import Settings
-from processors.core.instants import DAY_US, moment
+from processors.commands.verify import verify
+from processors.core.time.instants import DAY_US, moment
 from processors.dev.broker import EmbeddedBroker, embedded_broker
 from processors.dev.process import free_port
 from processors.dev.redis_server import EmbeddedRedis, embedded_redis
-from processors.ingest.simulate import Simulator
+from processors.ingest.simulator.simulator import Simulator
 from processors.kafka.timed_messages import from_messages
 from processors.kafka.topics import ensure_topics
-from processors.tools.verify import verify
 from schemas import codec
 from schemas import events as ev
 from schemas.alerts import Transition

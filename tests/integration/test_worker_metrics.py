@@ -10,7 +10,7 @@ import msgspec
 from config.settings import Settings
 from processors.agents.broker_liveness import MAX_SILENCE_SECONDS
 from processors.dev.broker import embedded_broker
-from processors.dev.scrape import Page, metrics
+from processors.dev.metrics_page import MetricsPage, metrics
 from tests.integration.stack import Worker, board, send, send_raw, wait_until, worker
 from tests.integration.test_worker import PARTITIONS, logged
 
@@ -64,7 +64,7 @@ def test_a_board_comes_as_far_as_the_worker_whatever_comes_in(settings: Settings
     with worker(settings, tmp_path) as running, board(settings, tmp_path) as port:
 
         def positions() -> tuple[dict[str, float], ...]:
-            page = metrics(port) or Page("")
+            page = metrics(port) or MetricsPage("")
             names = ("salespulse_position_records", "salespulse_read_model_position_records")
             return tuple(
                 one.totals_by(name, "partition") for one, name in zip((running.page(), page), names, strict=True)

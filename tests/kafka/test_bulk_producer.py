@@ -15,8 +15,8 @@ from kafka.partitioner.default import murmur2
 
 from config.clock import Clock
 from config.settings import ClockSettings, KafkaSettings, Settings
-from processors.core.instants import SECOND_US, moment
-from processors.ingest.simulate import Simulator
+from processors.core.time.instants import SECOND_US, moment
+from processors.ingest.simulator.simulator import Simulator
 from processors.kafka.admin import admin_client
 from processors.kafka.bulk_producer import PartitionBatches, SendProgress, produce, send_all, write_lines
 from processors.kafka.pacing import FullSpeed, Live, Steady

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.core.instants import HOUR_US
+from processors.core.time.instants import HOUR_US
 from processors.notifier.delivery_queue import MAX_ENDED_REMEMBERED, DeliveryQueue
 from processors.notifier.delivery_record import DeliveryRecord
 from processors.notifier.receivers.base import DeliveryPolicy, Notification, RecordPosition

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from config.clock import wall_us
-from processors.core.instants import SECOND_US
+from processors.core.time.instants import SECOND_US
 from processors.notifier.delivery_queue import DeliveryQueue
 from processors.notifier.keep_alive import KeepAlive
 from processors.notifier.receivers.base import DeliveryPolicy, NotificationBatch, RecordPosition

@@ -19,9 +19,9 @@ import pytest
 
 from config.clock import wall_us
 from config.settings import Settings
-from processors.core.instants import SECOND_US, moment
+from processors.core.time.instants import SECOND_US, moment
+from processors.dev.metrics_page import MetricsPage, get
 from processors.dev.process import ChildProcess, free_port
-from processors.dev.scrape import Page, get
 from processors.kafka.bulk_producer import produce
 from processors.kafka.pacing import Steady
 from processors.kafka.timed_messages import from_messages
@@ -181,7 +181,7 @@ class Life:
     def has_sent_all(self) -> bool:
         """Whether the notifier is done with every record of its topic."""
         self.notifier.raise_if_ended()
-        page = Page(get(self._settings.notifier.metrics_port, "/metrics") or "")
+        page = MetricsPage(get(self._settings.notifier.metrics_port, "/metrics") or "")
         lag = page.totals_by("salespulse_notifier_lag_records", "receiver")
         return page.total("salespulse_notifications_total", result="sent") > 0 and lag == {"webhook": 0}
 

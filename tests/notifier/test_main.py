@@ -13,8 +13,8 @@ from config.clock import Clock
 from config.notifier_settings import NotifierSettings
 from config.settings import ClockSettings, Settings, load_settings
 from config.values import Secret
+from processors.dev.metrics_page import get
 from processors.dev.process import free_port
-from processors.dev.scrape import get
 from processors.kafka.producer import producer
 from processors.notifier.main import run_notifier
 from processors.notifier.receivers.configured import configured_receivers

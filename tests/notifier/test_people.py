@@ -10,7 +10,7 @@ import pytest
 from config.clock import wall_us
 from config.settings import Settings
 from config.values import Secret
-from processors.core.instants import SECOND_US
+from processors.core.time.instants import SECOND_US
 from processors.kafka.producer import running_producer
 from processors.kafka.recorded_topic import RecordedTopic
 from processors.notifier.receivers.people_policy import policy_for_people

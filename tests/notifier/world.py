@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from config.clock import Clock, wall_us
 from config.settings import Settings, as_environment
-from processors.core.instants import HOUR_US, SECOND_US
+from processors.core.time.instants import HOUR_US, SECOND_US
 from processors.dev.process import ChildProcess
 from processors.kafka.admin import admin_client
 from processors.kafka.producer import producer

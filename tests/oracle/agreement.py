@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from processors.core.replay import replay
+from processors.core.reports.replay import replay
 from tests.oracle import oracle
 from tests.oracle.compare import differences
 from tests.strategies import POLICY, Stream

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from processors.core.replay import replay
+from processors.core.reports.replay import replay
 from schemas import events as ev
 from schemas.codec import encode
 from schemas.events import Message

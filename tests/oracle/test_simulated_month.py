@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from processors.core.replay import replay
-from processors.ingest.simulate import Simulator
+from processors.core.reports.replay import replay
+from processors.ingest.simulator.simulator import Simulator
 from schemas.codec import decode_message, encode
 from schemas.policy import DEFAULT_POLICY
 from tests.oracle import oracle

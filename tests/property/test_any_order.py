@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from processors.core.replay import replay
+from processors.core.reports.replay import replay
 from schemas.codec import decode_message, encode
 from schemas.events import Message, RepUpdated
 from tests.oracle.agreement import assert_agreed

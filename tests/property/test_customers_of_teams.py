@@ -16,13 +16,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from processors.board.pools import Pool, Pools
-from processors.board.store import Store
-from processors.core.directory import Directory, directory_of
-from processors.core.ledger import Ledger
-from processors.core.numbers import numbers_of
-from processors.core.replay import replay
-from processors.core.windows import WINDOWS
+from processors.board.state.store import Store
+from processors.board.state.team_sums import TeamSums, WindowTotals
+from processors.core.ledger.ledger import Ledger
+from processors.core.reports.measures import numbers_of
+from processors.core.reports.replay import replay
+from processors.core.state.directory import Directory, directory_of
+from processors.core.time.windows import WINDOWS
 from schemas import events as ev
 from schemas.codec import encode
 from schemas.events import Event, Message, RepUpdated
@@ -215,7 +215,7 @@ class Life:
             self._known.append(fact)
             self._ledger.apply(fact)
         self._ledger.advance(self._now_us)
-        self._publish(self._ledger.take_changes())
+        self._publish(self._ledger.drain_changes())
 
     def replayed(self) -> dict[str, Any]:
         """The report of what is known."""
@@ -237,12 +237,12 @@ class Life:
 
 async def shown(store: Store) -> dict[str, Any]:
     """What the board has of teams and of the company, without quantiles: those are estimates there."""
-    pools = Pools(store)
-    teams = {team: in_windows(pool) for team, (_, pool) in (await pools.teams()).items()}
-    return without_quantiles({"teams": teams, "company": in_windows(await pools.company())})
+    team_sums = TeamSums(store)
+    teams = {team: in_windows(pool) for team, (_, pool) in (await team_sums.teams()).items()}
+    return without_quantiles({"teams": teams, "company": in_windows(await team_sums.company())})
 
 
-def in_windows(pool: Pool) -> dict[str, Any]:
+def in_windows(pool: WindowTotals) -> dict[str, Any]:
     """The numbers of each window as plain values."""
     levels, pipelines = DEFAULT_POLICY.level_names, DEFAULT_POLICY.pipelines
     numbers = (numbers_of(part, levels, pipelines) for part in pool)

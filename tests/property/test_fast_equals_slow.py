@@ -15,8 +15,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from processors.core.directory import Directory, directory_of
-from processors.core.ledger import Ledger
+from processors.core.ledger.ledger import Ledger
+from processors.core.state.directory import Directory, directory_of
 from schemas import events as ev
 from schemas.alerts import Transition
 from schemas.codec import decode_message, encode
@@ -111,13 +111,13 @@ class LiveLedger(RuleBasedStateMachine):
         """What was published, and said, is that of a ledger which knew all of it from the beginning."""
         self.ledger.reps_changed(self.moving)
         self.moving.clear()
-        apply_changes(self.view, self.ledger.take_changes())
+        apply_changes(self.view, self.ledger.drain_changes())
         self._hear()
         fresh = self._fresh()
         everything: View = {}
         apply_changes(everything, fresh.everything())
         assert self.view == everything
-        assert active(self.alerts.values()) == active({t.alert_id: t for t in fresh.take_transitions()}.values())
+        assert active(self.alerts.values()) == active({t.alert_id: t for t in fresh.drain_transitions()}.values())
 
     @rule()
     def restart(self) -> None:
@@ -128,13 +128,13 @@ class LiveLedger(RuleBasedStateMachine):
         former, self.ledger = self.ledger, self._new(self.directory)
         for fact in former.facts.values():
             take(self.ledger, self.directory, encode(fact))
-        self.ledger.begin(former.advanced_us, former.quality, former.desks.places)
+        self.ledger.resume(former.advanced_us, former.quality, former.reps_fingerprint)
         self.view.clear()
         self.ledger.mark_everything()
 
     def _hear(self) -> None:
         """Of each alert the last word counts, and that is the one with the highest revision."""
-        for transition in self.ledger.take_transitions():
+        for transition in self.ledger.drain_transitions():
             known = self.alerts.get(transition.alert_id)
             assert known is None or transition.revision > known.revision
             self.alerts[transition.alert_id] = transition

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.core.directory import directory_of
-from processors.core.kinds import KindCounts, within_bounds
-from processors.core.ledger import Ledger
-from processors.core.names import MAX_FREE_KINDS, MAX_SEGMENTS, OTHER, FirstNames
-from processors.core.replay import replay
-from processors.core.windows import add
-from processors.core.worth import sum_of_segments
+from processors.core.folds.activity_kinds import KindCounts, within_bounds
+from processors.core.folds.lifetime_value_fold import sum_of_segments
+from processors.core.ledger.ledger import Ledger
+from processors.core.reports.replay import replay
+from processors.core.reports.window_sums import add
+from processors.core.state.directory import directory_of
+from processors.core.state.first_names import MAX_FREE_KINDS, MAX_SEGMENTS, OTHER, FirstNames
 from schemas import events as ev
 from schemas.policy import KINDS
 from schemas.views import Partial, Segment
@@ -164,8 +164,8 @@ def test_a_ledger_publishes_no_more_than_has_room_whatever_comes() -> None:
 
 
 def publish(ledger: Ledger, mirror: dict[str, Segment], partials: dict[str, Partial]) -> None:
-    ledger.settle()
-    changes = ledger.take_changes()
+    ledger.refold()
+    changes = ledger.drain_changes()
     for name, raw in changes.puts.get("segments", {}).items():
         mirror[name] = msgspec.msgpack.decode(raw, type=Segment)
     for name in changes.deletes.get("segments", []):

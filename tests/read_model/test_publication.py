@@ -30,8 +30,8 @@ def fields_of(piece: Changes) -> list[tuple[str, str, bytes | None]]:
 @given(st.lists(changes, max_size=3))
 def test_pieces_fit_and_hold_every_field_once(portions: list[Changes]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(publication, "FIELDS_AT_ONCE", FIELDS)
-        patch.setattr(publication, "BYTES_AT_ONCE", SIZE)
+        patch.setattr(publication, "MAX_STEP_FIELDS", FIELDS)
+        patch.setattr(publication, "MAX_STEP_BYTES", SIZE)
         pieces = list(map(fields_of, steps_of(portions)))
     for piece in pieces:
         size = sum(len(name) + len(value or b"") for _, name, value in piece)

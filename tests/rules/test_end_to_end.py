@@ -18,10 +18,10 @@ import pytest
 
 from config.clock import Clock
 from config.settings import AlertsSettings, ClockSettings, Settings
-from processors.core.instants import HOUR_US, instant_us, moment
+from processors.core.time.instants import HOUR_US, instant_us, moment
+from processors.dev.metrics_page import get
 from processors.dev.monitoring import ALERTMANAGERS, PROMETHEUS, Monitoring, MonitoringPorts, monitoring
 from processors.dev.process import LOOPBACK, free_port
-from processors.dev.scrape import get
 from processors.kafka.timed_messages import from_messages
 from processors.kafka.topics import ensure_topics
 from schemas.events import RepUpdated, RequestAnswered, RequestOpened

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from processors.board.families import MAX_REP_SERIES
+from processors.board.metrics.families import MAX_REP_SERIES
 from tests.grafana.catalogue import BUSINESS
 from tests.rules.programs import PROMETHEUS, ROOT, RULE_FILES, RULE_TESTS, program, run
 

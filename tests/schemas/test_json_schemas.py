@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from processors.core.instants import DAY_US
-from processors.core.money import cents
-from processors.ingest.simulate import Simulator
-from processors.tools.json_schemas import schema_files, stale
+from processors.commands.json_schemas import schema_files, stale
+from processors.core.state.money import cents
+from processors.core.time.instants import DAY_US
+from processors.ingest.simulator.simulator import Simulator
 from schemas.codec import decode_event, decode_rep, encode
 from schemas.errors import BadRecord
 from schemas.events import AMOUNT_PATTERN, CustomerRevenue

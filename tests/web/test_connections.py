@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from processors.web.connections import Guard, Limits, Site, nobody
+from processors.web.connections import ConnectionGuard, ConnectionLimits, GuardedSite, never_exempt
 
-LIMITS = Limits(connections=20, connections_per_address=10, head_seconds=0.4, idle_seconds=1.0, write_seconds=0.4)
+LIMITS = ConnectionLimits(
+    connections=20, connections_per_address=10, head_seconds=0.4, idle_seconds=1.0, write_seconds=0.4
+)
 LARGE = 64 * 1024 * 1024
 """More than the system buffers between two sockets."""
 GET = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -37,7 +39,9 @@ async def streamed(request: web.Request) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def serving(limits: Limits = LIMITS, is_exempt: Callable[[str], bool] = nobody) -> AsyncIterator[int]:
+async def serving(
+    limits: ConnectionLimits = LIMITS, is_exempt: Callable[[str], bool] = never_exempt
+) -> AsyncIterator[int]:
     """A server's port."""
     app = web.Application()
     app.router.add_get("/small", small)
@@ -45,14 +49,14 @@ async def serving(limits: Limits = LIMITS, is_exempt: Callable[[str], bool] = no
     app.router.add_get("/streamed", streamed)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    await Site(runner, "127.0.0.1", 0, Guard(limits, is_exempt)).start()
+    await GuardedSite(runner, "127.0.0.1", 0, ConnectionGuard(limits, is_exempt)).start()
     try:
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
 
 
-def on_server(scene: Callable[[int], Awaitable[None]], limits: Limits = LIMITS) -> None:
+def on_server(scene: Callable[[int], Awaitable[None]], limits: ConnectionLimits = LIMITS) -> None:
     async def run() -> None:
         async with serving(limits) as port, asyncio.timeout(DEADLINE_SECONDS):
             await scene(port)

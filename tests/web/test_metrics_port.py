@@ -75,7 +75,7 @@ def wait_closed(connection: socket.socket) -> None:
         return
 
 
-def test_a_taken_port_is_told_with_its_setting() -> None:
+def test_a_taken_port_is_reported_with_its_setting() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with (

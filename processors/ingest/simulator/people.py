@@ -2,9 +2,9 @@
 
 import msgspec
 
-from processors.core.instants import moment
+from processors.core.time.instants import moment
 from processors.ingest.simulator.dice import Dice
-from processors.ingest.simulator.shifts import Hours
+from processors.ingest.simulator.shifts import WorkingHours
 from schemas.events import RepUpdated
 
 TEAM_SIZE = 6
@@ -44,7 +44,7 @@ LAST_NAMES = (
 SEGMENTS = (*("small",) * 5, *("medium",) * 3, *("enterprise",) * 1, None)
 
 
-class Rep(msgspec.Struct, frozen=True):
+class SimulatedRep(msgspec.Struct, frozen=True):
     """One rep: `skill` (about 0 to 1) wins opportunities, `slowness` (around 1) multiplies every delay."""
 
     number: int
@@ -52,7 +52,7 @@ class Rep(msgspec.Struct, frozen=True):
     name: str
     team: str
     time_zone: str
-    hours: Hours
+    hours: WorkingHours
     skill: float
     slowness: float
     diligence: float
@@ -60,7 +60,7 @@ class Rep(msgspec.Struct, frozen=True):
     teammates: tuple[str, ...]
 
 
-class Customer(msgspec.Struct):
+class SimulatedCustomer(msgspec.Struct):
     """One customer, unknown to the CRM until the first contact."""
 
     customer_id: str
@@ -68,18 +68,18 @@ class Customer(msgspec.Struct):
     known: bool = False
 
 
-def hire(number: int, reps: int, dice: Dice) -> Rep:
-    """The rep of this number (from 0) among so many."""
+def hire(number: int, reps: int, dice: Dice) -> SimulatedRep:
+    """The rep of this number (from 0) among `reps`."""
     team = number // TEAM_SIZE
     office, zone = OFFICES[team % len(OFFICES)]
     begin = dice.pick((8.0, 8.5, 9.0, 9.0, 9.5))
-    return Rep(
+    return SimulatedRep(
         number=number,
         rep_id=rep_id(number),
         name=_name(number),
         team=office if team < len(OFFICES) else f"{office} {team // len(OFFICES) + 1}",
         time_zone=zone,
-        hours=Hours(begin, dice.pick((12.0, 12.25, 12.5)), begin + 8.75),
+        hours=WorkingHours(begin, dice.pick((12.0, 12.25, 12.5)), begin + 8.75),
         skill=0.25 + 0.6 * dice.random(),
         slowness=dice.around(1.0, 0.5),
         diligence=0.82 + 0.17 * dice.random(),
@@ -92,12 +92,12 @@ def rep_id(number: int) -> str:
     return f"rep-{number + 1:03d}"
 
 
-def clientele(number: int, reps: int, customers: int, dice: Dice) -> list[Customer]:
+def clientele(number: int, reps: int, customers: int, dice: Dice) -> list[SimulatedCustomer]:
     """The customers whom the rep of this number looks after: all customers are dealt out in turn."""
-    return [Customer(f"C-{one + 1:05d}", dice.pick(SEGMENTS)) for one in range(number, customers, reps)]
+    return [SimulatedCustomer(f"C-{one + 1:05d}", dice.pick(SEGMENTS)) for one in range(number, customers, reps)]
 
 
-def entry(rep: Rep, event_id: str, at_us: int) -> RepUpdated:
+def entry(rep: SimulatedRep, event_id: str, at_us: int) -> RepUpdated:
     """The rep's entry in the directory."""
     return RepUpdated(
         rep_id=rep.rep_id,

@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from processors.core.instants import HOUR_US, instant_us
-from processors.core.zones import zone_days
+from processors.core.time.instants import HOUR_US, instant_us
+from processors.core.time.zones import zone_days
 
 _EPOCH_DAY = date(1970, 1, 1)
 _FRIDAY = 4
@@ -17,7 +17,7 @@ _OFF_CYCLE, _OFF_LENGTH = 61, 4
 Span = tuple[int, int]
 
 
-class Hours(msgspec.Struct, frozen=True):
+class WorkingHours(msgspec.Struct, frozen=True):
     """A working day, in hours after local midnight."""
 
     begin: float
@@ -30,7 +30,7 @@ class Hours(msgspec.Struct, frozen=True):
 class Shift:
     """The working time of one rep. Instants and durations are microseconds, days local ones since 1970-01-01."""
 
-    def __init__(self, zone: str, hours: Hours, salt: int) -> None:
+    def __init__(self, zone: str, hours: WorkingHours, salt: int) -> None:
         """`salt` decides which days the rep takes off."""
         self._zone = ZoneInfo(zone)
         self._days = zone_days(zone)

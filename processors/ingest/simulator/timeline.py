@@ -1,8 +1,8 @@
-"""Puts events of many stories into one order of time, an hour at a go."""
+"""Merges the events of many stories into order of time, an hour at a time."""
 
 from operator import itemgetter
 
-from processors.core.instants import HOUR_US
+from processors.core.time.instants import HOUR_US
 from schemas.events import Event
 
 Timed = tuple[int, Event]
@@ -26,7 +26,7 @@ class Timeline:
         else:
             pending.append((at_us, event))
 
-    def take(self, hour: int) -> list[Timed]:
+    def drain_hour(self, hour: int) -> list[Timed]:
         """The events of an hour (counted from 1970) in order; those of one instant as they were added."""
         events = self._hours.pop(hour, [])
         events.sort(key=_when)

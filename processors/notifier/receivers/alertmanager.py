@@ -14,7 +14,7 @@ import msgspec
 
 from config.clock import Clock, wall_us
 from config.notifier_settings import NotifierSettings
-from processors.core.instants import SECOND_US, rfc3339
+from processors.core.time.instants import SECOND_US, rfc3339
 from processors.notifier.receivers.base import DeliveryPolicy, Notification, NotificationBatch, Rejected
 from processors.notifier.receivers.http import HttpPoster, http_poster
 from processors.notifier.receivers.wording import details, headline, link

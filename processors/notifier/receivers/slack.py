@@ -8,7 +8,7 @@ import msgspec
 from config.clock import Clock
 from config.notifier_settings import NotifierSettings, is_address
 from config.values import Secret
-from processors.core.foreign_text import visible
+from processors.core.reports.foreign_text import visible
 from processors.notifier.receivers.base import DeliveryPolicy, Notification, NotificationBatch
 from processors.notifier.receivers.http import HttpPoster, http_poster
 from processors.notifier.receivers.people_policy import policy_for_people

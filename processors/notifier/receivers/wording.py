@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from processors.core.foreign_text import visible
-from processors.core.instants import rfc3339
+from processors.core.reports.foreign_text import visible
+from processors.core.time.instants import rfc3339
 from schemas.alerts import Transition
 from schemas.views import UNASSIGNED
 

@@ -15,9 +15,9 @@ import pytest
 from config.alertmanager.native import render
 from config.clock import Clock, wall_us
 from config.settings import ClockSettings, Settings
-from processors.core.instants import HOUR_US
+from processors.core.time.instants import HOUR_US
+from processors.dev.metrics_page import get
 from processors.dev.process import LOOPBACK, ChildProcess, free_port
-from processors.dev.scrape import get
 from processors.notifier import keep_alive
 from processors.read_model.acknowledgements import HoldStore
 from processors.read_model.redis_connection import connect

@@ -19,7 +19,7 @@ from config.clock import Clock, wall_us
 from config.notifier_settings import NotifierSettings
 from config.settings import ClockSettings
 from config.values import Secret
-from processors.core.instants import HOUR_US, SECOND_US, instant_us
+from processors.core.time.instants import HOUR_US, SECOND_US, instant_us
 from processors.notifier.batching import next_batches
 from processors.notifier.receivers.alertmanager import ALERT_LIFETIME_US, Alertmanager, AlertmanagerFormat, labels
 from processors.notifier.receivers.base import DeliveryPolicy, Notification, Rejected, TryAgain

@@ -1,0 +1,1 @@
+"""`/api/v1`, its OpenAPI document, and the health checks."""

@@ -1,0 +1,1 @@
+"""`/metrics`: the series of reps, teams and the company in the Prometheus text format."""

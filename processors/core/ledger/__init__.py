@@ -1,0 +1,1 @@
+"""All facts of one source partition: add them, let time pass, drain what changed."""

@@ -1,0 +1,1 @@
+"""What people ask of ledgers: reports, replays, backtests, explanations. No event passes through here."""

@@ -1,0 +1,1 @@
+"""Instants, zones, working time and windows. Instants are integer microseconds since 1970."""
