@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from processors.sinks.skipped import SKIPPED
+from processors.sinks.skipped_metric import SkippedRecords
 from prometheus_client import CollectorRegistry, generate_latest
 
 from config.notifier_settings import NotifierSettings
@@ -16,8 +18,6 @@ from processors.notifier.metrics import NotifierMetrics
 from processors.notifier.receivers.alertmanager import labels
 from processors.notifier.receivers.webhook import MAX_IN_FLIGHT, WebhookMessage, signature
 from processors.read_model.acknowledgements import HoldEvent
-from processors.sinks.skipped import SKIPPED
-from processors.sinks.skipped_metric import SkippedRecords
 from tests.notifier.world import transition
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "notifications.md").read_text(encoding="utf-8")
