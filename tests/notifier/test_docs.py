@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from processors.sinks.skipped import SKIPPED
+from processors.sinks.skipped_metric import SkippedRecords
 from prometheus_client import CollectorRegistry, generate_latest
 
 from config.notifier_settings import NotifierSettings
@@ -44,6 +46,7 @@ def test_the_page_names_every_label_of_an_alert() -> None:
 def test_the_page_names_every_metric() -> None:
     registry = CollectorRegistry()
     NotifierMetrics(registry, ["x"])
+    SkippedRecords(registry, ["x"], SKIPPED)
     exported = set(
         re.findall(r"^# TYPE (\w+) (?:counter|gauge|histogram)$", generate_latest(registry).decode(), re.MULTILINE)
     )
