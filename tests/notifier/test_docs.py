@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from processors.sinks.skipped import SKIPPED
-from processors.sinks.skipped_metric import SkippedRecords
 from prometheus_client import CollectorRegistry, generate_latest
 
 from config.notifier_settings import NotifierSettings
 from config.values import Secret
+from processors.kafka.skipped_batches import SKIPPED
+from processors.kafka.skipped_metric import SkippedRecords
 from processors.notifier.metrics import NotifierMetrics
 from processors.notifier.receivers.alertmanager import labels
 from processors.notifier.receivers.webhook import MAX_IN_FLIGHT, WebhookMessage, signature
