@@ -144,6 +144,6 @@ async def _forget(settings: Settings) -> None:
     try:
         for label in await connection.members(ReadModelKeys(prefix).partitions):
             if label.startswith(f"{settings.kafka.events_topics[0]}/"):
-                await model.reset(label)
+                await model.retire(label)
     finally:
         await model.close()

@@ -89,6 +89,10 @@ class PublicationSteps:
         """Delete what is published."""
         return await self._run_step("reset")
 
+    async def retire(self) -> PublicationOutcome:
+        """Delete what is published and the fence, whoever owns the partition."""
+        return await self._run_step("retire")
+
     async def _run_step(self, step: str, names: bytes = b"", body: bytes = b"") -> PublicationOutcome:
         writer = self._writer
         writer.count += 1

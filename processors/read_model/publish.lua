@@ -9,7 +9,7 @@
 -- which is newer, came after it.
 --
 -- KEYS: fence, changes stream, sequence, partitions, live hashes..., hashes being loaded... (as many)
--- ARGV: step (announce, claim, delta, begin, part, finish, reset), partition, offset, event time in us, writer, the
+-- ARGV: step (announce, claim, delta, begin, part, finish, reset, retire), partition, offset, event time in us, writer, the
 --       writer's count of steps, its clock, the owner's epoch, the identity of the logs that it reads, names of the
 --       changed fields for readers, entries to keep in the stream, values by section
 -- Answers: accepted, former (a newer owner has claimed), stale (the live state is newer), empty (what this writer put
@@ -79,6 +79,15 @@ if step == 'claim' then
   end
   redis.call('HSET', fence, 'epoch', epoch)
   redis.call('HDEL', fence, 'announced', 'loader', 'load')
+  return 'accepted'
+end
+
+if step == 'retire' then  -- an operator's: no owner will ever publish this partition again
+  drop(5)
+  drop(5 + sections)
+  redis.call('DEL', fence)
+  redis.call('SREM', partitions, partition)
+  append_change('reset')
   return 'accepted'
 end
 

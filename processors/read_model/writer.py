@@ -89,6 +89,12 @@ class ReadModelWriter:
         async with writer.lock:
             return await self._steps(writer, partition, -1, 0).reset()
 
+    async def retire(self, partition: str) -> None:
+        """Delete all that is published of a partition that nobody owns any more, whoever its last owner was."""
+        writer = self._writer(partition)
+        async with writer.lock:
+            await self._steps(writer, partition, -1, 0).retire()
+
     async def put_rep(self, rep: RepUpdated, offset: int) -> int:
         """Publish one entry of the directory with its offset on crm.reps; returns how many entries changed."""
         return await self.put_reps([(rep, offset)])

@@ -56,7 +56,7 @@ def test_scrapes_are_timed_and_stalls_are_seen() -> None:
     assert [scrape["dirty_percent"] for scrape in found["scrapes"]] == exposition.SHARES
     assert all(scrape["seconds"] > 0 and scrape["mib"] > 0 for scrape in found["scrapes"])
     assert any(scrape["stall_seconds"] > 0 for scrape in found["scrapes"])
-    assert found["samples"] > 50 * 200
+    assert 50 * 60 < found["samples"] < 50 * 100  # the budget of series
     assert found["rendered_seconds"] > 0
 
 
@@ -64,7 +64,7 @@ def test_scrapes_are_timed_and_stalls_are_seen() -> None:
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed (Debian: prometheus)")
 def test_every_query_of_the_boards_is_fast_with_a_thousand_reps() -> None:
     found = run(queries.main, "--reps", "1000", "--days", "2")
-    assert found["series"] > 200_000
+    assert found["series"] > 60_000
     asked = {(one["board"], one["panel"]) for one in found["queries"] if one["series"]}
     assert len(asked) > 30
     assert {one["panel"]: one["cpu_milliseconds"] for one in found["queries"] if one["cpu_milliseconds"] >= 300} == {}
@@ -74,7 +74,7 @@ def test_a_real_prometheus_scrapes_and_tells_its_times() -> None:
     found = run(prometheus.main, "--reps", "30", "--days", "2", "--interval-seconds", "1", "--scrapes", "2")
     assert found["failed"] == 0
     assert found["seconds"]["count"] >= 2
-    assert found["samples"] > 30 * 200
+    assert 30 * 60 < found["samples"] < 30 * 100
     assert found["board_mib"] > 0
 
 

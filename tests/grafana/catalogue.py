@@ -41,11 +41,11 @@ COUNTERS: dict[str, tuple[str, ...]] = {
     "salespulse_dead_letters_total": ("reason",),
     "salespulse_records_lost_total": (),
     "salespulse_key_mismatches_total": (),
-    "salespulse_topic_fault": ("topic", "fault"),
     "salespulse_rebalances_total": (),
     "salespulse_sla_outcomes_total": ("team", "level", "result"),
     "salespulse_alert_transitions_total": ("level", "state"),
     "salespulse_notifications_total": ("receiver", "result"),
+    "salespulse_notifier_restarts_total": ("receiver",),
     "process_cpu_seconds_total": (),
 }
 HISTOGRAMS = (
@@ -61,6 +61,8 @@ GAUGES: dict[str, tuple[str, ...]] = {
     "salespulse_position_records": ("partition",),
     "salespulse_roots": ("kind",),
     "salespulse_partitions_owned": (),
+    "salespulse_topic_fault": ("topic", "fault"),
+    "salespulse_read_model_silent_partitions": (),
     "salespulse_input_partitions": (),
     "salespulse_redis_up": (),
     "salespulse_kafka_up": (),

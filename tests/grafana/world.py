@@ -99,11 +99,15 @@ def _company() -> Iterator[Line]:
     yield "salespulse_read_model_timestamp_seconds", {"partition": "crm.events/0"}, time.time() - 2
 
 
+NOTIFIERS = {"salespulse_notifications_total", "salespulse_notifier_restarts_total"}
+"""Counters that no worker has."""
+
+
 def worker_lines(tick: int) -> Iterator[Line]:
     """What a worker exports at its n-th scrape."""
     values = {"type": "request.opened", "result": "missed", "reason": "orphan", "team": "east", "level": "1h"}
     values |= {"state": "fired"}
-    for name in COUNTERS.keys() - {"salespulse_notifications_total"}:
+    for name in COUNTERS.keys() - NOTIFIERS:
         yield name, {label: values[label] for label in COUNTERS[name]}, 10 * tick
     yield "salespulse_sla_outcomes_total", {"team": "east", "level": "1h", "result": "met"}, 30 * tick
     for name in HISTOGRAMS:
@@ -128,6 +132,7 @@ def notifier_lines(tick: int) -> Iterator[Line]:
     """What the notifier exports at its n-th scrape."""
     for result in ("sent", "failed"):
         yield "salespulse_notifications_total", {"receiver": "slack", "result": result}, 10 * tick
+    yield "salespulse_notifier_restarts_total", {"receiver": "slack"}, 0
     yield "process_cpu_seconds_total", {}, tick
 
 

@@ -133,6 +133,8 @@ def edit_every_family(settings: Settings) -> set[tuple[str, str, str]]:
     keys = ReadModelKeys(settings.redis.prefix)
     with redis.Redis.from_url(settings.redis.url) as client:
         for section in SECTIONS:
+            if section == "examples":  # of wrong keys alone, which this team's records do not have
+                continue
             label = next(
                 label
                 for label in (f"{settings.kafka.events_topics[0]}/{n}" for n in range(settings.kafka.partitions))

@@ -32,7 +32,7 @@ from processors.core.time.instants import rfc3339
 from processors.core.time.windows import ALL, WINDOWS
 from schemas.views import Partial
 
-MAX_PAGE_BYTES = 2 * 1024 * 1024
+MAX_PAGE_BYTES = 4 * 1024 * 1024
 """A page of reps or teams ends once its items exceed this: names may be long."""
 REPS_BATCH_SIZE = 25
 """Reps whose numbers are computed between two turns of the event loop."""
