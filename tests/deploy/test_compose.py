@@ -117,7 +117,7 @@ def test_images_are_pinned(service: Json) -> None:
 
 def test_kafka_is_the_version_that_the_tests_run() -> None:
     """The one of the Maven file."""
-    pom = (ROOT / "tests" / "kafka" / "pom.xml").read_text(encoding="utf-8")
+    pom = (ROOT / "tests" / "apache_kafka" / "pom.xml").read_text(encoding="utf-8")
     found = re.search(r"<kafka.version>([\d.]+)</kafka.version>", pom)
     assert found
     assert SERVICES["kafka"]["image"].startswith(f"apache/kafka:{found[1]}@")

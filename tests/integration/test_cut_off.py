@@ -80,7 +80,7 @@ def test_what_a_former_owner_sent_after_its_last_checkpoint_is_taken_back(settin
         turn=1,
         customer_id="c0",
         rep_id="ann",
-        team="",
+        team="unknown",
         channel="email",
         priority="normal",
         opened_us=now_us,
