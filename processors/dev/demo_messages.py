@@ -68,7 +68,7 @@ def introduction(addresses: DemoAddresses, reps: int, days: int, speed: float) -
     board = f"http://{LOOPBACK}:{addresses.board}"
     yield from _pairs(
         *_addresses("See the boards", addresses.board if addresses.live_page else None),
-        ("BoardNumbers of every rep", f"{board}/api/v1/reps"),
+        ("Numbers of every rep", f"{board}/api/v1/reps"),
         ("Who waits for over an hour", f"{board}/api/v1/requests?state=open&min_age=3600"),
         ("The same for Prometheus", f"{board}/metrics"),
         ("What the worker does", f"http://{LOOPBACK}:{addresses.worker}/metrics"),
