@@ -85,7 +85,7 @@ def test_a_refused_action_is_reported_and_changes_nothing(here: Stage, open_page
     with page.expect_response("**/acknowledgement*") as answer:
         mine.get_by_role("button", name="Acknowledge").click()
     assert answer.value.status == 409
-    expect(page.get_by_role("alert").filter(has_text="This was not done")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="That did not work")).to_be_visible()
     expect(mine).not_to_contain_text("Taken by")
     complaints[:] = [one for one in complaints if "409" not in one]
 
