@@ -57,6 +57,14 @@ local function drop(first_key)
   end
 end
 
+local function forget()
+  drop(5)
+  drop(5 + sections)
+  redis.call('DEL', fence)
+  redis.call('SREM', partitions, partition)
+  append_change('reset')
+end
+
 local held = redis.call('HMGET', fence, 'offset', 'epoch', 'logs')
 local newer = held[1] and tonumber(held[1]) > tonumber(offset)
 local owner = tonumber(held[2] or 0)  -- 0: published by a version without epochs
@@ -83,11 +91,7 @@ if step == 'claim' then
 end
 
 if step == 'retire' then  -- an operator's: no owner will ever publish this partition again
-  drop(5)
-  drop(5 + sections)
-  redis.call('DEL', fence)
-  redis.call('SREM', partitions, partition)
-  append_change('reset')
+  forget()
   return 'accepted'
 end
 
@@ -99,12 +103,8 @@ if owner < epoch then
 end
 
 if step == 'reset' then
-  drop(5)
-  drop(5 + sections)
-  redis.call('DEL', fence)
+  forget()
   redis.call('HSET', fence, 'epoch', epoch)
-  redis.call('SREM', partitions, partition)
-  append_change('reset')
   return 'accepted'
 end
 

@@ -51,6 +51,22 @@ def test_an_older_owner_is_refused_whatever_its_offset(redis_url: str, server: r
     assert server.hgetall(PARTIALS) == {b"a": b"newest"}
 
 
+def test_whoever_retires_a_partition_needs_no_epoch_and_no_late_owner_brings_it_back(
+    redis_url: str, server: redis.Redis
+) -> None:
+    async def scene() -> None:
+        async with writing(redis_url) as former, writing(redis_url) as operator:
+            await own(former, 3)
+            await whole(former, 10, a="former")
+            await operator.retire(PARTITION)
+            assert await delta(former, 11, a="late") is PublicationOutcome.EMPTY
+            assert await whole(former, 11, a="late") is PublicationOutcome.EMPTY
+
+    asyncio.run(scene())
+    assert not server.exists(PARTIALS, FENCE)
+    assert not server.smembers(f"{PREFIX}:partitions")
+
+
 def test_a_newer_owner_waits_until_it_has_read_as_far_as_is_published(redis_url: str, server: redis.Redis) -> None:
     async def scene() -> None:
         async with writing(redis_url) as former, writing(redis_url) as newest:
